@@ -1,0 +1,132 @@
+"""Reading configuration: YAML and `key=value` in, frozen pydantic models out, one clear line when it fails.
+
+Every configuration class derives from `Config`, stands beside the code that uses it, and is read through
+`parse`, which names the key, the value and what would be right.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from ndabench.errors import UserError, nearest
+
+T = TypeVar("T")
+
+
+class Config(BaseModel):
+    """A frozen piece of configuration that refuses unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, validate_default=True
+    )
+
+
+def parse(kind: type[T], data: Any, where: str) -> T:
+    """`data` as a `kind` (a `Config` or any type pydantic knows); `UserError` naming the key in `where`."""
+    adapter: TypeAdapter[T] = TypeAdapter(kind)
+    try:
+        return adapter.validate_python(data)
+    except ValidationError as error:
+        problems = [_one_line(problem, kind) for problem in error.errors()]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UserError(f"{where}: {problems[0]}{more}") from None
+
+
+def _one_line(problem: Any, kind: Any) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(kind, problem["loc"][:-1])
+        listed = f" (known: {', '.join(known)})" if known else ""
+        return f"unknown key {path!r}{nearest(str(problem['loc'][-1]), known)}{listed}"
+    if problem["type"] == "missing":
+        return f"{path!r} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if problem["type"] == "value_error":
+        return f"{path}: {message}" if path else message
+    return f"{path}: {message}, got {problem['input']!r}"
+
+
+def _fields_at(kind: Any, path: tuple[Any, ...]) -> list[str]:
+    """The field names of the model that `path` leads to inside `kind`, as far as it can be followed."""
+    models = [kind] if isinstance(kind, type) else _models_in(kind)
+    for part in path:
+        following: list[Any] = []
+        for model in models:
+            if getattr(model, "model_fields", {}).get(part) is not None:
+                following += _models_in(model.model_fields[part].annotation)
+            elif model.__name__ == part or _tag(model) == part:  # pydantic names the union's member
+                following.append(model)
+        models = following or models
+    names = {field.alias or name for m in models for name, field in getattr(m, "model_fields", {}).items()}
+    return sorted(names)
+
+
+def _tag(model: Any) -> Any:
+    field = getattr(model, "model_fields", {}).get("name")
+    return field.default if field is not None else None
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, with `${NAME}` and `${NAME:-default}` filled in from the environment."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: must hold a mapping of keys to values")
+    return {key: _fill_in(value, path) for key, value in data.items()}
+
+
+def _fill_in(value: Any, path: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _fill_in(item, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill_in(item, path) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        if name not in os.environ and default is None:
+            raise UserError(f"{path}: environment variable {name} is not set (used in {value!r})")
+        return os.environ.get(name) or default or ""
+
+    return re.sub(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}", variable, value)
+
+
+def override(data: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
+    """`data` with every `dotted.key=value` set; values are YAML, so `seeds=[0,1]` is a list."""
+    result = dict(data)
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {assignment}: must look like key=value, for example task.num_steps=500")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"--set {assignment}: the value is not valid YAML") from None
+        result = _set(result, key.split("."), value, assignment)
+    return result
+
+
+def _set(data: Any, path: list[str], value: Any, assignment: str) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise UserError(f"--set {assignment}: there is nothing to set below {path[0]!r}'s parent")
+    head, *rest = path
+    return {**data, head: _set(data.get(head) or {}, rest, value, assignment) if rest else value}
