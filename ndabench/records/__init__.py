@@ -1,0 +1,6 @@
+"""What a sweep leaves behind: Parquet tables of trials, metrics and artifacts, and their one gatekeeper."""
+
+from ndabench.records.schema import SCHEMA_VERSION, TrialRow
+from ndabench.records.store import RecordStore
+
+__all__ = ["SCHEMA_VERSION", "RecordStore", "TrialRow"]

@@ -1,0 +1,117 @@
+"""The columns of the three tables of records. Each field carries its description in its Parquet metadata."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+"""Raised when a column changes its meaning. A new nullable column needs no new version."""
+
+Status = Literal["running", "finished", "stopped", "diverged", "failed"]
+
+
+def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+
+
+_TEXT, _NUMBER, _INTEGER = pa.string(), pa.float64(), pa.int64()
+_TIME = pa.timestamp("us", tz="UTC")
+
+TRIALS = pa.schema(
+    [
+        _column("schema_version", pa.int32(), "version of this table's layout"),
+        _column("sweep", _TEXT, "name of the sweep"),
+        _column("trial_id", _TEXT, "hash of the trial's resolved configuration"),
+        _column("task", _TEXT, "what is trained, for example gan"),
+        _column("dataset", _TEXT, "name of the data set"),
+        _column("dataset_hash", _TEXT, "hash of the decoded data and their preparation", nullable=True),
+        _column("arm", _TEXT, "name of the arm; none is the baseline"),
+        _column("negative", _TEXT, "the negative augmentation, as JSON or a name", nullable=True),
+        _column("positive", _TEXT, "the positive augmentation, as JSON or a name", nullable=True),
+        _column(
+            "lambda", _NUMBER, "weight of the generated fakes; 1 - lambda weighs the negatives", nullable=True
+        ),
+        _column("seed", _INTEGER, "seed of the repeat"),
+        _column("parameters_json", _TEXT, "the other search parameters of the trial, a JSON object"),
+        _column("config_json", _TEXT, "the whole resolved configuration, a JSON object"),
+        _column("status", _TEXT, "running, finished, stopped (early or by the user), diverged or failed"),
+        _column("error", _TEXT, "why the trial did not finish", nullable=True),
+        _column("started", _TIME, "when the trial first started (UTC)", nullable=True),
+        _column("finished", _TIME, "when the trial ended (UTC)", nullable=True),
+        _column("seconds", _NUMBER, "wall time spent in the trial, over all its attempts", nullable=True),
+        _column(
+            "images_per_second",
+            _NUMBER,
+            "real images (or clips) trained on a second, all workers",
+            nullable=True,
+        ),
+        _column("device", _TEXT, "the device trained on, for example cpu or NVIDIA H200", nullable=True),
+        _column("hosts", pa.list_(_TEXT), "names of the machines that took part", nullable=True),
+        _column("versions_json", _TEXT, "versions of ndabench and of its libraries, a JSON object"),
+        _column(
+            "git_commit",
+            _TEXT,
+            "commit of the code, with +changes when the tree was not clean",
+            nullable=True,
+        ),
+    ]
+)
+
+METRICS = pa.schema(
+    [
+        _column("schema_version", pa.int32(), "version of this table's layout"),
+        _column("sweep", _TEXT, "name of the sweep"),
+        _column("trial_id", _TEXT, "the trial measured"),
+        _column("step", _INTEGER, "training steps done when it was measured"),
+        _column(
+            "metric", _TEXT, "name; val_ in front means the validation split, a bare name the test split"
+        ),
+        _column("value", _NUMBER, "the value measured; may be NaN"),
+        _column("better", _TEXT, "lower, higher or neither"),
+        _column("unit", _TEXT, "unit of the value; empty when it has none"),
+        _column("protocol_json", _TEXT, "how it was measured, a JSON object with sorted keys"),
+        _column("seconds", _NUMBER, "wall time of the measurement itself"),
+    ]
+)
+
+ARTIFACTS = pa.schema(
+    [
+        _column("schema_version", pa.int32(), "version of this table's layout"),
+        _column("sweep", _TEXT, "name of the sweep"),
+        _column("trial_id", _TEXT, "the trial that made the file"),
+        _column("step", _INTEGER, "training steps done when it was made"),
+        _column("kind", _TEXT, "what it shows: the file name without its suffix, for example samples"),
+        _column("path", _TEXT, "the file, relative to the folder of the sweep"),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """One row of `trials`. `TRIALS` describes the columns; `lambda_` is the column `lambda`."""
+
+    sweep: str
+    trial_id: str
+    task: str
+    dataset: str
+    arm: str
+    seed: int
+    config_json: str
+    status: Status
+    dataset_hash: str | None = None
+    negative: str | None = None
+    positive: str | None = None
+    lambda_: float | None = None
+    parameters_json: str = "{}"
+    error: str | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    seconds: float | None = None
+    images_per_second: float | None = None
+    device: str | None = None
+    hosts: tuple[str, ...] = ()
+    versions_json: str = "{}"
+    git_commit: str | None = None
+    schema_version: int = SCHEMA_VERSION
