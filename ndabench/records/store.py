@@ -44,6 +44,15 @@ class RecordStore:
         values = {name.rstrip("_"): value for name, value in dataclasses.asdict(row).items()}
         self._write_table(f"trials/{_safe(row.trial_id, 'trial id')}.parquet", [values], TRIALS)
 
+    def read_trial(self, trial_id: str) -> TrialRow | None:
+        """The trial's row, or None when it never started."""
+        content = self.read_bytes(f"trials/{_safe(trial_id, 'trial id')}.parquet")
+        if content is None:
+            return None
+        values = pq.read_table(io.BytesIO(content), schema=TRIALS).to_pylist()[0]
+        values["lambda_"] = values.pop("lambda")
+        return TrialRow(**values | {"hosts": tuple(values["hosts"] or ())})
+
     def write_progress(
         self,
         sweep: str,
@@ -73,6 +82,21 @@ class RecordStore:
     def read_trials(self) -> pa.Table:
         """One row a trial (`schema.TRIALS`); empty when nothing was recorded yet."""
         return self._read_table("trials", TRIALS)
+
+    def read_trial(self, trial_id: str) -> TrialRow | None:
+        """The row of one trial, or None when it has not been recorded."""
+        path = f"trials/{_safe(trial_id, 'trial id')}.parquet"
+        data = self.read_bytes(path)
+        if data is None:
+            return None
+        try:
+            (values,) = pq.read_table(io.BytesIO(data)).to_pylist()
+        except (ValueError, pa.ArrowException) as error:
+            raise UserError(
+                f"{self.local_path(path)}: cannot be read ({' '.join(str(error).split())})"
+            ) from error
+        values.update(lambda_=values.pop("lambda"), hosts=tuple(values["hosts"] or ()))
+        return TrialRow(**values)
 
     def read_metrics(self) -> pa.Table:
         """One row a trial, step and metric (`schema.METRICS`)."""

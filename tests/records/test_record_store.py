@@ -66,6 +66,8 @@ def test_a_trial_comes_back_as_written_and_is_replaced(store: RecordStore) -> No
     expected["hosts"] = list(expected["hosts"])
     assert row == expected
     assert row["schema_version"] == SCHEMA_VERSION
+    assert store.read_trial("0123") == dataclasses.replace(ROW, status="finished", seconds=9.0)
+    assert store.read_trial("0124") is None
 
 
 def test_progress_written_twice_is_there_once(store: RecordStore) -> None:
