@@ -44,15 +44,6 @@ class RecordStore:
         values = {name.rstrip("_"): value for name, value in dataclasses.asdict(row).items()}
         self._write_table(f"trials/{_safe(row.trial_id, 'trial id')}.parquet", [values], TRIALS)
 
-    def read_trial(self, trial_id: str) -> TrialRow | None:
-        """The trial's row, or None when it never started."""
-        content = self.read_bytes(f"trials/{_safe(trial_id, 'trial id')}.parquet")
-        if content is None:
-            return None
-        values = pq.read_table(io.BytesIO(content), schema=TRIALS).to_pylist()[0]
-        values["lambda_"] = values.pop("lambda")
-        return TrialRow(**values | {"hosts": tuple(values["hosts"] or ())})
-
     def write_progress(
         self,
         sweep: str,
@@ -90,13 +81,11 @@ class RecordStore:
         if data is None:
             return None
         try:
-            (values,) = pq.read_table(io.BytesIO(data)).to_pylist()
-        except (ValueError, pa.ArrowException) as error:
-            raise UserError(
-                f"{self.local_path(path)}: cannot be read ({' '.join(str(error).split())})"
-            ) from error
-        values.update(lambda_=values.pop("lambda"), hosts=tuple(values["hosts"] or ()))
-        return TrialRow(**values)
+            values = pq.read_table(io.BytesIO(data), schema=TRIALS).to_pylist()[0]
+        except (OSError, pa.ArrowException) as error:
+            raise UserError(f"{self.local_path(path)}: cannot be read ({_one_line(error)})") from error
+        values["lambda_"] = values.pop("lambda")
+        return TrialRow(**values | {"hosts": tuple(values["hosts"] or ())})
 
     def read_metrics(self) -> pa.Table:
         """One row a trial, step and metric (`schema.METRICS`)."""
@@ -138,8 +127,7 @@ class RecordStore:
         try:
             table = ds.dataset(path, schema=schema, format="parquet", filesystem=filesystem).to_table()
         except (OSError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{self.local_path(folder)}: cannot be read ({reason})") from error
+            raise UserError(f"{self.local_path(folder)}: cannot be read ({_one_line(error)})") from error
         newest = pc.max(table["schema_version"]).as_py()
         if newest is not None and newest > SCHEMA_VERSION:
             raise UserError(
@@ -158,6 +146,10 @@ def _metric(name: str, measurement: Measurement) -> dict[str, Any]:
         "protocol_json": json.dumps(dict(measurement.protocol), sort_keys=True),
         "seconds": float(measurement.seconds),
     }
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _safe(name: str, what: str) -> str:
