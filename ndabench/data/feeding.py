@@ -1,0 +1,97 @@
+"""The two ways in which a split's images reach the device: from a tensor that lives there, or decoded now.
+
+Both give the same pixels for the same indices.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ndabench.data.source import Pictures, read_pixels
+from ndabench.errors import UserError
+
+Batch = tuple[Tensor, Tensor]
+
+
+class ResidentSplit:
+    """Rows of a uint8 tensor `[M, C, H, W]` on the device, which several splits may share."""
+
+    def __init__(self, images: Tensor, labels: Tensor, rows: Tensor) -> None:
+        """`labels`: int64 `[N]` of the split's own N images; `rows`: where they lie in `images`, `[N]`."""
+        self.labels = labels
+        self._images = images
+        self._rows_there = rows.to(images.device)
+        self._labels_there = labels.to(images.device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, index_batches: Iterable[Tensor]) -> Iterator[Batch]:
+        for index in index_batches:
+            there = index.to(self._images.device, non_blocking=True)
+            yield self._images[self._rows_there[there]], self._labels_there[there]
+
+
+class StreamedSplit:
+    """Pictures decoded when their turn comes, in worker processes."""
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        labels: Tensor,
+        rows: Tensor,
+        *,
+        image_size: int | None,
+        channels: int,
+        workers: int,
+        device: torch.device,
+    ) -> None:
+        """`labels`: int64 `[N]` of the split's own N images; `rows`: where they lie in `pictures`, `[N]`."""
+        self.labels = labels
+        self._decoded = _Decoded(pictures, labels, rows, image_size, channels)
+        self._workers = min(workers, len(os.sched_getaffinity(0)))
+        self._device = device
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, index_batches: Iterable[Tensor]) -> Iterator[Batch]:
+        loader = DataLoader(
+            self._decoded,
+            batch_sampler=(index.tolist() for index in index_batches),  # type: ignore[arg-type]
+            collate_fn=_as_it_is,  # type: ignore[arg-type]
+            num_workers=self._workers,
+            pin_memory=self._device.type == "cuda",
+            generator=torch.Generator(),  # or it would draw from the global one
+        )
+        for batch in loader:
+            if isinstance(batch, str):
+                raise UserError(batch)
+            images, labels = batch
+            yield images.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
+
+
+class _Decoded(Dataset[Batch]):
+    def __init__(
+        self, pictures: Pictures, labels: Tensor, rows: Tensor, image_size: int | None, channels: int
+    ) -> None:
+        self.pictures, self.labels, self.rows = pictures, labels, rows
+        self.image_size, self.channels = image_size, channels
+
+    def __getitems__(self, index: list[int]) -> Batch | str:
+        """A whole batch, or the line of its `UserError`: raised here, it would arrive as a traceback."""
+        try:
+            pixels = [
+                torch.tensor(read_pixels(self.pictures, int(self.rows[i]), self.image_size, self.channels))
+                for i in index
+            ]
+        except UserError as error:
+            return str(error)
+        return torch.stack(pixels), self.labels[index]
+
+
+def _as_it_is(batch: Batch | str) -> Batch | str:
+    return batch

@@ -1,0 +1,66 @@
+"""Image sets in the Parquet layout that data set hubs serve.
+
+A folder of `train-*.parquet`, `test-*.parquet` and perhaps `validation-*.parquet`, each with an image column
+(`struct<bytes, path>`, or the encoded bytes themselves) and an integer label column; the class names stand
+in the schema's `huggingface` metadata.
+"""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from ndabench.data.source import FullPath, ImageConfig, Source, SplitName
+from ndabench.errors import UserError
+
+PREFIXES: dict[str, SplitName] = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+
+
+class ImageParquetConfig(ImageConfig):
+    """A folder of split files, or one Parquet file from which one image in five is cut off for testing.
+
+    While it is read, the encoded bytes of the whole set are in memory (for a streamed set: throughout).
+    """
+
+    name: Literal["image_parquet"] = "image_parquet"
+    path: FullPath
+    image_column: str | None = None
+    """Default: the first of `img`, `image` that is there."""
+    label_column: str | None = None
+    """Default: the first of `label`, `labels`, `fine_label` that is there."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}:{self.path.name.removesuffix('.parquet')}"
+
+    def files(self) -> list[Path]:
+        return [file for files in self._split_files().values() for file in files]
+
+    def open(self) -> Source:
+        try:
+            from ndabench.data.parquet_pictures import open_parquet  # other sets can do without pyarrow
+        except ImportError as error:
+            raise UserError(f"{self.name} cannot be read without pyarrow ({error})") from None
+        return open_parquet(self._split_files(), self.image_column, self.label_column)
+
+    def _split_files(self) -> dict[SplitName, list[Path]]:
+        if self.path.is_file():
+            return {"train": [self.path]}
+        if not self.path.is_dir():
+            raise UserError(f"{self.path}: no such file or folder (data.path of an image_parquet)")
+        found: dict[SplitName, list[Path]] = {}
+        for file in sorted(self.path.rglob("*.parquet")):
+            for named in (file.name, file.parent.name):  # train-00000.parquet, or train/0000.parquet
+                prefix = re.match("[a-z]*", named)
+                if prefix and prefix[0] in PREFIXES:
+                    found.setdefault(PREFIXES[prefix[0]], []).append(file)
+                    break
+        for split in ("train", "test"):
+            if split not in found:
+                raise UserError(f"{self.path}: holds no {split}-*.parquet file")
+        return {split: found[split] for split in PREFIXES.values() if split in found}

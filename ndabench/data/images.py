@@ -1,0 +1,55 @@
+"""What a task sees of an image data set: splits that give batches, and the two image scales.
+
+Images are stored as uint8 `[N, C, H, W]` and trained on as floats in [-1, 1].
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class ImageSplit(Protocol):
+    """One split of a data set, wherever its pixels live."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 `[N]` on the CPU."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batches(self, index_batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """For every CPU int64 index tensor `[B]`: (uint8 `[B, C, H, W]`, int64 `[B]`) on the device.
+
+        Indices may be read ahead of the batches that are given out. Raises `UserError` naming file and row
+        where a streamed image cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set ready for training: three splits that share no image."""
+
+    name: str
+    content_hash: str
+    """Hex digest of the decoded images, labels, class names and the cut into splits; the same everywhere."""
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    """(C, H, W)."""
+    train: ImageSplit
+    validation: ImageSplit
+    test: ImageSplit
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 images as float32 in [-1, 1]: `x / 127.5 - 1`."""
+    return images.to(torch.float32) / 127.5 - 1.0
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as uint8, rounded to the nearest level and clamped; undoes `to_float` exactly."""
+    return ((images.to(torch.float32) + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)

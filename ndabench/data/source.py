@@ -1,0 +1,145 @@
+"""What every image data set is made of: a configuration that finds its files and opens them as pictures.
+
+A data set is one `ImageConfig` class: `files()` says where its files are (and is the only place that may
+download), `open()` gives the pictures with their labels, still encoded. Decoding, checking, caching and
+splitting happen in `store.py`, alike for all of them.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+from pydantic import AfterValidator, Field
+
+from ndabench.config import Config
+from ndabench.data.splits import Rows
+from ndabench.errors import UserError
+
+SplitName = Literal["train", "validation", "test"]
+Pixels = npt.NDArray[np.uint8]
+
+FullPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+"""A path with `~` filled in, absolute, because workers run in folders of their own."""
+
+
+class Pictures(Protocol):
+    """The pictures of one split, in a fixed order, decoded one at a time."""
+
+    @property
+    def labels(self) -> Rows: ...
+
+    def where(self, row: int) -> str:
+        """File and row, as an error names them."""
+        ...
+
+    def read(self, row: int) -> Image.Image:
+        """The picture at `row`; whatever Pillow or the file system raises is reported with `where`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened data set: its own splits and its classes. Without a test split, "train" holds it all."""
+
+    splits: Mapping[SplitName, Pictures]
+    class_names: tuple[str, ...]
+
+
+class ImageConfig(Config):
+    """The keys that every image data set has."""
+
+    name: str
+    image_size: int | None = Field(default=None, ge=1, le=4096)
+    """Side in pixels: the largest centred square, resized (bilinear, antialiased). None: as they are."""
+    channels: Literal[1, 3] = 3
+    """1 makes every picture grey, 3 makes every picture RGB."""
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the training images kept for validation where the data set has no validation split."""
+    split_seed: int = Field(default=0, ge=0, lt=2**32)
+    horizontal_flip: bool = False
+    """Whether a task mirrors training images at random; the stored images stay as they are."""
+    stream: bool | Literal["auto"] = "auto"
+    """Decode on the fly instead of keeping all images on the device; auto: when they would not fit."""
+    decode_workers: int = Field(default=2, ge=0)
+    """Processes that decode a streamed set (at most one a core; 0: none besides the trainer's)."""
+
+    @property
+    def title(self) -> str:
+        """How records and reports call the data set."""
+        return self.name
+
+    @abstractmethod
+    def files(self) -> Sequence[Path]:
+        """The files that hold the data set; downloads missing ones only when asked to, else `UserError`."""
+
+    @abstractmethod
+    def open(self) -> Source:
+        """The pictures behind `files()`; `UserError` for files that cannot be understood."""
+
+    def decoding(self) -> dict[str, Any]:
+        """The keys on which the decoded pixels depend: all but those that only say how they are used."""
+        use = {"validation_fraction", "split_seed", "horizontal_flip", "stream", "decode_workers", "download"}
+        return self.model_dump(mode="json", exclude=use)
+
+
+@dataclass(frozen=True)
+class ArrayPictures:
+    """Pictures that lie decoded in one array, uint8 `[N, H, W]` or `[N, H, W, 3]`."""
+
+    file: Path
+    images: Pixels
+    labels: Rows
+
+    def where(self, row: int) -> str:
+        return f"{self.file} row {row}"
+
+    def read(self, row: int) -> Image.Image:
+        return Image.fromarray(self.images[row])
+
+
+@dataclass(frozen=True)
+class FilePictures:
+    """Pictures in a file each."""
+
+    paths: Sequence[Path]
+    labels: Rows
+
+    def where(self, row: int) -> str:
+        return str(self.paths[row])
+
+    def read(self, row: int) -> Image.Image:
+        with Image.open(self.paths[row]) as image:
+            image.load()
+            return image
+
+
+def read_pixels(pictures: Pictures, row: int, image_size: int | None, channels: int) -> Pixels:
+    """The picture at `row`, prepared: uint8 `[channels, H, W]`; `UserError` naming it if it is broken."""
+    try:
+        return _prepared(pictures.read(row), image_size, channels)
+    except UnidentifiedImageError:
+        raise UserError(f"{pictures.where(row)}: not an image in a format that Pillow knows") from None
+    # Pillow's decoders raise all of these for damaged files.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"{pictures.where(row)}: the image cannot be read ({reason})") from None
+
+
+def _prepared(image: Image.Image, image_size: int | None, channels: int) -> Pixels:
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"its pixels are {image.mode!r}, not 8 bits a channel")
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image_size is not None and image.size != (image_size, image_size):
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = image.crop((left, top, left + side, top + side))
+        image = square.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

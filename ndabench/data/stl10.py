@@ -1,0 +1,41 @@
+"""STL-10 (Coates et al., 2011), the binary files: `path/stl10_binary/`."""
+
+from typing import Any, Literal
+
+import numpy as np
+from torchvision.datasets import STL10
+
+from ndabench.data.official import OfficialConfig
+from ndabench.data.source import ArrayPictures, Source
+
+
+class Stl10Config(OfficialConfig):
+    """The 5,000 labelled training and 8,000 test images, RGB 96×96, in ten classes."""
+
+    name: Literal["stl10"] = "stl10"
+
+    def official_files(self) -> list[tuple[str, str | None]]:
+        checked = [*STL10.train_list, *STL10.test_list]
+        return [(f"{STL10.base_folder}/{name}", md5) for name, md5 in checked] + [
+            (f"{STL10.base_folder}/{STL10.class_names_file}", None)
+        ]
+
+    def torchvision_set(self, split: str, *, download: bool) -> Any:
+        return STL10(self.path, split=split, download=download)
+
+    def open_checked(self) -> Source:
+        train, test = (self.torchvision_set(split, download=False) for split in ("train", "test"))
+        folder = self.path / STL10.base_folder
+        return Source(
+            {
+                "train": _pictures(folder / "train_X.bin", train),
+                "test": _pictures(folder / "test_X.bin", test),
+            },
+            tuple(train.classes),
+        )
+
+
+def _pictures(file: Any, data: Any) -> ArrayPictures:
+    return ArrayPictures(
+        file, np.ascontiguousarray(data.data.transpose(0, 2, 3, 1)), data.labels.astype(np.int64)
+    )

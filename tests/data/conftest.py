@@ -1,0 +1,12 @@
+"""Every data test has a cache folder of its own, and nothing is ever downloaded."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("NDABENCH_CACHE", str(folder))
+    return folder

@@ -1,0 +1,159 @@
+"""Decoded once, shared safely, the same pixels whichever way they come."""
+
+import json
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import image_layouts as layouts
+import pytest
+import torch
+
+from ndabench.config import parse
+from ndabench.data import ImageData, ImageDataConfig, in_order, load_images, shuffled_batches, store
+from ndabench.data.digits import DigitsConfig
+from ndabench.errors import UserError
+
+
+def load(**keys: Any) -> ImageData:
+    return load_images(parse(ImageDataConfig, keys, "data"), device=torch.device("cpu"))
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    layouts.write_parquet_set(tmp_path / "pets")
+    return tmp_path / "pets"
+
+
+def refuse_to_open(*_: Any) -> None:
+    raise AssertionError("decoded a second time")
+
+
+def test_a_set_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load(name="digits")
+    monkeypatch.setattr(DigitsConfig, "open", refuse_to_open)
+    again = load(name="digits")
+    other_cut = load(name="digits", split_seed=1, horizontal_flip=True)
+    assert again.content_hash == first.content_hash
+    assert torch.equal(again.train.labels, first.train.labels)
+    assert other_cut.content_hash != first.content_hash  # its training images are others
+
+
+def test_the_content_hash_knows_no_paths_nor_times(pets: Path, tmp_path: Path, cache: Path) -> None:
+    first = load(name="image_parquet", path=pets)
+    moved = tmp_path / "elsewhere" / "pets"
+    shutil.copytree(pets, moved)
+    for file in moved.iterdir():
+        os.utime(file, (1, 1))
+    assert load(name="image_parquet", path=moved).content_hash == first.content_hash
+    assert len(list((cache / "images/content").iterdir())) == 1
+    assert load(name="image_parquet", path=pets, image_size=4).content_hash != first.content_hash
+
+
+def test_changed_files_are_decoded_again(pets: Path) -> None:
+    first = load(name="image_parquet", path=pets)
+    layouts.write_parquet_set(pets, train=44)
+    assert len(load(name="image_parquet", path=pets).train) > len(first.train)
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [0, pytest.param(2, marks=pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"))],
+)
+def test_streaming_equals_resident(pets: Path, workers: int) -> None:
+    resident = load(name="image_parquet", path=pets, stream=False)
+    streamed = load(name="image_parquet", path=pets, stream=True, decode_workers=workers)
+    assert streamed.content_hash == resident.content_hash
+    state = torch.get_rng_state()
+    for split in ("train", "validation", "test"):
+        a, b = getattr(resident, split), getattr(streamed, split)
+        assert torch.equal(a.labels, b.labels)
+        index = [*in_order(len(a), 3), torch.tensor([1, 0, 1])]
+        for (images, labels), (images_too, labels_too) in zip(
+            a.batches(index), b.batches(index), strict=True
+        ):
+            assert torch.equal(images, images_too)
+            assert torch.equal(labels, labels_too)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_endless_index_batches_stream(pets: Path) -> None:
+    data = load(name="image_parquet", path=pets, stream=True, decode_workers=0)
+    batches = data.train.batches(shuffled_batches(len(data.train), 8, seed=0))
+    assert [next(batches)[0].shape for _ in range(9)] == [(8, 3, 8, 8)] * 9
+
+
+def test_auto_streams_what_does_not_fit(pets: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "RESIDENT_LIMIT_BYTES", 50 * 3 * 8 * 8 - 1)
+    assert type(load(name="image_parquet", path=pets, decode_workers=0).train).__name__ == "StreamedSplit"
+    assert not list((cache / "images/content").iterdir())
+
+
+def _load_in_a_process(queue: Any, path: str, log: str) -> None:
+    from ndabench.data.image_parquet import ImageParquetConfig
+
+    opened = ImageParquetConfig.open
+
+    def counted(self: Any) -> Any:
+        with Path(log).open("a") as file:
+            file.write("opened\n")
+        return opened(self)
+
+    ImageParquetConfig.open = counted  # type: ignore[method-assign]
+    data = load(name="image_parquet", path=path)
+    images, _ = next(data.train.batches([torch.arange(len(data.train))]))
+    queue.put((data.content_hash, int(images.sum())))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_processes_that_start_together_decode_once(pets: Path, tmp_path: Path, cache: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    log = tmp_path / "log"
+    processes = [
+        context.Process(target=_load_in_a_process, args=(queue, str(pets), str(log))) for _ in range(6)
+    ]
+    for process in processes:
+        process.start()
+    results = {queue.get(timeout=60) for _ in processes}
+    for process in processes:
+        process.join()
+    assert len(results) == 1
+    assert log.read_text() == "opened\n"
+    assert len(list((cache / "images/content").iterdir())) == 1
+
+
+def test_what_a_killed_process_left_behind_is_cleared_away(cache: Path) -> None:
+    first = load(name="digits")
+    (entry,) = (cache / "images/keys").iterdir()
+    content = cache / "images/content" / json.loads(entry.read_text())["decoded_hash"]
+    unfinished = content.with_name(f".{entry.stem}")
+    content.rename(unfinished)
+    (unfinished / "train_images.npy").write_bytes(b"half")
+    entry.write_text('{"decoded_h')
+    assert load(name="digits").content_hash == first.content_hash
+    assert not unfinished.exists()
+    (content / "train_images.npy").write_bytes(b"half")
+    with pytest.raises(UserError, match=r"the cached images are damaged .*; delete this folder"):
+        load(name="digits")
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NDABENCH_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(
+        UserError, match=r"the cache cannot be written \(Not a directory\); point NDABENCH_CACHE"
+    ):
+        load(name="digits")
+
+
+def test_a_full_disk_is_one_line(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numpy.lib.format.write_array_header_1_0", full)
+    with pytest.raises(UserError, match=r"the cache cannot be written \(No space left on device\)"):
+        load(name="digits")
+    assert not list((cache / "images/content").iterdir())
