@@ -1,0 +1,1 @@
+"""Losses: tensors and floats in, scalars out."""

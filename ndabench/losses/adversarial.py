@@ -1,0 +1,60 @@
+"""Adversarial losses with the λ-mixture of negative data augmentation.
+
+NDA-GAN (Sinha et al., ICLR 2021, arXiv 2102.05113) trains
+
+    min_G max_D  L_JS(λ·G + (1 − λ)·P̄, D)
+
+where P̄ is the distribution of negatives T(x): to the discriminator a negative is one more fake, and the
+two kinds of fakes share the weight that plain GANs give to one. The generator's loss knows neither λ nor P̄.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """A pair of losses, told by what one logit costs; every penalty maps `[N] -> [N]`."""
+
+    taken_for_real: Callable[[Tensor], Tensor]
+    """The discriminator's cost of the logit of a real image."""
+    taken_for_fake: Callable[[Tensor], Tensor]
+    """The discriminator's cost of the logit of a fake, generated or negative."""
+    not_fooled: Callable[[Tensor], Tensor]
+    """The generator's cost of the logit of an image that it made."""
+
+    def discriminator(self, real: Tensor, fake: Tensor, negative: Tensor | None, lambda_: float) -> Tensor:
+        """`E[real] + λ·E[fake] + (1 − λ)·E[negative]`, a scalar.
+
+        `real`, `fake` and `negative` are logits `[N]`; λ lies in (0, 1]. Without negatives λ must be 1, and
+        the loss is the plain GAN's to the bit.
+        """
+        loss = self.taken_for_real(real).mean() + lambda_ * self.taken_for_fake(fake).mean()
+        if negative is None:
+            assert lambda_ == 1, "without negatives there is nothing for the fakes to share their weight with"
+            return loss
+        return loss + (1 - lambda_) * self.taken_for_fake(negative).mean()
+
+    def generator(self, fake: Tensor) -> Tensor:
+        """The generator's loss for the logits `[N]` of its images, a scalar."""
+        return self.not_fooled(fake).mean()
+
+
+HINGE = AdversarialLoss(
+    taken_for_real=lambda logit: F.relu(1 - logit),
+    taken_for_fake=lambda logit: F.relu(1 + logit),
+    not_fooled=lambda logit: -logit,
+)
+"""The hinge loss (Lim and Ye, arXiv 1705.02894), with which the paper trains."""
+
+NON_SATURATING = AdversarialLoss(
+    taken_for_real=lambda logit: F.softplus(-logit),
+    taken_for_fake=F.softplus,
+    not_fooled=lambda logit: F.softplus(-logit),
+)
+"""The cross-entropy loss with the generator's non-saturating form (Goodfellow et al., arXiv 1406.2661)."""
+
+ADVERSARIAL_LOSSES = {"hinge": HINGE, "non_saturating": NON_SATURATING}
