@@ -1,0 +1,29 @@
+"""The exponential moving average of a generator's weights, with which BigGAN is sampled and measured."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class MovingAverage(nn.Module):
+    """A frozen copy of a network whose parameters and buffers trail those of the network.
+
+    Until step `start` the copy equals the network; from then on, at every update,
+    `average = decay * average + (1 - decay) * network`, always in the weights' own float32.
+    """
+
+    def __init__(self, network: nn.Module, *, decay: float, start: int) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay, self.start = decay, start
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Follows `network` as it stands after `step` updates, counted from 1."""
+        decay = 0.0 if step < self.start else self.decay
+        torch._foreach_lerp_(_tensors(self.network), _tensors(network), 1 - decay)
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]

@@ -1,0 +1,114 @@
+"""BigGAN: the published sizes, the blocks against their plain form, and what the networks promise."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ndabench.distributed import Workers
+from ndabench.errors import UserError
+from ndabench.models.biggan import ARCHITECTURES, Discriminator, DownBlock, Generator, UpBlock
+
+
+def _generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _num_parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("classes", "sizes"), [(1, (4_276_739, 4_205_057)), (10, (4_304_387, 4_207_361))])
+def test_the_published_networks_parameter_for_parameter(classes: int, sizes: tuple[int, int]) -> None:
+    networks = (
+        Generator(num_classes=classes, generator=_generator()),
+        Discriminator(num_classes=classes, generator=_generator()),
+    )
+    assert tuple(map(_num_parameters, networks)) == sizes
+
+
+@pytest.mark.parametrize("resolution", ARCHITECTURES)
+def test_every_resolution_from_noise_to_logit(resolution: int) -> None:
+    sizes = {"resolution": resolution, "width": 1, "image_channels": 1, "num_classes": 3}
+    labels = torch.tensor([0, 2])
+    images = Generator(**sizes, latent_dim=5, generator=_generator())(torch.randn(2, 5), labels)
+    assert images.shape == (2, 1, resolution, resolution)
+    assert images.abs().max() <= 1
+    logits = Discriminator(**sizes, generator=_generator())(images, labels)
+    assert logits.shape == (2,)
+
+
+def test_a_resolution_without_architecture_is_refused() -> None:
+    with pytest.raises(UserError, match="not of 24×24; set the data's image_size"):
+        Generator(resolution=24, generator=_generator())
+
+
+def _conv(layer: nn.Module, images: Tensor) -> Tensor:
+    return F.conv2d(images, layer.weight(), layer.bias, padding=layer.weight.value.shape[-1] // 2)
+
+
+def _plain_up(block: UpBlock, features: Tensor, labels: Tensor) -> Tensor:
+    hidden = F.interpolate(F.relu(block.norm1(features, labels, True)), scale_factor=2)
+    hidden = _conv(block.conv2, F.relu(block.norm2(_conv(block.conv1, hidden), labels, True)))
+    return hidden + _conv(block.shortcut, F.interpolate(features, scale_factor=2))
+
+
+def _plain_down(block: DownBlock, features: Tensor) -> Tensor:
+    hidden = _conv(block.conv2, F.relu(_conv(block.conv1, features if block.first else F.relu(features))))
+    shortcut = features if isinstance(block.shortcut, nn.Identity) else _conv(block.shortcut, features)
+    return F.avg_pool2d(hidden + shortcut, 2) if block.downsample else hidden + shortcut
+
+
+def _gradients(output: Tensor, features: Tensor, block: nn.Module) -> list[Tensor]:
+    probe = torch.randn(output.shape, generator=_generator(9))
+    return list(torch.autograd.grad((output * probe).sum(), [features, *block.parameters()]))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_up_block_equals_its_plain_form(memory_format: torch.memory_format) -> None:
+    block = UpBlock(6, 4, 3, generator=_generator(), workers=Workers()).eval()
+    features = torch.randn(3, 6, 4, 4, generator=_generator(1)).contiguous(memory_format=memory_format)
+    features.requires_grad_()
+    labels = torch.tensor([0, 2, 1])
+    ours, plain = block(features, labels, True), _plain_up(block, features, labels)
+    torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
+    pairs = zip(_gradients(ours, features, block), _gradients(plain, features, block), strict=True)
+    for folded, expected in pairs:
+        torch.testing.assert_close(folded, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("first", "down", "inner"), [(True, True, 3), (False, True, 5), (False, False, 5)])
+def test_down_block_equals_its_plain_form(first: bool, down: bool, inner: int) -> None:
+    block = DownBlock(inner, 5, first=first, downsample=down, generator=_generator()).eval()
+    features = torch.randn(3, inner, 8, 8, generator=_generator(1), requires_grad=True)
+    ours, plain = block(features), _plain_down(block, features)
+    torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
+    pairs = zip(_gradients(ours, features, block), _gradients(plain, features, block), strict=True)
+    for folded, expected in pairs:
+        torch.testing.assert_close(folded, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_classes_change_images_and_logits() -> None:
+    sizes = {"resolution": 8, "width": 2, "num_classes": 2}
+    network = Generator(**sizes, generator=_generator()).eval()
+    noise = torch.randn(1, 128, generator=_generator(1)).expand(2, -1)
+    images = network(noise, torch.tensor([0, 1]), batch_statistics=True)
+    assert not torch.allclose(images[0], images[1])
+    logits = Discriminator(**sizes, generator=_generator()).eval()(
+        images[:1].expand(2, -1, -1, -1), torch.tensor([0, 1])
+    )
+    assert logits[0] != logits[1]
+
+
+def test_bfloat16_stays_near_float32_and_ends_in_float32() -> None:
+    sizes = {"resolution": 16, "width": 4, "memory_format": torch.channels_last}
+    generator = Generator(**sizes, generator=_generator()).eval()
+    discriminator = Discriminator(**sizes, generator=_generator(1)).eval()
+    noise, labels = torch.randn(8, 128, generator=_generator(2)), torch.zeros(8, dtype=torch.long)
+    exact = generator(noise, labels, batch_statistics=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = generator(noise, labels, batch_statistics=True)
+        logits = discriminator(exact, labels)
+    assert rounded.dtype == logits.dtype == torch.float32
+    assert (rounded - exact).abs().max() < 0.1
+    torch.testing.assert_close(logits, discriminator(exact, labels), atol=0.05, rtol=0.05)
