@@ -196,7 +196,7 @@ def test_a_corrupt_file_is_named(disk: RecordStore) -> None:
     Path(disk.root, "trials/0123.parquet").write_bytes(b"not Parquet at all")
     with pytest.raises(UserError, match="trials"):
         disk.read_trials()
-    with pytest.raises(UserError, match="0123.parquet: cannot be read"):
+    with pytest.raises(UserError, match=r"0123\.parquet: cannot be read"):
         disk.read_trial("0123")
 
 

@@ -1,0 +1,164 @@
+"""Figures computed from records: a metric over training steps, and final values over λ."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ndabench.reporting.comparison import Comparison
+from ndabench.reporting.formatting import count, interval, with_interval
+from ndabench.reporting.frames import NO_PROTOCOL, Frames, Setting
+from ndabench.reporting.intervals import Summary, half_widths
+from ndabench.reporting.specs import FigureGroup, FigureSpec, Line, Point
+from ndabench.reporting.tables import DIRECTIONS
+
+MOST_LINES = 10
+MOST_POINTS = 100
+LOG_RATIO = 5
+"""A curve whose means span more than this factor is drawn on a logarithmic scale."""
+DODGE = 0.012
+"""Lines over λ are set apart by this part of the axis, so that their bars do not cover each other."""
+CURVE_KEY = ["group", "metric", "protocol_json"]
+SHOWN_STATUSES = ("finished", "running", "stopped")
+
+
+def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[FigureGroup]:
+    """Every metric measured at two or more steps: first the evaluations, then, folded, the training curves.
+
+    Mean and 95 % t-interval over the seeds measured at that step. Trials that failed or diverged are left
+    out: their last values would bend a mean that the others carry on.
+    """
+    curves, details = _curves(frames)
+    chosen = {row.setting for comparison in comparisons for row in comparison.rows if row.chosen}
+    evaluations: list[FigureSpec] = []
+    training: list[FigureSpec] = []
+    by_metric: list[tuple[Any, pd.DataFrame]] = list(curves.groupby(["group", "metric"], observed=True))
+    for (group, metric), same_metric in by_metric:
+        protocols = [
+            p for _, p in same_metric.groupby("protocol_json", observed=True) if p["step"].nunique() > 1
+        ]
+        for place, curve in enumerate(protocols):
+            title = f"{metric} over training"
+            title += f", {frames.groups[group].label}" if len(frames.groups) > 1 else ""
+            title += f", protocol {place + 1} of {len(protocols)}" if len(protocols) > 1 else ""
+            y_title = _y_title(*details[metric])
+            figure = _step_figure(frames, curve, f"steps-{group}-{metric}-{place}", title, y_title, chosen)
+            is_training = curve["protocol_json"].iloc[0] == NO_PROTOCOL
+            (training if is_training else evaluations).append(figure)
+    evaluations.sort(key=lambda figure: (str(frames.objective) not in figure.title, figure.title))
+    groups = [FigureGroup(evaluations), FigureGroup(training, "Training curves", folded=bool(evaluations))]
+    return [group for group in groups if group.figures]
+
+
+def _curves(frames: Frames) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
+    """Mean, n and half-width at every step of every setting; and each metric's unit and direction."""
+    trials = frames.trials
+    shown = trials.index[trials["status"].isin(SHOWN_STATUSES) & trials["repeat"]]
+    metrics = frames.metrics[frames.metrics["trial_id"].isin(shown) & np.isfinite(frames.metrics["value"])]
+    over_seeds = metrics.groupby([*CURVE_KEY, "setting", "step"], observed=True)["value"]
+    curves = over_seeds.agg(["count", "mean", "std"]).reset_index()
+    curves["half_width"] = half_widths(curves["count"].to_numpy(), curves["std"].to_numpy())
+    first = metrics.drop_duplicates("metric")
+    return curves, dict(zip(first["metric"], zip(first["unit"], first["better"], strict=True), strict=True))
+
+
+def _step_figure(
+    frames: Frames, curve: pd.DataFrame, identity: str, title: str, y_title: str, chosen: set[Setting]
+) -> FigureSpec:
+    places, notes = sorted(curve["setting"].unique().tolist()), []
+    if len(places) > MOST_LINES:
+        kept = [place for place in places if frames.settings[place] in chosen] or places
+        notes.append(f"{len(kept[:MOST_LINES])} of {len(places)} settings are drawn.")
+        places = kept[:MOST_LINES]
+    lines = [_step_line(frames, place, _thinned(curve[curve["setting"] == place])) for place in places]
+    log_y = _wants_log(lines)
+    title += " (log scale)" if log_y else ""
+    return FigureSpec(identity, title, "training steps", y_title, lines, log_y=log_y, notes=notes)
+
+
+def _step_line(frames: Frames, place: int, curve: pd.DataFrame) -> Line:
+    setting = frames.settings[place]
+    columns = curve[["step", "count", "mean", "half_width"]].itertuples(index=False, name=None)
+    points = [
+        _point(f"{setting.label}, step {step:,}", step, Summary(n, mean, None if math.isnan(half) else half))
+        for step, n, mean, half in columns
+    ]
+    return Line(setting.label, frames.arms.index(setting.arm), _dash(frames, setting), points)
+
+
+def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
+    """At most `MOST_POINTS` rows, evenly spread, the first and the last among them."""
+    if len(curve) <= MOST_POINTS:
+        return curve
+    return curve.iloc[np.unique(np.linspace(0, len(curve) - 1, MOST_POINTS).round().astype(int))]
+
+
+def lambda_figures(frames: Frames, comparisons: Sequence[Comparison]) -> FigureGroup | None:
+    """Test values over λ by arm, the baseline as a level; where some arm was run at several λ."""
+    figures = []
+    for place, comparison in enumerate(comparisons):
+        lambdas = sorted({r.setting.lambda_ for r in comparison.rows if r.setting.lambda_ is not None})
+        if len(lambdas) > 1 and not comparison.on_validation:
+            figures.append(_lambda_figure(frames, comparison, lambdas, f"lambda-{place}"))
+    return FigureGroup(figures) if figures else None
+
+
+def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float], identity: str) -> FigureSpec:
+    """Arms with other searched parameters have one line for each choice of them."""
+    by_line: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[float, str, Summary]]] = {}
+    for row in comparison.rows:
+        setting = row.setting
+        if setting.lambda_ is not None and row.summary.n:
+            key = (setting.arm, setting.parameters)
+            by_line.setdefault(key, []).append((setting.lambda_, setting.label, row.summary))
+    width = (lambdas[-1] - lambdas[0]) * DODGE
+    lines = []
+    for place, ((arm, parameters), values) in enumerate(list(by_line.items())[:MOST_LINES]):
+        shift = (place - (min(len(by_line), MOST_LINES) - 1) / 2) * width
+        points = [
+            _point(label, x + shift, summary) for x, label, summary in sorted(values, key=lambda v: v[0])
+        ]
+        detail = Setting(arm, None, "", "", parameters).label
+        lines.append(Line(detail, frames.arms.index(arm), place, points))
+    protocol = "" if len(by_line) <= MOST_LINES else f"{MOST_LINES} of {len(by_line)} lines are drawn."
+    return FigureSpec(
+        id=identity,
+        title=f"{comparison.metric} over λ"
+        + (f", {comparison.group.label}" if len(frames.groups) > 1 else ""),
+        x_title="λ (1 is the plain objective)",
+        y_title=_y_title(comparison.unit, comparison.better),
+        lines=lines,
+        intervals="bar",
+        rule=_rule(frames, comparison),
+        notes=[protocol] if protocol else [],
+    )
+
+
+def _rule(frames: Frames, comparison: Comparison) -> Line | None:
+    baseline = comparison.baseline
+    if baseline is None or baseline.setting.lambda_ is not None:
+        return None
+    point = _point(baseline.setting.label, 1.0, baseline.summary)
+    return Line(baseline.setting.label, frames.arms.index(baseline.setting.arm), 0, [point])
+
+
+def _point(label: str, x: float, summary: Summary) -> Point:
+    detail = f"{label}: {with_interval(summary)} {interval(summary)}".rstrip()
+    return Point(float(x), summary.mean, summary.low, summary.high, f"{detail}, {count(summary.n, 'seed')}")
+
+
+def _dash(frames: Frames, setting: Setting) -> int:
+    """The place of a setting among its arm's settings."""
+    return [other for other in frames.settings if other.arm == setting.arm].index(setting)
+
+
+def _y_title(unit: str, better: str) -> str:
+    """The direction and the unit; the metric's name stands above the figure and would not fit here."""
+    return DIRECTIONS.get(better, "") + (f" ({unit})" if unit else "") or "value"
+
+
+def _wants_log(lines: Sequence[Line]) -> bool:
+    means = [point.mean for line in lines for point in line.points]
+    return bool(means) and min(means) > 0 and max(means) / min(means) > LOG_RATIO

@@ -1,0 +1,215 @@
+"""Records as data frames, with what the tables and figures ask of them: groups, settings and final values."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from ndabench.records import RecordStore
+
+NO_PROTOCOL = "{}"
+"""The protocol of training curves: they are drawn, but no table compares them."""
+VALIDATION = "val_"
+SWEEP_FILE = "sweep.yaml"
+SETTING_KEY = ["arm", "negative", "positive", "lambda", "parameters_json"]
+TEST_KEY = ["group", "metric", "protocol_json"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """What may be compared at all: one task on one data set (its content, not only its name)."""
+
+    task: str
+    dataset: str
+    dataset_hash: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.task} on {self.dataset}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An arm at one λ and one choice of the other searched parameters. Seeds are its repeats."""
+
+    arm: str
+    lambda_: float | None
+    negative: str
+    positive: str
+    parameters: tuple[tuple[str, str], ...]
+    """Name and JSON value: exact, so that settings that only look alike stay apart."""
+
+    @property
+    def shown_parameters(self) -> dict[str, str]:
+        return {name: _compact(decoded(value)) for name, value in self.parameters}
+
+    @property
+    def label(self) -> str:
+        """`jigsaw at λ = 0.25, learning_rate = 0.0002`."""
+        details = [] if self.lambda_ is None else [f"λ = {self.lambda_:g}"]
+        details += [f"{name} = {value}" for name, value in self.shown_parameters.items()]
+        return f"{self.arm} at {', '.join(details)}" if details else self.arm
+
+
+@dataclass(frozen=True)
+class Frames:
+    """One sweep's records.
+
+    `trials` is indexed by trial id and carries `group` and `setting`, positions in `groups` and `settings`;
+    `metrics` carries both, too, and `seed`. Both lists stand in the order of the report: the baseline first,
+    then the arms as in the sweep file.
+    """
+
+    trials: pd.DataFrame
+    metrics: pd.DataFrame
+    artifacts: pd.DataFrame
+    groups: list[Group]
+    settings: list[Setting]
+    arms: list[str]
+    baseline: str | None
+    sweep_text: str
+    objective: str | None
+    """The metric that the search looked at, without `val_`."""
+
+    def colour(self, setting: Setting) -> int:
+        return self.arms.index(setting.arm)
+
+    @cached_property
+    def finals(self) -> pd.DataFrame:
+        """One row a finished trial, metric and protocol, measured at the trial's last step.
+
+        Where two finished trials share setting and seed (their configurations differ elsewhere), the one
+        that finished last counts. `repeat` is False for trials of the search's own seed.
+        """
+        done = self.trials[self.trials["status"] == "finished"]
+        metrics = self.metrics[self.metrics["trial_id"].isin(done.index)]
+        last = metrics.groupby("trial_id", observed=True)["step"].transform("max")
+        metrics = metrics[(metrics["step"] == last) & (metrics["protocol_json"] != NO_PROTOCOL)]
+        details = done[["finished", "repeat", "config_json"]]
+        finals = metrics.join(details, on="trial_id").sort_values("finished", kind="stable")
+        return finals.drop_duplicates([*TEST_KEY, "setting", "seed"], keep="last")
+
+    @cached_property
+    def doubled(self) -> int:
+        """How many finished trials are left out because a later one has the same setting and seed."""
+        done = self.trials[self.trials["status"] == "finished"]
+        return int(done.duplicated(["group", "setting", "seed"]).sum())
+
+
+def load(store: RecordStore) -> Frames:
+    """Everything recorded so far; works at any moment of a sweep, and on an empty folder."""
+    text = (store.read_bytes(SWEEP_FILE) or b"").decode(errors="replace")
+    sweep = _mapping(text)
+    trials = store.read_trials().to_pandas().set_index("trial_id")
+    trials = trials.sort_values(["started", "seed"], kind="stable")
+    for column in ("dataset_hash", "negative", "positive", "error", "device", "git_commit"):
+        trials[column] = trials[column].fillna("")
+    baseline = _baseline(trials)
+    arms = _arm_order(trials, sweep, baseline)
+    trials["repeat"] = trials["seed"].isin(sweep["seeds"]) if sweep.get("seeds") else True
+    groups, trials["group"] = _groups(trials)
+    settings, trials["setting"] = _settings(trials, arms)
+    metrics = store.read_metrics().to_pandas(strings_to_categorical=True)
+    artifacts = store.read_artifacts().to_pandas()
+    return Frames(
+        trials,
+        _of_known_trials(metrics, trials),
+        _of_known_trials(artifacts, trials),
+        groups,
+        settings,
+        arms,
+        baseline,
+        text,
+        _objective(sweep),
+    )
+
+
+def decoded(text: Any) -> Any:
+    """The value in a JSON column, or an empty mapping where there is none or it cannot be read."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+
+
+def _of_known_trials(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose trial has a row, with its group, setting and seed beside them."""
+    place = pd.Series(range(len(trials)), index=trials.index, dtype="int64")
+    positions = frame["trial_id"].astype(object).map(place)
+    known = frame[positions.notna()].copy()
+    rows = positions.dropna().astype("int64").to_numpy()
+    for column in ("group", "setting", "seed"):
+        known[column] = trials[column].to_numpy()[rows]
+    return known
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _objective(sweep: dict[str, Any]) -> str | None:
+    objective = sweep.get("objective")
+    metric = objective.get("metric") if isinstance(objective, dict) else None
+    return metric.removeprefix(VALIDATION) if isinstance(metric, str) else None
+
+
+def _baseline(trials: pd.DataFrame) -> str | None:
+    """The arm called none, else the first one without any augmentation."""
+    if (trials["arm"] == "none").any():
+        return "none"
+    plain = trials[(trials["negative"] == "") & (trials["positive"] == "")]
+    return None if plain.empty else str(plain["arm"].iloc[0])
+
+
+def _arm_order(trials: pd.DataFrame, sweep: dict[str, Any], baseline: str | None) -> list[str]:
+    written = [arm.get("name", "") if isinstance(arm, dict) else str(arm) for arm in sweep.get("arms") or []]
+    place = {name: position for position, name in enumerate(written)}
+    seen = [str(arm) for arm in trials["arm"].unique()]
+    return sorted(seen, key=lambda arm: (arm != baseline, place.get(arm, len(place)), arm))
+
+
+def _groups(trials: pd.DataFrame) -> tuple[list[Group], pd.Series]:
+    """Trials that ended before they saw their data join those that did, where only one hash is known."""
+    hashes = trials["dataset_hash"].where(trials["dataset_hash"] != "")
+    names = [trials["task"], trials["dataset"]]
+    only = hashes.groupby(names).transform(
+        lambda known: known.dropna().iloc[0] if known.nunique() == 1 else ""
+    )
+    keys = pd.Series(
+        [Group(*key) for key in zip(trials["task"], trials["dataset"], hashes.fillna(only), strict=True)],
+        index=trials.index,
+        dtype=object,
+    )
+    groups = sorted(keys.unique(), key=lambda group: (group.task, group.dataset, group.dataset_hash))
+    return groups, keys.map({group: position for position, group in enumerate(groups)}).astype("int64")
+
+
+def _settings(trials: pd.DataFrame, arms: list[str]) -> tuple[list[Setting], pd.Series]:
+    keys = pd.Series(
+        [_setting(*row) for row in trials[SETTING_KEY].itertuples(index=False)],
+        index=trials.index,
+        dtype=object,
+    )
+    unique = list(keys.unique())
+    unique.sort(key=lambda s: (arms.index(s.arm), -1.0 if s.lambda_ is None else s.lambda_, s.parameters))
+    return unique, keys.map({setting: position for position, setting in enumerate(unique)}).astype("int64")
+
+
+def _setting(arm: str, negative: str, positive: str, weight: float | None, parameters: str) -> Setting:
+    """λ says nothing about an arm without a negative: there it is 1, the plain objective."""
+    searched = decoded(parameters)
+    searched = searched if isinstance(searched, dict) else {}
+    shown = tuple(sorted((str(k), json.dumps(v)) for k, v in searched.items() if k != "lambda"))
+    meaningless = weight is None or pd.isna(weight) or (negative == "" and weight == 1)
+    return Setting(arm, None if meaningless else float(weight or 0.0), negative, positive, shown)
+
+
+def _compact(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

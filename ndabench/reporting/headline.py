@@ -1,0 +1,116 @@
+"""What was found, in sentences."""
+
+from ndabench.reporting.comparison import Compared, Comparison
+from ndabench.reporting.formatting import count, decimals_for, interval, number, p_value
+from ndabench.reporting.frames import Frames
+from ndabench.reporting.intervals import Summary
+from ndabench.reporting.tables import SIGNIFICANT
+
+MOST_SENTENCES = 6
+FEW_SEEDS = 5
+
+
+def headline(frames: Frames, comparisons: list[Comparison]) -> list[str]:
+    """The result of every test metric, the objective's first; what is missing where there is none yet."""
+    if frames.trials.empty:
+        return ["No trial has been recorded yet."]
+    test = [c for c in comparisons if not c.on_validation and c.better in ("lower", "higher")]
+    if not test:
+        return [_nothing_measured(frames)]
+    if not any(comparison.baseline for comparison in test):
+        return [
+            "No finished trial of the baseline arm was measured on the test split: nothing can be compared."
+        ]
+    sentences = [sentence for comparison in test for sentence in _findings(frames, comparison)]
+    hidden = len(sentences) - MOST_SENTENCES
+    if hidden > 0:
+        sentences = [*sentences[:MOST_SENTENCES], f"{count(hidden, 'more finding')} below, table by table."]
+    return [*sentences, *_cautions(frames, test)]
+
+
+def _nothing_measured(frames: Frames) -> str:
+    finished = int((frames.trials["status"] == "finished").sum())
+    if not finished:
+        return f"None of {count(len(frames.trials), 'trial')} has finished yet: there is nothing to compare."
+    return f"{count(finished, 'trial')} finished, but none measured anything on the test split to compare."
+
+
+def _findings(frames: Frames, comparison: Comparison) -> list[str]:
+    """A sentence for each arm that differs significantly; else one for the arm that comes nearest to it."""
+    if comparison.baseline is None:
+        return []
+    tested = sorted(comparison.tested, key=lambda row: (_p(row), row.setting.label))
+    significant = [row for row in tested if _p(row) < SIGNIFICANT]
+    if significant:
+        significant.sort(key=lambda row: not _is_better(row, comparison))
+        return [_difference_sentence(row, comparison, _place(frames, comparison)) for row in significant]
+    place = _place(frames, comparison)
+    baseline = comparison.baseline.setting.label
+    if not tested:
+        reason = "a paired test needs two shared seeds that differ"
+        return [f"{comparison.metric}{place}: no arm could be tested against {baseline} ({reason})."]
+    nearest = tested[0]
+    return [
+        f"{comparison.metric}{place}: no arm is shown to differ from {baseline}. The clearest, "
+        f"{nearest.setting.label}, differs by {_amount(nearest)} ({_how(nearest)})."
+    ]
+
+
+def _difference_sentence(row: Compared, comparison: Comparison, place: str) -> str:
+    assert row.difference is not None
+    assert comparison.baseline is not None
+    summary = row.difference.summary
+    lowers = summary.mean < 0
+    size = summary if not lowers else Summary(summary.n, -summary.mean, summary.half_width)
+    decimals = decimals_for(size.half_width, size.mean)
+    verdict = "" if _is_better(row, comparison) else ", which is worse"
+    return (
+        f"{row.setting.label} {'lowers' if lowers else 'raises'} {comparison.metric}{place} by "
+        f"{number(size.mean, decimals)} {interval(size)} against {comparison.baseline.setting.label} over "
+        f"{count(summary.n, 'seed')}{verdict} ({_how(row)})."
+    )
+
+
+def _amount(row: Compared) -> str:
+    assert row.difference is not None
+    summary = row.difference.summary
+    decimals = decimals_for(summary.half_width, summary.mean)
+    shared = count(summary.n, "seed")
+    return f"{number(summary.mean, decimals, signed=True)} {interval(summary)} over {shared}"
+
+
+def _how(row: Compared) -> str:
+    p = p_value(_p(row))
+    return f"paired t, Holm-adjusted p {p if p.startswith('<') else '= ' + p}"
+
+
+def _p(row: Compared) -> float:
+    adjusted = row.difference.p_adjusted if row.difference else None
+    return 1.0 if adjusted is None else adjusted
+
+
+def _is_better(row: Compared, comparison: Comparison) -> bool:
+    assert row.difference is not None
+    return (row.difference.summary.mean < 0) == (comparison.better == "lower")
+
+
+def _place(frames: Frames, comparison: Comparison) -> str:
+    """Names the task and data where the report holds several."""
+    return f" ({comparison.group.label})" if len(frames.groups) > 1 else ""
+
+
+def _cautions(frames: Frames, test: list[Comparison]) -> list[str]:
+    cautions = []
+    seeds = max((row.difference.summary.n for c in test for row in c.tested if row.difference), default=0)
+    if 2 <= seeds < FEW_SEEDS:
+        cautions.append(
+            f"With {count(seeds, 'seed')} only differences that are large beside the spread can be told "
+            "from noise."
+        )
+    unfinished = int((frames.trials["status"] == "running").sum())
+    if unfinished:
+        cautions.append(f"{count(unfinished, 'trial')} had not ended when this was written.")
+    metrics = [comparison.metric for comparison in test]
+    if len(set(metrics)) < len(metrics) and len(frames.groups) == 1:
+        cautions.append("Some metric was measured under several protocols, which are kept apart.")
+    return cautions

@@ -1,0 +1,161 @@
+"""The report: sections put together from records, then drawn with one template into one file.
+
+A new kind of result (a probe, detections, film strips) is a function from frames to blocks and a line in
+`report_spec`.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib import resources
+
+import jinja2
+from markupsafe import Markup
+
+from ndabench.records import RecordStore
+from ndabench.reporting import drawing
+from ndabench.reporting.comparison import Comparison, comparisons
+from ndabench.reporting.figures import lambda_figures, step_figures
+from ndabench.reporting.formatting import count
+from ndabench.reporting.frames import SWEEP_FILE, Frames, load
+from ndabench.reporting.headline import headline
+from ndabench.reporting.provenance import pretty, protocols, provenance_table
+from ndabench.reporting.sheets import sheet_specs
+from ndabench.reporting.specs import (
+    Block,
+    CodeSpec,
+    Fact,
+    ReportSpec,
+    Section,
+    Sheet,
+    TableSpec,
+    TextSpec,
+)
+from ndabench.reporting.tables import comparison_table, paper_table
+from ndabench.reporting.trial_tables import trials_table, unfinished_table
+
+REPORT_FILE = "report.html"
+STATUSES = ("finished", "running", "stopped", "diverged", "failed")
+
+
+def write_report(store: RecordStore) -> str:
+    """Writes `report.html` beside the records, at any moment of a sweep; returns its path to show."""
+    store.write_bytes(REPORT_FILE, render(report_spec(store)).encode())
+    return store.local_path(REPORT_FILE)
+
+
+def summary_tables(store: RecordStore) -> list[TableSpec]:
+    """The report's tables of test metrics, for a terminal; validation's where nothing else was measured."""
+    frames = load(store)
+    compared = comparisons(frames)
+    on_test = [comparison for comparison in compared if not comparison.on_validation]
+    return _comparison_tables(on_test or compared)
+
+
+def report_spec(store: RecordStore) -> ReportSpec:
+    """Everything that the report says, as plain structures."""
+    frames = load(store)
+    compared = comparisons(frames)
+    sections = [
+        Section("results", "Results", _results(frames, compared)),
+        Section("over-lambda", "Over λ", [group for group in [lambda_figures(frames, compared)] if group]),
+        Section("over-training", "Over training", step_figures(frames, compared)),
+        Section("pictures", "Pictures", sheet_specs(store, frames, compared)),
+        Section("trials-section", "Trials", _trials(frames)),
+        Section("protocols", "Protocols", _protocols(frames)),
+        Section("provenance", "Provenance", _provenance(frames)),
+    ]
+    return ReportSpec(
+        title=", ".join(frames.trials["sweep"].unique()) or "Empty sweep",
+        facts=_facts(frames),
+        headline=headline(frames, compared),
+        sections=[section for section in sections if section.blocks],
+    )
+
+
+def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
+    if not compared:
+        return [TextSpec(["No finished trial has measured anything that can be compared yet."])]
+    tables: list[Block] = [*_comparison_tables(compared)]
+    reference = paper_table(compared)
+    if frames.doubled:
+        again = count(frames.doubled, "finished trial")
+        tables.append(TextSpec([f"{again} left out: a later one has the same arm, setting and seed."]))
+    return [*tables, reference] if reference else tables
+
+
+def _comparison_tables(compared: Sequence[Comparison]) -> list[TableSpec]:
+    """Titles name task and data where there are several."""
+    several = len({comparison.group for comparison in compared}) > 1
+    tables = []
+    for place, comparison in enumerate(compared, start=1):
+        same = [c for c in compared if (c.group, c.metric) == (comparison.group, comparison.metric)]
+        tables.append(comparison_table(comparison, place, same, name_group=several))
+    return tables
+
+
+def _trials(frames: Frames) -> list[Block]:
+    unfinished = unfinished_table(frames)
+    return [*([unfinished] if unfinished else []), trials_table(frames)] if len(frames.trials) else []
+
+
+def _protocols(frames: Frames) -> list[Block]:
+    used = protocols(frames)
+    text = "How each value was measured. Values under different protocols are never averaged or compared."
+    return [TextSpec([text]), *used] if used else []
+
+
+def _provenance(frames: Frames) -> list[Block]:
+    if frames.trials.empty:
+        return []
+    first = frames.trials.iloc[0]
+    title = f"Configuration of the first trial, {frames.trials.index[0]}"
+    blocks: list[Block] = [provenance_table(frames)]
+    if frames.sweep_text:
+        blocks.append(CodeSpec("sweep-file", f"Sweep file ({SWEEP_FILE})", frames.sweep_text))
+    return [*blocks, CodeSpec("first-configuration", title, pretty(first["config_json"]))]
+
+
+def _facts(frames: Frames) -> list[Fact]:
+    trials = frames.trials
+    counts = trials["status"].value_counts()
+    statuses = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
+    times = [time for time in (trials["started"].min(), trials["finished"].max()) if time == time and time]
+    when = " to ".join(f"{time:%Y-%m-%d %H:%M}" for time in times)
+    return [
+        Fact("task and data", "; ".join(dict.fromkeys(group.label for group in frames.groups)) or "none yet"),
+        Fact("arms", ", ".join(frames.arms) or "none yet"),
+        Fact("trials", f"{len(trials)}: {statuses}" if len(trials) else "none yet"),
+        Fact("ran", f"{when} UTC" if when else "not yet"),
+        Fact("written", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"),
+    ]
+
+
+def render(report: ReportSpec) -> str:
+    """One HTML file. Its policy lets it load nothing, and run and style nothing but what stands in it."""
+    templates = resources.files("ndabench.reporting") / "templates"
+    style, script = ((templates / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(
+        kind=lambda block: type(block).__name__, draw=drawing.draw, swatch=drawing.swatch
+    )
+    environment.filters["data_uri"] = _data_uri
+    template = environment.from_string((templates / "report.html.j2").read_text("utf-8"))
+    return template.render(
+        report=report,
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_policy_hash(style),
+        script_hash=_policy_hash(script),
+    )
+
+
+def _policy_hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _data_uri(sheet: Sheet) -> str:
+    return f"data:{sheet.media_type};base64,{base64.b64encode(sheet.data).decode()}"

@@ -1,0 +1,57 @@
+"""Where the numbers come from: protocols, versions, machines, data, and the sweep file itself."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+
+from ndabench.records import SCHEMA_VERSION
+from ndabench.reporting.formatting import count
+from ndabench.reporting.frames import NO_PROTOCOL, Frames, decoded
+from ndabench.reporting.specs import Cell, CodeSpec, Column, TableSpec
+
+
+def protocols(frames: Frames) -> list[CodeSpec]:
+    """Every protocol, with the metrics measured under it."""
+    pairs = frames.metrics[["protocol_json", "metric"]].drop_duplicates()
+    metrics: dict[str, list[str]] = {}
+    for text, metric in pairs.astype(str).itertuples(index=False, name=None):
+        if text != NO_PROTOCOL:
+            metrics.setdefault(text, []).append(metric)
+    ordered = sorted(metrics.items(), key=lambda item: sorted(item[1]))
+    return [
+        CodeSpec(f"protocol-{place}", ", ".join(sorted(names)), pretty(text))
+        for place, (text, names) in enumerate(ordered, start=1)
+    ]
+
+
+def pretty(text: str) -> str:
+    return json.dumps(decoded(text), indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def provenance_table(frames: Frames) -> TableSpec:
+    """What ran, where, on what; several values where the trials differ, each with its number of trials."""
+    trials = frames.trials
+    versions = [decoded(text) for text in trials["versions_json"]]
+    libraries = sorted({name for version in versions if isinstance(version, dict) for name in version})
+    facts = {
+        "records' schema version": _tally(str(version) for version in trials["schema_version"]),
+        "code (git commit)": _tally(trials["git_commit"]),
+        **{name: _tally(str(version.get(name, "")) for version in versions) for name in libraries},
+        "device": _tally(trials["device"]),
+        "machines": _tally(
+            host for hosts in trials["hosts"] for host in (hosts if hosts is not None else ())
+        ),
+        "data": _tally(trials["dataset"] + " " + trials["dataset_hash"]),
+    }
+    rows = [[Cell(name, name), Cell(value or "not recorded", value)] for name, value in facts.items()]
+    note = f"This report reads records up to schema version {SCHEMA_VERSION}."
+    return TableSpec(
+        "provenance-table", "What ran, and where", [Column("what"), Column("value")], rows, [note]
+    )
+
+
+def _tally(values: Iterable[str]) -> str:
+    counts = Counter(value.strip() for value in values if value.strip())
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{value} ({count(number, 'trial')})" for value, number in counts.most_common())

@@ -1,0 +1,67 @@
+"""Pictures that trials made, inlined: what each arm generates, what its negatives look like."""
+
+import struct
+from typing import Any
+
+import pandas as pd
+
+from ndabench.records import RecordStore
+from ndabench.reporting.comparison import Comparison
+from ndabench.reporting.formatting import count
+from ndabench.reporting.frames import Frames
+from ndabench.reporting.specs import Sheet, SheetSpec
+
+TITLES = {"samples": "Generated samples", "negatives": "Negatives, as the discriminator sees them"}
+PNG = b"\x89PNG\r\n\x1a\n"
+MOST_MORE = 60
+"""Pictures inlined behind a button, per kind; beyond it the report says where the rest lies."""
+
+
+def sheet_specs(store: RecordStore, frames: Frames, comparisons: list[Comparison]) -> list[SheetSpec]:
+    """One for each kind of picture, at each trial's last step that made one.
+
+    Each arm shows one seed at its chosen setting; every other trial follows behind a button.
+    """
+    pictures = frames.artifacts[frames.artifacts["path"].str.lower().str.endswith(".png")]
+    last = pictures.groupby(["trial_id", "kind"])["step"].transform("max")
+    pictures = pictures[pictures["step"] == last]
+    chosen = [frames.settings.index(row.setting) for c in comparisons for row in c.rows if row.chosen]
+    first, other = [kind for kind in TITLES if (pictures["kind"] == kind).any()], pictures["kind"].unique()
+    kinds = [*first, *sorted(set(other) - set(first))]
+    specs = [_sheet_spec(store, frames, pictures[pictures["kind"] == kind], kind, chosen) for kind in kinds]
+    return [spec for spec in specs if spec.sheets]
+
+
+def _sheet_spec(
+    store: RecordStore, frames: Frames, pictures: pd.DataFrame, kind: str, chosen: list[int]
+) -> SheetSpec:
+    status = pictures["trial_id"].map(frames.trials["status"])
+    ordered = pictures.assign(
+        arm=pictures["setting"].map(lambda place: frames.settings[place].arm),
+        unfinished=status != "finished",
+        passed_over=~pictures["setting"].isin(chosen),
+    ).sort_values(["unfinished", "passed_over", "setting", "seed"], kind="stable")
+    shown = ordered.drop_duplicates("arm").sort_values("setting", kind="stable")
+    rest = ordered.drop(shown.index).sort_values(["setting", "seed"], kind="stable")
+    title = TITLES.get(kind, kind.replace("_", " ").replace("-", " ").capitalize())
+    sheets = _sheets(store, frames, shown, title)
+    notes = []
+    if len(rest) > MOST_MORE:
+        notes.append(f"{count(len(rest) - MOST_MORE, 'more picture')} under {store.local_path('files')}.")
+    return SheetSpec(
+        f"sheet-{kind}", title, sheets, _sheets(store, frames, rest.head(MOST_MORE), title), notes
+    )
+
+
+def _sheets(store: RecordStore, frames: Frames, pictures: pd.DataFrame, title: str) -> list[Sheet]:
+    rows: list[dict[Any, Any]] = pictures.to_dict("records")
+    sheets = []
+    for row in rows:
+        data = store.read_bytes(row["path"])
+        if data is None or not data.startswith(PNG) or len(data) < 24:
+            continue
+        width, height = struct.unpack(">II", data[16:24])
+        name = frames.settings[row["setting"]].label
+        caption = f"{name}, seed {row['seed']}, step {row['step']:,}"
+        sheets.append(Sheet(caption, f"{title} of {caption}", "image/png", data, width, height))
+    return sheets

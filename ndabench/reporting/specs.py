@@ -1,0 +1,154 @@
+"""What a report consists of, as plain structures: computed first, then drawn; tests look at these.
+
+A section is a heading over blocks. A new kind of result becomes a new section made of these blocks; only a
+new kind of block needs the template.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table: the text shown and what it is sorted by."""
+
+    text: str
+    sort: float | str | None = None
+    """None sorts after everything else; without a number the text itself is a good choice."""
+    note: str = ""
+    """Shown on hovering and read aloud."""
+    mark: Literal["", "best", "chosen", "good", "bad"] = ""
+    """Emphasis. The text always says the same in words or signs."""
+    link: str = ""
+    """The id of a section or block in the same report."""
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    description: str = ""
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table. `notes` are sentences below it; `folded` hides it behind its title until asked for."""
+
+    id: str
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = ()
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mean at `x` with its interval; `low` and `high` are None where n is too small for one."""
+
+    x: float
+    mean: float
+    low: float | None
+    high: float | None
+    label: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a figure. Equal `colour` means the same arm; `dash` tells its settings apart."""
+
+    name: str
+    colour: int
+    dash: int
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """Lines with bands (`intervals="band"`) or with bars; `rule` is a level drawn across the whole figure."""
+
+    id: str
+    title: str
+    x_title: str
+    y_title: str
+    lines: Sequence[Line]
+    intervals: Literal["band", "bar"] = "band"
+    rule: Line | None = None
+    log_y: bool = False
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class FigureGroup:
+    """Figures shown side by side where there is room."""
+
+    figures: Sequence[FigureSpec]
+    title: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One picture with its caption; width and height in pixels."""
+
+    caption: str
+    alt: str
+    media_type: str
+    data: bytes = field(repr=False)
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class SheetSpec:
+    """Pictures of one kind side by side; `more` hides behind a button."""
+
+    id: str
+    title: str
+    sheets: Sequence[Sheet]
+    more: Sequence[Sheet] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """Paragraphs, or a list of points."""
+
+    paragraphs: Sequence[str]
+    points: bool = False
+
+
+@dataclass(frozen=True)
+class CodeSpec:
+    """Text shown as it is, folded behind its title."""
+
+    id: str
+    title: str
+    text: str
+
+
+Block = TableSpec | FigureGroup | SheetSpec | TextSpec | CodeSpec
+
+
+@dataclass(frozen=True)
+class Section:
+    id: str
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Fact:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class ReportSpec:
+    """A whole report; `headline` is what was found, in sentences."""
+
+    title: str
+    facts: Sequence[Fact]
+    headline: Sequence[str]
+    sections: Sequence[Section]

@@ -1,0 +1,260 @@
+"""Comparisons as tables, and the paper's values beside them."""
+
+import json
+from typing import Literal
+
+from ndabench.reporting import paper
+from ndabench.reporting.comparison import Compared, Comparison
+from ndabench.reporting.formatting import (
+    NOTHING,
+    count,
+    decimals_for,
+    interval,
+    number,
+    p_value,
+    with_interval,
+)
+from ndabench.reporting.frames import decoded
+from ndabench.reporting.specs import Cell, Column, TableSpec
+
+SIGNIFICANT = 0.05
+VERDICTS = {"good": " better", "bad": " worse", "": ""}
+DIRECTIONS = {"lower": "↓ lower is better", "higher": "↑ higher is better", "neither": ""}
+
+
+def comparison_table(
+    comparison: Comparison, place: int, siblings: list[Comparison], *, name_group: bool
+) -> TableSpec:
+    """The table of one comparison; `siblings` are the same metric's comparisons, this one included.
+
+    A metric measured under several protocols has several tables, each of which says what differs.
+    """
+    names = sorted({name for row in comparison.rows for name in row.setting.shown_parameters})
+    shows_paper = comparison.metric == paper.METRIC and _paper_fits(comparison)
+    columns = [
+        Column("arm"),
+        Column("λ", "weight of the generated fakes; the negatives weigh 1 − λ", numeric=True),
+        *(Column(name, "searched parameter", numeric=True) for name in names),
+        Column("n", "seeds with a finite value", numeric=True),
+        Column("mean ± 95 %", "mean over seeds with its 95 % t-interval", numeric=True),
+        *(
+            [Column("validation", "mean on the validation split", numeric=True)]
+            if comparison.selected
+            else []
+        ),
+        *_difference_columns(comparison),
+        *(
+            [Column("paper", "the paper's value for this arm, data set and λ", numeric=True)]
+            if shows_paper
+            else []
+        ),
+    ]
+    rows = [_row(comparison, row, names, shows_paper) for row in comparison.rows]
+    return TableSpec(
+        id=f"table-{place}",
+        title=_title(comparison, siblings) + (f", {comparison.group.label}" if name_group else ""),
+        columns=columns,
+        rows=rows,
+        notes=_notes(comparison, siblings, shows_paper),
+        folded=comparison.on_validation,
+    )
+
+
+def _title(comparison: Comparison, siblings: list[Comparison]) -> str:
+    direction = DIRECTIONS.get(comparison.better, "")
+    unit = f" in {comparison.unit}" if comparison.unit else ""
+    split = ", validation split" if comparison.on_validation else ", test split"
+    which = f", protocol {siblings.index(comparison) + 1} of {len(siblings)}" if len(siblings) > 1 else ""
+    return f"{comparison.metric}{unit} {direction}".rstrip() + split + which
+
+
+def _difference_columns(comparison: Comparison) -> list[Column]:
+    if comparison.baseline is None:
+        return []
+    name = comparison.baseline.setting.label
+    return [
+        Column(
+            f"difference from {name}",
+            "mean difference at equal seeds, with its 95 % t-interval",
+            numeric=True,
+        ),
+        Column("p", "two-sided paired t-test, Holm-adjusted over the tests of this table", numeric=True),
+    ]
+
+
+def _row(comparison: Comparison, row: Compared, names: list[str], shows_paper: bool) -> list[Cell]:
+    setting, parameters = row.setting, row.setting.shown_parameters
+    cells = [
+        Cell(
+            _arm_text(comparison, row),
+            setting.arm,
+            mark="best" if row.best else "chosen" if row.chosen else "",
+        ),
+        Cell(NOTHING) if setting.lambda_ is None else Cell(f"{setting.lambda_:g}", setting.lambda_),
+        *(_parameter(parameters.get(name)) for name in names),
+        _n(row),
+        Cell(
+            with_interval(row.summary) + (" ★" if row.best else ""),
+            row.summary.mean,
+            note=_values_note(row),
+            mark="best" if row.best else "",
+        ),
+    ]
+    if comparison.criterion:
+        cells.append(
+            Cell(NOTHING)
+            if row.validation is None
+            else Cell(with_interval(row.validation), row.validation.mean)
+        )
+    if comparison.baseline is not None:
+        cells += _difference(comparison, row)
+    if shows_paper:
+        cells.append(_paper(comparison, row))
+    return cells
+
+
+def _arm_text(comparison: Comparison, row: Compared) -> str:
+    several = any(other is not row and other.setting.arm == row.setting.arm for other in comparison.rows)
+    sign = " ◆" if row.chosen and several else ""
+    return f"{row.setting.arm}{sign}" + ("" if row.repeated else " (search only)")
+
+
+def _parameter(text: str | None) -> Cell:
+    if text is None:
+        return Cell(NOTHING)
+    try:
+        return Cell(text, float(text))
+    except ValueError:
+        return Cell(text, text)
+
+
+def _n(row: Compared) -> Cell:
+    if not row.not_finite:
+        return Cell(str(row.summary.n), row.summary.n)
+    missing = f"left out, because NaN or infinite: {count(row.not_finite, 'seed')}"
+    return Cell(f"{row.summary.n} (+{row.not_finite} NaN)", row.summary.n, note=missing, mark="bad")
+
+
+def _values_note(row: Compared) -> str:
+    decimals = decimals_for(row.summary.half_width, row.summary.mean)
+    return ", ".join(f"seed {seed}: {number(value, decimals)}" for seed, value in sorted(row.values.items()))
+
+
+def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
+    assert comparison.baseline is not None
+    if row is comparison.baseline or row.setting == comparison.baseline.setting:
+        return [Cell("baseline"), Cell(NOTHING)]
+    difference = row.difference
+    if difference is None or difference.summary.n == 0:
+        return [Cell(NOTHING, note="no seed shared with the baseline"), Cell(NOTHING)]
+    better = (difference.summary.mean < 0) == (comparison.better == "lower")
+    significant = difference.p_adjusted is not None and difference.p_adjusted < SIGNIFICANT
+    mark: Literal["", "good", "bad"] = ""
+    if significant and comparison.better != "neither":
+        mark = "good" if better else "bad"
+    shown = with_interval(difference.summary, signed=True) + VERDICTS[mark]
+    note = f"{interval(difference.summary)} over {count(difference.summary.n, 'pair')}".strip()
+    return [
+        Cell(shown, difference.summary.mean, note=note, mark=mark),
+        Cell(
+            p_value(difference.p_adjusted),
+            difference.p_adjusted,
+            note=_why_no_p(difference.p, difference.summary.n),
+        ),
+    ]
+
+
+def _why_no_p(p: float | None, pairs: int) -> str:
+    if p is not None:
+        return ""
+    return "a test needs at least two pairs" if pairs < 2 else "every pair differs by the same amount"
+
+
+def _paper_fits(comparison: Comparison) -> bool:
+    return comparison.group.task == "gan" and bool(
+        paper.values_for(comparison.group.dataset, comparison.conditional)
+    )
+
+
+def _paper(comparison: Comparison, row: Compared) -> Cell:
+    setting = row.setting
+    value = paper.paper_value(
+        comparison.group.dataset, comparison.conditional, setting.negative, setting.positive, setting.lambda_
+    )
+    return Cell(NOTHING) if value is None else Cell(value.text, value.value, note=value.standing)
+
+
+def _notes(comparison: Comparison, siblings: list[Comparison], shows_paper: bool) -> list[str]:
+    notes = []
+    if len(siblings) > 1:
+        notes.append(
+            f"{comparison.metric} was measured under {len(siblings)} protocols, which are never averaged or "
+            f"compared with each other. This table: {_differing(comparison, siblings)}."
+        )
+    if comparison.selection:
+        notes.append(comparison.selection)
+    if comparison.baseline is None:
+        notes.append("No difference is shown: the baseline arm has no finished value to compare with.")
+    else:
+        notes.append(_difference_note(comparison))
+    if any(row.summary.n == 1 for row in comparison.rows):
+        notes.append("One seed gives no interval and no test.")
+    if any(not row.repeated for row in comparison.rows):
+        notes.append("“search only”: run once with the search's own seed, neither repeated nor tested.")
+    if any(row.best for row in comparison.rows):
+        notes.append("★ best mean" + (" among the compared settings." if comparison.selected else "."))
+    if shows_paper:
+        notes += [paper.PROTOCOL, paper.STANDINGS]
+    return notes
+
+
+def _difference_note(comparison: Comparison) -> str:
+    tests = len(comparison.tested)
+    adjusted = f", p Holm-adjusted over {count(tests, 'test')}" if tests else ""
+    return (
+        f"Differences are paired by seed: 95 % t-interval (not adjusted), two-sided paired t-test{adjusted}."
+    )
+
+
+def _differing(comparison: Comparison, siblings: list[Comparison]) -> str:
+    protocols = [decoded(sibling.protocol_json) for sibling in siblings]
+    mine = decoded(comparison.protocol_json)
+    keys = sorted({key for protocol in protocols for key in protocol})
+    differing = [key for key in keys if len({json.dumps(p.get(key), sort_keys=True) for p in protocols}) > 1]
+    return ", ".join(f"{key} = {json.dumps(mine.get(key), ensure_ascii=False)}" for key in differing)
+
+
+def paper_table(comparison_list: list[Comparison]) -> TableSpec | None:
+    """The paper's FIDs for the data set, set apart from what was measured with another metric."""
+    for comparison in comparison_list:
+        if not _paper_fits(comparison):
+            continue
+        values = paper.values_for(comparison.group.dataset, comparison.conditional)
+        kind = "conditional" if comparison.conditional else "unconditional"
+        return TableSpec(
+            id=f"paper-{paper.paper_dataset(comparison.group.dataset)}-{kind}",
+            title=f"For orientation: the paper's FIDs on {values[0].dataset}, {kind}",
+            columns=[
+                Column("arm"),
+                Column("λ", numeric=True),
+                Column("FID ↓", numeric=True),
+                Column("standing"),
+            ],
+            rows=[_paper_row(value) for value in values],
+            notes=[
+                "A different metric: not comparable with any value in this report that is not called fid.",
+                paper.PROTOCOL,
+                paper.STANDINGS,
+            ],
+            folded=True,
+        )
+    return None
+
+
+def _paper_row(value: paper.PaperValue) -> list[Cell]:
+    return [
+        Cell(f"{value.arm} as positive" if value.positive else value.arm, value.arm),
+        Cell(NOTHING) if value.lambda_ is None else Cell(f"{value.lambda_:g}", value.lambda_),
+        Cell(value.text, value.value),
+        Cell(value.standing, value.standing),
+    ]

@@ -1,0 +1,40 @@
+"use strict";
+// Column heads become buttons that sort their table; empty cells stay last either way.
+function key(row, column) {
+  const text = row.cells[column].dataset.sort;
+  const number = Number(text);
+  return { missing: text === "" || text === "nan", number, isText: Number.isNaN(number), text };
+}
+function compare(a, b, sign) {
+  if (a.missing || b.missing) return a.missing - b.missing;
+  if (a.isText || b.isText) return sign * a.text.localeCompare(b.text, undefined, { numeric: true });
+  return sign * (a.number - b.number);
+}
+function sort(table, column, head) {
+  const direction = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+  const sign = direction === "ascending" ? 1 : -1;
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", direction);
+  const body = table.tBodies[0];
+  const rows = Array.from(body.rows, (row) => [key(row, column), row]);
+  rows.sort((a, b) => compare(a[0], b[0], sign));
+  body.append(...rows.map((pair) => pair[1]));
+}
+for (const table of document.querySelectorAll("table")) {
+  Array.from(table.tHead.rows[0].cells).forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    button.addEventListener("click", () => sort(table, column, head));
+    head.append(button);
+  });
+}
+// Paper cannot be unfolded.
+const folded = [];
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details:not([open])")) {
+    details.open = true;
+    folded.push(details);
+  }
+});
+addEventListener("afterprint", () => folded.splice(0).forEach((details) => { details.open = false; }));

@@ -1,0 +1,85 @@
+"""Tables of the trials themselves: which did not finish and why, and what each one took."""
+
+import math
+from typing import Any
+
+from ndabench.reporting.formatting import NOTHING, count, duration
+from ndabench.reporting.frames import Frames
+from ndabench.reporting.specs import Cell, Column, TableSpec
+
+TROUBLE = ("failed", "diverged")
+
+
+def unfinished_table(frames: Frames) -> TableSpec | None:
+    """Every trial that did not finish, and why; None when all did."""
+    rows = [row for row in _rows(frames) if row["status"] != "finished"]
+    if not rows:
+        return None
+    last = frames.metrics.groupby("trial_id", observed=True)["step"].max().to_dict()
+    columns = [
+        Column("status"),
+        Column("setting"),
+        Column("seed", numeric=True),
+        Column("last measured step", numeric=True),
+        Column("reason"),
+        Column("trial"),
+    ]
+    cells = [
+        [
+            Cell(row["status"], row["status"], mark="bad" if row["status"] in TROUBLE else ""),
+            _setting(frames, row),
+            Cell(str(row["seed"]), row["seed"]),
+            _number(last.get(row["trial_id"]), "{:,}"),
+            Cell(row["error"] or _unexplained(row["status"])),
+            Cell(row["trial_id"], row["trial_id"]),
+        ]
+        for row in rows
+    ]
+    return TableSpec("unfinished", "Trials that did not finish", columns, cells)
+
+
+def _unexplained(status: str) -> str:
+    return "still running, or killed without a word" if status == "running" else "no reason was recorded"
+
+
+def trials_table(frames: Frames) -> TableSpec:
+    """Every trial with its timings."""
+    columns = [
+        Column("status"),
+        Column("setting"),
+        Column("seed", numeric=True),
+        Column("time", "over all attempts", numeric=True),
+        Column("images/s", "real images (or clips) trained on a second, over all workers", numeric=True),
+        Column("device"),
+        Column("trial"),
+    ]
+    cells = [
+        [
+            Cell(row["status"], row["status"], mark="bad" if row["status"] in TROUBLE else ""),
+            _setting(frames, row),
+            Cell(str(row["seed"]), row["seed"]),
+            Cell(duration(row["seconds"]), _sortable(row["seconds"])),
+            _number(row["images_per_second"], "{:,.1f}"),
+            Cell(row["device"] or NOTHING, row["device"]),
+            Cell(row["trial_id"], row["trial_id"]),
+        ]
+        for row in _rows(frames)
+    ]
+    return TableSpec("trials", f"All {count(len(cells), 'trial')}", columns, cells, folded=True)
+
+
+def _rows(frames: Frames) -> list[dict[Any, Any]]:
+    return frames.trials.reset_index().to_dict("records")
+
+
+def _setting(frames: Frames, row: dict[Any, Any]) -> Cell:
+    """Sorted by the order of the report, not by the alphabet."""
+    return Cell(frames.settings[row["setting"]].label, row["setting"])
+
+
+def _number(value: float | None, form: str) -> Cell:
+    return Cell(NOTHING) if _sortable(value) is None else Cell(form.format(value), value)
+
+
+def _sortable(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
