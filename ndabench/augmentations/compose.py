@@ -1,0 +1,58 @@
+"""One augmentation out of several: a mixture (one of them per image) or a chain (all of them in turn)."""
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ndabench.augmentations.pixels import select
+from ndabench.errors import UserError
+
+
+class Augmentation(Protocol):
+    """A negative with its parameters settled: `[N, C, H, W]` in, the same shape and dtype out."""
+
+    def __call__(self, images: Tensor, *, generator: torch.Generator) -> Tensor: ...
+
+
+def mixture(augmentations: Sequence[Augmentation], weights: Sequence[float]) -> Augmentation:
+    """Each image goes through one of `augmentations`, drawn in proportion to `weights` (which need no sum).
+
+    It keeps whatever all of them promise. All are applied to the whole batch, so that its shapes do not
+    depend on the draw; the cost is their sum.
+    """
+    if not augmentations or len(augmentations) != len(weights):
+        raise UserError(f"mixture: {len(augmentations)} augmentations cannot have {len(weights)} weights")
+    if not all(weight > 0 and math.isfinite(weight) for weight in weights):
+        raise UserError(f"mixture: weights must be finite and above 0, got {list(weights)}")
+    edges = [edge / sum(weights) for edge in accumulate(weights)][:-1]
+
+    def mixed(images: Tensor, *, generator: torch.Generator) -> Tensor:
+        uniform = torch.rand(len(images), generator=generator, device=images.device).view(-1, 1, 1, 1)
+        first, *others = augmentations
+        output = first(images, generator=generator)
+        for edge, augmentation in zip(edges, others, strict=True):
+            mask = (uniform >= edge).to(images.dtype)
+            output = select(mask, augmentation(images, generator=generator), output)
+        return output
+
+    return mixed
+
+
+def chain(augmentations: Sequence[Augmentation]) -> Augmentation:
+    """All of `augmentations` on every image, in order.
+
+    It promises less than its links, since one can undo another (a flip a flip).
+    """
+    if not augmentations:
+        raise UserError("chain: needs at least one augmentation")
+
+    def chained(images: Tensor, *, generator: torch.Generator) -> Tensor:
+        for augmentation in augmentations:
+            images = augmentation(images, generator=generator)
+        return images
+
+    return chained

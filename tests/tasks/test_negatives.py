@@ -1,0 +1,183 @@
+"""The sweep file's ways of naming a negative."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndabench.augmentations import NEGATIVES, RELEASED
+from ndabench.config import Config, parse
+from ndabench.errors import UserError
+from ndabench.tasks.negatives import NegativeSpec, check
+
+
+class Arm(Config):
+    negative: NegativeSpec | None = None
+
+
+def read(value):
+    return parse(Arm, {"negative": value}, "sweep.yaml").negative
+
+
+def run(augmentation, seed=0):
+    batch = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(9)) * 2 - 1
+    return augmentation(batch, generator=torch.Generator().manual_seed(seed)), batch
+
+
+singles = st.one_of(
+    st.sampled_from(sorted(NEGATIVES)),
+    st.builds(lambda grid: {"name": "jigsaw", "grid": grid}, st.integers(2, 5)),
+    st.builds(lambda name: {"name": name, "variant": "released"}, st.sampled_from(sorted(RELEASED))),
+    st.builds(lambda degrees: {"name": "rotate", "degrees": degrees}, st.floats(1, 359)),
+)
+weights = st.floats(0.01, 10)
+specs = st.recursive(
+    singles,
+    lambda inner: st.one_of(
+        st.builds(lambda links: {"chain": links}, st.lists(inner, min_size=1, max_size=3)),
+        st.builds(
+            lambda pairs: {"mixture": [{"of": of, "weight": weight} for of, weight in pairs]},
+            st.lists(st.tuples(inner, weights), min_size=1, max_size=3),
+        ),
+        st.builds(
+            lambda named: {"mixture": named},
+            st.dictionaries(st.sampled_from(sorted(NEGATIVES)), weights, min_size=1, max_size=3),
+        ),
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(specs)
+def test_every_form_survives_a_round_trip_through_json(value):
+    arm = Arm(negative=read(value))
+    dumped = arm.model_dump(mode="json")
+    again = Arm.model_validate(json.loads(json.dumps(dumped)))
+    assert again == arm
+    assert hash(again.negative) == hash(arm.negative)
+    assert again.model_dump(mode="json") == dumped
+    assert again.negative.label == arm.negative.label
+
+
+@pytest.mark.parametrize(
+    ("value", "canonical", "label"),
+    [
+        ("jigsaw", {"name": "jigsaw"}, "jigsaw"),
+        ({"name": "jigsaw", "grid": 2}, {"name": "jigsaw"}, "jigsaw"),
+        ({"name": "jigsaw", "grid": 4}, {"name": "jigsaw", "grid": 4}, "jigsaw(grid=4)"),
+        (
+            {"variant": "released", "name": "jigsaw"},
+            {"name": "jigsaw", "variant": "released"},
+            "jigsaw[released]",
+        ),
+        (
+            {"mixture": {"jigsaw": 1, "cutout": 1}},
+            {
+                "mixture": [
+                    {"of": {"name": "jigsaw"}, "weight": 1.0},
+                    {"of": {"name": "cutout"}, "weight": 1.0},
+                ]
+            },
+            "jigsaw+cutout",
+        ),
+        (
+            {
+                "mixture": [
+                    {"of": {"chain": ["flip", "shift"]}, "weight": 0.7},
+                    {"of": "stitch", "weight": 0.3},
+                ]
+            },
+            {
+                "mixture": [
+                    {"of": {"chain": [{"name": "flip"}, {"name": "shift"}]}, "weight": 0.7},
+                    {"of": {"name": "stitch"}, "weight": 0.3},
+                ]
+            },
+            "(flip>shift)*0.7+stitch*0.3",
+        ),
+        (
+            {"chain": ["jigsaw", {"name": "rotate", "degrees": 30}]},
+            {"chain": [{"name": "jigsaw"}, {"name": "rotate", "degrees": 30.0}]},
+            "jigsaw>rotate(degrees=30)",
+        ),
+    ],
+)
+def test_canonical_form_and_label(value, canonical, label):
+    spec = read(value)
+    assert spec.dump() == canonical
+    assert spec.label == label
+
+
+def test_none_is_no_negative():
+    assert read(None) is None
+
+
+@pytest.mark.parametrize("name", sorted(NEGATIVES))
+def test_a_name_builds_its_corrected_rule(name):
+    expected, batch = run(NEGATIVES[name])
+    assert torch.equal(run(read(name).build())[0], expected)
+    assert not torch.equal(expected, batch)
+
+
+def test_the_default_variant_reaches_into_compositions_where_a_released_rule_exists():
+    mixed = read({"mixture": {"cutout": 1}})
+    assert torch.equal(run(mixed.build("released"))[0], run(read({"mixture": [
+        {"of": {"name": "cutout", "variant": "released"}, "weight": 1}]}).build())[0])  # fmt: skip
+    assert torch.equal(run(read("flip").build("released"))[0], run(NEGATIVES["flip"])[0])
+    own = read({"name": "jigsaw", "variant": "corrected"})
+    assert torch.equal(run(own.build("released"))[0], run(NEGATIVES["jigsaw"])[0])
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("jigsw", "unknown negative 'jigsw'; did you mean 'jigsaw'? (known: cutmix, "),
+        ({"name": ["jigsaw"]}, "unknown negative \"['jigsaw']\""),
+        (
+            {"name": "jigsaw", "gird": 4},
+            "jigsaw: unknown parameter 'gird'; did you mean 'grid'? (known: grid)",
+        ),
+        ({"name": "flip", "std": 1}, "flip: unknown parameter 'std' (it has none)"),
+        (
+            {"name": "cutout", "variant": "released", "largest": 0.5},
+            "cutout[released]: unknown parameter 'largest' (it has none)",
+        ),
+        ({"name": "jigsaw", "grid": 2.5}, "jigsaw: grid must be a whole number, got 2.5"),
+        ({"name": "jigsaw", "grid": "2"}, "jigsaw: grid must be a whole number, got '2'"),
+        ({"name": "gaussian_noise", "std": True}, "gaussian_noise: std must be a number, got True"),
+        (
+            {"name": "jigsaw", "variant": "fixed"},
+            "jigsaw: variant must be corrected or released, got 'fixed'",
+        ),
+        (
+            {"name": "flip", "variant": "released"},
+            "flip: the released code has no such rule (it has: cutmix, ",
+        ),
+        ({"mixture": {"jigsaw": 0}}, "mixture: weights must be finite and above 0, got [0.0]"),
+        ({"mixture": {"jigsaw": "half"}}, "mixture: a weight must be a number, got 'half'"),
+        ({"mixture": {}}, "mixture: 0 augmentations"),
+        (
+            {"mixture": ["jigsaw"]},
+            "a mixture is {name: weight, …} or [{of: …, weight: …}, …], got ['jigsaw']",
+        ),
+        ({"mixture": {"jigsw": 1}}, "unknown negative 'jigsw'"),
+        ({"chain": []}, "a chain is a list of negatives, got []"),
+        ({"chain": "jigsaw"}, "a chain is a list of negatives, got 'jigsaw'"),
+        ({"mixture": {"jigsaw": 1}, "chain": ["flip"]}, "a negative is a name, {name: …} with parameters"),
+        (3, "a negative is a name, {name: …} with parameters, {mixture: …} or {chain: …}, got 3"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(value, message):
+    with pytest.raises(UserError) as caught:
+        read(value)
+    assert str(caught.value).startswith(f"sweep.yaml: negative: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_check_knows_the_images():
+    check(read({"name": "jigsaw", "grid": 4}), (3, 32, 32))
+    with pytest.raises(UserError, match="grid of 4 does not divide images of 30×32"):
+        check(read({"chain": ["flip", {"name": "jigsaw", "grid": 4}]}), (3, 30, 32))
