@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from ndabench.errors import UserError, nearest
+from ndabench.errors import UserError, nearest, unknown
 
 T = TypeVar("T")
 
@@ -45,11 +45,23 @@ def _one_line(problem: Any, kind: Any) -> str:
         return f"unknown key {path!r}{nearest(str(problem['loc'][-1]), known)}{listed}"
     if problem["type"] == "missing":
         return f"{path!r} is missing"
+    if problem["type"].startswith("union_tag"):
+        return _wrong_tag(problem, path)
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if problem["type"] == "value_error":
         return f"{path}: {message}" if path else message
-    return f"{path}: {message}, got {problem['input']!r}"
+    return f"{path}: {message}, got {problem['input']!r}" if path else f"{message}, got {problem['input']!r}"
+
+
+def _wrong_tag(problem: Any, path: str) -> str:
+    """The line for a discriminated union whose discriminating key is absent or holds no known name."""
+    context = problem["ctx"]
+    key = ".".join(filter(None, [path, context["discriminator"].strip("'")]))
+    if problem["type"] == "union_tag_not_found":
+        return f"{key!r} is missing"
+    known = re.findall("'([^']*)'", context["expected_tags"])
+    return f"{key}: {unknown('name', context['tag'], known)}"
 
 
 def _fields_at(kind: Any, path: tuple[Any, ...]) -> list[str]:

@@ -1,0 +1,39 @@
+# Needs Python >= 3.10 and make; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test fast format setup clean
+
+demo: $(VENV)/.ndabench  ## install and run the quickstart sweep
+	$(BIN)/python -m ndabench.sweep
+
+test: setup  ## format check, lint, types, import contracts and all tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2
+
+fast: setup  ## the tests that take about a minute
+	$(BIN)/pytest -n 2 -m "not slow"
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+setup: $(STAMP)
+
+$(VENV)/.ndabench: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "ndabench needs Python 3.10 or newer; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(STAMP): $(VENV)/.ndabench
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,92 @@
+"""Finding Ray, and knowing what fits: one `connect()` for a laptop, a cluster and a submitted job."""
+
+import contextlib
+import logging
+import math
+import os
+from collections.abc import Iterator
+
+import ray
+
+from ndabench.errors import UserError
+from ndabench.sweepfile import Resources
+
+ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records are ours; Tune's own cost 30 ms a trial
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # the default throttles reports to one in 2 s
+    "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "1800",  # a lost worker must not leave the others waiting for ever
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
+}
+
+
+@contextlib.contextmanager
+def connect(address: str | None) -> Iterator[bool]:
+    """Ray for the duration, and whether it is this machine's own: what is initialised already, else `address`, else $RAY_ADDRESS, else local.
+
+    A local Ray listens on loopback only and is gone afterwards. Raises `UserError` where no cluster answers.
+    """
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    if ray.is_initialized():
+        yield False
+        return
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    address = address or os.environ.get("RAY_ADDRESS")
+    local = address in (None, "", "local")
+    if local:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            dashboard_host="127.0.0.1",
+            _node_ip_address="127.0.0.1",
+            object_store_memory=200 * 2**20,  # nothing large passes through it
+            **quiet,
+        )
+    else:
+        try:
+            ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT}, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"no Ray cluster answers at {address} ({_first_line(error)}); start one with `ray start --head`, "
+                "or leave --address and RAY_ADDRESS unset to run on this machine"
+            ) from None
+    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield local
+    finally:
+        ray.shutdown()
+
+
+def concurrency(resources: Resources) -> int:
+    """How many trials may run at once without ever starving one another; `UserError` where none can.
+
+    Counts, node by node, how many workers fit, since a worker cannot span nodes.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    wanted = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+    fitting = sum(
+        math.floor(min(node.get(kind, 0) / amount for kind, amount in wanted.items() if amount) + 1e-9)
+        for node in nodes
+    )
+    trials = fitting // resources.workers
+    if trials == 0:
+        have = {kind: sum(node.get(kind, 0) for node in nodes) for kind in wanted}
+        raise UserError(
+            f"resources: a trial asks for {describe(resources)}, which this Ray can never give "
+            f"({len(nodes)} nodes, {have['CPU']:g} CPUs, {have['GPU']:g} GPUs in all)"
+        )
+    return min(trials, resources.max_concurrent or trials)
+
+
+def describe(resources: Resources) -> str:
+    """`2 workers × (1 CPU, 1 GPU)`"""
+    gpus = f", {resources.gpus_per_worker:g} GPU" if resources.gpus_per_worker else ""
+    workers = "worker" if resources.workers == 1 else "workers"
+    return f"{resources.workers} {workers} × ({resources.cpus_per_worker:g} CPU{gpus})"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

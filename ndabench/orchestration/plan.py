@@ -1,0 +1,200 @@
+"""Which trial next: grid, random search or Optuna's TPE, arm by arm with equal budgets. Knows no Ray.
+
+A sampled search runs `trials_per_arm` settings in each arm at the search's own seed, chooses each arm's best
+on the validation split, and repeats that one over all seeds: the seeds that are reported took no part in the
+choice. Random settings are drawn from the same seed in every arm, so that arms are tuned alike.
+
+A plan is rebuilt from the records alone, so resuming needs no state of its own.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from ndabench.sweepfile import Arm, Dimension, Search, SweepConfig
+from ndabench.trials import TrialConfig
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial stands: its status and its objective on the validation split (None where there is none)."""
+
+    trial: TrialConfig
+    status: str
+    value: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether a resumed sweep leaves it as it is; a divergence is a result, a failure is tried again."""
+        return self.status in ("finished", "diverged")
+
+
+class Plan(Protocol):
+    """Hands out trials and learns how they ended."""
+
+    def next(self) -> TrialConfig | None:
+        """The next trial to start; None when nothing can start before another trial has ended."""
+        ...
+
+    def tell(self, outcome: Outcome) -> None: ...
+
+    @property
+    def done(self) -> bool:
+        """Whether every trial has been handed out."""
+        ...
+
+
+def make_plan(config: SweepConfig, recorded: Iterable[Outcome]) -> Plan:
+    """The plan of a sweep, less what `recorded` says has ended."""
+    known = {outcome.trial.trial_id: outcome for outcome in recorded}
+    return ListedPlan(config, known) if config.search.sampler == "grid" else SearchPlan(config, known)
+
+
+class ListedPlan:
+    """A grid: every trial is known from the start."""
+
+    def __init__(self, config: SweepConfig, known: Mapping[str, Outcome]) -> None:
+        self._waiting = deque(t for t in config.grid_trials() if not _has_ended(t, known))
+
+    def next(self) -> TrialConfig | None:
+        return self._waiting.popleft() if self._waiting else None
+
+    def tell(self, outcome: Outcome) -> None:
+        pass
+
+    @property
+    def done(self) -> bool:
+        return not self._waiting
+
+
+class SearchPlan:
+    """Random or TPE searches of all arms side by side, each followed by its repeats."""
+
+    def __init__(self, config: SweepConfig, known: Mapping[str, Outcome]) -> None:
+        self._arms = deque(ArmSearch(config, arm, known) for arm in config.arms)
+
+    def next(self) -> TrialConfig | None:
+        for _ in range(len(self._arms)):
+            self._arms.rotate(-1)
+            trial = self._arms[-1].next()
+            if trial is not None:
+                return trial
+        return None
+
+    def tell(self, outcome: Outcome) -> None:
+        for arm in self._arms:
+            arm.tell(outcome)
+
+    @property
+    def done(self) -> bool:
+        return all(arm.done for arm in self._arms)
+
+
+class ArmSearch:
+    """The search of one arm, then the repeats of the best setting it found."""
+
+    def __init__(self, config: SweepConfig, arm: Arm, known: Mapping[str, Outcome]) -> None:
+        self._config, self._arm, self._known = config, arm, known
+        dimensions = config.dimensions_of(arm)
+        self._distributions = {key: distribution(dimension) for key, dimension in dimensions.items()}
+        self._unasked = config.search.trials_per_arm if dimensions else 0
+        self._open: dict[str, optuna.trial.Trial] = {}
+        self._tried: list[tuple[float, dict[str, Any]]] = []
+        self._repeats: deque[TrialConfig] | None = None
+
+        mine = [o for o in known.values() if o.trial.arm == arm.name and o.trial.seed == config.search.seed]
+        replayed = [outcome for outcome in mine if outcome.ended]
+        self._study = _study(config, seed=config.search.seed + len(replayed))
+        for outcome in replayed:  # enqueued settings are the next ones asked for
+            self._study.enqueue_trial(self._setting(outcome.trial))
+            self._ask()
+            self.tell(outcome)
+        settings = [self._setting(outcome.trial) for outcome in mine if not outcome.ended]
+        if config.search.sampler == "random":
+            settings = draw(config.search, keep=set(dimensions))
+        for setting in settings:
+            if not _has_ended(config.trial(arm, setting, config.search.seed), known):
+                self._study.enqueue_trial(setting)
+
+    def next(self) -> TrialConfig | None:
+        if self._unasked:
+            return self._ask()
+        if self._open:
+            return None
+        if self._repeats is None:
+            self._repeats = self._repeats_of_best()
+        return self._repeats.popleft() if self._repeats else None
+
+    def tell(self, outcome: Outcome) -> None:
+        asked = self._open.pop(outcome.trial.trial_id, None)
+        if asked is None:
+            return
+        if outcome.status == "finished" and outcome.value is not None and math.isfinite(outcome.value):
+            self._study.tell(asked, outcome.value)
+            self._tried.append((outcome.value, asked.params))
+        else:
+            self._study.tell(
+                asked, state=TrialState.PRUNED if outcome.status == "stopped" else TrialState.FAIL
+            )
+
+    @property
+    def done(self) -> bool:
+        return self._unasked == 0 and not self._open and self._repeats is not None and not self._repeats
+
+    def _ask(self) -> TrialConfig:
+        self._unasked -= 1
+        asked = self._study.ask(self._distributions)
+        trial = self._config.trial(self._arm, asked.params, self._config.search.seed)
+        self._open[trial.trial_id] = asked
+        return trial
+
+    def _repeats_of_best(self) -> deque[TrialConfig]:
+        if self._distributions and not self._tried:
+            return deque()  # no setting of this arm ever finished; the records say why
+        sign = -1 if self._config.objective is not None and self._config.objective.mode == "max" else 1
+        best = min(self._tried, key=lambda tried: sign * tried[0])[1] if self._tried else {}
+        trials = (self._config.trial(self._arm, best, seed) for seed in self._config.seeds)
+        return deque(trial for trial in trials if not _has_ended(trial, self._known))
+
+    def _setting(self, trial: TrialConfig) -> dict[str, Any]:
+        given = {**trial.parameters, "lambda": trial.lambda_}
+        return {key: given[key] for key in self._distributions if key in given}
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """The Optuna distribution that a dimension means."""
+    if dimension.uniform is not None:
+        return FloatDistribution(*dimension.uniform)
+    if dimension.log_uniform is not None:
+        return FloatDistribution(*dimension.log_uniform, log=True)
+    if dimension.integer is not None:
+        return IntDistribution(*dimension.integer)
+    assert dimension.choice is not None
+    return CategoricalDistribution(dimension.choice)
+
+
+def draw(search: Search, keep: set[str]) -> list[dict[str, Any]]:
+    """The random settings of a sweep, all dimensions drawn for every arm, those in `keep` returned."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=search.seed))
+    distributions = {key: distribution(dimension) for key, dimension in search.dimensions.items()}
+    drawn = [study.ask(distributions).params for _ in range(search.trials_per_arm if keep else 0)]
+    return [{key: value for key, value in params.items() if key in keep} for params in drawn]
+
+
+def _study(config: SweepConfig, seed: int) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    maximise = config.objective is not None and config.objective.mode == "max"
+    return optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=seed), direction="maximize" if maximise else "minimize"
+    )
+
+
+def _has_ended(trial: TrialConfig, known: Mapping[str, Outcome]) -> bool:
+    outcome = known.get(trial.trial_id)
+    return outcome is not None and outcome.ended

@@ -1,0 +1,129 @@
+"""A whole sweep: what is recorded already, what is left, and Ray Tune over it."""
+
+import json
+import logging
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import ray
+import ray.tune
+import torch
+from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
+from rich.console import Console
+
+from ndabench.errors import UserError
+from ndabench.orchestration.cluster import concurrency, describe
+from ndabench.orchestration.plan import Outcome, make_plan
+from ndabench.orchestration.search import ArmwiseAsha, Assigned, PlanSearcher, Watcher
+from ndabench.orchestration.trial import trainable
+from ndabench.orchestration.view import View
+from ndabench.records import RecordStore
+from ndabench.sweepfile import SweepConfig, claim
+from ndabench.trials import Provenance, TrialConfig, close_row, git_commit, prepare
+
+Ending = Literal["complete", "interrupted", "out of time"]
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    ending: Ending
+    statuses: Mapping[str, int]
+    """How many of the sweep's trials stand at each status."""
+
+
+def run_sweep(
+    config: SweepConfig, store: RecordStore, *, resume: bool, local: bool, console: Console
+) -> SweepResult:
+    """Runs what is left of a sweep. Ray must be connected; `UserError` comes before anything is written."""
+    slots = concurrency(config.resources)
+    console.print(f"preparing {config.data.name} and what the evaluations need …", highlight=False)
+    _prepare(config, local)
+    claim(store, config, resume=resume)
+
+    recorded = recorded_outcomes(config, store)
+    plan = make_plan(config, recorded)
+    total, already = config.trial_count(), sum(outcome.ended for outcome in recorded)
+    console.print(
+        f"{total} trials, {already} of them done, {slots} at a time, each {describe(config.resources)}; "
+        f"records in {store.root}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    assigned = Assigned()
+    metric = config.objective.metric if config.objective is not None else None
+    with (
+        View(console, total, already, metric) as view,
+        tempfile.TemporaryDirectory(prefix="ndabench-tune-") as scratch,
+    ):
+        watcher = Watcher(view, assigned, store)
+        tuner = Tuner(
+            trainable(config, store.root, Provenance(config.name, git_commit())),
+            tune_config=TuneConfig(
+                search_alg=PlanSearcher(plan, assigned, store),
+                scheduler=ArmwiseAsha(config, assigned) if config.scheduler is not None else None,
+                num_samples=total,
+                max_concurrent_trials=slots,
+                reuse_actors=config.resources.workers == 1,  # a nested trial is stopped with its actor
+                time_budget_s=config.time_budget_seconds,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=RunConfig(
+                # Tune's own bookkeeping is scratch: a sweep is resumed from its records.
+                storage_path=scratch,
+                verbose=0,
+                callbacks=[watcher],
+                # Only a lost process counts here; an exception in a trial is recorded and ends it.
+                failure_config=FailureConfig(max_failures=config.resources.max_restarts),
+            ),
+        )
+        started = time.monotonic()
+        tuner.fit()
+        elapsed = time.monotonic() - started
+        unfinished = watcher.close_all()
+    out_of_time = config.time_budget_seconds is not None and elapsed >= config.time_budget_seconds
+    whole = plan.done and not unfinished
+    ending: Ending = "complete" if whole else "out of time" if out_of_time else "interrupted"
+    return SweepResult(ending, Counter(outcome.status for outcome in recorded_outcomes(config, store)))
+
+
+def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
+    """How every recorded trial of the sweep stands, with the objective at its last step."""
+    values: dict[str, float] = {}
+    if config.objective is not None:
+        metrics = store.read_metrics().to_pandas()
+        metrics = metrics[metrics["metric"] == f"val_{config.objective.metric}"].sort_values("step")
+        values = metrics.groupby("trial_id")["value"].last().to_dict()
+    return [
+        Outcome(
+            TrialConfig.model_validate_json(row["config_json"]), row["status"], values.get(row["trial_id"])
+        )
+        for row in store.read_trials().to_pylist()
+    ]
+
+
+def _prepare(config: SweepConfig, local: bool) -> None:
+    """Finds every mistake that can be found before training, where the trials will run."""
+    trials = [config.trial(arm, next(config.corners(arm)), config.seeds[0]) for arm in config.arms]
+    if local:
+        prepare(trials, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        return
+    resources = config.resources
+    remote = ray.remote(_prepare_remotely).options(
+        num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker
+    )
+    problem = ray.get(remote.remote([trial.to_json() for trial in trials]))
+    if problem is not None:
+        raise UserError(problem)
+
+
+def _prepare_remotely(trials: list[str]) -> str | None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        prepare([TrialConfig.model_validate_json(trial) for trial in trials], device)
+    except UserError as error:
+        return str(error)
+    return None

@@ -1,0 +1,142 @@
+"""Ray Tune, driven by our plan: the searcher hands out its trials, the callback shows and closes them."""
+
+from typing import Any
+
+import ray
+import ray.tune
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
+from ray.tune.search import Searcher
+from ray.util.placement_group import PlacementGroup
+
+from ndabench.orchestration.plan import Outcome, Plan
+from ndabench.orchestration.view import View
+from ndabench.records import RecordStore
+from ndabench.sweepfile import SweepConfig
+from ndabench.trials import TrialConfig, close_row
+
+
+class Assigned:
+    """Which of our trials each of Tune's trials is."""
+
+    def __init__(self) -> None:
+        self._trials: dict[str, TrialConfig] = {}
+
+    def add(self, tune_id: str, trial: TrialConfig) -> None:
+        self._trials[tune_id] = trial
+
+    def __getitem__(self, tune_id: str) -> TrialConfig:
+        return self._trials[tune_id]
+
+
+class NotSaved:
+    """Tune pickles what it is given, to restore a sweep from it; ours are resumed from their records."""
+
+    def __reduce__(self) -> Any:
+        return object, ()
+
+
+class PlanSearcher(NotSaved, Searcher):
+    """Tune's way of asking a `Plan` what to run next."""
+
+    def __init__(self, plan: Plan, assigned: Assigned, store: RecordStore) -> None:
+        super().__init__()
+        self._plan, self._assigned, self._store = plan, assigned, store
+
+    def suggest(self, trial_id: str) -> Any:
+        trial = self._plan.next()
+        if trial is None:
+            return Searcher.FINISHED if self._plan.done else None
+        self._assigned.add(trial_id, trial)
+        return {"trial": trial.to_json()}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        trial = self._assigned[trial_id]
+        row = self._store.read_trial(trial.trial_id)
+        status = "failed" if row is None else "stopped" if row.status == "running" else row.status
+        self._plan.tell(Outcome(trial, status, (result or {}).get("objective")))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: a plan is rebuilt from the records."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: a plan is rebuilt from the records."""
+
+
+class ArmwiseAsha(NotSaved, FIFOScheduler):
+    """Successive halving within each arm apart, so that no arm is starved by another; repeats always run on."""
+
+    def __init__(self, config: SweepConfig, assigned: Assigned) -> None:
+        super().__init__()
+        assert config.scheduler is not None and config.objective is not None
+        self._assigned, self._search_seed = assigned, config.search.seed
+        self._arms = {
+            arm.name: AsyncHyperBandScheduler(
+                time_attr="step",
+                metric="objective",
+                mode=config.objective.mode,
+                max_t=config.task.num_steps,
+                grace_period=config.scheduler.grace_steps,
+                reduction_factor=config.scheduler.reduction_factor,
+                stop_last_trials=False,  # a trial at its last step ends by itself, with its records whole
+            )
+            for arm in config.arms
+        }
+
+    def _halving(self, trial: Any) -> AsyncHyperBandScheduler | None:
+        ours = self._assigned[trial.trial_id]
+        return self._arms[ours.arm] if ours.seed == self._search_seed else None
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        if (halving := self._halving(trial)) is not None:
+            halving.on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict) -> str:
+        halving = self._halving(trial)
+        if halving is None or result.get("objective_step") != result.get("step"):
+            return self.CONTINUE
+        return halving.on_trial_result(tune_controller, trial, result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict) -> None:
+        halving = self._halving(trial)
+        if halving is not None and "objective" in result:
+            halving.on_trial_complete(tune_controller, trial, result)
+
+
+class Watcher(NotSaved, ray.tune.Callback):
+    """Shows each trial's progress, and closes what a trial that was stopped or killed left open."""
+
+    def __init__(self, view: View, assigned: Assigned, store: RecordStore) -> None:
+        self._view, self._assigned, self._store = view, assigned, store
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self._view.started(self._assigned[trial.trial_id])
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        if "step" in result:
+            self._view.progressed(self._assigned[trial.trial_id].trial_id, result)
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self._end(trial, "stopped", "stopped early by the scheduler")
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        lines = str(trial.get_error() or "").strip().splitlines()
+        self._end(trial, "failed", lines[-1][:500] if lines else "its process died")
+
+    def close_all(self) -> int:
+        """Closes the trials that were still running when the sweep was interrupted; returns how many."""
+        running = self._view.running
+        for trial_id in running:
+            close_row(self._store, trial_id, "stopped", "interrupted; --resume goes on from its checkpoint")
+        return len(running)
+
+    def _end(self, trial: Any, status: Any, error: str) -> None:
+        _remove_placement_group((trial.last_result or {}).get("placement_group"))
+        trial_id = self._assigned[trial.trial_id].trial_id
+        close_row(self._store, trial_id, status, error)
+        self._view.ended(trial_id, self._store.read_trial(trial_id))
+
+
+def _remove_placement_group(group: str | None) -> None:
+    """Frees the workers of a nested trial that was stopped from outside: Train does not do so by itself."""
+    if group is not None:
+        ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group))))

@@ -1,0 +1,98 @@
+"""One trial under Ray: directly in its Tune function with one worker, through Ray Train with several.
+
+The loop is the same, `ndabench.trials.run_trial`; only the way that progress travels up differs.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import ray.tune
+import torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from ndabench.distributed import Workers
+from ndabench.records import RecordStore
+from ndabench.sweepfile import Resources, SweepConfig
+from ndabench.tasks.task import DivergedError
+from ndabench.trials import Provenance, TrialConfig, close_row, one_line, run_trial
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def trainable(config: SweepConfig, root: str, provenance: Provenance) -> Any:
+    """The Tune function of a sweep with the resources that it asks for; its configuration holds one trial."""
+    resources = config.resources
+    watched = f"val_{config.objective.metric}" if config.objective is not None else None
+    settings = {"root": root, "provenance": provenance, "resources": resources, "watched": watched}
+
+    def run(parameters: dict[str, Any]) -> None:
+        (_run_alone if resources.workers == 1 else _run_nested)({**settings, "trial": parameters["trial"]})
+
+    if resources.workers == 1:
+        return ray.tune.with_resources(
+            run, {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+        )
+    # The driver of several workers only waits. Were it to hold any share of a CPU, two workers would not fit on
+    # two CPUs and both would wait for ever; Tune refuses an empty request, so it asks for a byte of memory.
+    return ray.tune.with_resources(run, {"memory": 1})
+
+
+def _run_alone(loop: dict[str, Any]) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with contextlib.suppress(Exception):  # recorded by run_trial: a line in the table, and the sweep goes on
+        _train(loop, Workers(device=device), ray.tune.report)
+
+
+def _run_nested(loop: dict[str, Any]) -> None:
+    resources: Resources = loop["resources"]
+    gpus = {"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {}
+    with tempfile.TemporaryDirectory(prefix="ndabench-train-") as scratch:
+        trainer = TorchTrainer(
+            _worker,
+            train_loop_config=loop,
+            scaling_config=ScalingConfig(
+                num_workers=resources.workers,
+                use_gpu=bool(gpus),
+                resources_per_worker={"CPU": resources.cpus_per_worker, **gpus},
+            ),
+            run_config=RunConfig(
+                storage_path=scratch,  # Train's own bookkeeping; our checkpoints are in the record store
+                failure_config=FailureConfig(max_failures=resources.max_restarts),
+                callbacks=[TuneReportCallback()],
+            ),
+        )
+        try:
+            trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            trial = TrialConfig.model_validate_json(loop["trial"])
+            close_row(RecordStore(loop["root"]), trial.trial_id, "failed", one_line(error))
+
+
+def _worker(loop: dict[str, Any]) -> None:
+    group = ray.util.get_current_placement_group()
+    extra = {"placement_group": group.id.hex()} if group is not None else {}
+    workers = Workers.current(ray.train.torch.get_device())
+    with contextlib.suppress(DivergedError):  # a result, alike on all workers: nothing to restart
+        _train(loop, workers, lambda result: ray.train.report({**result, **extra}))
+
+
+def _train(loop: dict[str, Any], workers: Workers, report: Report) -> None:
+    """Runs the trial, reporting plain numbers; the record store has everything else."""
+    trial = TrialConfig.model_validate_json(loop["trial"])
+    torch.set_num_threads(max(1, int(loop["resources"].cpus_per_worker)))
+    result: dict[str, Any] = {}
+    for progress in run_trial(trial, RecordStore(loop["root"]), loop["provenance"], workers):
+        watched = progress.metrics.get(loop["watched"] or "")
+        result |= {
+            "step": progress.step,
+            "num_steps": progress.num_steps,
+            "num_images": progress.num_images,
+            **({"objective": float(watched.value), "objective_step": progress.step} if watched else {}),
+        }
+        report(dict(result))

@@ -1,0 +1,97 @@
+"""`python -m ndabench.sweep FILE`: every trial of a sweep file under Ray, recorded, compared, reported."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from ndabench.sweepfile import SweepConfig
+
+SET = typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the file, e.g. task.num_steps=500.")
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="The sweep file.")] = Path("sweeps/quickstart.yaml"),
+    set_: Annotated[list[str] | None, SET] = None,
+    out: Annotated[str | None, typer.Option(help="Where results go; default reports/<name>.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a sweep that was stopped.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials and start nothing.")] = False,
+    address: Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")] = None,
+) -> None:
+    """Run every trial of a sweep file, record the results and write the report."""
+    from ndabench.sweepfile import read_sweep
+
+    config = read_sweep(file, set_ or [])
+    console = Console()
+    if dry_run:
+        return print_plan(config, console)
+
+    from ndabench.orchestration.cluster import connect
+    from ndabench.orchestration.run import run_sweep
+    from ndabench.records import RecordStore
+    from ndabench.report import print_summary
+    from ndabench.reporting import write_report
+
+    store = RecordStore(out or str(Path("reports") / config.name))
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # a job is stopped with it
+    with connect(address) as local:
+        result = run_sweep(config, store, resume=resume, local=local, console=console)
+    print_summary(store, console)
+    console.print(f"records  {store.root}/{{trials,metrics,artifacts}}", highlight=False, soft_wrap=True)
+    console.print(f"report   {write_report(store)}", highlight=False, soft_wrap=True)
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
+    console.print(f"{result.ending}: {counts}", highlight=False)
+    if result.ending != "complete":
+        again = " ".join(
+            ["python -m ndabench.sweep", *[a for a in sys.argv[1:] if a != "--resume"], "--resume"]
+        )
+        console.print(f"continue with: {again}", highlight=False, soft_wrap=True)
+        sys.exit(130 if result.ending == "interrupted" else 0)
+    if result.statuses.get("failed"):
+        sys.exit(1)
+
+
+def print_plan(config: "SweepConfig", console: Console) -> None:
+    """The dry run: every trial, what it asks for, and the work in images."""
+    from rich.table import Table
+
+    from ndabench.orchestration.cluster import describe
+
+    search = config.search
+    sampled = search.sampler != "grid"
+    table = Table(title=f"{config.name}: {config.trial_count()} trials", title_justify="left")
+    for column in ("trial", "arm", "λ", "parameters", "seed", "images"):
+        table.add_column(column, justify="right" if column == "images" else "left")
+    trials = [] if sampled else config.grid_trials()
+    for trial in trials:
+        parameters = ", ".join(f"{key}={value}" for key, value in trial.parameters.items())
+        row = [trial.trial_id, trial.arm, f"{trial.lambda_:g}", parameters, str(trial.seed)]
+        table.add_row(*row, f"{trial.task.num_images:,}")
+    for arm in config.arms if sampled else ():
+        dimensions = ", ".join(config.dimensions_of(arm))
+        work = f"{config.task.num_images:,} each"
+        if dimensions:
+            table.add_row(
+                f"{search.trials_per_arm} × {search.sampler}",
+                arm.name,
+                "",
+                dimensions,
+                str(search.seed),
+                work,
+            )
+        table.add_row(f"{len(config.seeds)} × the best", arm.name, "", "", str(list(config.seeds)), work)
+    console.print(table)
+    images = sum(t.task.num_images for t in trials) or config.trial_count() * config.task.num_images
+    console.print(f"each trial asks for {describe(config.resources)}", highlight=False)
+    console.print(f"work in all: {images:,} images", highlight=False)
+
+
+if __name__ == "__main__":
+    from ndabench.cli import run
+
+    run(sweep)

@@ -1,0 +1,298 @@
+"""The sweep file: which task, data and arms, what is searched, over which seeds, on what.
+
+`SweepConfig` is the whole of it; `trials` turns a grid into the trials it means. See the README for the
+reference, `sweeps/` for examples.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, model_validator
+
+from ndabench.config import Config, override, parse, read_yaml
+from ndabench.errors import UserError, nearest
+from ndabench.records import RecordStore
+from ndabench.tasks.negatives import NegativeSpec
+from ndabench.tasks.registry import DataConfig, EvaluationConfig, TaskConfig
+from ndabench.trials import TrialConfig
+
+LAMBDA = "lambda"
+
+
+class Arm(Config):
+    """One line of the comparison: no augmentation, a negative one (NDA), a positive one (PDA), or both."""
+
+    name: str = Field(min_length=1, max_length=80)
+    negative: NegativeSpec | None = None
+    positive: NegativeSpec | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        """`none`, `jigsaw`, and mappings without a `name`, which then comes from their augmentations."""
+        if value == "none":
+            return {"name": "none"}
+        if isinstance(value, str):
+            return {"name": value, "negative": value}
+        if not isinstance(value, Mapping) or "name" in value:
+            return value
+        specs = {
+            key: parse(NegativeSpec, value[key], key) for key in ("negative", "positive") if value.get(key)
+        }
+        labels = [spec.label if key == "negative" else f"{spec.label} as PDA" for key, spec in specs.items()]
+        return {"name": " & ".join(labels) or "none", **value}
+
+
+Number = int | float
+
+
+class Dimension(Config):
+    """Where a searched value comes from: a list of choices, or a range (`[low, high]`)."""
+
+    choice: tuple[Any, ...] | None = Field(None, min_length=1)
+    uniform: tuple[float, float] | None = None
+    log_uniform: tuple[float, float] | None = None
+    integer: tuple[int, int] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_is_choice(cls, value: Any) -> Any:
+        return {"choice": value} if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Dimension":
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "give a list of values, or one of uniform, log_uniform, integer with [low, high]"
+            )
+        bounds = self.bounds
+        if bounds is not None and not bounds[0] < bounds[1]:
+            raise ValueError(f"{given[0]} needs [low, high] with low < high, got {list(bounds)}")
+        if self.log_uniform is not None and self.log_uniform[0] <= 0:
+            raise ValueError(f"log_uniform needs bounds above 0, got {list(self.log_uniform)}")
+        return self
+
+    @property
+    def bounds(self) -> tuple[Number, Number] | None:
+        return self.uniform or self.log_uniform or self.integer
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        return self.bounds or self.choice or ()
+
+
+class Search(Config):
+    """What is searched, in each arm alike: `lambda` and any key of `task`."""
+
+    dimensions: dict[str, Dimension] = {}
+    sampler: Literal["grid", "random", "tpe"] = "grid"
+    trials_per_arm: int = Field(16, ge=1, description="settings tried in each arm by random and tpe")
+    seed: int = Field(1_000_003, ge=0, description="the search trials' own seed, apart from the repeats'")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dimensions_beside_settings(cls, value: Any) -> Any:
+        """In the file the dimensions stand beside the settings: `{lambda: [0.25], sampler: grid}`."""
+        if not isinstance(value, Mapping) or "dimensions" in value:
+            return value
+        settings = {key: item for key, item in value.items() if key in cls.model_fields}
+        return {**settings, "dimensions": {k: v for k, v in value.items() if k not in cls.model_fields}}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Search":
+        ranges = [key for key, dimension in self.dimensions.items() if dimension.choice is None]
+        if self.sampler == "grid" and ranges:
+            raise ValueError(
+                f"a grid needs a list of values for {ranges[0]!r}; or set sampler: random or tpe"
+            )
+        lambdas = self.dimensions.get(LAMBDA)
+        for value in lambdas.extremes if lambdas is not None else ():
+            if not isinstance(value, Number) or not 0 < value <= 1:
+                raise ValueError(f"lambda must lie in (0, 1], got {value!r}")
+        return self
+
+
+class Objective(Config):
+    """What the search looks at, always on the validation split; reports compare on the test split."""
+
+    metric: str
+    mode: Literal["min", "max"] = "min"
+
+
+class Asha(Config):
+    """Asynchronous successive halving, within each arm apart: search trials only, never the repeats."""
+
+    name: Literal["asha"] = "asha"
+    grace_steps: int = Field(ge=1)
+    reduction_factor: int = Field(3, ge=2)
+
+
+class Resources(Config):
+    """What one trial asks for, and how many trials may run at once."""
+
+    workers: int = Field(1, ge=1)
+    cpus_per_worker: float = Field(1, gt=0)
+    gpus_per_worker: float = Field(0, ge=0)
+    max_concurrent: int | None = Field(None, ge=1)
+    max_restarts: int = Field(2, ge=0, description="times a trial is restarted after losing a worker")
+
+    @model_validator(mode="after")
+    def _whole_gpus_for_several(self) -> "Resources":
+        if self.workers > 1 and self.gpus_per_worker not in (0, math.floor(self.gpus_per_worker)):
+            raise ValueError(
+                "several workers need whole GPUs; a fraction of a GPU is for trials of one worker"
+            )
+        return self
+
+
+def _scheduler(value: Any) -> Any:
+    return None if value == "none" else value
+
+
+class SweepConfig(Config):
+    """A whole sweep file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    task: TaskConfig
+    data: DataConfig
+    arms: tuple[Arm, ...] = Field(min_length=1)
+    search: Search = Search()
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    evaluate: tuple[EvaluationConfig, ...] = ()
+    objective: Objective | None = None
+    scheduler: Annotated[Asha | None, BeforeValidator(_scheduler)] = None
+    time_budget_seconds: float | None = Field(None, gt=0)
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SweepConfig":
+        names = [arm.name for arm in self.arms]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"two arms are named {doubled[0]!r}; give each its own name")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"a seed stands twice in seeds {list(self.seeds)}")
+        known = set(type(self.task).model_fields) - {"name"}
+        for key in self.search.dimensions:
+            if key != LAMBDA and key not in known:
+                raise ValueError(
+                    f"search: unknown parameter {key!r}{nearest(key, known | {LAMBDA})} "
+                    f"(known: lambda, {', '.join(sorted(known))})"
+                )
+        if self.search.sampler != "grid":
+            if self.search.dimensions and self.objective is None:
+                raise ValueError(
+                    f"sampler: {self.search.sampler} needs an objective, e.g. {{metric: fd_classifier}}"
+                )
+            if self.search.seed in self.seeds:
+                raise ValueError(f"search.seed {self.search.seed} must not be one of the repeats' seeds")
+        elif self.scheduler is not None:
+            raise ValueError(
+                "asha stops search trials early and a grid has none; set search.sampler: random or tpe"
+            )
+        for arm in self.arms:  # every value that a range or list can give is checked before anything runs
+            for setting in self.corners(arm):
+                self.trial(arm, setting, self.seeds[0])
+        return self
+
+    def dimensions_of(self, arm: Arm) -> dict[str, Dimension]:
+        """The search of an arm: the same for all, but λ means something only where there is a negative."""
+        return {
+            key: value
+            for key, value in self.search.dimensions.items()
+            if key != LAMBDA or arm.negative is not None
+        }
+
+    def trial(self, arm: Arm, setting: Mapping[str, Any], seed: int) -> TrialConfig:
+        """The trial of `arm` with the searched values of `setting`."""
+        parameters = {key: value for key, value in setting.items() if key != LAMBDA}
+        default = 0.25 if arm.negative is not None else 1.0
+        task = {**self.task.model_dump(mode="json"), **parameters}
+        return parse(
+            TrialConfig,
+            {
+                "arm": arm.name,
+                "task": task,
+                "data": self.data,
+                "negative": arm.negative,
+                "positive": arm.positive,
+                LAMBDA: setting.get(LAMBDA, default),
+                "seed": seed,
+                "evaluate": self.evaluate,
+                "parameters": parameters,
+            },
+            f"arm {arm.name}",
+        )
+
+    def settings_of(self, arm: Arm) -> Iterator[dict[str, Any]]:
+        """Every setting of an arm's grid; one empty setting where nothing is searched."""
+        dimensions = self.dimensions_of(arm)
+        for values in itertools.product(*(d.choice or () for d in dimensions.values())):
+            yield dict(zip(dimensions, values, strict=True))
+
+    def corners(self, arm: Arm) -> Iterator[dict[str, Any]]:
+        """Settings of an arm that between them hold every listed value and every bound."""
+        dimensions = self.dimensions_of(arm)
+        longest = max((len(d.extremes) for d in dimensions.values()), default=1)
+        for i in range(longest):
+            yield {key: d.extremes[min(i, len(d.extremes) - 1)] for key, d in dimensions.items()}
+
+    def grid_trials(self) -> list[TrialConfig]:
+        """The trials of a grid, seed by seed, so that a sweep cut short has every arm at its first seeds."""
+        return [
+            self.trial(arm, setting, seed)
+            for seed in self.seeds
+            for arm in self.arms
+            for setting in self.settings_of(arm)
+        ]
+
+    def trial_count(self) -> int:
+        """How many trials the whole sweep will run."""
+        if self.search.sampler == "grid":
+            return len(self.grid_trials())
+        searched = sum(bool(self.dimensions_of(arm)) for arm in self.arms)
+        return searched * self.search.trials_per_arm + len(self.arms) * len(self.seeds)
+
+
+def read_sweep(path: Path, assignments: list[str]) -> SweepConfig:
+    """The sweep of a file, with `key=value` assignments applied; `UserError` in one line when it is wrong."""
+    return parse(SweepConfig, override(read_yaml(path), assignments), str(path))
+
+
+CLAIM = "sweep.yaml"
+MUST_AGREE = ("task", "data", "evaluate", "objective")
+
+
+def claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
+    """Makes the folder this sweep's own, or checks that it is; raises `UserError` where it is another's.
+
+    A resumed sweep may have more arms, seeds or search than before, never another task, data or evaluation:
+    its arms would no longer be comparable.
+    """
+    mine = config.model_dump(mode="json", by_alias=True)
+    where = store.root
+    existing = store.read_bytes(CLAIM)
+    if existing is None and store.list("trials"):
+        raise UserError(f"{where} holds the records of an unknown sweep; choose another folder with --out")
+    if existing is not None:
+        theirs = yaml.safe_load(existing)
+        if theirs["name"] != mine["name"]:
+            raise UserError(
+                f"{where} belongs to the sweep {theirs['name']!r}; choose another folder with --out"
+            )
+        if not resume:
+            raise UserError(
+                f"{where} already holds this sweep: continue it with --resume, or choose another --out"
+            )
+        changed = [key for key in MUST_AGREE if theirs[key] != mine[key]]
+        if changed:
+            raise UserError(
+                f"{where} was started with another {changed[0]!r}, which a resumed sweep must keep; "
+                "choose another folder with --out"
+            )
+    store.write_bytes(CLAIM, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode())

@@ -1,0 +1,106 @@
+"""`python -m ndabench.train FILE`: one trial of a sweep file without Ray, alone or under torchrun.
+
+It writes the same records as a sweep does, so a later `--resume` of the sweep finds the trial done.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ndabench.errors import UserError, nearest
+from ndabench.sweep import SET
+
+if TYPE_CHECKING:
+    from ndabench.distributed import Workers
+    from ndabench.sweepfile import SweepConfig
+    from ndabench.trials import TrialConfig
+
+
+def train(
+    file: Annotated[Path, typer.Argument(help="The sweep file.")] = Path("sweeps/quickstart.yaml"),
+    set_: Annotated[list[str] | None, SET] = None,
+    arm: Annotated[str | None, typer.Option(help="Which arm; default: the file's first.")] = None,
+    lambda_: Annotated[float | None, typer.Option("--lambda", help="λ; default: the first searched.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed; default: the file's first.")] = None,
+    out: Annotated[str | None, typer.Option(help="Where results go; default reports/<name>.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+) -> None:
+    """Train one arm of a sweep file at one setting and one seed, without Ray."""
+    from ndabench.records import RecordStore
+    from ndabench.sweepfile import claim, read_sweep
+    from ndabench.tasks.task import DivergedError
+    from ndabench.trials import prepare
+
+    config = read_sweep(file, set_ or [])
+    trial = choose(config, arm, lambda_, seed)
+    workers = start_workers()
+    store = RecordStore(out or str(Path("reports") / config.name))
+    if workers.is_main:
+        row = store.read_trial(trial.trial_id)
+        if row is not None and row.status in ("finished", "diverged"):
+            raise UserError(f"{store.root}: {trial.label} is {row.status} already; choose another --out")
+        prepare([trial], workers.device)
+        claim(store, config, resume=resume)
+    workers.barrier()
+    try:
+        _show(trial, store, config.name, workers)
+    except DivergedError as error:
+        print(f"diverged: {error}", file=sys.stderr)
+        sys.exit(1)
+    if workers.is_main:
+        print(f"records  {store.root}   ({trial.trial_id})")
+
+
+def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: int | None) -> "TrialConfig":
+    """The trial of a sweep that the options mean; searched values without an option take their first."""
+    from ndabench.sweepfile import LAMBDA
+
+    names = [one.name for one in config.arms]
+    if arm is not None and arm not in names:
+        raise UserError(f"--arm: unknown arm {arm!r}{nearest(arm, names)} (known: {', '.join(names)})")
+    chosen = config.arms[names.index(arm) if arm is not None else 0]
+    setting = next(config.corners(chosen))
+    if lambda_ is not None:
+        setting[LAMBDA] = lambda_
+    return config.trial(chosen, setting, config.seeds[0] if seed is None else seed)
+
+
+def start_workers() -> "Workers":
+    """This process among those of torchrun, or alone; on a GPU where there is one."""
+    import torch
+
+    from ndabench.distributed import Workers
+
+    gpu = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if gpu else torch.device("cpu")
+    if gpu:
+        torch.cuda.set_device(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        torch.distributed.init_process_group("nccl" if gpu else "gloo")
+    return Workers.current(device)
+
+
+def _show(trial: "TrialConfig", store: "object", sweep: str, workers: "Workers") -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from ndabench.trials import Provenance, git_commit, run_trial
+
+    console = Console(quiet=not workers.is_main)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        bar = bars.add_task(trial.label, total=None)
+        for progress in run_trial(trial, store, Provenance(sweep, git_commit()), workers):
+            bars.update(bar, completed=progress.step, total=progress.num_steps)
+            values = ", ".join(f"{name} {m.value:.4g}" for name, m in progress.metrics.items())
+            line = f"{trial.label}: step {progress.step}/{progress.num_steps} {values}"
+            bars.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    from ndabench.cli import run
+
+    run(train)

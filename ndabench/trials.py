@@ -1,0 +1,255 @@
+"""One trial, run to its end and recorded as it goes: the same under Ray, under torchrun, and alone.
+
+A trial is an arm at one setting and one seed. Its id is a hash of its resolved configuration, so that a
+resumed or extended sweep knows what it already has.
+"""
+
+import hashlib
+import io
+import json
+import platform
+import re
+import socket
+import subprocess
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from ndabench.config import Config
+from ndabench.distributed import Workers
+from ndabench.records import RecordStore, TrialRow
+from ndabench.tasks.negatives import NegativeSpec
+from ndabench.tasks.registry import (
+    DataConfig,
+    EvaluationConfig,
+    TaskConfig,
+    build_task,
+    check_augmentation,
+    load_data,
+    prepare_evaluations,
+)
+from ndabench.tasks.task import DivergedError, Progress
+
+CHECKPOINTS_KEPT = (
+    2  # the newest may be unreadable after a crash of the storage; the one before it serves then
+)
+
+
+class TrialConfig(Config):
+    """Everything that decides a trial's result."""
+
+    arm: str
+    task: TaskConfig
+    data: DataConfig
+    negative: NegativeSpec | None = None
+    positive: NegativeSpec | None = None
+    lambda_: float = Field(1.0, gt=0, le=1, alias="lambda")
+    seed: int = Field(0, ge=0)
+    evaluate: tuple[EvaluationConfig, ...] = ()
+    parameters: dict[str, Any] = {}
+    """The searched values other than λ, as they were set in `task`; told apart in tables."""
+
+    def to_json(self) -> str:
+        """The canonical text of the configuration: the same configuration, the same text."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+
+    @property
+    def trial_id(self) -> str:
+        """`<arm>-<hash>`: stable across machines and runs, safe as a file name."""
+        slug = re.sub(r"[^a-z0-9]+", "-", self.arm.lower()).strip("-")[:24] or "arm"
+        return f"{slug}-{hashlib.sha256(self.to_json().encode()).hexdigest()[:10]}"
+
+    @property
+    def label(self) -> str:
+        """`jigsaw λ=0.25 learning_rate=0.0002 seed 1`, for progress lines."""
+        parts = [self.arm]
+        if self.negative is not None:
+            parts.append(f"λ={self.lambda_:g}")
+        parts += [
+            f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in self.parameters.items()
+        ]
+        return " ".join([*parts, f"seed {self.seed}"])
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the sweep's driver knows and a worker on another machine may not."""
+
+    sweep: str
+    git_commit: str = ""
+
+
+def git_commit() -> str:
+    """The commit of the code that runs, with `-dirty` after it where it was changed; empty if unknown."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def prepare(trials: Sequence[TrialConfig], device: torch.device) -> None:
+    """Everything that can go wrong before training, found before training. Raises `UserError`.
+
+    Decodes and caches the data, fits or fetches what the evaluations need, and tries the augmentations on
+    images of that size. The trials share their task, data and evaluations: one an arm will do.
+    """
+    first = trials[0]
+    data = load_data(first.data, device)
+    prepare_evaluations(first.task, first.evaluate, data, device)
+    for spec in [spec for trial in trials for spec in (trial.negative, trial.positive) if spec is not None]:
+        check_augmentation(first.task, spec, data)
+
+
+def run_trial(
+    trial: TrialConfig, store: RecordStore, provenance: Provenance, workers: Workers
+) -> Iterator[Progress]:
+    """Runs `trial` from its newest checkpoint, or from the start, yielding each progress once it is recorded.
+
+    Only the main worker writes. However the trial ends, its row says how: finished, diverged (re-raised as
+    `DivergedError`), failed (re-raised), or stopped when the caller drops the iterator.
+    """
+    clock = time.monotonic()
+    data = load_data(trial.data, workers.device)
+    row = _new_row(trial, provenance, data, workers)
+    record = store.write_trial if workers.is_main else lambda row: None
+    record(row)
+    spent = 0.0
+    images = start_images = 0
+
+    def ended(status: Literal["finished", "failed", "stopped", "diverged"], error: str = "") -> TrialRow:
+        elapsed = time.monotonic() - clock
+        rate = (images - start_images) / elapsed if elapsed > 0 else 0.0
+        return replace(
+            row, status=status, error=error, finished=_now(), seconds=spent + elapsed, images_per_second=rate
+        )
+
+    try:
+        task = build_task(
+            trial.task,
+            data,
+            negative=trial.negative,
+            positive=trial.positive,
+            lambda_=trial.lambda_,
+            seed=trial.seed,
+            evaluations=trial.evaluate,
+            workers=workers,
+        )
+        checkpoint = load_checkpoint(store, trial.trial_id, workers.device)
+        if checkpoint is not None:
+            task.load_state_dict(checkpoint["task"])
+            spent = checkpoint["seconds"]
+            images = start_images = checkpoint["num_images"]
+        for progress in task.run():
+            images = progress.num_images
+            if workers.is_main:
+                store.write_progress(
+                    provenance.sweep, trial.trial_id, progress.step, progress.metrics, progress.artifacts
+                )
+                if progress.checkpoint_due:
+                    seconds = spent + time.monotonic() - clock
+                    state = {"task": task.state_dict(), "seconds": seconds, "num_images": images}
+                    save_checkpoint(store, trial.trial_id, progress.step, state)
+            yield progress
+    except DivergedError as error:
+        record(ended("diverged", str(error)))
+        raise
+    except (GeneratorExit, KeyboardInterrupt):
+        record(ended("stopped", "stopped before its last step"))
+        raise
+    except Exception as error:
+        record(ended("failed", one_line(error)))
+        raise
+    record(ended("finished"))
+
+
+def close_row(store: RecordStore, trial_id: str, status: Literal["failed", "stopped"], error: str) -> None:
+    """Ends the row of a trial that could not end it itself, because its process is gone."""
+    row = store.read_trial(trial_id)
+    if row is not None and row.status in ("running", "failed"):
+        store.write_trial(replace(row, status=status, error=error, finished=_now()))
+
+
+def one_line(error: BaseException) -> str:
+    """The error and the place it came from, for a record and a progress line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500] + place
+
+
+def save_checkpoint(store: RecordStore, trial_id: str, step: int, state: dict[str, Any]) -> None:
+    """Writes the checkpoint atomically, then drops all but the newest few."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    store.write_bytes(f"checkpoints/{trial_id}/{step:09d}.pt", buffer.getvalue())
+    for old in sorted(store.list(f"checkpoints/{trial_id}"))[:-CHECKPOINTS_KEPT]:
+        store.delete(old)
+
+
+def load_checkpoint(store: RecordStore, trial_id: str, device: torch.device) -> dict[str, Any] | None:
+    """The newest checkpoint that can be read, or None."""
+    for path in sorted(store.list(f"checkpoints/{trial_id}"), reverse=True):
+        content = store.read_bytes(path)
+        try:
+            return torch.load(io.BytesIO(content or b""), map_location=device, weights_only=True)
+        except (RuntimeError, EOFError, OSError, ValueError):
+            continue
+    return None
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _new_row(trial: TrialConfig, provenance: Provenance, data: Any, workers: Workers) -> TrialRow:
+    hosts = [socket.gethostname()]
+    if workers.world_size > 1:
+        gathered: list[Any] = [None] * workers.world_size
+        torch.distributed.all_gather_object(gathered, hosts[0])
+        hosts = sorted(set(gathered))
+    device = torch.cuda.get_device_name(workers.device) if workers.device.type == "cuda" else "cpu"
+    return TrialRow(
+        sweep=provenance.sweep,
+        trial_id=trial.trial_id,
+        task=trial.task.name,
+        dataset=data.name,
+        dataset_hash=data.content_hash,
+        arm=trial.arm,
+        negative=trial.negative.label if trial.negative is not None else "",
+        positive=trial.positive.label if trial.positive is not None else "",
+        lambda_=trial.lambda_,
+        seed=trial.seed,
+        parameters_json=json.dumps(trial.parameters, sort_keys=True),
+        config_json=trial.to_json(),
+        status="running",
+        started=_now(),
+        device=f"{workers.world_size} × {device}",
+        hosts=tuple(hosts),
+        versions_json=json.dumps(_versions(), sort_keys=True),
+        git_commit=provenance.git_commit,
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in ("ndabench", "torch", "torchvision", "ray", "optuna", "numpy", "torchmetrics"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,83 @@
+"""Configuration errors are one line that names the key, the value and what would be right."""
+
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from ndabench.config import Config, override, parse, read_yaml
+from ndabench.errors import UserError
+
+
+class Small(Config):
+    name: Literal["small"] = "small"
+    width: int = Field(4, ge=1)
+
+
+class Large(Config):
+    name: Literal["large"] = "large"
+    depth: int = 1
+
+
+class Outer(Config):
+    inner: Annotated[Small | Large, Field(discriminator="name")]
+    rate: float = 0.1
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"inner": {"name": "small", "widht": 3}}, r"did you mean 'width'\? \(known: name, width\)"),
+        (
+            {"inner": {"name": "small", "width": 0}},
+            r"width: input should be greater than or equal to 1, got 0",
+        ),
+        ({"inner": {"name": "smal"}}, r"unknown name 'smal'; did you mean 'small'"),
+        ({"inner": {"width": 3}}, r"'inner.name' is missing"),
+        ({}, r"'inner' is missing"),
+        ({"inner": {"name": "large"}, "rate": "fast"}, r"rate: .*valid number.*got 'fast'"),
+        ({"inner": {"name": "large"}, "rat": 1}, r"unknown key 'rat'; did you mean 'rate'"),
+    ],
+)
+def test_a_mistake_is_one_line(data: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        parse(Outer, data, "file.yaml")
+    assert str(caught.value).startswith("file.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_assignments_override_nested_keys() -> None:
+    data = {"a": {"b": 1, "c": 2}, "d": [1]}
+    assert override(data, ["a.b=5", "d=[2, 3]", "e.f=x"]) == {
+        "a": {"b": 5, "c": 2},
+        "d": [2, 3],
+        "e": {"f": "x"},
+    }
+    assert data == {"a": {"b": 1, "c": 2}, "d": [1]}
+
+
+@pytest.mark.parametrize("assignment", ["a", "=1", "a.b.c=1", "a=[1"])
+def test_a_wrong_assignment_is_named(assignment: str) -> None:
+    with pytest.raises(UserError, match=r"--set"):
+        override({"a": {"b": 1}}, [assignment])
+
+
+def test_the_environment_fills_in(tmp_path, monkeypatch) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text('path: ${SOMEWHERE}/x\nother: ["${NOWHERE:-here}"]\n')
+    monkeypatch.setenv("SOMEWHERE", "/data")
+    monkeypatch.delenv("NOWHERE", raising=False)
+    assert read_yaml(file) == {"path": "/data/x", "other": ["here"]}
+    monkeypatch.delenv("SOMEWHERE")
+    with pytest.raises(UserError, match="SOMEWHERE is not set"):
+        read_yaml(file)
+
+
+@pytest.mark.parametrize("text", ["- 1\n", "a: [", "a: !!python/object:os.system {}\n"])
+def test_bad_yaml_is_refused(tmp_path, text: str) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"f\.yaml"):
+        read_yaml(file)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_yaml(tmp_path / "absent.yaml")

@@ -1,0 +1,102 @@
+"""A sweep file means the trials it says, and says so when it is wrong."""
+
+import pytest
+
+from ndabench.config import parse
+from ndabench.errors import UserError
+from ndabench.records import RecordStore
+from ndabench.sweepfile import SweepConfig, claim
+
+BASE = {
+    "name": "s",
+    "task": {"name": "gan", "num_steps": 4},
+    "data": {"name": "digits"},
+    "arms": ["none", "jigsaw", {"positive": "flip"}],
+    "search": {"lambda": [0.25, 0.5]},
+    "seeds": [0, 1],
+}
+
+
+def sweep(**changes) -> SweepConfig:
+    return parse(SweepConfig, {**BASE, **changes}, "s.yaml")
+
+
+def test_a_grid_is_every_arm_setting_and_seed() -> None:
+    trials = sweep().grid_trials()
+    # λ means nothing without a negative: none and the PDA arm have one setting, jigsaw has two
+    assert [(t.arm, t.lambda_, t.seed) for t in trials[:4]] == [
+        ("none", 1.0, 0),
+        ("jigsaw", 0.25, 0),
+        ("jigsaw", 0.5, 0),
+        ("flip as PDA", 1.0, 0),
+    ]
+    assert len(trials) == 8 == sweep().trial_count()
+    assert len({t.trial_id for t in trials}) == 8
+
+
+def test_trial_ids_depend_on_what_decides_the_result_alone() -> None:
+    ids = [t.trial_id for t in sweep().grid_trials()]
+    assert ids == [t.trial_id for t in sweep(resources={"workers": 2}, name="other").grid_trials()]
+    longer = {"name": "gan", "num_steps": 5}
+    assert not set(ids) & {t.trial_id for t in sweep(task=longer).grid_trials()}
+
+
+def test_a_configuration_survives_being_written() -> None:
+    config = sweep(arms=["none", {"negative": {"mixture": {"jigsaw": 1, "cutout": 3}}}])
+    assert parse(SweepConfig, config.model_dump(mode="json", by_alias=True), "again") == config
+
+
+def test_other_parameters_are_searched_in_every_arm() -> None:
+    config = sweep(search={"lambda": [0.5], "learning_rate": [1e-4, 2e-4]})
+    rates = {t.arm: set() for t in config.grid_trials()}
+    for trial in config.grid_trials():
+        rates[trial.arm].add(trial.task.learning_rate)
+        assert trial.parameters == {"learning_rate": trial.task.learning_rate}
+    assert set(map(frozenset, rates.values())) == {frozenset({1e-4, 2e-4})}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arms": ["jigsw"]}, "unknown negative 'jigsw'; did you mean 'jigsaw'"),
+        ({"arms": ["none", "none"]}, "two arms are named 'none'"),
+        (
+            {"arms": [{"negative": {"name": "jigsaw", "gird": 4}}]},
+            "unknown parameter 'gird'; did you mean 'grid'",
+        ),
+        ({"search": {"lambda": [0.0]}}, r"lambda must lie in \(0, 1\], got 0.0"),
+        ({"search": {"lambda": [1.5]}}, r"lambda must lie in \(0, 1\], got 1.5"),
+        ({"search": {"lambda": {"uniform": [0.1, 2]}, "sampler": "random"}}, r"lambda must lie in \(0, 1\]"),
+        ({"search": {"lambda": {"uniform": [0.1, 0.9]}}}, "a grid needs a list of values for 'lambda'"),
+        (
+            {"search": {"learning_rat": [1e-4]}},
+            "unknown parameter 'learning_rat'; did you mean 'learning_rate'",
+        ),
+        ({"search": {"learning_rate": [-1.0]}}, "learning_rate"),
+        ({"search": {"learning_rate": {"log_uniform": [0, 1]}, "sampler": "tpe"}}, "bounds above 0"),
+        ({"search": {"learning_rate": {"uniform": [1e-4, 1e-3]}, "sampler": "tpe"}}, "needs an objective"),
+        ({"scheduler": {"name": "asha", "grace_steps": 1}}, "asha stops search trials early"),
+        ({"seeds": [1, 1]}, "a seed stands twice"),
+        ({"resources": {"workers": 2, "gpus_per_worker": 0.5}}, "several workers need whole GPUs"),
+        ({"name": "../escape"}, "name"),
+        ({"task": {"name": "gan", "wdith": 3}}, "unknown key 'task.wdith'; did you mean 'width'"),
+        ({"data": {"name": "cifr10"}}, "unknown name 'cifr10'; did you mean 'cifar10'"),
+        ({"evaluate": [{"name": "fdd"}]}, "fdd"),
+    ],
+)
+def test_a_wrong_sweep_file_is_one_clear_line(changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        sweep(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_belongs_to_one_sweep(tmp_path) -> None:
+    store = RecordStore(str(tmp_path))
+    claim(store, sweep(), resume=False)
+    with pytest.raises(UserError, match="already holds this sweep: continue it with --resume"):
+        claim(store, sweep(), resume=False)
+    with pytest.raises(UserError, match="belongs to the sweep 's'"):
+        claim(store, sweep(name="other"), resume=True)
+    with pytest.raises(UserError, match="another 'task'"):
+        claim(store, sweep(task={"name": "gan", "num_steps": 9}), resume=True)
+    claim(store, sweep(seeds=[0, 1, 2]), resume=True)
