@@ -83,7 +83,10 @@ def _compare(frames: Frames, finals: pd.DataFrame, part: pd.DataFrame) -> Compar
         rows = [replace(row, validation=by_setting.get(row.setting)) for row in rows]
     rows, selection, selected = _choose(rows, metric, better, criterion)
     baseline = _baseline(rows, frames.baseline, selected)
-    rows = _test(rows, baseline, selected)
+    if baseline is not None:
+        rows = _differences(rows, baseline)
+    if not metric.startswith(VALIDATION):
+        rows = _test(rows, selected)
     rows = _mark_best(rows, better, selected)
     return Comparison(
         group=frames.groups[int(first["group"])],
@@ -185,22 +188,22 @@ def _baseline(rows: list[Compared], arm: str | None, selected: bool) -> Compared
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _test(rows: list[Compared], baseline: Compared | None, selected: bool) -> list[Compared]:
-    if baseline is None:
-        return rows
-    differences = [
-        None if row.setting.arm == baseline.setting.arm or not row.repeated else _paired(row, baseline)
+def _differences(rows: list[Compared], baseline: Compared) -> list[Compared]:
+    return [
+        row
+        if row.setting.arm == baseline.setting.arm or not row.repeated
+        else replace(row, difference=_paired(row, baseline))
         for row in rows
     ]
-    adjusted = holm(
-        [
-            difference.p if difference is not None and (row.chosen or not selected) else None
-            for row, difference in zip(rows, differences, strict=True)
-        ]
-    )
+
+
+def _test(rows: list[Compared], selected: bool) -> list[Compared]:
+    """Adjusts the p values of the tests made: one an arm where settings were chosen, else one a setting."""
+    made = [row.difference if row.chosen or not selected else None for row in rows]
+    adjusted = holm([difference.p if difference else None for difference in made])
     return [
-        replace(row, difference=difference and replace(difference, p_adjusted=p))
-        for row, difference, p in zip(rows, differences, adjusted, strict=True)
+        replace(row, difference=row.difference and replace(row.difference, p_adjusted=p))
+        for row, p in zip(rows, adjusted, strict=True)
     ]
 
 

@@ -56,7 +56,7 @@ def swatch(line: Line) -> Markup:
 
 def draw(figure: FigureSpec) -> Markup:
     """The figure as an SVG element that scales with its container. Vega escapes every text in it."""
-    svg: str = vl_convert.vegalite_to_svg(vega_lite(figure), vl_version="5.21", allowed_base_urls=[])
+    svg: str = vl_convert.vegalite_to_svg(vega_lite(figure), allowed_base_urls=[])
     svg = _POINT.sub(r"\1><title>\2</title></path>", svg)
     label = Markup('<svg role="img" aria-label="{}" ').format(f"Figure: {figure.title}")
     return label + Markup(svg.removeprefix("<svg "))

@@ -99,7 +99,8 @@ def lambda_figures(frames: Frames, comparisons: Sequence[Comparison]) -> FigureG
     """Test values over λ by arm, the baseline as a level; where some arm was run at several λ."""
     figures = []
     for place, comparison in enumerate(comparisons):
-        lambdas = sorted({r.setting.lambda_ for r in comparison.rows if r.setting.lambda_ is not None})
+        measured = [row.setting.lambda_ for row in comparison.rows if row.summary.n]
+        lambdas = sorted({value for value in measured if value is not None})
         if len(lambdas) > 1 and not comparison.on_validation:
             figures.append(_lambda_figure(frames, comparison, lambdas, f"lambda-{place}"))
     return FigureGroup(figures) if figures else None

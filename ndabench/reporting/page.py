@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from ndabench.records import RecordStore
-from ndabench.reporting import drawing
+from ndabench.reporting import drawing, paper
 from ndabench.reporting.comparison import Comparison, comparisons
 from ndabench.reporting.figures import lambda_figures, step_figures
 from ndabench.reporting.formatting import count
@@ -32,7 +32,7 @@ from ndabench.reporting.specs import (
     TableSpec,
     TextSpec,
 )
-from ndabench.reporting.tables import comparison_table, paper_table
+from ndabench.reporting.tables import comparison_table, paper_fits
 from ndabench.reporting.trial_tables import trials_table, unfinished_table
 
 REPORT_FILE = "report.html"
@@ -78,11 +78,11 @@ def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
     if not compared:
         return [TextSpec(["No finished trial has measured anything that can be compared yet."])]
     tables: list[Block] = [*_comparison_tables(compared)]
-    reference = paper_table(compared)
+    published = {(c.group.dataset, c.conditional): None for c in compared if paper_fits(c)}
     if frames.doubled:
         again = count(frames.doubled, "finished trial")
         tables.append(TextSpec([f"{again} left out: a later one has the same arm, setting and seed."]))
-    return [*tables, reference] if reference else tables
+    return [*tables, *(paper.reference_table(*key) for key in published)]
 
 
 def _comparison_tables(compared: Sequence[Comparison]) -> list[TableSpec]:

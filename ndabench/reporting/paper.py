@@ -8,6 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from ndabench.reporting.formatting import NOTHING
+from ndabench.reporting.specs import Cell, Column, TableSpec
+
 METRIC = "fid"
 RELEASED_LAMBDA = 0.25
 PROTOCOL = (
@@ -116,3 +119,30 @@ def paper_value(
         if value.arm == transform and value.positive == bool(positive) and value.lambda_ == lambda_:
             return value
     return None
+
+
+def reference_table(dataset: str, conditional: bool) -> TableSpec:
+    """Everything published for this data set, set apart from what was measured with another metric."""
+    kind = "conditional" if conditional else "unconditional"
+    name = paper_dataset(dataset)
+    rows = [
+        [
+            Cell(f"{value.arm} as positive" if value.positive else value.arm, value.arm),
+            Cell(NOTHING) if value.lambda_ is None else Cell(f"{value.lambda_:g}", value.lambda_),
+            Cell(value.text, value.value),
+            Cell(value.standing, value.standing),
+        ]
+        for value in values_for(dataset, conditional)
+    ]
+    return TableSpec(
+        id=f"paper-{name}-{kind}",
+        title=f"For orientation: the paper's FIDs on {name}, {kind}",
+        columns=[Column("arm"), Column("λ", numeric=True), Column("FID ↓", numeric=True), Column("standing")],
+        rows=rows,
+        notes=[
+            "A different metric: not comparable with any value in this report that is not called fid.",
+            PROTOCOL,
+            STANDINGS,
+        ],
+        folded=True,
+    )

@@ -42,6 +42,9 @@ class TableSpec:
     notes: Sequence[str] = ()
     folded: bool = False
 
+    def __post_init__(self) -> None:
+        assert all(len(row) == len(self.columns) for row in self.rows), self.title
+
 
 @dataclass(frozen=True)
 class Point:

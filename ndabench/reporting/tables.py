@@ -1,4 +1,4 @@
-"""Comparisons as tables, and the paper's values beside them."""
+"""Comparisons as tables, the paper's values beside them where the metric is the paper's."""
 
 import json
 from typing import Literal
@@ -15,6 +15,7 @@ from ndabench.reporting.formatting import (
     with_interval,
 )
 from ndabench.reporting.frames import decoded
+from ndabench.reporting.intervals import Difference
 from ndabench.reporting.specs import Cell, Column, TableSpec
 
 SIGNIFICANT = 0.05
@@ -30,19 +31,15 @@ def comparison_table(
     A metric measured under several protocols has several tables, each of which says what differs.
     """
     names = sorted({name for row in comparison.rows for name in row.setting.shown_parameters})
-    shows_paper = comparison.metric == paper.METRIC and _paper_fits(comparison)
+    shows_paper = comparison.metric == paper.METRIC and paper_fits(comparison)
     columns = [
         Column("arm"),
         Column("λ", "weight of the generated fakes; the negatives weigh 1 − λ", numeric=True),
         *(Column(name, "searched parameter", numeric=True) for name in names),
         Column("n", "seeds with a finite value", numeric=True),
         Column("mean ± 95 %", "mean over seeds with its 95 % t-interval", numeric=True),
-        *(
-            [Column("validation", "mean on the validation split", numeric=True)]
-            if comparison.selected
-            else []
-        ),
         *_difference_columns(comparison),
+        *_criterion_columns(comparison),
         *(
             [Column("paper", "the paper's value for this arm, data set and λ", numeric=True)]
             if shows_paper
@@ -68,18 +65,18 @@ def _title(comparison: Comparison, siblings: list[Comparison]) -> str:
     return f"{comparison.metric}{unit} {direction}".rstrip() + split + which
 
 
+def _criterion_columns(comparison: Comparison) -> list[Column]:
+    description = "mean on the validation split; settings are chosen by it"
+    return [Column(comparison.criterion, description, numeric=True)] if comparison.criterion else []
+
+
 def _difference_columns(comparison: Comparison) -> list[Column]:
     if comparison.baseline is None:
         return []
-    name = comparison.baseline.setting.label
-    return [
-        Column(
-            f"difference from {name}",
-            "mean difference at equal seeds, with its 95 % t-interval",
-            numeric=True,
-        ),
-        Column("p", "two-sided paired t-test, Holm-adjusted over the tests of this table", numeric=True),
-    ]
+    name = f"difference from {comparison.baseline.setting.label}"
+    difference = Column(name, "mean difference at equal seeds, with its 95 % t-interval", numeric=True)
+    p = Column("p", "two-sided paired t-test, Holm-adjusted over the tests of this table", numeric=True)
+    return [difference] if comparison.on_validation else [difference, p]
 
 
 def _row(comparison: Comparison, row: Compared, names: list[str], shows_paper: bool) -> list[Cell]:
@@ -100,14 +97,14 @@ def _row(comparison: Comparison, row: Compared, names: list[str], shows_paper: b
             mark="best" if row.best else "",
         ),
     ]
+    if comparison.baseline is not None:
+        cells += _difference(comparison, row)[: len(_difference_columns(comparison))]
     if comparison.criterion:
         cells.append(
             Cell(NOTHING)
             if row.validation is None
             else Cell(with_interval(row.validation), row.validation.mean)
         )
-    if comparison.baseline is not None:
-        cells += _difference(comparison, row)
     if shows_paper:
         cells.append(_paper(comparison, row))
     return cells
@@ -145,8 +142,10 @@ def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
     if row is comparison.baseline or row.setting == comparison.baseline.setting:
         return [Cell("baseline"), Cell(NOTHING)]
     difference = row.difference
-    if difference is None or difference.summary.n == 0:
-        return [Cell(NOTHING, note="no seed shared with the baseline"), Cell(NOTHING)]
+    if difference is None:
+        return [Cell(NOTHING), Cell(NOTHING)]
+    if difference.summary.n == 0:
+        return [Cell(NOTHING, note="no seed with a value in common with the baseline"), Cell(NOTHING)]
     better = (difference.summary.mean < 0) == (comparison.better == "lower")
     significant = difference.p_adjusted is not None and difference.p_adjusted < SIGNIFICANT
     mark: Literal["", "good", "bad"] = ""
@@ -159,18 +158,22 @@ def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
         Cell(
             p_value(difference.p_adjusted),
             difference.p_adjusted,
-            note=_why_no_p(difference.p, difference.summary.n),
+            note=_why_no_p(difference),
         ),
     ]
 
 
-def _why_no_p(p: float | None, pairs: int) -> str:
-    if p is not None:
+def _why_no_p(difference: Difference) -> str:
+    if difference.p_adjusted is not None:
         return ""
-    return "a test needs at least two pairs" if pairs < 2 else "every pair differs by the same amount"
+    if difference.p is not None:
+        return "only each arm's chosen setting is tested"
+    few = difference.summary.n < 2
+    return "a test needs at least two pairs" if few else "every pair differs by the same amount"
 
 
-def _paper_fits(comparison: Comparison) -> bool:
+def paper_fits(comparison: Comparison) -> bool:
+    """Whether the paper trained this task on this data set."""
     return comparison.group.task == "gan" and bool(
         paper.values_for(comparison.group.dataset, comparison.conditional)
     )
@@ -194,7 +197,7 @@ def _notes(comparison: Comparison, siblings: list[Comparison], shows_paper: bool
     if comparison.selection:
         notes.append(comparison.selection)
     if comparison.baseline is None:
-        notes.append("No difference is shown: the baseline arm has no finished value to compare with.")
+        notes.append("No difference is shown: the baseline arm has no one finished setting to compare with.")
     else:
         notes.append(_difference_note(comparison))
     if any(row.summary.n == 1 for row in comparison.rows):
@@ -209,11 +212,11 @@ def _notes(comparison: Comparison, siblings: list[Comparison], shows_paper: bool
 
 
 def _difference_note(comparison: Comparison) -> str:
-    tests = len(comparison.tested)
-    adjusted = f", p Holm-adjusted over {count(tests, 'test')}" if tests else ""
-    return (
-        f"Differences are paired by seed: 95 % t-interval (not adjusted), two-sided paired t-test{adjusted}."
-    )
+    note = "Differences are paired by seed, with their 95 % t-interval"
+    if comparison.on_validation or not comparison.tested:
+        return f"{note}."
+    tests = count(len(comparison.tested), "test")
+    return f"{note} (not adjusted); p of a two-sided paired t-test, Holm-adjusted over {tests}."
 
 
 def _differing(comparison: Comparison, siblings: list[Comparison]) -> str:
@@ -222,39 +225,3 @@ def _differing(comparison: Comparison, siblings: list[Comparison]) -> str:
     keys = sorted({key for protocol in protocols for key in protocol})
     differing = [key for key in keys if len({json.dumps(p.get(key), sort_keys=True) for p in protocols}) > 1]
     return ", ".join(f"{key} = {json.dumps(mine.get(key), ensure_ascii=False)}" for key in differing)
-
-
-def paper_table(comparison_list: list[Comparison]) -> TableSpec | None:
-    """The paper's FIDs for the data set, set apart from what was measured with another metric."""
-    for comparison in comparison_list:
-        if not _paper_fits(comparison):
-            continue
-        values = paper.values_for(comparison.group.dataset, comparison.conditional)
-        kind = "conditional" if comparison.conditional else "unconditional"
-        return TableSpec(
-            id=f"paper-{paper.paper_dataset(comparison.group.dataset)}-{kind}",
-            title=f"For orientation: the paper's FIDs on {values[0].dataset}, {kind}",
-            columns=[
-                Column("arm"),
-                Column("λ", numeric=True),
-                Column("FID ↓", numeric=True),
-                Column("standing"),
-            ],
-            rows=[_paper_row(value) for value in values],
-            notes=[
-                "A different metric: not comparable with any value in this report that is not called fid.",
-                paper.PROTOCOL,
-                paper.STANDINGS,
-            ],
-            folded=True,
-        )
-    return None
-
-
-def _paper_row(value: paper.PaperValue) -> list[Cell]:
-    return [
-        Cell(f"{value.arm} as positive" if value.positive else value.arm, value.arm),
-        Cell(NOTHING) if value.lambda_ is None else Cell(f"{value.lambda_:g}", value.lambda_),
-        Cell(value.text, value.value),
-        Cell(value.standing, value.standing),
-    ]

@@ -69,7 +69,7 @@ def trials_table(frames: Frames) -> TableSpec:
 
 
 def _rows(frames: Frames) -> list[dict[Any, Any]]:
-    return frames.trials.reset_index().to_dict("records")
+    return frames.trials.sort_values(["setting", "seed"]).reset_index().to_dict("records")
 
 
 def _setting(frames: Frames, row: dict[Any, Any]) -> Cell:

@@ -29,10 +29,10 @@ for (const table of document.querySelectorAll("table")) {
     head.append(button);
   });
 }
-// Paper cannot be unfolded.
+// Paper cannot be unfolded; only the pictures that are more of the same stay away from it.
 const folded = [];
 addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("details:not([open])")) {
+  for (const details of document.querySelectorAll("details:not([open], .more)")) {
     details.open = true;
     folded.push(details);
   }

@@ -1,0 +1,310 @@
+"""What is compared with what: numbers against NumPy and SciPy, selection, protocols, missing values."""
+
+import dataclasses
+import datetime
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from synthetic import TEST_PROTOCOL, Trial, finals, record
+
+from ndabench.measurement import Measurement
+from ndabench.records import RecordStore
+from ndabench.reporting import summary_tables
+from ndabench.reporting.comparison import Compared, Comparison, comparisons
+from ndabench.reporting.frames import load
+from ndabench.reporting.headline import headline
+from ndabench.reporting.page import report_spec
+from ndabench.reporting.specs import TableSpec, TextSpec
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RecordStore:
+    return RecordStore(str(tmp_path / "synthetic"))
+
+
+def compare(store: RecordStore) -> list[Comparison]:
+    return comparisons(load(store))
+
+
+def row(comparison: Comparison, arm: str, lambda_: float | None = None) -> Compared:
+    (found,) = [r for r in comparison.rows if r.setting.arm == arm and lambda_ in (None, r.setting.lambda_)]
+    return found
+
+
+def headlines(store: RecordStore) -> list[str]:
+    frames = load(store)
+    return headline(frames, comparisons(frames))
+
+
+def texts(table: TableSpec, column: str) -> list[str]:
+    place = [c.name for c in table.columns].index(column)
+    return [cells[place].text for cells in table.rows]
+
+
+NONE = [25.0, 27.0, 26.0]
+JIGSAW = [20.5, 23.0, 21.0]
+CUTOUT = [25.1, 26.4, 26.6]
+
+
+def three_arms(store: RecordStore) -> None:
+    for arm, weight, values in (("none", 1, NONE), ("jigsaw", 0.25, JIGSAW), ("cutout", 0.25, CUTOUT)):
+        for seed, value in enumerate(values):
+            record(store, Trial(arm, weight, seed), finals(value, value + 1))
+
+
+def test_numbers_agree_with_scipy(store: RecordStore) -> None:
+    three_arms(store)
+    comparison = compare(store)[0]
+    assert comparison.metric == "fd_classifier"
+    raw = []
+    for arm, values in (("jigsaw", JIGSAW), ("cutout", CUTOUT)):
+        difference = row(comparison, arm).difference
+        assert difference is not None
+        test = stats.ttest_rel(values, NONE)
+        interval = test.confidence_interval(0.95)
+        assert difference.summary.mean == pytest.approx(np.mean(values) - np.mean(NONE))
+        assert (difference.summary.low, difference.summary.high) == pytest.approx(tuple(interval))
+        assert difference.p == pytest.approx(test.pvalue)
+        raw.append(test.pvalue)
+    smallest = row(comparison, "jigsaw").difference
+    assert smallest is not None
+    assert smallest.p_adjusted == pytest.approx(2 * min(raw))
+    mean = row(comparison, "none").summary
+    assert (mean.low, mean.high) == pytest.approx(stats.t.interval(0.95, 2, np.mean(NONE), stats.sem(NONE)))
+
+
+def test_the_headline_says_what_was_found(store: RecordStore) -> None:
+    three_arms(store)
+    assert headlines(store)[0] == (
+        "jigsaw at λ = 0.25 lowers fd_classifier by 4.5 [3.3, 5.7] against none over 3 seeds "
+        "(paired t, Holm-adjusted p = 0.0082)."
+    )
+
+
+def test_the_headline_admits_that_nothing_was_found(store: RecordStore) -> None:
+    for seed in range(3):
+        record(store, Trial("none", 1, seed), finals(20.0 + seed))
+        record(store, Trial("jigsaw", 0.25, seed), finals(20.0 + (1, -2, 3)[seed]))
+    assert headlines(store)[0].startswith(
+        "fd_classifier: no arm is shown to differ from none. The clearest, jigsaw"
+    )
+
+
+def test_worse_is_called_worse(store: RecordStore) -> None:
+    for seed, noise in enumerate((0.0, 0.1, -0.1, 0.05)):
+        record(store, Trial("none", 1, seed), finals(20.0 + seed))
+        record(store, Trial("flip", 0.25, seed), finals(25.0 + seed + noise))
+    assert "flip at λ = 0.25 raises fd_classifier by 5.0" in headlines(store)[0]
+    assert "which is worse" in headlines(store)[0]
+    (table,) = summary_tables(store)
+    assert texts(table, "difference from none")[1].endswith("worse")
+
+
+def test_pairs_are_taken_by_seed_whatever_the_order(store: RecordStore) -> None:
+    for seed in (2, 0, 1):
+        record(store, Trial("none", 1, seed), finals(10.0 * seed))
+    for seed in (1, 3, 2):
+        record(store, Trial("jigsaw", 0.25, seed), finals(10.0 * seed - seed))
+    difference = row(compare(store)[0], "jigsaw").difference
+    assert difference is not None
+    assert (difference.summary.n, difference.summary.mean) == (2, -1.5)
+
+
+def test_settings_are_chosen_on_validation_and_compared_on_test(store: RecordStore) -> None:
+    for seed in range(3):
+        record(store, Trial("none", 1, seed), finals(20.0 + seed, 20.0))
+        record(store, Trial("jigsaw", 0.25, seed), finals(18.0 + seed * 1.1, 19.0))
+        record(
+            store, Trial("jigsaw", 0.5, seed), finals(12.0 + seed, 21.0)
+        )  # best on test, not on validation
+    comparison = compare(store)[0]
+    assert row(comparison, "jigsaw", 0.25).chosen
+    assert row(comparison, "jigsaw", 0.25).best
+    assert not row(comparison, "jigsaw", 0.5).chosen
+    assert [r.setting.lambda_ for r in comparison.tested] == [0.25]
+    assert "jigsaw at λ = 0.25" in headlines(store)[0]
+    assert "chosen by its mean val_fd_classifier on the validation split" in comparison.selection
+
+
+def test_without_validation_every_setting_is_tested_and_adjusted_for(store: RecordStore) -> None:
+    for seed in range(3):
+        record(store, Trial("none", 1, seed), finals(20.0 + seed))
+        for weight in (0.25, 0.5):
+            record(store, Trial("jigsaw", weight, seed), finals(18.0 + seed * (1 + weight)))
+    comparison = compare(store)[0]
+    assert not comparison.selected
+    assert len(comparison.tested) == 2
+    assert "could not be chosen" in comparison.selection
+
+
+def test_a_metric_without_validation_uses_the_objectives(store: RecordStore) -> None:
+    store.write_bytes("sweep.yaml", b"objective: {metric: fd_classifier}")
+    for seed in range(2):
+        record(
+            store,
+            Trial("none", 1, seed),
+            {5: {**finals(20.0, 20.0)[100], **finals(3.0 + seed, None, "kid")[100]}},
+        )
+        for weight, validation in ((0.25, 19.0), (0.5, 18.0)):
+            metrics = {**finals(19.0, validation)[100], **finals(2.0 + seed * weight, None, "kid")[100]}
+            record(store, Trial("jigsaw", weight, seed), {5: metrics})
+    (kid,) = [c for c in compare(store) if c.metric == "kid"]
+    assert kid.criterion == "val_fd_classifier"
+    assert row(kid, "jigsaw", 0.5).chosen
+
+
+def test_the_searchs_own_trials_are_not_averaged_with_the_repeats(store: RecordStore) -> None:
+    store.write_bytes("sweep.yaml", b"seeds: [0, 1]")
+    for seed in (0, 1, 999):
+        record(store, Trial("none", 1, seed), finals(20.0 + seed, 20.0))
+        record(store, Trial("jigsaw", 0.25, seed), finals(18.0 + seed, 19.0))
+    record(store, Trial("jigsaw", 0.5, 999), finals(1.0, 1.0))
+    comparison = compare(store)[0]
+    assert set(row(comparison, "none").values) == {0, 1}
+    assert row(comparison, "jigsaw", 0.25).chosen
+    lucky = row(comparison, "jigsaw", 0.5)
+    assert (lucky.repeated, lucky.chosen, lucky.best, lucky.difference) == (False, False, False, None)
+
+
+def test_other_searched_parameters_tell_settings_apart(store: RecordStore) -> None:
+    for seed in range(2):
+        for rate in (1e-4, 1.00001e-4):
+            trial = Trial("jigsaw", 0.25, seed, parameters=f'{{"learning_rate": {rate}}}')
+            record(store, trial, finals(20 + rate))
+    comparison = compare(store)[0]
+    assert [r.summary.n for r in comparison.rows] == [2, 2]
+    assert comparison.rows[0].setting.label == "jigsaw at λ = 0.25, learning_rate = 0.0001"
+
+
+def test_protocols_are_never_mixed(store: RecordStore) -> None:
+    for seed in range(3):
+        for arm, weight in (("none", 1.0), ("jigsaw", 0.25)):
+            protocol = {**TEST_PROTOCOL, "num_samples": 5000} if seed == 2 else TEST_PROTOCOL
+            record(
+                store, Trial(arm, weight, seed), {9: {"fid": Measurement(10.0 + seed, "lower", "", protocol)}}
+            )
+    first, second = compare(store)
+    assert {first.rows[0].summary.n, second.rows[0].summary.n} == {1, 2}
+    tables = summary_tables(store)
+    assert all("of 2" in table.title for table in tables)
+    notes = " ".join(note for table in tables for note in table.notes)
+    assert "num_samples = 1000" in notes
+    assert "num_samples = 5000" in notes
+    assert "extractor =" not in notes
+
+
+def test_other_data_under_the_same_name_is_another_table(store: RecordStore) -> None:
+    record(store, Trial("none", 1, 0, dataset_hash="aaaa"), finals(10.0))
+    record(store, Trial("none", 1, 0, dataset_hash="bbbb"), finals(20.0))
+    assert [c.rows[0].summary.mean for c in compare(store)] == [10.0, 20.0]
+
+
+def test_only_the_last_step_of_finished_trials_counts(store: RecordStore) -> None:
+    record(store, Trial("none", 1, 0), {5: finals(99.0)[100], 10: finals(10.0)[100]})
+    record(store, Trial("none", 1, 1, status="running"), finals(50.0))
+    record(store, Trial("none", 1, 2, status="diverged", error="NaN"), finals(60.0))
+    assert compare(store)[0].rows[0].values == {0: 10.0}
+
+
+def test_nan_is_counted_and_left_out(store: RecordStore) -> None:
+    for seed, value in enumerate((10.0, math.nan, 12.0)):
+        record(store, Trial("none", 1, seed), finals(value))
+        record(store, Trial("jigsaw", 0.25, seed), finals(math.nan))
+    none, jigsaw = compare(store)[0].rows
+    assert (none.summary.mean, none.summary.n, none.not_finite) == (11.0, 2, 1)
+    assert jigsaw.summary.n == 0
+    (table,) = summary_tables(store)
+    assert texts(table, "n") == ["2 (+1 NaN)", "0 (+3 NaN)"]
+    assert texts(table, "mean ± 95 %")[1] == "—"
+
+
+def test_one_seed_has_neither_interval_nor_test(store: RecordStore) -> None:
+    record(store, Trial("none", 1, 0), finals(10.0))
+    record(store, Trial("jigsaw", 0.25, 0), finals(9.0))
+    (table,) = summary_tables(store)
+    assert texts(table, "mean ± 95 %") == ["10.00", "9.000 ★"]
+    assert texts(table, "p") == ["—", "—"]
+    assert "One seed gives no interval and no test." in table.notes
+    assert "no arm could be tested" in headlines(store)[0]
+
+
+def test_higher_is_better_where_it_is(store: RecordStore) -> None:
+    for arm, weight, value in (("none", 1, 0.8), ("jigsaw", 0.25, 0.9)):
+        for seed in range(2):
+            record(
+                store,
+                Trial(arm, weight, seed),
+                {1: {"top1": Measurement(value + seed / 50, "higher", "%", {"a": 1})}},
+            )
+    comparison = compare(store)[0]
+    assert row(comparison, "jigsaw").best
+    (table,) = summary_tables(store)
+    assert table.title == "top1 in % ↑ higher is better, test split"
+
+
+def test_training_curves_are_no_results(store: RecordStore) -> None:
+    record(store, Trial("none", 1, 0), {1: {"loss": Measurement(1.0)}, 2: {"loss": Measurement(0.5)}})
+    assert compare(store) == []
+
+
+def test_the_papers_value_stands_only_beside_fid_at_its_lambda(store: RecordStore) -> None:
+    for arm, weight in (("none", 1.0), ("jigsaw", 0.25), ("jigsaw", 0.6), ("cutout", 0.25)):
+        trial = Trial(arm, weight, 0, dataset="image_parquet:cifar10")
+        record(store, trial, {1: {**finals(20.0, None, "fid")[100], **finals(9.0)[100]}})
+    other, fid = summary_tables(store)
+    assert [column.name for column in other.columns].count("paper") == 0
+    assert texts(fid, "paper") == ["18.64 †", "14.69 †", "12.61", "—"]
+    assert any("† recalled" in note for note in fid.notes)
+    results = report_spec(store).sections[0].blocks
+    reference = results[-1]
+    assert isinstance(reference, TableSpec)
+    assert reference.notes[0].startswith("A different metric: not comparable")
+    assert "98.09 †" in texts(reference, "FID ↓")
+
+
+def test_a_verified_value_of_a_recalled_column_says_so(store: RecordStore) -> None:
+    record(store, Trial("stitch", 0.25, 0, dataset="cifar100", conditional=True), finals(20.0, None, "fid"))
+    (table,) = summary_tables(store)
+    assert texts(table, "paper") == ["13.90 ‡"]
+
+
+def test_an_empty_sweep_and_one_without_results_can_be_reported(store: RecordStore) -> None:
+    assert report_spec(store).headline == ["No trial has been recorded yet."]
+    record(store, Trial("none", 1, 0, status="running"), {})
+    spec = report_spec(store)
+    assert spec.headline == ["None of 1 trial has finished yet: there is nothing to compare."]
+    assert isinstance(spec.sections[0].blocks[0], TextSpec)
+    assert summary_tables(store) == []
+
+
+def test_no_baseline_is_said(store: RecordStore) -> None:
+    record(store, Trial("jigsaw", 0.25, 0), finals(9.0))
+    assert "baseline" in headlines(store)[0]
+    (table,) = summary_tables(store)
+    assert not any("difference" in column.name for column in table.columns)
+
+
+def test_two_finished_trials_of_one_setting_and_seed_count_once(store: RecordStore) -> None:
+    record(store, Trial("none", 1, 0), finals(10.0))
+    again = load(store).trials.index[0] + "b"
+    row = store.read_trial(load(store).trials.index[0])
+    assert row is not None
+    assert row.finished is not None
+    later = row.finished + datetime.timedelta(hours=1)
+    store.write_trial(dataclasses.replace(row, trial_id=again, finished=later))
+    store.write_progress("synthetic", again, 100, finals(30.0)[100], {})
+    assert compare(store)[0].rows[0].values == {0: 30.0}
+    assert any("left out" in str(block) for block in report_spec(store).sections[0].blocks)
+
+
+def test_arms_stand_in_the_order_of_the_sweep_file(filled: RecordStore) -> None:
+    assert load(filled).arms == ["none", "jigsaw", "cutout", "flip as PDA"]
+
+
+def test_validation_is_folded_away_and_not_tested(filled: RecordStore) -> None:
+    tables = [block for block in report_spec(filled).sections[0].blocks if isinstance(block, TableSpec)]
+    assert [table.folded for table in tables] == [False, False, True]
+    assert "p" not in [column.name for column in tables[2].columns]

@@ -1,0 +1,100 @@
+"""The page in a real browser: it loads nothing, breaks nothing, sorts by keyboard, fits a phone and paper."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, Page, open_page
+
+from ndabench.records import RecordStore
+from ndabench.reporting import write_report
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
+
+
+@pytest.fixture(scope="module")
+def page(filled: RecordStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    path = write_report(filled)
+    with open_page(tmp_path_factory.mktemp("profile")) as page:
+        page.open(Path(path).as_uri())
+        yield page
+
+
+def test_nothing_is_fetched_and_nothing_fails(page: Page) -> None:
+    requested = [event["request"]["url"] for event in page.heard("Network.requestWillBeSent")]
+    assert requested
+    assert all(url.startswith(("file:", "data:")) for url in requested)
+    assert sum(url.startswith("file:") for url in requested) == 1
+    assert page.heard("Runtime.exceptionThrown") == []
+    assert page.heard("Log.entryAdded") == []
+
+
+def test_charts_and_pictures_are_drawn(page: Page) -> None:
+    plots = "document.querySelectorAll('section > .figures svg[role=img]')"
+    sizes = page.run(f"Array.from({plots}, s => s.getBoundingClientRect().height)")
+    assert len(sizes) == 3
+    assert min(sizes) > 150
+    assert (
+        page.run("getComputedStyle(document.querySelector('[aria-label^=jigsaw]')).fill")
+        == "rgb(0, 114, 178)"
+    )
+    assert page.run("document.querySelector('svg title').textContent").count("±") == 1
+    widths = page.run(
+        "Array.from(document.images).filter(i => !i.closest('details')).map(i => i.naturalWidth)"
+    )
+    assert widths == [96] * 8
+
+
+def test_columns_sort_by_keyboard(page: Page) -> None:
+    heads = "document.querySelector('#table-1 thead').rows[0].cells"
+    means = "Array.from(document.querySelector('#table-1 tbody').rows, r => Number(r.cells[3].dataset.sort))"
+    tests = "Array.from(document.querySelector('#table-1 tbody').rows, r => r.cells[5].dataset.sort)"
+    before = page.run(means)
+    page.run(f"{heads}[3].querySelector('button').focus()")
+    page.press("Enter", 13, "\r")
+    assert page.run(f"{heads}[3].getAttribute('aria-sort')") == "ascending"
+    assert page.run(means) == sorted(before) != before
+    page.press("Enter", 13, "\r")
+    assert page.run(means) == sorted(before, reverse=True)
+    page.run(f"{heads}[5].querySelector('button').focus()")
+    for _ in range(2):
+        page.press("Enter", 13, "\r")
+        assert page.run(tests)[-3:] == ["", "", ""]
+    assert page.run(f"{heads}[3].getAttribute('aria-sort')") is None
+
+
+def test_the_skip_link_comes_first(page: Page) -> None:
+    page.run("document.activeElement.blur(), window.scrollTo(0, 0)")
+    page.run("document.body.focus()")
+    assert (
+        page.run("document.querySelector('a[href], button, [tabindex]').textContent") == "Skip to the results"
+    )
+
+
+def test_light_and_dark_follow_the_reader(page: Page) -> None:
+    grounds = []
+    for scheme in ("light", "dark"):
+        page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        grounds.append(page.run("getComputedStyle(document.body).backgroundColor"))
+    page.call("Emulation.setEmulatedMedia", features=[])
+    assert grounds == ["rgb(255, 255, 255)", "rgb(20, 23, 27)"]
+
+
+def test_a_phone_scrolls_tables_and_not_the_page(page: Page) -> None:
+    page.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
+    assert page.run("document.documentElement.scrollWidth") == 390
+    assert page.run(
+        "document.querySelector('.scroll').scrollWidth > document.querySelector('.scroll').clientWidth"
+    )
+    assert page.run("document.querySelector('.plot svg').getBoundingClientRect().width") <= 390
+    page.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_printing_unfolds_what_is_folded(page: Page) -> None:
+    folded = "document.querySelectorAll('details:not([open], .more)').length"
+    assert page.run(folded) > 3
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    assert page.run(folded) == 0
+    page.run("dispatchEvent(new Event('afterprint'))")
+    assert page.run(folded) > 3
+    assert len(page.call("Page.printToPDF")["data"]) > 10_000
