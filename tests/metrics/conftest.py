@@ -1,0 +1,26 @@
+"""A cache folder that is nobody's own, and the data that most tests measure on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from striped import striped_data
+
+from ndabench.data import ImageData
+from ndabench.metrics import classifier
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache for all tests here, so that the classifier is trained once; and a short training."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NDABENCH_CACHE", str(folder))
+        patch.setattr(classifier, "FEWEST_IMAGES", 1_200)
+        patch.delenv("NDABENCH_INCEPTION_WEIGHTS", raising=False)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def data(cache: Path) -> ImageData:
+    return striped_data()

@@ -1,0 +1,182 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+from striped import striped_data, striped_images
+from torch import Tensor
+
+from ndabench.config import parse
+from ndabench.data import ImageData
+from ndabench.distributed import Workers
+from ndabench.errors import UserError
+from ndabench.metrics import (
+    GENERATIVE,
+    FrechetConfig,
+    GenerativeEvaluation,
+    InceptionScoreConfig,
+    KernelConfig,
+    evaluate_generator,
+    generative,
+    prepare,
+)
+from ndabench.metrics.classifier import open_classifier
+from ndabench.metrics.extractor import extract
+from ndabench.metrics.frechet import FrechetReference, frechet_distance, moments_of
+
+CPU = torch.device("cpu")
+EVALUATIONS: list[GenerativeEvaluation] = [
+    FrechetConfig(num_samples=120),
+    KernelConfig(num_samples=100, subset_size=50, num_subsets=10),
+    InceptionScoreConfig(num_samples=80, num_splits=4),
+]
+
+
+def real(n: int) -> Tensor:
+    return striped_images(n, seed=7)[0]
+
+
+def noise(n: int) -> Tensor:
+    return torch.randint(256, (n, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+
+
+def evaluate(sample: Any, data: ImageData, evaluations: Any = EVALUATIONS, split: Any = "test") -> Any:
+    return evaluate_generator(
+        evaluations, sample, data, split, workers=Workers(), sampling={"batch_norm": "running"}
+    )
+
+
+def test_real_images_score_far_better_than_noise(data: ImageData) -> None:
+    good, bad = evaluate(real, data), evaluate(noise, data)
+    assert list(good) == ["fd_classifier", "kid_classifier", "inception_score_classifier"]
+    assert good["fd_classifier"].value < 0.1 * bad["fd_classifier"].value
+    assert good["kid_classifier"].value < 0.1 * bad["kid_classifier"].value
+    assert good["inception_score_classifier"].value > 1.5 * bad["inception_score_classifier"].value
+    assert [m.better for m in good.values()] == ["lower", "lower", "higher"]
+
+
+def test_a_split_is_at_no_distance_from_itself(data: ImageData) -> None:
+    measured = evaluate(lambda n: data.test.images[:n], data, [FrechetConfig(num_samples=200)])
+    assert measured["fd_classifier"].value == pytest.approx(0.0, abs=1e-8)
+
+
+def test_distance_is_that_of_the_features(data: ImageData) -> None:
+    extractor = open_classifier(data, device=CPU)
+    for num_samples in (120, 40):  # more and fewer than the 64 dimensions
+        ours = evaluate(real, data, [FrechetConfig(num_samples=num_samples)], "validation")["fd_classifier"]
+        reference = FrechetReference.of(
+            moments_of(extract(extractor, [data.validation.images])[0]).gaussian()
+        )
+        samples = moments_of(extract(extractor, [real(num_samples)])[0]).gaussian()
+        assert ours.value == pytest.approx(frechet_distance(reference, samples), rel=1e-5)
+
+
+def test_images_are_drawn_and_extracted_once(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, extracted = [], []
+
+    def sample(n: int) -> Tensor:
+        drawn.append((n, torch.is_grad_enabled()))
+        return real(n)
+
+    def counted(extractor: Any, batches: Any) -> Any:
+        extracted.append(extractor.name)
+        return extract(extractor, batches)
+
+    monkeypatch.setattr(generative, "extract", counted)
+    evaluate(sample, data)
+    assert drawn == [(120, False)]
+    assert extracted == ["classifier"]
+    assert torch.is_grad_enabled()
+
+
+def test_evaluating_twice_gives_the_same(data: ImageData) -> None:
+    first, second = evaluate(real, data), evaluate(real, data)
+    assert {name: m.value for name, m in first.items()} == {name: m.value for name, m in second.items()}
+
+
+def test_training_precision_does_not_reach_the_features(data: ImageData) -> None:
+    plain = evaluate(real, data)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under_autocast = evaluate(real, data)
+    assert under_autocast["fd_classifier"].value == plain["fd_classifier"].value
+
+
+def test_protocol_is_complete_and_plain_data(data: ImageData) -> None:
+    for name, measurement in evaluate(real, data).items():
+        protocol = json.loads(json.dumps(measurement.protocol))
+        assert protocol["metric"] == name
+        assert protocol["data"] == "striped"
+        assert protocol["data_hash"] == data.content_hash
+        assert protocol["extractor"] == "classifier"
+        assert len(protocol["weights_sha256"]) == 64
+        assert protocol["feature_dimension"] == 64
+        assert protocol["resize"] == "none"
+        assert protocol["quantisation"] == "uint8, rounded"
+        assert protocol["batch_norm"] == "running"
+        assert protocol["recipe"] == "cnn64-1"
+        assert protocol["validation_accuracy"] > 0.9
+        assert measurement.unit == ""
+        assert measurement.seconds > 0
+    protocols = [m.protocol for m in evaluate(real, data, split="validation").values()]
+    assert [p["num_samples"] for p in protocols] == [120, 100, 80]
+    assert [p["reference_split"] for p in protocols] == ["validation", "validation", None]
+    assert [p["reference_size"] for p in protocols] == [90, 90, None]
+    assert (protocols[1]["subset_size"], protocols[1]["num_subsets"]) == (50, 10)
+    assert protocols[2]["num_splits"] == 4
+
+
+def test_nothing_asked_nothing_drawn(data: ImageData) -> None:
+    assert evaluate(lambda n: pytest.fail("drawn"), data, []) == {}
+
+
+def test_preparing_trains_the_classifier_and_no_more(cache: Path) -> None:
+    prepare(EVALUATIONS, striped_data("prepared"), device=CPU)
+    assert (cache / "classifiers" / "prepared-cnn64-1.pt").is_file()
+    assert not list(cache.glob("references/prepared*"))
+    assert not list(cache.glob("**/*.unfinished"))
+
+
+@pytest.mark.parametrize("name", GENERATIVE)
+def test_every_entry_of_the_registry_reads_and_round_trips(name: str) -> None:
+    evaluation = parse(GenerativeEvaluation, {"name": name, "every": 50}, "evaluate")
+    assert isinstance(evaluation, GENERATIVE[name])
+    assert (evaluation.num_samples, evaluation.every, evaluation.metric) == (10_000, 50, f"{name}_classifier")
+    dumped = TypeAdapter(GenerativeEvaluation).dump_python(evaluation, mode="json")
+    assert parse(GenerativeEvaluation, json.loads(json.dumps(dumped)), "evaluate") == evaluation
+
+
+def test_inceptions_measures_bear_the_known_names() -> None:
+    names = [kind(extractor="inception").metric for kind in GENERATIVE.values()]
+    assert names == ["fid", "kid", "inception_score"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"name": "fd", "num_samples": 1}, "greater than or equal to 2, got 1"),
+        ({"name": "fd", "num_sample": 10}, "did you mean 'num_samples'"),
+        ({"name": "fd", "extractor": "resnet"}, "'classifier' or 'inception', got 'resnet'"),
+        ({"name": "fd", "download": True}, "go with extractor: inception only"),
+        ({"name": "kid", "num_samples": 500}, "subset_size 1000 must not exceed num_samples 500"),
+        ({"name": "inception_score", "num_samples": 5}, "num_splits 10 must not exceed num_samples 5"),
+        ({"name": "fdd"}, "fdd"),
+    ],
+)
+def test_impossible_evaluations_are_refused(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse(GenerativeEvaluation, keys, "evaluate")
+    assert message in str(error.value)
+
+
+def test_subsets_larger_than_a_split_are_refused_early(data: ImageData) -> None:
+    with pytest.raises(
+        UserError, match="subset_size 91 must not exceed the 90 images of the validation split"
+    ):
+        prepare([KernelConfig(subset_size=91)], data, device=CPU)
+
+
+def test_one_name_cannot_mean_two_protocols(data: ImageData) -> None:
+    with pytest.raises(UserError, match="fd_classifier is asked for 2 times"):
+        prepare([FrechetConfig(num_samples=100), FrechetConfig(num_samples=200)], data, device=CPU)
