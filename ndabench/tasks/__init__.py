@@ -1,0 +1,1 @@
+"""Trainings: one file a task, each with its configuration and its evaluations."""

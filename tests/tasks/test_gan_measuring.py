@@ -1,0 +1,133 @@
+"""Measuring and drawing sheets: what is measured when, and that training does not notice."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+from gan_toys import JIGSAW, differences, toy_data, toy_task
+from PIL import Image
+from torch import Tensor
+
+from ndabench.measurement import Measurement
+from ndabench.metrics import FrechetConfig
+from ndabench.tasks import generator_sampling
+from ndabench.tasks.sheets import comparison_sheet, sheet
+
+
+class Ledger(list[dict[str, Any]]):
+    """Stands in for the evaluations: keeps what it is asked and gives the samples' mean."""
+
+    def __call__(
+        self,
+        evaluations: Sequence[Any],
+        sample: Any,
+        data: Any,
+        split: str,
+        *,
+        workers: Any,
+        sampling: Mapping,
+    ) -> dict[str, Measurement]:
+        images = sample(max(evaluation.num_samples for evaluation in evaluations))
+        self.append({"names": [e.metric for e in evaluations], "split": split, "images": images})
+        return {
+            e.metric: Measurement(images.float().mean().item(), protocol=dict(sampling)) for e in evaluations
+        }
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    ledger = Ledger()
+    monkeypatch.setattr(generator_sampling, "evaluate_generator", ledger)
+    return ledger
+
+
+OFTEN = FrechetConfig(num_samples=20, every=2)
+RARELY = FrechetConfig(num_samples=12, extractor="inception")
+
+
+def test_validation_on_the_way_and_the_test_split_at_the_end(ledger: Ledger) -> None:
+    progress = {
+        p.step: set(p.metrics) for p in toy_task(evaluations=[OFTEN, RARELY], config={"log_every": 9}).run()
+    }
+    assert progress[0] == {"val_fd_classifier", "val_fid"}
+    assert progress[2] == {"val_fd_classifier"}
+    assert progress[4] >= {"val_fd_classifier", "val_fid", "fd_classifier", "fid"}
+    assert [(call["split"], len(call["names"])) for call in ledger] == [
+        ("validation", 2),
+        ("validation", 1),
+        ("validation", 2),
+        ("test", 2),
+    ]
+    assert torch.equal(ledger[-1]["images"], ledger[-2]["images"]), "one set of samples for both splits"
+
+
+def test_samples_are_uint8_images_in_the_number_asked_for(ledger: Ledger) -> None:
+    list(toy_task(evaluations=[OFTEN], config={"conditional": True}).run())
+    assert all(call["images"].shape == (20, 1, 8, 8) for call in ledger)
+    assert all(call["images"].dtype == torch.uint8 for call in ledger)
+    assert not torch.equal(ledger[0]["images"], ledger[1]["images"])
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_measuring_and_sheets_leave_training_as_it_is(ledger: Ledger, reference: bool) -> None:
+    """Weights, spectral vectors, running statistics, random streams, optimisers: all of it."""
+    config = {"reference": reference, "log_every": 100}
+    quiet = toy_task(config=config, negative=JIGSAW, lambda_=0.25)
+    watched = toy_task(
+        config={**config, "sample_every": 1},
+        negative=JIGSAW,
+        lambda_=0.25,
+        evaluations=[FrechetConfig(num_samples=20, every=1)],
+    )
+    list(quiet.run())
+    list(watched.run())
+    assert differences(quiet.state_dict(), watched.state_dict()) == []
+
+
+def test_the_protocol_says_how_samples_were_drawn(ledger: Ledger) -> None:
+    protocols = {}
+    for reference in (False, True):
+        *_, last = toy_task(evaluations=[OFTEN], config={"reference": reference}).run()
+        protocols[reference] = dict(last.metrics["fd_classifier"].protocol)
+    assert protocols[False] == {"weights": "ema", "batch_norm": "running"}
+    assert protocols[True] == {"weights": "ema", "batch_norm": "batch", "batch_size": 8}
+
+
+def test_the_average_is_what_is_sampled() -> None:
+    task = toy_task()
+    list(task.run())
+    before = task.sampler.sample(8, stream="x")
+    with torch.no_grad():
+        task.generator.to_image.bias += 1
+    assert torch.equal(task.sampler.sample(8, stream="x"), before)
+    with torch.no_grad():
+        task.average.network.to_image.bias += 1
+    assert not torch.equal(task.sampler.sample(8, stream="x"), before)
+
+
+def _opened(png: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(png))
+
+
+def test_sheets_are_pictures_of_eight_columns() -> None:
+    task = toy_task(negative=JIGSAW, lambda_=0.25, positive=JIGSAW, config={"num_sheet_rows": 2})
+    first = next(task.run())
+    assert set(first.artifacts) == {"samples.png", "negatives.png", "positives.png"}
+    assert _opened(first.artifacts["samples.png"]).size == (8 * 9 + 1, 2 * 9 + 1)
+    assert _opened(first.artifacts["negatives.png"]).size == (8 * 9 + 1, 8 * 9 + 1)
+
+
+def test_a_comparison_has_every_row_above_what_became_of_it() -> None:
+    images = torch.arange(12, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2)
+    rows = comparison_sheet(images[:8], 100 + images[:8])
+    assert rows == sheet(torch.cat([images[:8], 100 + images[:8]]))
+
+
+def test_negatives_are_shown_beside_the_training_images_they_came_from() -> None:
+    task = toy_task(negative=lambda images, *, generator: -images, lambda_=0.25)
+    picture = _opened(next(task.run()).artifacts["negatives.png"]).convert("L")
+    originals: Tensor = next(iter(toy_data().train.batches([torch.arange(1)])))[0]
+    assert picture.getpixel((1, 1)) == originals[0, 0, 0, 0]
+    assert picture.getpixel((1, 10)) == 255 - originals[0, 0, 0, 0]
