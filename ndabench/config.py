@@ -70,8 +70,9 @@ def _fields_at(kind: Any, path: tuple[Any, ...]) -> list[str]:
     for part in path:
         following: list[Any] = []
         for model in models:
-            if getattr(model, "model_fields", {}).get(part) is not None:
-                following += _models_in(model.model_fields[part].annotation)
+            field = getattr(model, "model_fields", {}).get(part)
+            if field is not None:
+                following += _models_in(field.annotation)
             elif model.__name__ == part or _tag(model) == part:  # pydantic names the union's member
                 following.append(model)
         models = following or models

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ndabench.sweep import SET
+from ndabench.command_line import SET, run
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 
 def preview(
@@ -65,7 +66,7 @@ def sheet(rows: "dict[str, torch.Tensor]", cell: int = 64) -> bytes:
     return buffer.getvalue()
 
 
-def _picture(image: "torch.Tensor", height: int) -> "object":
+def _picture(image: "torch.Tensor", height: int) -> "Image.Image":
     from PIL import Image
 
     array = image.permute(1, 2, 0).cpu().numpy()
@@ -74,6 +75,4 @@ def _picture(image: "torch.Tensor", height: int) -> "object":
 
 
 if __name__ == "__main__":
-    from ndabench.cli import run
-
     run(preview)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ndabench.command_line import FILE, OUT, SET, run, show
+
 if TYPE_CHECKING:
     from ndabench.sweepfile import SweepConfig
 
-SET = typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the file, e.g. task.num_steps=500.")
-
 
 def sweep(
-    file: Annotated[Path, typer.Argument(help="The sweep file.")] = Path("sweeps/quickstart.yaml"),
+    file: Annotated[Path, FILE] = Path("sweeps/quickstart.yaml"),
     set_: Annotated[list[str] | None, SET] = None,
-    out: Annotated[str | None, typer.Option(help="Where results go; default reports/<name>.")] = None,
+    out: Annotated[str | None, OUT] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a sweep that was stopped.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials and start nothing.")] = False,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")] = None,
@@ -29,21 +29,18 @@ def sweep(
     config = read_sweep(file, set_ or [])
     console = Console()
     if dry_run:
-        return print_plan(config, console)
+        print_plan(config, console)
+        return
 
     from ndabench.orchestration.cluster import connect
     from ndabench.orchestration.run import run_sweep
     from ndabench.records import RecordStore
-    from ndabench.report import print_summary
-    from ndabench.reporting import write_report
 
     store = RecordStore(out or str(Path("reports") / config.name))
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # a job is stopped with it
     with connect(address) as local:
         result = run_sweep(config, store, resume=resume, local=local, console=console)
-    print_summary(store, console)
-    console.print(f"records  {store.root}/{{trials,metrics,artifacts}}", highlight=False, soft_wrap=True)
-    console.print(f"report   {write_report(store)}", highlight=False, soft_wrap=True)
+    show(store, console)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
     console.print(f"{result.ending}: {counts}", highlight=False)
     if result.ending != "complete":
@@ -59,8 +56,6 @@ def sweep(
 def print_plan(config: "SweepConfig", console: Console) -> None:
     """The dry run: every trial, what it asks for, and the work in images."""
     from rich.table import Table
-
-    from ndabench.orchestration.cluster import describe
 
     search = config.search
     sampled = search.sampler != "grid"
@@ -87,11 +82,9 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
         table.add_row(f"{len(config.seeds)} × the best", arm.name, "", "", str(list(config.seeds)), work)
     console.print(table)
     images = sum(t.task.num_images for t in trials) or config.trial_count() * config.task.num_images
-    console.print(f"each trial asks for {describe(config.resources)}", highlight=False)
+    console.print(f"each trial asks for {config.resources}", highlight=False)
     console.print(f"work in all: {images:,} images", highlight=False)
 
 
 if __name__ == "__main__":
-    from ndabench.cli import run
-
     run(sweep)

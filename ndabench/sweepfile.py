@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
@@ -41,7 +41,9 @@ class Arm(Config):
         if not isinstance(value, Mapping) or "name" in value:
             return value
         specs = {
-            key: parse(NegativeSpec, value[key], key) for key in ("negative", "positive") if value.get(key)
+            key: parse(cast(Any, NegativeSpec), value[key], key)
+            for key in ("negative", "positive")
+            if value.get(key)
         }
         labels = [spec.label if key == "negative" else f"{spec.label} as PDA" for key, spec in specs.items()]
         return {"name": " & ".join(labels) or "none", **value}
@@ -89,7 +91,7 @@ class Dimension(Config):
 class Search(Config):
     """What is searched, in each arm alike: `lambda` and any key of `task`."""
 
-    dimensions: dict[str, Dimension] = {}
+    dimensions: dict[str, Dimension] = Field(default_factory=dict)
     sampler: Literal["grid", "random", "tpe"] = "grid"
     trials_per_arm: int = Field(16, ge=1, description="settings tried in each arm by random and tpe")
     seed: int = Field(1_000_003, ge=0, description="the search trials' own seed, apart from the repeats'")
@@ -148,6 +150,12 @@ class Resources(Config):
                 "several workers need whole GPUs; a fraction of a GPU is for trials of one worker"
             )
         return self
+
+    def __str__(self) -> str:
+        """`2 workers × (1 CPU, 1 GPU)`"""
+        gpus = f", {self.gpus_per_worker:g} GPU" if self.gpus_per_worker else ""
+        workers = "worker" if self.workers == 1 else "workers"
+        return f"{self.workers} {workers} × ({self.cpus_per_worker:g} CPU{gpus})"
 
 
 def _scheduler(value: Any) -> Any:

@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ndabench.command_line import FILE, OUT, SET, run
 from ndabench.errors import UserError, nearest
-from ndabench.sweep import SET
 
 if TYPE_CHECKING:
     from ndabench.distributed import Workers
+    from ndabench.records import RecordStore
     from ndabench.sweepfile import SweepConfig
     from ndabench.trials import TrialConfig
 
 
 def train(
-    file: Annotated[Path, typer.Argument(help="The sweep file.")] = Path("sweeps/quickstart.yaml"),
+    file: Annotated[Path, FILE] = Path("sweeps/quickstart.yaml"),
     set_: Annotated[list[str] | None, SET] = None,
     arm: Annotated[str | None, typer.Option(help="Which arm; default: the file's first.")] = None,
     lambda_: Annotated[float | None, typer.Option("--lambda", help="λ; default: the first searched.")] = None,
     seed: Annotated[int | None, typer.Option(help="The seed; default: the file's first.")] = None,
-    out: Annotated[str | None, typer.Option(help="Where results go; default reports/<name>.")] = None,
+    out: Annotated[str | None, OUT] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
 ) -> None:
     """Train one arm of a sweep file at one setting and one seed, without Ray."""
@@ -83,7 +84,7 @@ def start_workers() -> "Workers":
     return Workers.current(device)
 
 
-def _show(trial: "TrialConfig", store: "object", sweep: str, workers: "Workers") -> None:
+def _show(trial: "TrialConfig", store: "RecordStore", sweep: str, workers: "Workers") -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -101,6 +102,4 @@ def _show(trial: "TrialConfig", store: "object", sweep: str, workers: "Workers")
 
 
 if __name__ == "__main__":
-    from ndabench.cli import run
-
     run(train)

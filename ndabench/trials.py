@@ -54,7 +54,7 @@ class TrialConfig(Config):
     lambda_: float = Field(1.0, gt=0, le=1, alias="lambda")
     seed: int = Field(0, ge=0)
     evaluate: tuple[EvaluationConfig, ...] = ()
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     """The searched values other than λ, as they were set in `task`; told apart in tables."""
 
     def to_json(self) -> str:
@@ -142,6 +142,7 @@ def run_trial(
     try:
         task = build_task(
             trial.task,
+            trial.data,
             data,
             negative=trial.negative,
             positive=trial.positive,

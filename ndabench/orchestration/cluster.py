@@ -5,6 +5,7 @@ import logging
 import math
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import ray
 
@@ -23,16 +24,17 @@ ENVIRONMENT = {
 
 @contextlib.contextmanager
 def connect(address: str | None) -> Iterator[bool]:
-    """Ray for the duration, and whether it is this machine's own: what is initialised already, else `address`, else $RAY_ADDRESS, else local.
+    """Ray for the duration, and whether it is this machine's own.
 
-    A local Ray listens on loopback only and is gone afterwards. Raises `UserError` where no cluster answers.
+    It is what is initialised already, else the cluster at `address`, else that at $RAY_ADDRESS, else a Ray of
+    our own that listens on loopback only and is gone afterwards. Raises `UserError` where no cluster answers.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     if ray.is_initialized():
         yield False
         return
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = address or os.environ.get("RAY_ADDRESS")
     local = address in (None, "", "local")
     if local:
@@ -49,8 +51,8 @@ def connect(address: str | None) -> Iterator[bool]:
             ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT}, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"no Ray cluster answers at {address} ({_first_line(error)}); start one with `ray start --head`, "
-                "or leave --address and RAY_ADDRESS unset to run on this machine"
+                f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "
+                "`ray start --head`, or leave --address and RAY_ADDRESS unset to run on this machine"
             ) from None
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -75,17 +77,10 @@ def concurrency(resources: Resources) -> int:
     if trials == 0:
         have = {kind: sum(node.get(kind, 0) for node in nodes) for kind in wanted}
         raise UserError(
-            f"resources: a trial asks for {describe(resources)}, which this Ray can never give "
+            f"resources: a trial asks for {resources}, which this Ray can never give "
             f"({len(nodes)} nodes, {have['CPU']:g} CPUs, {have['GPU']:g} GPUs in all)"
         )
     return min(trials, resources.max_concurrent or trials)
-
-
-def describe(resources: Resources) -> str:
-    """`2 workers × (1 CPU, 1 GPU)`"""
-    gpus = f", {resources.gpus_per_worker:g} GPU" if resources.gpus_per_worker else ""
-    workers = "worker" if resources.workers == 1 else "workers"
-    return f"{resources.workers} {workers} × ({resources.cpus_per_worker:g} CPU{gpus})"
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,7 +1,5 @@
 """A whole sweep: what is recorded already, what is left, and Ray Tune over it."""
 
-import json
-import logging
 import tempfile
 import time
 from collections import Counter
@@ -16,14 +14,14 @@ from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 from rich.console import Console
 
 from ndabench.errors import UserError
-from ndabench.orchestration.cluster import concurrency, describe
+from ndabench.orchestration.cluster import concurrency
 from ndabench.orchestration.plan import Outcome, make_plan
 from ndabench.orchestration.search import ArmwiseAsha, Assigned, PlanSearcher, Watcher
 from ndabench.orchestration.trial import trainable
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig, claim
-from ndabench.trials import Provenance, TrialConfig, close_row, git_commit, prepare
+from ndabench.trials import Provenance, TrialConfig, git_commit, prepare
 
 Ending = Literal["complete", "interrupted", "out of time"]
 
@@ -48,7 +46,7 @@ def run_sweep(
     plan = make_plan(config, recorded)
     total, already = config.trial_count(), sum(outcome.ended for outcome in recorded)
     console.print(
-        f"{total} trials, {already} of them done, {slots} at a time, each {describe(config.resources)}; "
+        f"{total} trials, {already} of them done, {slots} at a time, each {config.resources}; "
         f"records in {store.root}",
         highlight=False,
         soft_wrap=True,

@@ -63,11 +63,12 @@ class PlanSearcher(NotSaved, Searcher):
 
 
 class ArmwiseAsha(NotSaved, FIFOScheduler):
-    """Successive halving within each arm apart, so that no arm is starved by another; repeats always run on."""
+    """Successive halving within each arm apart, so that none starves another; repeats always run on."""
 
     def __init__(self, config: SweepConfig, assigned: Assigned) -> None:
         super().__init__()
-        assert config.scheduler is not None and config.objective is not None
+        assert config.scheduler is not None
+        assert config.objective is not None
         self._assigned, self._search_seed = assigned, config.search.seed
         self._arms = {
             arm.name: AsyncHyperBandScheduler(

@@ -38,8 +38,8 @@ def trainable(config: SweepConfig, root: str, provenance: Provenance) -> Any:
         return ray.tune.with_resources(
             run, {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
         )
-    # The driver of several workers only waits. Were it to hold any share of a CPU, two workers would not fit on
-    # two CPUs and both would wait for ever; Tune refuses an empty request, so it asks for a byte of memory.
+    # The driver of several workers only waits. Were it to hold any share of a CPU, two workers would not
+    # fit on two CPUs and all would wait for ever. Tune refuses an empty request, hence a byte of memory.
     return ray.tune.with_resources(run, {"memory": 1})
 
 
@@ -64,7 +64,7 @@ def _run_nested(loop: dict[str, Any]) -> None:
             run_config=RunConfig(
                 storage_path=scratch,  # Train's own bookkeeping; our checkpoints are in the record store
                 failure_config=FailureConfig(max_failures=resources.max_restarts),
-                callbacks=[TuneReportCallback()],
+                callbacks=[TuneReportCallback()],  # type: ignore[list-item]
             ),
         )
         try:

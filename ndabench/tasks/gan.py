@@ -87,6 +87,11 @@ class GanConfig(Config):
     """Steps between sheets of samples; there is always one at the first and one at the last step."""
     num_sheet_rows: int = Field(8, ge=1)
 
+    @property
+    def num_images(self) -> int:
+        """Real images that the whole training consumes."""
+        return self.num_steps * self.num_discriminator_steps * self.batch_size
+
 
 MAY_CHANGE = {"num_steps", "log_every", "checkpoint_every", "sample_every", "num_sheet_rows", "compile"}
 """Keys in which a checkpoint may differ from the run that goes on from it."""

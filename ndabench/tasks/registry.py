@@ -24,7 +24,7 @@ def load_data(config: DataConfig, device: torch.device) -> ImageData:
 def prepare_evaluations(
     task: TaskConfig, evaluations: Sequence[EvaluationConfig], data: ImageData, device: torch.device
 ) -> None:
-    """Fits or fetches what the evaluations need, once for all trials; `UserError` where something is missing."""
+    """Fits or fetches what the evaluations need, once for all trials; `UserError` where one cannot."""
     prepare(evaluations, data, device=device)
 
 
@@ -40,6 +40,7 @@ def _variant(task: TaskConfig) -> Variant:
 
 def build_task(
     config: TaskConfig,
+    data_config: DataConfig,
     data: ImageData,
     *,
     negative: NegativeSpec | None,
@@ -57,6 +58,7 @@ def build_task(
         negative=negative.build(variant) if negative is not None else None,
         positive=positive.build(variant) if positive is not None else None,
         lambda_=lambda_,
+        horizontal_flip=data_config.horizontal_flip,
         seed=seed,
         evaluations=evaluations,
         workers=workers,

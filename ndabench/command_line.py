@@ -1,0 +1,55 @@
+"""What every command shares: running as a program, and the options that stand in more than one."""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from ndabench.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ndabench.records import RecordStore
+
+HELP = "Which negative helps which task, at which λ, by how much, and is that more than noise?"
+
+FILE = typer.Argument(help="The sweep file.")
+SET = typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the file, e.g. task.num_steps=500.")
+OUT = typer.Option(help="Where results go; default reports/<name>.")
+
+
+def run(*commands: Callable[..., None]) -> None:
+    """Runs the commands as a program: a `UserError` is one line on stderr and exit code 2, no traceback."""
+    app = typer.Typer(
+        help=HELP, add_completion=False, no_args_is_help=len(commands) > 1, pretty_exceptions_enable=False
+    )
+    for command in commands:
+        app.command()(command)
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def show(store: "RecordStore", console: "Console") -> None:
+    """Prints the tables of results, writes the report, and says where everything lies."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from ndabench.reporting import summary_tables, write_report
+
+    for spec in summary_tables(store):
+        table = Table(title=Text(spec.title), title_justify="left", caption_justify="left")
+        for column in spec.columns:
+            table.add_column(Text(column.name), justify="right" if column.numeric else "left")
+        for row in spec.rows:
+            table.add_row(*(Text(cell.text) for cell in row))
+        console.print(table)
+    console.print(f"records  {store.root} (trials, metrics, artifacts)", highlight=False, soft_wrap=True)
+    console.print(f"report   {write_report(store)}", highlight=False, soft_wrap=True)
