@@ -61,7 +61,7 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
     sampled = search.sampler != "grid"
     table = Table(title=f"{config.name}: {config.trial_count()} trials", title_justify="left")
     for column in ("trial", "arm", "λ", "parameters", "seed", "images"):
-        table.add_column(column, justify="right" if column == "images" else "left")
+        table.add_column(column, justify="right" if column == "images" else "left", no_wrap=column == "trial")
     trials = [] if sampled else config.grid_trials()
     for trial in trials:
         parameters = ", ".join(f"{key}={value}" for key, value in trial.parameters.items())
