@@ -1,6 +1,7 @@
 """`python -m ndabench.sweep FILE`: every trial of a sweep file under Ray, recorded, compared, reported."""
 
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ def sweep(
     address: Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")] = None,
 ) -> None:
     """Run every trial of a sweep file, record the results and write the report."""
-    from ndabench.sweepfile import read_sweep
+    from ndabench.sweepfile import check_claim, read_sweep
 
     config = read_sweep(file, set_ or [])
     console = Console()
@@ -37,6 +38,7 @@ def sweep(
     from ndabench.records import RecordStore
 
     store = RecordStore(out or str(Path("reports") / config.name))
+    check_claim(store, config, resume=resume)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # a job is stopped with it
     with connect(address) as local:
         result = run_sweep(config, store, resume=resume, local=local, console=console)
@@ -44,13 +46,21 @@ def sweep(
     counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
     console.print(f"{result.ending}: {counts}", highlight=False)
     if result.ending != "complete":
-        again = " ".join(
-            ["python -m ndabench.sweep", *[a for a in sys.argv[1:] if a != "--resume"], "--resume"]
-        )
-        console.print(f"continue with: {again}", highlight=False, soft_wrap=True)
+        again = _continuation(file, set_ or [], out, address)
+        console.print(f"continue with: {again}", highlight=False, soft_wrap=True, markup=False)
         sys.exit(130 if result.ending == "interrupted" else 0)
     if result.statuses.get("failed"):
         sys.exit(1)
+
+
+def _continuation(file: Path, assignments: list[str], out: str | None, address: str | None) -> str:
+    """The command that goes on with a sweep that was started with these options."""
+    words = ["python", "-m", "ndabench.sweep", str(file)]
+    for assignment in assignments:
+        words += ["--set", assignment]
+    for option, value in (("--out", out), ("--address", address)):
+        words += [option, value] if value is not None else []
+    return shlex.join([*words, "--resume"])
 
 
 def print_plan(config: "SweepConfig", console: Console) -> None:

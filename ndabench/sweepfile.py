@@ -14,7 +14,7 @@ import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
 from ndabench.config import Config, override, parse, read_yaml
-from ndabench.errors import UserError, nearest
+from ndabench.errors import UserError, nearest, unknown
 from ndabench.records import RecordStore
 from ndabench.tasks.negatives import NegativeSpec
 from ndabench.tasks.registry import DataConfig, EvaluationConfig, TaskConfig
@@ -203,10 +203,26 @@ class SweepConfig(Config):
             raise ValueError(
                 "asha stops search trials early and a grid has none; set search.sampler: random or tpe"
             )
+        self._check_objective()
         for arm in self.arms:  # every value that a range or list can give is checked before anything runs
             for setting in self.corners(arm):
                 self.trial(arm, setting, self.seeds[0])
         return self
+
+    def _check_objective(self) -> None:
+        """The objective must be measured, and with ASHA measured on the way."""
+        if self.objective is None:
+            return
+        measured = {evaluation.metric: evaluation for evaluation in self.evaluate}
+        if not measured:
+            raise ValueError("objective: nothing is measured; add an evaluation, e.g. evaluate: [{name: fd}]")
+        if self.objective.metric not in measured:
+            raise ValueError(f"objective: {unknown('metric', self.objective.metric, measured)}")
+        if self.scheduler is not None and measured[self.objective.metric].every is None:
+            raise ValueError(
+                f"asha compares trials on their way, so the evaluation that measures {self.objective.metric} "
+                "needs every: the steps from one measurement to the next"
+            )
 
     def dimensions_of(self, arm: Arm) -> dict[str, Dimension]:
         """The search of an arm: the same for all, but λ means something only where there is a negative."""
@@ -277,7 +293,14 @@ MUST_AGREE = ("task", "data", "evaluate", "objective")
 
 
 def claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
-    """Makes the folder this sweep's own, or checks that it is; raises `UserError` where it is another's.
+    """Makes the folder this sweep's own; `UserError` where `check_claim` has one."""
+    check_claim(store, config, resume=resume)
+    mine = config.model_dump(mode="json", by_alias=True)
+    store.write_bytes(CLAIM, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode())
+
+
+def check_claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
+    """Raises `UserError` where the folder is not this sweep's to write in; writes nothing.
 
     A resumed sweep may have more arms, seeds or search than before, never another task, data or evaluation:
     its arms would no longer be comparable.
@@ -303,4 +326,3 @@ def claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
                 f"{where} was started with another {changed[0]!r}, which a resumed sweep must keep; "
                 "choose another folder with --out"
             )
-    store.write_bytes(CLAIM, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode())

@@ -43,7 +43,7 @@ def train(
         row = store.read_trial(trial.trial_id)
         if row is not None and row.status in ("finished", "diverged"):
             raise UserError(f"{store.root}: {trial.label} is {row.status} already; choose another --out")
-        prepare([trial], workers.device)
+        prepare([trial], workers.device, workers.world_size)
         claim(store, config, resume=resume)
     workers.barrier()
     try:
@@ -65,6 +65,8 @@ def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: 
     chosen = config.arms[names.index(arm) if arm is not None else 0]
     setting = next(config.corners(chosen))
     if lambda_ is not None:
+        if chosen.negative is None:
+            raise UserError(f"--lambda: arm {chosen.name!r} has no negative to share the fakes' weight with")
         setting[LAMBDA] = lambda_
     return config.trial(chosen, setting, config.seeds[0] if seed is None else seed)
 

@@ -36,7 +36,7 @@ from ndabench.tasks.registry import (
     load_data,
     prepare_evaluations,
 )
-from ndabench.tasks.task import DivergedError, Progress
+from ndabench.tasks.task import DivergedError, Progress, Task
 
 CHECKPOINTS_KEPT = (
     2  # the newest may be unreadable after a crash of the storage; the one before it serves then
@@ -103,17 +103,35 @@ def git_commit() -> str:
         return ""
 
 
-def prepare(trials: Sequence[TrialConfig], device: torch.device) -> None:
+def prepare(trials: Sequence[TrialConfig], device: torch.device, num_workers: int = 1) -> None:
     """Everything that can go wrong before training, found before training. Raises `UserError`.
 
-    Decodes and caches the data, fits or fetches what the evaluations need, and tries the augmentations on
-    images of that size. The trials share their task, data and evaluations: one an arm will do.
+    Decodes and caches the data, tries the augmentations on images of that size, builds each task as the first
+    of `num_workers` would, and fits or fetches what the evaluations need, which may take longest. The trials
+    share their data and evaluations: one an arm will do.
     """
     first = trials[0]
     data = load_data(first.data, device)
-    prepare_evaluations(first.task, first.evaluate, data, device)
     for spec in [spec for trial in trials for spec in (trial.negative, trial.positive) if spec is not None]:
         check_augmentation(first.task, spec, data)
+    for trial in trials:
+        _build(trial, data, Workers(world_size=num_workers, device=device))
+    prepare_evaluations(first.task, first.evaluate, data, device)
+
+
+def _build(trial: TrialConfig, data: Any, workers: Workers) -> Task:
+    """The task of a trial, at its step 0."""
+    return build_task(
+        trial.task,
+        trial.data,
+        data,
+        negative=trial.negative,
+        positive=trial.positive,
+        lambda_=trial.lambda_,
+        seed=trial.seed,
+        evaluations=trial.evaluate,
+        workers=workers,
+    )
 
 
 def run_trial(
@@ -127,6 +145,9 @@ def run_trial(
     clock = time.monotonic()
     data = load_data(trial.data, workers.device)
     row = _new_row(trial, provenance, data, workers)
+    before = store.read_trial(trial.trial_id)
+    if before is not None:
+        row = replace(row, started=before.started)
     record = store.write_trial if workers.is_main else lambda row: None
     record(row)
     spent = 0.0
@@ -140,17 +161,7 @@ def run_trial(
         )
 
     try:
-        task = build_task(
-            trial.task,
-            trial.data,
-            data,
-            negative=trial.negative,
-            positive=trial.positive,
-            lambda_=trial.lambda_,
-            seed=trial.seed,
-            evaluations=trial.evaluate,
-            workers=workers,
-        )
+        task = _build(trial, data, workers)
         checkpoint = load_checkpoint(store, trial.trial_id, workers.device)
         if checkpoint is not None:
             task.load_state_dict(checkpoint["task"])

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ import ray
 
 from ndabench.errors import UserError
 from ndabench.sweepfile import Resources
+
+SECONDS_TO_ANSWER = 10
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records are ours; Tune's own cost 30 ms a trial
@@ -35,8 +38,8 @@ def connect(address: str | None) -> Iterator[bool]:
         yield False
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    address = address or os.environ.get("RAY_ADDRESS")
-    local = address in (None, "", "local")
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    local = address == "local"
     if local:
         ray.init(
             address="local",
@@ -48,8 +51,9 @@ def connect(address: str | None) -> Iterator[bool]:
         )
     else:
         try:
+            _knock(address)
             ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT}, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, OverflowError) as error:
             raise UserError(
                 f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "
                 "`ray start --head`, or leave --address and RAY_ADDRESS unset to run on this machine"
@@ -81,6 +85,13 @@ def concurrency(resources: Resources) -> int:
             f"({len(nodes)} nodes, {have['CPU']:g} CPUs, {have['GPU']:g} GPUs in all)"
         )
     return min(trials, resources.max_concurrent or trials)
+
+
+def _knock(address: str) -> None:
+    """`OSError` where nothing listens at `host:port` or `ray://host:port`; Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():  # anything else, such as `auto`, is for Ray to understand
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
 
 
 def _first_line(error: BaseException) -> str:

@@ -106,22 +106,22 @@ def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
 def _prepare(config: SweepConfig, local: bool) -> None:
     """Finds every mistake that can be found before training, where the trials will run."""
     trials = [config.trial(arm, next(config.corners(arm)), config.seeds[0]) for arm in config.arms]
-    if local:
-        prepare(trials, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-        return
     resources = config.resources
+    if local:
+        prepare(trials, torch.device("cuda" if torch.cuda.is_available() else "cpu"), resources.workers)
+        return
     remote = ray.remote(_prepare_remotely).options(
         num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker
     )
-    problem = ray.get(remote.remote([trial.to_json() for trial in trials]))
+    problem = ray.get(remote.remote([trial.to_json() for trial in trials], resources.workers))
     if problem is not None:
         raise UserError(problem)
 
 
-def _prepare_remotely(trials: list[str]) -> str | None:
+def _prepare_remotely(trials: list[str], num_workers: int) -> str | None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        prepare([TrialConfig.model_validate_json(trial) for trial in trials], device)
+        prepare([TrialConfig.model_validate_json(trial) for trial in trials], device, num_workers)
     except UserError as error:
         return str(error)
     return None

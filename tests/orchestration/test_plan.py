@@ -13,6 +13,7 @@ BASE = {
     "data": {"name": "digits"},
     "arms": ["none", "jigsaw"],
     "seeds": [0, 1],
+    "evaluate": [{"name": "fd"}],
     "objective": {"metric": "fd_classifier"},
 }
 RANGES = {"lambda": {"uniform": [0.1, 0.9]}, "learning_rate": {"log_uniform": [1e-4, 1e-2]}}
