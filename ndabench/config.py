@@ -17,6 +17,16 @@ from ndabench.errors import UserError, nearest, unknown
 
 T = TypeVar("T")
 
+MAPPING = "must be a mapping of keys to values"
+PLAIN_WORDS = {
+    "tuple_type": "must be a list",
+    "dict_type": MAPPING,
+    "model_type": MAPPING,
+    "model_attributes_type": MAPPING,
+    "too_short": "must not be empty",
+}
+"""For the messages of pydantic that speak of Python's types."""
+
 
 class Config(BaseModel):
     """A frozen piece of configuration that refuses unknown keys."""
@@ -32,22 +42,26 @@ def parse(kind: type[T], data: Any, where: str) -> T:
     try:
         return adapter.validate_python(data)
     except ValidationError as error:
-        problems = [_one_line(problem, kind) for problem in error.errors()]
+        found = error.errors()
+        # A list with a wrong item also counts as too short, since the item was left out.
+        whole = [one for one in found if one["type"] != "too_short" or one["input"] in ([], ())] or found
+        problems = [_one_line(problem, kind) for problem in whole]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(f"{where}: {problems[0]}{more}") from None
 
 
 def _one_line(problem: Any, kind: Any) -> str:
-    path = ".".join(str(part) for part in problem["loc"])
+    models, written = _follow(kind, problem["loc"])
+    path = ".".join(written)
     if problem["type"] == "extra_forbidden":
-        known = _fields_at(kind, problem["loc"][:-1])
+        known = _field_names(models)
         listed = f" (known: {', '.join(known)})" if known else ""
         return f"unknown key {path!r}{nearest(str(problem['loc'][-1]), known)}{listed}"
     if problem["type"] == "missing":
         return f"{path!r} is missing"
     if problem["type"].startswith("union_tag"):
         return _wrong_tag(problem, path)
-    message = problem["msg"].removeprefix("Value error, ")
+    message = PLAIN_WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
     message = message[0].lower() + message[1:]
     if problem["type"] == "value_error":
         return f"{path}: {message}" if path else message
@@ -64,18 +78,24 @@ def _wrong_tag(problem: Any, path: str) -> str:
     return f"{key}: {unknown('name', context['tag'], known)}"
 
 
-def _fields_at(kind: Any, path: tuple[Any, ...]) -> list[str]:
-    """The field names of the model that `path` leads to inside `kind`, as far as it can be followed."""
+def _follow(kind: Any, location: tuple[Any, ...]) -> tuple[list[Any], list[str]]:
+    """The models at `location` inside `kind`, as far as it leads, and its parts as a user wrote them.
+
+    pydantic puts the name of a union's member into a location; the user wrote no such key.
+    """
     models = [kind] if isinstance(kind, type) else _models_in(kind)
-    for part in path:
-        following: list[Any] = []
-        for model in models:
-            field = getattr(model, "model_fields", {}).get(part)
-            if field is not None:
-                following += _models_in(field.annotation)
-            elif model.__name__ == part or _tag(model) == part:  # pydantic names the union's member
-                following.append(model)
-        models = following or models
+    written: list[str] = []
+    for part in location:
+        of_models = [getattr(model, "model_fields", {}) for model in models]
+        fields = [fields[part] for fields in of_models if part in fields]
+        members = [model for model in models if part in (model.__name__, _tag(model))]
+        if fields or not members:
+            written.append(str(part))
+        models = [model for field in fields for model in _models_in(field.annotation)] or members or models
+    return models, written
+
+
+def _field_names(models: list[Any]) -> list[str]:
     names = {field.alias or name for m in models for name, field in getattr(m, "model_fields", {}).items()}
     return sorted(names)
 

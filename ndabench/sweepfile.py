@@ -103,7 +103,14 @@ class Search(Config):
         if not isinstance(value, Mapping) or "dimensions" in value:
             return value
         settings = {key: item for key, item in value.items() if key in cls.model_fields}
-        return {**settings, "dimensions": {k: v for k, v in value.items() if k not in cls.model_fields}}
+        dimensions = {key: item for key, item in value.items() if key not in cls.model_fields}
+        for key, item in dimensions.items():
+            if not isinstance(item, list | tuple | Mapping | Dimension):
+                raise ValueError(
+                    f"{key}: needs a list of values or a range such as {{uniform: [low, high]}}, got {item!r}"
+                    f"{nearest(key, cls.model_fields)}"
+                )
+        return {**settings, "dimensions": dimensions}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Search":
