@@ -114,9 +114,11 @@ def _models_in(annotation: Any) -> list[Any]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, with `${NAME}` and `${NAME:-default}` filled in from the environment."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file in UTF-8") from None
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
