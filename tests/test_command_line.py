@@ -1,0 +1,89 @@
+"""The commands say what they can do, quickly, and every sweep file that comes with ndabench is sound."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ndabench import cli
+from ndabench.command_line import run
+from ndabench.preview import preview
+from ndabench.report import report
+from ndabench.sweep import sweep
+from ndabench.train import train
+
+ROOT = Path(__file__).parent.parent
+SWEEP_FILES = sorted((ROOT / "sweeps").rglob("*.yaml"))
+OPTIONS = {
+    sweep: ["FILE", "--set", "--out", "--resume", "--dry-run", "--address"],
+    train: ["FILE", "--set", "--arm", "--lambda", "--seed", "--out", "--resume"],
+    report: ["FOLDER"],
+    preview: ["FILE", "--set", "--out", "--images", "--seed"],
+}
+
+
+@pytest.fixture
+def output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., str]:
+    """What a program prints when it is run in this process with these arguments, and succeeds."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run_it(program: Callable[[], None], *arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["ndabench", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            program()
+        assert caught.value.code in (None, 0)
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return printed.out
+
+    return run_it
+
+
+def test_the_console_script_lists_its_commands(output: Callable[..., str]) -> None:
+    text = output(cli.main, "--help")
+    for command in OPTIONS:
+        assert command.__name__ in text
+        assert str(command.__doc__).splitlines()[0] in text
+
+
+@pytest.mark.parametrize("command", OPTIONS, ids=lambda command: command.__name__)
+def test_help_lists_every_option(output: Callable[..., str], command: Callable[..., None]) -> None:
+    alone = output(lambda: run(command), "--help")
+    joined = output(cli.main, command.__name__, "--help")
+    for option in OPTIONS[command]:
+        assert option.lower() in alone.lower()
+        assert option.lower() in joined.lower()
+
+
+@pytest.mark.parametrize("command", OPTIONS, ids=lambda command: command.__name__)
+def test_help_does_not_wait_for_torch(command: Callable[..., None]) -> None:
+    code = (
+        f"import sys, ndabench.{command.__name__} as m\n"
+        f"heavy = {{'torch', 'ray', 'pandas', 'pyarrow', 'pydantic'}} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert time.monotonic() - started < 3
+
+
+def test_there_are_sweep_files() -> None:
+    names = {str(file.relative_to(ROOT / "sweeps")) for file in SWEEP_FILES}
+    paper = ["cifar10_unconditional", "cifar10_conditional", "cifar100_unconditional", "pda_vs_nda", "lambda"]
+    assert names >= {"quickstart.yaml", "cifar10_local.yaml", *(f"paper/{name}.yaml" for name in paper)}
+
+
+@pytest.mark.parametrize("file", SWEEP_FILES, ids=lambda file: file.stem)
+def test_every_sweep_file_can_be_planned(
+    output: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: Path
+) -> None:
+    monkeypatch.setenv("NDABENCH_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    text = output(lambda: run(sweep), str(file), "--dry-run")
+    assert f"{file.stem}: " in text
+    assert "each trial asks for " in text
+    assert "work in all: " in text
+    assert not list(tmp_path.iterdir())
