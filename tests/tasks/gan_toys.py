@@ -33,6 +33,7 @@ def toy_config(**changes: Any) -> GanConfig:
         "latent_dim": 6,
         "batch_size": 8,
         "num_steps": 4,
+        "num_discriminator_steps": 2,
         "log_every": 1,
         "checkpoint_every": 100,
         "num_sheet_rows": 1,
