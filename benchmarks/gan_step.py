@@ -1,0 +1,237 @@
+"""Real images a second of a whole NDA-GAN training step, beside the released model and step.
+
+    python benchmarks/gan_step.py [--released CHECKOUT] [--batch-size 64] [--rounds 5] [--device cuda]
+
+One step is the paper's: four discriminator steps on real, generated and jigsaw images at λ = 0.25, one
+generator step, the moving average; BigGAN for 32×32 at width 64, unconditional. Ours goes through
+`GanTask.run`, the released one through its own training function, which is imported from CHECKOUT, a copy of
+github.com/ermongroup/NDA. All contestants take turns in one process: a round times each once, in a new
+order. Figures are medians over the rounds with their quartiles.
+"""
+
+import contextlib
+import importlib
+import io
+import os
+import platform
+import random
+import statistics
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ndabench.augmentations import NEGATIVES
+from ndabench.data import ImageData
+from ndabench.data.feeding import ResidentSplit
+from ndabench.distributed import Workers
+from ndabench.tasks.gan import GanConfig, GanTask
+
+NUM_DISCRIMINATOR_STEPS = 4
+LAMBDA = 0.25
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "fp32": {"channels_last": False},
+    "fp32 channels_last": {},
+    "bf16": {"precision": "bf16", "channels_last": False},
+    "bf16 channels_last": {"precision": "bf16"},
+    "fp32 channels_last compiled": {"compile": True},
+    "bf16 channels_last compiled": {"precision": "bf16", "compile": True},
+}
+"""Settings of `GanConfig`; what they leave out stands at its default."""
+
+RELEASED_SETTINGS: dict[str, Any] = {
+    "dim_z": 128,
+    "resolution": 32,
+    "n_classes": 1,
+    "conditional": False,
+    "G_shared": False,
+    "G_attn": "0",
+    "D_attn": "0",
+    "G_init": "N02",
+    "D_init": "N02",
+    "SN_eps": 1e-8,
+    "BN_eps": 1e-5,
+    "G_lr": 2e-4,
+    "D_lr": 2e-4,
+    "loss_type": "hinge",
+    "num_D_steps": NUM_DISCRIMINATOR_STEPS,
+    "num_D_accumulations": 1,
+    "num_G_accumulations": 1,
+    "alpha": LAMBDA,
+    "beta": 1 - LAMBDA,
+    "D_ortho": 0.0,
+    "G_ortho": 0.0,
+    "curriculum_baseline": False,
+    "split_D": False,
+    "toggle_grads": True,
+    "ema": True,
+}
+"""What train_C10.sh and the parser's defaults set, as far as the networks and the step read it."""
+
+Steps = Callable[[], None]
+"""Takes a fixed number of training steps."""
+
+
+def random_data(device: torch.device) -> ImageData:
+    images = torch.randint(
+        0, 256, (1024, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    ).to(device)
+    split = ResidentSplit(images, torch.zeros(1024, dtype=torch.long), torch.arange(1024))
+    return ImageData("random", "", ("all",), (3, 32, 32), split, split, split)
+
+
+def ours(settings: dict[str, Any], *, batch_size: int, width: int, steps: int, device: torch.device) -> Steps:
+    config = GanConfig(
+        width=width,
+        batch_size=batch_size,
+        num_discriminator_steps=NUM_DISCRIMINATOR_STEPS,
+        num_steps=10**9,
+        log_every=steps,
+        checkpoint_every=10**9,
+        **settings,
+    )
+    workers = Workers(device=device)
+    task = GanTask(config, random_data(device), negative=NEGATIVES["jigsaw"], lambda_=LAMBDA, workers=workers)
+    run = task.run()
+    first = next(run)  # step 0, with its sheets, and torch.compile's attempt
+    compiled = first.metrics.get("compiled")
+    if compiled is not None and not compiled.value:
+        raise RuntimeError(compiled.protocol["failure"])
+
+    def take() -> None:
+        next(run)  # the pause after `steps` steps
+
+    return take
+
+
+def released(checkout: Path, *, batch_size: int, width: int, steps: int, device: torch.device) -> Steps:
+    """The training function of train_fns_aug.py (its jigsaw) on the networks of BigGAN_new.py."""
+    sys.path.insert(0, str(checkout))
+    for unused in ("h5py", "tqdm", "dataset_utils", "animal_hash"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(unused)
+        sys.modules.setdefault(unused, _stand_in(unused))
+    networks, training, extras = (
+        importlib.import_module(name) for name in ("BigGAN_new", "train_fns_aug", "utils")
+    )
+    sizes = {"G_ch": width, "D_ch": width, "batch_size": batch_size}
+    config = RELEASED_SETTINGS | sizes
+    with contextlib.redirect_stdout(io.StringIO()):
+        generator = networks.Generator(**config).to(device)
+        discriminator = networks.Discriminator(**config).to(device)
+        average = networks.Generator(**{**config, "skip_init": True, "no_optim": True}).to(device)
+        ema = extras.ema(generator, average, 0.9999, 1000)
+    both = networks.G_D(generator, discriminator, False)
+    noise, labels = extras.prepare_z_y(batch_size, 128, 1, device=device)
+    state = {"itr": 0, "epoch": 0}
+    train = training.GAN_training_function(generator, discriminator, both, noise, labels, ema, state, config)
+    images = 2 * torch.rand(NUM_DISCRIMINATOR_STEPS * batch_size, 3, 32, 32, device=device) - 1
+    classes = torch.zeros(len(images), dtype=torch.long, device=device)
+
+    def take() -> None:
+        for _ in range(steps):
+            state["itr"] += 1
+            train(images, classes)
+
+    return take
+
+
+def _stand_in(name: str) -> types.ModuleType:
+    """An empty module for an import that the training function does not use."""
+    module = types.ModuleType(name)
+    for attribute in ("tqdm", "trange", "download_file_from_google_drive", "check_integrity"):
+        setattr(module, attribute, None)
+    return module
+
+
+def race(contestants: dict[str, Steps], rounds: int, device: torch.device) -> dict[str, list[float]]:
+    """Seconds of every round of every contestant, after one that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    order = random.Random(0)
+    for counted in [False] + [True] * rounds:
+        for name in order.sample(list(contestants), len(contestants)):
+            _wait_for(device)
+            start = time.perf_counter()
+            contestants[name]()
+            _wait_for(device)
+            if counted:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    model = "CPU"
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    return f"{torch.get_num_threads()} threads of {os.cpu_count()} cores of {model}"
+
+
+def show(console: Console, seconds: dict[str, list[float]], *, steps: int, num_images: int) -> None:
+    rival = statistics.median(seconds.get("released", [])) if "released" in seconds else None
+    table = Table(box=box.SIMPLE)
+    for column in ("", "seconds a step (quartiles)", "real images/s", "× released"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for name, samples in seconds.items():
+        median = statistics.median(samples)
+        low, _, high = statistics.quantiles(samples, n=4) if len(samples) > 1 else samples * 3
+        table.add_row(
+            name,
+            f"{median / steps:.3f} ({low / steps:.3f} to {high / steps:.3f})",
+            f"{num_images / median:.1f}",
+            f"{rival / median:.2f}" if rival else "",
+        )
+    console.print(table)
+
+
+def _contestants(
+    chosen: list[str], checkout: Path | None, console: Console, sizes: dict[str, Any]
+) -> Iterator[tuple[str, Steps]]:
+    if checkout is not None:
+        yield "released", released(checkout, **sizes)
+    for name in chosen:
+        try:
+            yield name, ours(VARIANTS[name], **sizes)
+        except RuntimeError as error:
+            console.print(f"left out: {name} ({error})")
+
+
+def main(
+    checkout: Annotated[Path | None, typer.Option("--released", help="checkout of the released code")] = None,
+    batch_size: int = 64,
+    width: int = 64,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    steps: Annotated[int, typer.Option(help="training steps in a timed round", min=1)] = 1,
+    device: str = "cpu",
+    variant: Annotated[list[str] | None, typer.Option(help=f"of {', '.join(VARIANTS)}; default: all")] = None,
+) -> None:
+    """Times one training step of every variant and prints a table."""
+    console, on = Console(width=100), torch.device(device)
+    sizes = {"batch_size": batch_size, "width": width, "steps": steps, "device": on}
+    contestants = dict(_contestants(variant or list(VARIANTS), checkout, console, sizes))
+    seconds = race(contestants, rounds, on)
+    console.print(
+        f"{hardware(on)}, Python {platform.python_version()}, torch {torch.__version__}; "
+        f"{time.strftime('%Y-%m-%d')}; batch {batch_size}, width {width}, medians of {rounds} rounds"
+    )
+    show(console, seconds, steps=steps, num_images=steps * NUM_DISCRIMINATOR_STEPS * batch_size)
+
+
+if __name__ == "__main__":
+    typer.run(main)
