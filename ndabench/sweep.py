@@ -39,8 +39,9 @@ def sweep(
 
     store = RecordStore(out or str(Path("reports") / config.name))
     check_claim(store, config, resume=resume)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # a job is stopped with it
     with connect(address) as local:
+        # A job is stopped with it. Set here, because ray.init has a handler of its own.
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
         result = run_sweep(config, store, resume=resume, local=local, console=console)
     show(store, console)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))

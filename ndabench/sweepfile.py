@@ -132,6 +132,11 @@ class Objective(Config):
     metric: str
     mode: Literal["min", "max"] = "min"
 
+    @property
+    def watched(self) -> str:
+        """The metric's name in the records of a running trial."""
+        return f"val_{self.metric}"
+
 
 class Asha(Config):
     """Asynchronous successive halving, within each arm apart: search trials only, never the repeats."""

@@ -16,7 +16,7 @@ from rich.console import Console
 from ndabench.errors import UserError
 from ndabench.orchestration.cluster import concurrency
 from ndabench.orchestration.plan import Outcome, make_plan
-from ndabench.orchestration.search import ArmwiseAsha, Assigned, PlanSearcher, Watcher
+from ndabench.orchestration.search import ArmwiseAsha, Assigned, PlanSearcher, Watcher, recorded_values
 from ndabench.orchestration.trial import trainable
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
@@ -52,16 +52,16 @@ def run_sweep(
         soft_wrap=True,
     )
     assigned = Assigned()
-    metric = config.objective.metric if config.objective is not None else None
+    watched = config.objective.watched if config.objective is not None else None
     with (
-        View(console, total, already, metric) as view,
+        View(console, total, already, watched) as view,
         tempfile.TemporaryDirectory(prefix="ndabench-tune-") as scratch,
     ):
         watcher = Watcher(view, assigned, store)
         tuner = Tuner(
             trainable(config, store.root, Provenance(config.name, git_commit())),
             tune_config=TuneConfig(
-                search_alg=PlanSearcher(plan, assigned, store),
+                search_alg=PlanSearcher(plan, assigned, store, watched),
                 scheduler=ArmwiseAsha(config, assigned) if config.scheduler is not None else None,
                 num_samples=total,
                 max_concurrent_trials=slots,
@@ -90,11 +90,7 @@ def run_sweep(
 
 def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
     """How every recorded trial of the sweep stands, with the objective at its last step."""
-    values: dict[str, float] = {}
-    if config.objective is not None:
-        metrics = store.read_metrics().to_pandas()
-        metrics = metrics[metrics["metric"] == f"val_{config.objective.metric}"].sort_values("step")
-        values = metrics.groupby("trial_id")["value"].last().to_dict()
+    values = recorded_values(store, config.objective.watched if config.objective is not None else None)
     return [
         Outcome(
             TrialConfig.model_validate_json(row["config_json"]), row["status"], values.get(row["trial_id"])

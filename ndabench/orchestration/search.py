@@ -38,9 +38,9 @@ class NotSaved:
 class PlanSearcher(NotSaved, Searcher):
     """Tune's way of asking a `Plan` what to run next."""
 
-    def __init__(self, plan: Plan, assigned: Assigned, store: RecordStore) -> None:
+    def __init__(self, plan: Plan, assigned: Assigned, store: RecordStore, watched: str | None) -> None:
         super().__init__()
-        self._plan, self._assigned, self._store = plan, assigned, store
+        self._plan, self._assigned, self._store, self._watched = plan, assigned, store, watched
 
     def suggest(self, trial_id: str) -> Any:
         trial = self._plan.next()
@@ -53,13 +53,25 @@ class PlanSearcher(NotSaved, Searcher):
         trial = self._assigned[trial_id]
         row = self._store.read_trial(trial.trial_id)
         status = "failed" if row is None else "stopped" if row.status == "running" else row.status
-        self._plan.tell(Outcome(trial, status, (result or {}).get("objective")))
+        value = (result or {}).get("objective")
+        if value is None and status == "finished":  # measured before the trial was last resumed
+            value = recorded_values(self._store, self._watched).get(trial.trial_id)
+        self._plan.tell(Outcome(trial, status, value))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: a plan is rebuilt from the records."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore: a plan is rebuilt from the records."""
+
+
+def recorded_values(store: RecordStore, metric: str | None) -> dict[str, float]:
+    """The last recorded value of `metric` in each trial; empty where there is no metric to look at."""
+    if metric is None:
+        return {}
+    metrics = store.read_metrics().to_pandas()
+    metrics = metrics[metrics["metric"] == metric].sort_values("step")
+    return metrics.groupby("trial_id")["value"].last().to_dict()
 
 
 class ArmwiseAsha(NotSaved, FIFOScheduler):

@@ -28,7 +28,7 @@ Report = Callable[[dict[str, Any]], None]
 def trainable(config: SweepConfig, root: str, provenance: Provenance) -> Any:
     """The Tune function of a sweep with the resources that it asks for; its configuration holds one trial."""
     resources = config.resources
-    watched = f"val_{config.objective.metric}" if config.objective is not None else None
+    watched = config.objective.watched if config.objective is not None else None
     settings = {"root": root, "provenance": provenance, "resources": resources, "watched": watched}
 
     def run(parameters: dict[str, Any]) -> None:
@@ -96,3 +96,6 @@ def _train(loop: dict[str, Any], workers: Workers, report: Report) -> None:
             **({"objective": float(watched.value), "objective_step": progress.step} if watched else {}),
         }
         report(dict(result))
+    if not result:  # resumed at its last step: nothing was left to do, and Tune expects a word all the same
+        steps = trial.task.num_steps
+        report({"step": steps, "num_steps": steps, "num_images": trial.task.num_images})

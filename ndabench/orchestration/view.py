@@ -25,8 +25,8 @@ class Running:
 class View:
     """Lines for a log, the same lines above a live display on a terminal."""
 
-    def __init__(self, console: Console, total: int, already: int, metric: str | None) -> None:
-        self._console, self._total, self._already, self._metric = console, total, already, metric
+    def __init__(self, console: Console, total: int, already: int, watched: str | None) -> None:
+        self._console, self._total, self._already, self._watched = console, total, already, watched
         self._ended = already
         self._running: dict[str, Running] = {}
         self._clock = time.monotonic()
@@ -67,7 +67,7 @@ class View:
         running.share = result["step"] / max(1, result["num_steps"])
         running.values = result
         if running.bar is not None:
-            note = f"val_{self._metric} {result['objective']:.4g}" if "objective" in result else ""
+            note = f"{self._watched} {result['objective']:.4g}" if "objective" in result else ""
             self._bars.update(running.bar, completed=running.share, note=note)
         self._update_overall()
 
@@ -83,7 +83,7 @@ class View:
             f"[{self._ended}/{self._total}]",
             f"{escape(running.trial.label)}:",
             f"[{STATUS_STYLE.get(status, 'red')}]{status}[/]",
-            f"val_{self._metric} {value:.4g}" if value is not None else "",
+            f"{self._watched} {value:.4g}" if value is not None else "",
             f"in {row.seconds:.0f} s" if row is not None and row.seconds is not None else "",
             f"({escape(row.error)})" if row is not None and row.error else "",
             f"· {self._left()}" if self._left() else "",
