@@ -288,7 +288,7 @@ class SweepConfig(Config):
         ]
 
     def trial_count(self) -> int:
-        """How many trials the whole sweep will run."""
+        """How many trials the whole sweep will run; fewer where a search has too few settings."""
         if self.search.sampler == "grid":
             return len(self.grid_trials())
         searched = sum(bool(self.dimensions_of(arm)) for arm in self.arms)

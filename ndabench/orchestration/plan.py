@@ -2,7 +2,8 @@
 
 A sampled search runs `trials_per_arm` settings in each arm at the search's own seed, chooses each arm's best
 on the validation split, and repeats that one over all seeds: the seeds that are reported took no part in the
-choice. Random settings are drawn from the same seed in every arm, so that arms are tuned alike.
+choice. Random settings are drawn from the same seed in every arm, so that arms are tuned alike. A setting is
+tried once: where a search has fewer than `trials_per_arm` settings, it ends when it has tried them.
 
 A plan is rebuilt from the records alone, so resuming needs no state of its own.
 """
@@ -19,6 +20,9 @@ from optuna.trial import TrialState
 
 from ndabench.sweepfile import Arm, Dimension, Search, SweepConfig
 from ndabench.trials import TrialConfig
+
+ATTEMPTS = 100
+"""Times that TPE may propose what was tried already before its search counts as ended."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class ArmSearch:
         dimensions = config.dimensions_of(arm)
         self._distributions = {key: distribution(dimension) for key, dimension in dimensions.items()}
         self._unasked = config.search.trials_per_arm if dimensions else 0
+        self._asked: set[str] = set()
         self._open: dict[str, optuna.trial.Trial] = {}
         self._tried: list[tuple[float, dict[str, Any]]] = []
         self._repeats: deque[TrialConfig] | None = None
@@ -118,13 +123,14 @@ class ArmSearch:
         settings = [self._setting(outcome.trial) for outcome in mine if not outcome.ended]
         if config.search.sampler == "random":
             settings = draw(config.search, keep=set(dimensions))
+            self._unasked = max(0, len(settings) - len(replayed))
         for setting in settings:
             if not _has_ended(config.trial(arm, setting, config.search.seed), known):
                 self._study.enqueue_trial(setting)
 
     def next(self) -> TrialConfig | None:
-        if self._unasked:
-            return self._ask()
+        if self._unasked and (trial := self._ask()) is not None:
+            return trial
         if self._open:
             return None
         if self._repeats is None:
@@ -147,12 +153,19 @@ class ArmSearch:
     def done(self) -> bool:
         return self._unasked == 0 and not self._open and self._repeats is not None and not self._repeats
 
-    def _ask(self) -> TrialConfig:
-        self._unasked -= 1
-        asked = self._study.ask(self._distributions)
-        trial = self._config.trial(self._arm, asked.params, self._config.search.seed)
-        self._open[trial.trial_id] = asked
-        return trial
+    def _ask(self) -> TrialConfig | None:
+        """A trial that was not asked for before; None, and the search is over, where none is to be found."""
+        for _ in range(ATTEMPTS):
+            asked = self._study.ask(self._distributions)
+            trial = self._config.trial(self._arm, asked.params, self._config.search.seed)
+            if trial.trial_id not in self._asked:
+                self._unasked -= 1
+                self._asked.add(trial.trial_id)
+                self._open[trial.trial_id] = asked
+                return trial
+            self._study.tell(asked, state=TrialState.FAIL)
+        self._unasked = 0
+        return None
 
     def _repeats_of_best(self) -> deque[TrialConfig]:
         if self._distributions and not self._tried:
@@ -180,11 +193,12 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def draw(search: Search, keep: set[str]) -> list[dict[str, Any]]:
-    """The random settings of a sweep, all dimensions drawn for every arm, those in `keep` returned."""
+    """The random settings of a sweep, all dimensions drawn for every arm; those in `keep`, once each."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=search.seed))
     distributions = {key: distribution(dimension) for key, dimension in search.dimensions.items()}
     drawn = [study.ask(distributions).params for _ in range(search.trials_per_arm if keep else 0)]
-    return [{key: value for key, value in params.items() if key in keep} for params in drawn]
+    kept = [tuple((key, value) for key, value in params.items() if key in keep) for params in drawn]
+    return [dict(setting) for setting in dict.fromkeys(kept)]
 
 
 def _study(config: SweepConfig, seed: int) -> optuna.Study:

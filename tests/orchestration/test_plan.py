@@ -106,3 +106,15 @@ def test_an_arm_that_never_finishes_ends_the_plan() -> None:
         plan.tell(Outcome(trial, "diverged" if trial.arm == "jigsaw" else "finished", value(trial)))
     assert plan.done
     assert count == 3 + 3 + 2
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("killed_after", [0, 3, 7])
+def test_no_setting_is_tried_twice(sampler: str, killed_after: int) -> None:
+    """Two trials of one setting would be one trial, running twice over the same records."""
+    search = {"lambda": [0.25, 0.5], "learning_rate": [1e-4, 2e-4], "sampler": sampler, "trials_per_arm": 30}
+    config = sweep(search=search)
+    plan = make_plan(config, [])
+    before = play(plan, killed_after)
+    after = play(make_plan(config, before))
+    assert len(set(ids(before) + ids(after))) == len(before + after) == (2 + 2) + (4 + 2)
