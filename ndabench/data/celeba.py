@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
-from torchvision.datasets import CelebA
 
 from ndabench.data.official import OfficialConfig
 from ndabench.data.source import FilePictures, Source, SplitName
@@ -20,23 +19,30 @@ class CelebAConfig(OfficialConfig):
     Downloading needs the package gdown.
     """
 
+    torchvision_name = "CelebA"
+
     name: Literal["celeba"] = "celeba"
     image_size: int | None = Field(default=64, ge=1, le=4096)
 
     def official_files(self) -> list[tuple[str, str | None]]:
-        texts = [(name, md5) for _, md5, name in CelebA.file_list if name.endswith(".txt")]
-        return [(f"{CelebA.base_folder}/{name}", md5) for name, md5 in [*texts, (IMAGES, None)]]
+        texts = [(name, md5) for _, md5, name in self.torchvision_class.file_list if name.endswith(".txt")]
+        return [
+            (f"{self.torchvision_class.base_folder}/{name}", md5) for name, md5 in [*texts, (IMAGES, None)]
+        ]
 
     def files(self) -> list[Path]:
-        return [*super().files(), *sorted((self.path / CelebA.base_folder / IMAGES).iterdir())]
+        return [
+            *super().files(),
+            *sorted((self.path / self.torchvision_class.base_folder / IMAGES).iterdir()),
+        ]
 
     def torchvision_set(self, split: str, *, download: bool) -> Any:
-        return CelebA(self.path, split=split, download=download)
+        return self.torchvision_class(self.path, split=split, download=download)
 
     def open_checked(self) -> Source:
         return Source({name: self._pictures(split) for name, split in SPLITS.items()}, ("face",))
 
     def _pictures(self, split: str) -> FilePictures:
-        folder = self.path / CelebA.base_folder / IMAGES
+        folder = self.path / self.torchvision_class.base_folder / IMAGES
         names = self.torchvision_set(split, download=False).filename
         return FilePictures([folder / name for name in names], np.zeros(len(names), dtype=np.int64))

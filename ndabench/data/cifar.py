@@ -1,17 +1,14 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), the "python version": `path/cifar-10-batches-py/` and so on."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
-from torchvision.datasets import CIFAR10, CIFAR100
 
 from ndabench.data.official import OfficialConfig
 from ndabench.data.source import ArrayPictures, Source
 
 
 class _CifarConfig(OfficialConfig):
-    torchvision_class: ClassVar[Any]
-
     def official_files(self) -> list[tuple[str, str | None]]:
         cifar = self.torchvision_class
         files = [*cifar.train_list, *cifar.test_list, (cifar.meta["filename"], cifar.meta["md5"])]
@@ -35,12 +32,14 @@ class _CifarConfig(OfficialConfig):
 class Cifar10Config(_CifarConfig):
     """50,000 + 10,000 RGB images of 32×32 in ten classes."""
 
+    torchvision_name = "CIFAR10"
+
     name: Literal["cifar10"] = "cifar10"
-    torchvision_class = CIFAR10
 
 
 class Cifar100Config(_CifarConfig):
     """50,000 + 10,000 RGB images of 32×32 in a hundred (fine) classes."""
 
+    torchvision_name = "CIFAR100"
+
     name: Literal["cifar100"] = "cifar100"
-    torchvision_class = CIFAR100

@@ -8,10 +8,9 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from filelock import FileLock
-from torchvision.datasets.utils import check_integrity
 
 from ndabench.data.source import FullPath, ImageConfig, Source
 from ndabench.errors import UserError
@@ -20,9 +19,18 @@ from ndabench.errors import UserError
 class OfficialConfig(ImageConfig):
     """What the torchvision sets share: `path` is the folder that torchvision calls `root`."""
 
+    torchvision_name: ClassVar[str]
+
     path: FullPath = Path("~/data")
     download: bool = False
     """Fetch missing files from the authors' site (once, even if several processes start together)."""
+
+    @property
+    def torchvision_class(self) -> Any:
+        """torchvision's data set, imported late: it takes two seconds that the other sets need not wait."""
+        from torchvision import datasets
+
+        return getattr(datasets, self.torchvision_name)
 
     @abstractmethod
     def official_files(self) -> Sequence[tuple[str, str | None]]:
@@ -54,6 +62,8 @@ class OfficialConfig(ImageConfig):
         except UserError:
             raise
         except Exception as error:  # unpickling or parsing a damaged file can raise anything
+            from torchvision.datasets.utils import check_integrity
+
             for file, md5 in self.official_files():
                 if md5 is not None and not check_integrity(str(self.path / file), md5):
                     raise UserError(

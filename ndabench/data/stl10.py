@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 import numpy as np
-from torchvision.datasets import STL10
 
 from ndabench.data.official import OfficialConfig
 from ndabench.data.source import ArrayPictures, Source
@@ -12,20 +11,21 @@ from ndabench.data.source import ArrayPictures, Source
 class Stl10Config(OfficialConfig):
     """The 5,000 labelled training and 8,000 test images, RGB 96×96, in ten classes."""
 
+    torchvision_name = "STL10"
+
     name: Literal["stl10"] = "stl10"
 
     def official_files(self) -> list[tuple[str, str | None]]:
-        checked = [*STL10.train_list, *STL10.test_list]
-        return [(f"{STL10.base_folder}/{name}", md5) for name, md5 in checked] + [
-            (f"{STL10.base_folder}/{STL10.class_names_file}", None)
-        ]
+        stl10 = self.torchvision_class
+        files = [*stl10.train_list, *stl10.test_list, (stl10.class_names_file, None)]
+        return [(f"{stl10.base_folder}/{name}", md5) for name, md5 in files]
 
     def torchvision_set(self, split: str, *, download: bool) -> Any:
-        return STL10(self.path, split=split, download=download)
+        return self.torchvision_class(self.path, split=split, download=download)
 
     def open_checked(self) -> Source:
         train, test = (self.torchvision_set(split, download=False) for split in ("train", "test"))
-        folder = self.path / STL10.base_folder
+        folder = self.path / self.torchvision_class.base_folder
         return Source(
             {
                 "train": _pictures(folder / "train_X.bin", train),

@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 import numpy as np
-from torchvision.datasets import SVHN
 
 from ndabench.data.official import OfficialConfig
 from ndabench.data.source import ArrayPictures, Source
@@ -12,13 +11,16 @@ from ndabench.data.source import ArrayPictures, Source
 class SvhnConfig(OfficialConfig):
     """73,257 + 26,032 RGB images of 32×32; the class is the digit. The `extra` set is not used."""
 
+    torchvision_name = "SVHN"
+
     name: Literal["svhn"] = "svhn"
 
     def official_files(self) -> list[tuple[str, str | None]]:
-        return [(name, md5) for _, name, md5 in (SVHN.split_list["train"], SVHN.split_list["test"])]
+        splits = self.torchvision_class.split_list
+        return [(name, md5) for _, name, md5 in (splits["train"], splits["test"])]
 
     def torchvision_set(self, split: str, *, download: bool) -> Any:
-        return SVHN(self.path, split=split, download=download)
+        return self.torchvision_class(self.path, split=split, download=download)
 
     def open_checked(self) -> Source:
         splits = [self.torchvision_set(split, download=False) for split in ("train", "test")]

@@ -23,13 +23,13 @@ TRIALS = pa.schema(
     [
         _column("schema_version", pa.int32(), "version of this table's layout"),
         _column("sweep", _TEXT, "name of the sweep"),
-        _column("trial_id", _TEXT, "hash of the trial's resolved configuration"),
+        _column("trial_id", _TEXT, "the arm and a hash of the trial's resolved configuration"),
         _column("task", _TEXT, "what is trained, for example gan"),
         _column("dataset", _TEXT, "name of the data set"),
         _column("dataset_hash", _TEXT, "hash of the decoded data and their preparation", nullable=True),
         _column("arm", _TEXT, "name of the arm; none is the baseline"),
-        _column("negative", _TEXT, "the negative augmentation, as JSON or a name", nullable=True),
-        _column("positive", _TEXT, "the positive augmentation, as JSON or a name", nullable=True),
+        _column("negative", _TEXT, "the negative augmentation's label; empty without one", nullable=True),
+        _column("positive", _TEXT, "the positive augmentation's label; empty without one", nullable=True),
         _column(
             "lambda", _NUMBER, "weight of the generated fakes; 1 - lambda weighs the negatives", nullable=True
         ),
@@ -53,7 +53,7 @@ TRIALS = pa.schema(
         _column(
             "git_commit",
             _TEXT,
-            "commit of the code, with +changes when the tree was not clean",
+            "commit of the code, with -dirty after it when the tree was not clean",
             nullable=True,
         ),
     ]
