@@ -1,0 +1,45 @@
+"""What the end-to-end tests share: a cache, an environment, and one sweep that nothing ever interrupted."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+from driving import Bench, Ended, Reference
+from filelock import FileLock
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all the processes that pytest-xdist may run the tests in."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "end_to_end"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(shared: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "NDABENCH_"))}
+    cache = os.environ.get("NDABENCH_CACHE", str(shared / "cache"))
+    return {**kept, "NDABENCH_CACHE": cache, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+
+
+@pytest.fixture
+def bench(tmp_path: Path, environment: dict[str, str]) -> Bench:
+    return Bench(tmp_path, environment)
+
+
+@pytest.fixture(scope="session")
+def reference(shared: Path, environment: dict[str, str]) -> Reference:
+    """A whole sweep of `TINY`, run once for all tests."""
+    folder = shared / "reference"
+    result = folder / "result.json"
+    with FileLock(shared / "reference.lock"):
+        if not result.exists():
+            folder.mkdir()
+            bench = Bench(folder, environment)
+            ended = bench.sweep(bench.file(), "--out", str(folder / "out"))
+            result.write_text(json.dumps(dataclasses.asdict(ended)))
+    return Reference(Ended(**json.loads(result.read_text())), folder / "out", str(folder / "sweep.yaml"))

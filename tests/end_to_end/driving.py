@@ -1,0 +1,202 @@
+"""Commands in processes of their own, with all the processes that they start, and what they recorded."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ndabench.config import parse
+from ndabench.records import RecordStore
+from ndabench.sweepfile import SweepConfig
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 300
+"""Seconds that anything may take on a busy machine."""
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "task": {
+        "name": "gan",
+        "width": 4,
+        "latent_dim": 8,
+        "batch_size": 8,
+        "num_discriminator_steps": 1,
+        "num_steps": 24,
+        "checkpoint_every": 2,
+        "log_every": 2,
+        "num_sheet_rows": 1,
+    },
+    "data": {"name": "digits", "image_size": 16},
+    "arms": ["none", "jigsaw"],
+    "search": {"lambda": [0.5]},
+    "seeds": [0, 1],
+    "evaluate": [{"name": "fd", "num_samples": 64, "every": 8}],
+    "objective": {"metric": "fd_classifier"},
+    "resources": {"max_concurrent": 2},
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Command:
+    """A running command, in a session of its own as if started from a terminal of its own."""
+
+    def __init__(self, folder: Path, arguments: list[str], environment: Mapping[str, str]) -> None:
+        mark = uuid.uuid4().hex
+        self._mark = f"NDABENCH_TEST_COMMAND={mark}".encode()
+        self._stdout, self._stderr = folder / f"{mark}.stdout", folder / f"{mark}.stderr"
+        with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                arguments,
+                cwd=ROOT,
+                env={**environment, "NDABENCH_TEST_COMMAND": mark},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def ended(self) -> Ended:
+        """Waits for the end of the command itself."""
+        code = self._process.wait(PATIENCE)
+        return Ended(code, self._stdout.read_text(), self._stderr.read_text())
+
+    def processes(self) -> list[int]:
+        """Its own process and all that it started, directly or not: they inherit its environment."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if self._mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+            except OSError:  # it has ended meanwhile, or is somebody else's
+                continue
+        return found
+
+    def interrupt(self) -> None:
+        """Ctrl-C: a terminal sends it to the whole foreground group."""
+        os.killpg(self.pid, signal.SIGINT)
+
+    def terminate(self) -> None:
+        """`kill PID`, as the supervisor of a submitted job does."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9 of everything, until nothing is left."""
+
+        def gone() -> bool:
+            for pid in self.processes():
+                os.kill(pid, signal.SIGKILL)
+            return not self.running and not self.processes()
+
+        wait_until(gone, "every process is gone")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where a test's commands run: its folder, and the environment of all of them."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    def file(self, **changes: Any) -> str:
+        """A sweep file, `TINY` but for `changes`; those to `task` are merged into it."""
+        changes["task"] = {**TINY["task"], **changes.get("task", {})}
+        path = self.folder / "sweep.yaml"
+        path.write_text(yaml.safe_dump({**TINY, **changes}))
+        return str(path)
+
+    def start(self, *arguments: str) -> Command:
+        return Command(self.folder, [sys.executable, "-m", *arguments], self.environment)
+
+    def run(self, *arguments: str) -> Ended:
+        """Runs `python -m …` to its end, and sees that it leaves no process behind."""
+        command = self.start(*arguments)
+        try:
+            ended = command.ended()
+            wait_until(lambda: not command.processes(), "no process is left behind")
+        finally:
+            command.kill()
+        return ended
+
+    def sweep(self, *arguments: str) -> Ended:
+        return self.run("ndabench.sweep", *arguments)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A sweep of `TINY` that nothing interrupted: how the command ended, and where its records are."""
+
+    ended: Ended
+    out: Path
+    file: str
+
+
+def tiny(**changes: Any) -> SweepConfig:
+    return parse(SweepConfig, {**TINY, **changes}, "tiny")
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.02)
+
+
+def statuses(out: Path) -> dict[str, str]:
+    """The status of every recorded trial."""
+    rows = RecordStore(str(out)).read_trials().to_pylist()
+    assert len({row["trial_id"] for row in rows}) == len(rows)
+    return {row["trial_id"]: row["status"] for row in rows}
+
+
+def metrics(out: Path) -> dict[tuple[str, int, str], float]:
+    """Every recorded value; no key is there twice."""
+    rows = RecordStore(str(out)).read_metrics().to_pylist()
+    values = {(row["trial_id"], row["step"], row["metric"]): row["value"] for row in rows}
+    assert len(values) == len(rows), "a row is doubled"
+    return values
+
+
+def times_written(out: Path, trial_ids: set[str]) -> dict[str, int]:
+    """When each file of these trials was last written."""
+    files = [path for path in out.rglob("*") if path.is_file() and trial_ids & {path.stem, path.parent.name}]
+    return {str(path): path.stat().st_mtime_ns for path in files}
+
+
+def in_the_middle(out: Path) -> bool:
+    """Whether a trial has finished, and another has come to a checkpoint in the first half of its steps."""
+    if not (out / "trials").is_dir():
+        return False
+    known = statuses(out)
+    newest = [
+        max(out.glob(f"checkpoints/{trial}/*.pt"), default=None)
+        for trial, status in known.items()
+        if status == "running"
+    ]
+    half = TINY["task"]["num_steps"] // 2
+    return "finished" in known.values() and any(
+        path is not None and int(path.stem) <= half for path in newest
+    )

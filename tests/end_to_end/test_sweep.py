@@ -1,0 +1,97 @@
+"""Whole sweeps under Ray, as a user runs them: to the end, killed, interrupted, terminated, resumed."""
+
+from collections import Counter
+
+import pytest
+from driving import Bench, Reference, in_the_middle, metrics, statuses, times_written, wait_until
+
+from ndabench.records import RecordStore
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_sweep_runs_to_its_end(reference: Reference) -> None:
+    assert (reference.ended.code, reference.ended.stderr) == (0, "")
+    printed = reference.ended.stdout
+    assert "4 trials, 0 of them done, 2 at a time, each 1 worker × (1 CPU)" in printed
+    for label in ("none seed 0", "none seed 1", "jigsaw λ=0.5 seed 0", "jigsaw λ=0.5 seed 1"):
+        assert f"{label}: finished val_fd_classifier " in printed
+    assert "fd_classifier ↓ lower is better, test split" in printed
+    assert f"records  {reference.out} (trials, metrics, artifacts)\n" in printed
+    assert f"report   {reference.out}/report.html\n" in printed
+    assert printed.endswith("complete: 4 finished\n")
+    assert "<html" in (reference.out / "report.html").read_text()
+
+
+def test_the_records_of_a_sweep_are_whole(reference: Reference) -> None:
+    store = RecordStore(str(reference.out))
+    rows = store.read_trials().to_pylist()
+    assert {(row["arm"], row["lambda"], row["seed"]) for row in rows} == {
+        ("none", 1.0, 0),
+        ("none", 1.0, 1),
+        ("jigsaw", 0.5, 0),
+        ("jigsaw", 0.5, 1),
+    }
+    for row in rows:
+        assert row["status"] == "finished"
+        assert row["finished"] > row["started"]
+        assert row["seconds"] > 0
+        assert row["images_per_second"] > 0
+    steps = Counter(
+        (row["trial_id"], row["metric"])
+        for row in store.read_metrics().to_pylist()
+        if row["metric"] in ("fd_classifier", "val_fd_classifier", "loss_generator")
+    )
+    assert len(metrics(reference.out)) == store.read_metrics().num_rows
+    for row in rows:
+        assert steps[row["trial_id"], "val_fd_classifier"] == 4  # steps 0, 8, 16, 24
+        assert steps[row["trial_id"], "fd_classifier"] == 1
+        assert steps[row["trial_id"], "loss_generator"] == 12
+    files = {(row["kind"], row["step"]) for row in store.read_artifacts().to_pylist()}
+    assert files == {("samples", 0), ("samples", 24), ("negatives", 0)}
+
+
+def test_a_finished_sweep_is_not_run_again(reference: Reference, bench: Bench) -> None:
+    out = str(reference.out)
+    before = times_written(reference.out, set(statuses(reference.out)))
+    again = bench.sweep(reference.file, "--out", out)
+    assert (again.code, again.stdout) == (2, "")
+    assert again.stderr == (
+        f"error: {out} already holds this sweep: continue it with --resume, or choose another --out\n"
+    )
+    resumed = bench.sweep(reference.file, "--out", out, "--resume")
+    assert resumed.code == 0, resumed.stderr
+    assert "4 trials, 4 of them done" in resumed.stdout
+    assert times_written(reference.out, set(statuses(reference.out))) == before
+
+
+@pytest.mark.parametrize("how", ["kill", "interrupt", "terminate"])
+def test_a_stopped_sweep_goes_on(how: str, reference: Reference, bench: Bench) -> None:
+    """kill -9, Ctrl-C, or a job's SIGTERM: what is finished is kept, the rest ends as if nothing had been."""
+    out = bench.folder / "out"
+    file = bench.file()
+    command = bench.start("ndabench.sweep", file, "--out", str(out))
+    try:
+        wait_until(lambda: in_the_middle(out) or not command.running, "a sweep is in its middle")
+        getattr(command, how)()
+        if how != "kill":
+            ended = command.ended()
+            assert (ended.code, ended.stderr) == (130, "")
+            assert ended.stdout.splitlines()[-1] == (
+                f"continue with: python -m ndabench.sweep {file} --out {out} --resume"
+            )
+            assert "interrupted: " in ended.stdout.splitlines()[-2]
+            assert set(statuses(out).values()) == {"finished", "stopped"}
+            wait_until(lambda: not command.processes(), "no process is left behind")
+    finally:
+        command.kill()
+
+    finished = {trial for trial, status in statuses(out).items() if status == "finished"}
+    assert 0 < len(finished) < 4
+    before = times_written(out, finished)
+    resumed = bench.sweep(file, "--out", str(out), "--resume")
+    assert (resumed.code, resumed.stderr) == (0, "")
+    assert f"4 trials, {len(finished)} of them done" in resumed.stdout
+    assert resumed.stdout.endswith("complete: 4 finished\n")
+    assert times_written(out, finished) == before
+    assert metrics(out) == metrics(reference.out)
