@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,6 +19,16 @@ HELP = "Which negative helps which task, at which λ, by how much, and is that m
 FILE = typer.Argument(help="The sweep file.")
 SET = typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the file, e.g. task.num_steps=500.")
 OUT = typer.Option(help="Where results go; default reports/<name>.")
+
+
+def results_folder(out: str | None, sweep: str) -> str:
+    """Where the results of a sweep go: `--out`, or `reports/<name>` here.
+
+    Ray deletes the folder into which it unpacked a submitted job, so a job's default is below the home folder.
+    """
+    here = Path.cwd()
+    base = Path.home() / "ndabench" if "runtime_resources" in here.parts else here
+    return out or str(base / "reports" / sweep)
 
 
 def run(*commands: Callable[..., None]) -> None:

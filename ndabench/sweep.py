@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from ndabench.command_line import FILE, OUT, SET, run, show
+from ndabench.command_line import FILE, OUT, SET, results_folder, run, show
 
 if TYPE_CHECKING:
     from ndabench.sweepfile import SweepConfig
@@ -37,7 +37,7 @@ def sweep(
     from ndabench.orchestration.run import run_sweep
     from ndabench.records import RecordStore
 
-    store = RecordStore(out or str(Path("reports") / config.name))
+    store = RecordStore(results_folder(out, config.name))
     check_claim(store, config, resume=resume)
     with connect(address) as local:
         # A job is stopped with it. Set here, because ray.init has a handler of its own.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ndabench.command_line import FILE, OUT, SET, run
+from ndabench.command_line import FILE, OUT, SET, results_folder, run
 from ndabench.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def train(
     config = read_sweep(file, set_ or [])
     trial = choose(config, arm, lambda_, seed)
     workers = start_workers()
-    store = RecordStore(out or str(Path("reports") / config.name))
+    store = RecordStore(results_folder(out, config.name))
     if workers.is_main:
         row = store.read_trial(trial.trial_id)
         if row is not None and row.status in ("finished", "diverged"):
