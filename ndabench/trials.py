@@ -25,6 +25,7 @@ from pydantic import Field
 
 from ndabench.config import Config
 from ndabench.distributed import Workers
+from ndabench.errors import UserError
 from ndabench.records import RecordStore, TrialRow
 from ndabench.tasks.negatives import NegativeSpec
 from ndabench.tasks.registry import (
@@ -193,12 +194,14 @@ def run_trial(
 def close_row(store: RecordStore, trial_id: str, status: Literal["failed", "stopped"], error: str) -> None:
     """Ends the row of a trial that could not end it itself, because its process is gone."""
     row = store.read_trial(trial_id)
-    if row is not None and row.status in ("running", "failed"):
+    if row is not None and row.status == "running":
         store.write_trial(replace(row, status=status, error=error, finished=_now()))
 
 
 def one_line(error: BaseException) -> str:
-    """The error and the place it came from, for a record and a progress line."""
+    """The error and the place it came from, for a record and a progress line; a user's mistake has no place."""
+    if isinstance(error, UserError):
+        return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500] + place

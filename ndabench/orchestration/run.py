@@ -16,7 +16,14 @@ from rich.console import Console
 from ndabench.errors import UserError
 from ndabench.orchestration.cluster import concurrency
 from ndabench.orchestration.plan import Outcome, make_plan
-from ndabench.orchestration.search import ArmwiseAsha, Assigned, PlanSearcher, Watcher, recorded_values
+from ndabench.orchestration.search import (
+    ArmwiseAsha,
+    Assigned,
+    PlanSearcher,
+    StopOnProblem,
+    Watcher,
+    recorded_values,
+)
 from ndabench.orchestration.trial import trainable
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
@@ -73,6 +80,7 @@ def run_sweep(
                 # Tune's own bookkeeping is scratch: a sweep is resumed from its records.
                 storage_path=scratch,
                 verbose=0,
+                stop=StopOnProblem(watcher),
                 callbacks=[watcher],
                 # Only a lost process counts here; an exception in a trial is recorded and ends it.
                 failure_config=FailureConfig(max_failures=config.resources.max_restarts),
@@ -81,6 +89,8 @@ def run_sweep(
         started = time.monotonic()
         tuner.fit()
         elapsed = time.monotonic() - started
+        if watcher.problem is not None:
+            raise watcher.problem
         unfinished = watcher.close_all()
     out_of_time = config.time_budget_seconds is not None and elapsed >= config.time_budget_seconds
     whole = plan.done and not unfinished

@@ -8,6 +8,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.placement_group import PlacementGroup
 
+from ndabench.errors import UserError
 from ndabench.orchestration.plan import Outcome, Plan
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
@@ -116,10 +117,14 @@ class ArmwiseAsha(NotSaved, FIFOScheduler):
 
 
 class Watcher(NotSaved, ray.tune.Callback):
-    """Shows each trial's progress, and closes what a trial that was stopped or killed left open."""
+    """Shows each trial's progress, and closes what a trial that was stopped or killed left open.
+
+    Where records cannot be written any more, `problem` says so; Tune would bury an exception.
+    """
 
     def __init__(self, view: View, assigned: Assigned, store: RecordStore) -> None:
         self._view, self._assigned, self._store = view, assigned, store
+        self.problem: UserError | None = None
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self._view.started(self._assigned[trial.trial_id])
@@ -129,7 +134,8 @@ class Watcher(NotSaved, ray.tune.Callback):
             self._view.progressed(self._assigned[trial.trial_id].trial_id, result)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self._end(trial, "stopped", "stopped early by the scheduler")
+        error = (trial.last_result or {}).get("error")
+        self._end(trial, "failed" if error else "stopped", error or "stopped early by the scheduler")
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         lines = str(trial.get_error() or "").strip().splitlines()
@@ -145,8 +151,24 @@ class Watcher(NotSaved, ray.tune.Callback):
     def _end(self, trial: Any, status: Any, error: str) -> None:
         _remove_placement_group((trial.last_result or {}).get("placement_group"))
         trial_id = self._assigned[trial.trial_id].trial_id
-        close_row(self._store, trial_id, status, error)
-        self._view.ended(trial_id, self._store.read_trial(trial_id))
+        try:
+            close_row(self._store, trial_id, status, error)
+            self._view.ended(trial_id, self._store.read_trial(trial_id), error)
+        except UserError as problem:
+            self.problem = problem
+
+
+class StopOnProblem(NotSaved, ray.tune.Stopper):
+    """Ends the sweep when its records cannot be written."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def __call__(self, trial_id: str, result: dict) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._watcher.problem is not None
 
 
 def _remove_placement_group(group: str | None) -> None:

@@ -45,8 +45,12 @@ def trainable(config: SweepConfig, root: str, provenance: Provenance) -> Any:
 
 def _run_alone(loop: dict[str, Any]) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with contextlib.suppress(Exception):  # recorded by run_trial: a line in the table, and the sweep goes on
+    try:
         _train(loop, Workers(device=device), ray.tune.report)
+    except DivergedError:
+        return
+    except Exception as error:  # a line in the table, and the sweep goes on
+        ray.tune.report({"error": one_line(error)})
 
 
 def _run_nested(loop: dict[str, Any]) -> None:

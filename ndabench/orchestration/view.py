@@ -71,13 +71,13 @@ class View:
             self._bars.update(running.bar, completed=running.share, note=note)
         self._update_overall()
 
-    def ended(self, trial_id: str, row: TrialRow | None) -> None:
-        """Prints the trial's one line. `row` is its record, None where it never came to have one."""
+    def ended(self, trial_id: str, row: TrialRow | None, reason: str) -> None:
+        """Prints the trial's one line. Where it never came to have a record, it failed for that `reason`."""
         running = self._running.pop(trial_id)
         self._ended += 1
         if running.bar is not None:
             self._bars.remove_task(running.bar)
-        status = row.status if row is not None else "failed"
+        status, error = (row.status, row.error) if row is not None else ("failed", reason)
         value = running.values.get("objective")
         parts = [
             f"[{self._ended}/{self._total}]",
@@ -85,7 +85,7 @@ class View:
             f"[{STATUS_STYLE.get(status, 'red')}]{status}[/]",
             f"{self._watched} {value:.4g}" if value is not None else "",
             f"in {row.seconds:.0f} s" if row is not None and row.seconds is not None else "",
-            f"({escape(row.error)})" if row is not None and row.error else "",
+            f"({escape(error)})" if error else "",
             f"· {self._left()}" if self._left() else "",
         ]
         self._bars.console.print(" ".join(filter(None, parts)), highlight=False, soft_wrap=True)
