@@ -24,7 +24,7 @@ OUT = typer.Option(help="Where results go; default reports/<name>.")
 def results_folder(out: str | None, sweep: str) -> str:
     """Where the results of a sweep go: `--out`, or `reports/<name>` here.
 
-    Ray deletes the folder into which it unpacked a submitted job, so a job's default is below the home folder.
+    Ray deletes the folder into which it unpacked a submitted job: its default is below the home folder.
     """
     here = Path.cwd()
     base = Path.home() / "ndabench" if "runtime_resources" in here.parts else here
