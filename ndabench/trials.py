@@ -199,7 +199,7 @@ def close_row(store: RecordStore, trial_id: str, status: Literal["failed", "stop
 
 
 def one_line(error: BaseException) -> str:
-    """The error and the place it came from, for a record and a progress line; a user's mistake has no place."""
+    """The error, for a record and a progress line, and where it is not a user's the place it came from."""
     if isinstance(error, UserError):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
