@@ -122,10 +122,9 @@ class Bench:
     environment: Mapping[str, str]
 
     def file(self, **changes: Any) -> str:
-        """A sweep file, `TINY` but for `changes`; those to `task` are merged into it."""
-        changes["task"] = {**TINY["task"], **changes.get("task", {})}
+        """A sweep file, `TINY` but for `changes`."""
         path = self.folder / "sweep.yaml"
-        path.write_text(yaml.safe_dump({**TINY, **changes}))
+        path.write_text(yaml.safe_dump(changed(changes)))
         return str(path)
 
     def start(self, *arguments: str) -> Command:
@@ -154,8 +153,14 @@ class Reference:
     file: str
 
 
+def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`TINY` with `changes` to its keys; those to `task` are merged into it."""
+    return {**TINY, **changes, "task": {**TINY["task"], **changes.get("task", {})}}
+
+
 def tiny(**changes: Any) -> SweepConfig:
-    return parse(SweepConfig, {**TINY, **changes}, "tiny")
+    """What `Bench.file` with the same changes means."""
+    return parse(SweepConfig, changed(changes), "tiny")
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
