@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from ndabench.errors import UserError
 from ndabench.sweepfile import Resources
@@ -42,6 +43,8 @@ def connect(address: str | None) -> Iterator[bool]:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
     if local:
+        # Without this Ray takes 127.0.0.1 for this machine's address in its network, and listens everywhere.
+        ray_constants.ENABLE_RAY_CLUSTER = False
         ray.init(
             address="local",
             include_dashboard=False,
@@ -65,6 +68,7 @@ def connect(address: str | None) -> Iterator[bool]:
         yield local
     finally:
         ray.shutdown()
+        ray_constants.ENABLE_RAY_CLUSTER = True
 
 
 def concurrency(resources: Resources) -> int:
