@@ -69,6 +69,15 @@ class Workers:
         for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
 
+    def require_equal(self, value: str, what: str, remedy: str) -> None:
+        """`UserError` on every worker where they do not all have the same `value`."""
+        if self.world_size == 1:
+            return
+        values: list[str | None] = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        if len(set(values)) > 1:
+            raise UserError(f"the workers of one trial have different {what}; {remedy}")
+
     def barrier(self) -> None:
         if self.world_size > 1:
             dist.barrier()

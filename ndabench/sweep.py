@@ -25,7 +25,8 @@ def sweep(
     address: Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")] = None,
 ) -> None:
     """Run every trial of a sweep file, record the results and write the report."""
-    from ndabench.sweepfile import check_claim, read_sweep
+    from ndabench.claim import check_claim
+    from ndabench.sweepfile import read_sweep
 
     config = read_sweep(file, set_ or [])
     console = Console()

@@ -10,12 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
 from ndabench.config import Config, override, parse, read_yaml
-from ndabench.errors import UserError, nearest, unknown
-from ndabench.records import RecordStore
+from ndabench.errors import nearest, unknown
 from ndabench.tasks.negatives import NegativeSpec
 from ndabench.tasks.registry import DataConfig, EvaluationConfig, TaskConfig
 from ndabench.trials import TrialConfig
@@ -85,7 +83,13 @@ class Dimension(Config):
 
     @property
     def extremes(self) -> tuple[Any, ...]:
-        return self.bounds or self.choice or ()
+        """Every choice, or a range's bounds and a value between them that is no whole number."""
+        bounds = self.uniform or self.log_uniform
+        return (
+            (*bounds, bounds[0] + 0.38197 * (bounds[1] - bounds[0]))
+            if bounds
+            else self.integer or self.choice or ()
+        )
 
 
 class Search(Config):
@@ -119,6 +123,11 @@ class Search(Config):
             raise ValueError(
                 f"a grid needs a list of values for {ranges[0]!r}; or set sampler: random or tpe"
             )
+        nested = [
+            key for key, d in self.dimensions.items() if any(isinstance(c, list) for c in d.choice or ())
+        ]
+        if self.sampler != "grid" and nested:
+            raise ValueError(f"{nested[0]!r} is a list of lists, which only sampler: grid can search")
         lambdas = self.dimensions.get(LAMBDA)
         for value in lambdas.extremes if lambdas is not None else ():
             if not isinstance(value, Number) or not 0 < value <= 1:
@@ -219,6 +228,9 @@ class SweepConfig(Config):
         for arm in self.arms:  # every value that a range or list can give is checked before anything runs
             for setting in self.corners(arm):
                 self.trial(arm, setting, self.seeds[0])
+            settings = [self.trial(arm, s, self.seeds[0]).trial_id for s in self.settings_of(arm)]
+            if self.search.sampler == "grid" and len(set(settings)) < len(settings):
+                raise ValueError(f"search: a value is listed twice, arm {arm.name!r} would run it twice")
         return self
 
     def _check_objective(self) -> None:
@@ -246,9 +258,11 @@ class SweepConfig(Config):
 
     def trial(self, arm: Arm, setting: Mapping[str, Any], seed: int) -> TrialConfig:
         """The trial of `arm` with the searched values of `setting`."""
-        parameters = {key: value for key, value in setting.items() if key != LAMBDA}
+        where = f"arm {arm.name}"
+        searched = {key: value for key, value in setting.items() if key != LAMBDA}
+        task = parse(type(self.task), {**self.task.model_dump(mode="json"), **searched}, where)
+        parameters = {key: task.model_dump(mode="json")[key] for key in searched}  # 64.0 and 64 are one value
         default = 0.25 if arm.negative is not None else 1.0
-        task = {**self.task.model_dump(mode="json"), **parameters}
         return parse(
             TrialConfig,
             {
@@ -262,7 +276,7 @@ class SweepConfig(Config):
                 "evaluate": self.evaluate,
                 "parameters": parameters,
             },
-            f"arm {arm.name}",
+            where,
         )
 
     def settings_of(self, arm: Arm) -> Iterator[dict[str, Any]]:
@@ -272,7 +286,7 @@ class SweepConfig(Config):
             yield dict(zip(dimensions, values, strict=True))
 
     def corners(self, arm: Arm) -> Iterator[dict[str, Any]]:
-        """Settings of an arm that between them hold every listed value and every bound."""
+        """Settings of an arm that between them hold every listed value, every bound, and a value between."""
         dimensions = self.dimensions_of(arm)
         longest = max((len(d.extremes) for d in dimensions.values()), default=1)
         for i in range(longest):
@@ -298,43 +312,3 @@ class SweepConfig(Config):
 def read_sweep(path: Path, assignments: list[str]) -> SweepConfig:
     """The sweep of a file, with `key=value` assignments applied; `UserError` in one line when it is wrong."""
     return parse(SweepConfig, override(read_yaml(path), assignments), str(path))
-
-
-CLAIM = "sweep.yaml"
-MUST_AGREE = ("task", "data", "evaluate", "objective")
-
-
-def claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
-    """Makes the folder this sweep's own; `UserError` where `check_claim` has one."""
-    check_claim(store, config, resume=resume)
-    mine = config.model_dump(mode="json", by_alias=True)
-    store.write_bytes(CLAIM, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode())
-
-
-def check_claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
-    """Raises `UserError` where the folder is not this sweep's to write in; writes nothing.
-
-    A resumed sweep may have more arms, seeds or search than before, never another task, data or evaluation:
-    its arms would no longer be comparable.
-    """
-    mine = config.model_dump(mode="json", by_alias=True)
-    where = store.root
-    existing = store.read_bytes(CLAIM)
-    if existing is None and store.list("trials"):
-        raise UserError(f"{where} holds the records of an unknown sweep; choose another folder with --out")
-    if existing is not None:
-        theirs = yaml.safe_load(existing)
-        if theirs["name"] != mine["name"]:
-            raise UserError(
-                f"{where} belongs to the sweep {theirs['name']!r}; choose another folder with --out"
-            )
-        if not resume:
-            raise UserError(
-                f"{where} already holds this sweep: continue it with --resume, or choose another --out"
-            )
-        changed = [key for key in MUST_AGREE if theirs[key] != mine[key]]
-        if changed:
-            raise UserError(
-                f"{where} was started with another {changed[0]!r}, which a resumed sweep must keep; "
-                "choose another folder with --out"
-            )

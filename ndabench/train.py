@@ -30,14 +30,18 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
 ) -> None:
     """Train one arm of a sweep file at one setting and one seed, without Ray."""
+    import torch
+
+    from ndabench.claim import claim
     from ndabench.records import RecordStore
-    from ndabench.sweepfile import claim, read_sweep
+    from ndabench.sweepfile import read_sweep
     from ndabench.tasks.task import DivergedError
     from ndabench.trials import prepare
 
     config = read_sweep(file, set_ or [])
     trial = choose(config, arm, lambda_, seed)
     workers = start_workers()
+    torch.set_num_threads(max(1, int(config.resources.cpus_per_worker)))  # as in a sweep, to the same bits
     store = RecordStore(results_folder(out, config.name))
     if workers.is_main:
         row = store.read_trial(trial.trial_id)

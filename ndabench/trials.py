@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib import metadata
@@ -32,6 +32,7 @@ from ndabench.tasks.registry import (
     DataConfig,
     EvaluationConfig,
     TaskConfig,
+    augmentation_label,
     build_task,
     check_augmentation,
     load_data,
@@ -66,7 +67,8 @@ class TrialConfig(Config):
     def trial_id(self) -> str:
         """`<arm>-<hash>`: stable across machines and runs, safe as a file name."""
         slug = re.sub(r"[^a-z0-9]+", "-", self.arm.lower()).strip("-")[:24] or "arm"
-        return f"{slug}-{hashlib.sha256(self.to_json().encode()).hexdigest()[:10]}"
+        content = json.dumps(without_places(json.loads(self.to_json())), sort_keys=True)
+        return f"{slug}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
 
     @property
     def label(self) -> str:
@@ -79,6 +81,19 @@ class TrialConfig(Config):
             for key, value in self.parameters.items()
         ]
         return " ".join([*parts, f"seed {self.seed}"])
+
+
+PLACES = {"path", "download", "stream", "decode_workers", "weights"}
+"""Keys of data and evaluations that say where something lies, not what it is: a sweep may move."""
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A dumped configuration without the `PLACES` of its data and evaluations."""
+
+    def rest(part: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in part.items() if key not in PLACES}
+
+    return {**config, "data": rest(config["data"]), "evaluate": [rest(part) for part in config["evaluate"]]}
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,7 @@ def git_commit() -> str:
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", __file__)  # an installed copy may lie inside another repository
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
         return ""
@@ -143,56 +159,84 @@ def run_trial(
     Only the main worker writes. However the trial ends, its row says how: finished, diverged (re-raised as
     `DivergedError`), failed (re-raised), or stopped when the caller drops the iterator.
     """
-    clock = time.monotonic()
-    data = load_data(trial.data, workers.device)
-    row = _new_row(trial, provenance, data, workers)
-    before = store.read_trial(trial.trial_id)
-    if before is not None:
-        row = replace(row, started=before.started)
-    record = store.write_trial if workers.is_main else lambda row: None
-    record(row)
-    spent = 0.0
-    images = start_images = 0
-
-    def ended(status: Literal["finished", "failed", "stopped", "diverged"], error: str = "") -> TrialRow:
-        elapsed = time.monotonic() - clock
-        rate = (images - start_images) / elapsed if elapsed > 0 else 0.0
-        return replace(
-            row, status=status, error=error, finished=_now(), seconds=spent + elapsed, images_per_second=rate
-        )
-
+    diary = _Diary(_new_row(trial, provenance, workers), store, workers.is_main)
     try:
+        data = load_data(trial.data, workers.device)
+        diary.note(dataset=data.name, dataset_hash=data.content_hash)
         task = _build(trial, data, workers)
         checkpoint = load_checkpoint(store, trial.trial_id, workers.device)
         if checkpoint is not None:
             task.load_state_dict(checkpoint["task"])
-            spent = checkpoint["seconds"]
-            images = start_images = checkpoint["num_images"]
-        for progress in task.run():
-            images = progress.num_images
+            diary.resumed(checkpoint)
+        run = task.run()
+        while (progress := diary.timed(run)) is not None:
             if workers.is_main:
                 store.write_progress(
                     provenance.sweep, trial.trial_id, progress.step, progress.metrics, progress.artifacts
                 )
                 if progress.checkpoint_due:
-                    seconds = spent + time.monotonic() - clock
-                    state = {"task": task.state_dict(), "seconds": seconds, "num_images": images}
+                    state = {"trial": trial.to_json(), "task": task.state_dict(), **diary.spent()}
                     save_checkpoint(store, trial.trial_id, progress.step, state)
             yield progress
     except DivergedError as error:
-        record(ended("diverged", str(error)))
+        diary.end("diverged", str(error))
         raise
     except (GeneratorExit, KeyboardInterrupt):
-        record(ended("stopped", "stopped before its last step"))
+        close_row(store, trial.trial_id, "stopped", "stopped before its last step")
         raise
     except Exception as error:
-        record(ended("failed", one_line(error)))
+        diary.end("failed", one_line(error))
         raise
-    record(ended("finished"))
+    diary.end("finished")
+
+
+class _Diary:
+    """A trial's row as it fills: written when the trial starts, when it knows more, and when it ends."""
+
+    def __init__(self, row: TrialRow, store: RecordStore, writes: bool) -> None:
+        before = store.read_trial(row.trial_id)
+        self._row = row if before is None else replace(row, started=before.started)
+        self._store, self._writes = store, writes
+        self._clock, self._earlier_seconds = time.monotonic(), 0.0
+        self._training_seconds, self._num_images, self._first_image = 0.0, 0, 0
+        self.note()
+
+    def note(self, **columns: Any) -> None:
+        self._row = replace(self._row, **columns)
+        if self._writes:
+            self._store.write_trial(self._row)
+
+    def resumed(self, checkpoint: Mapping[str, Any]) -> None:
+        self._earlier_seconds = checkpoint["seconds"]
+        self._num_images = self._first_image = checkpoint["num_images"]
+
+    def timed(self, run: Iterator[Progress]) -> Progress | None:
+        """The next progress; the time to it, less its measurements', counts as training."""
+        start = time.monotonic()
+        progress = next(run, None)
+        if progress is not None:
+            measuring = sum(measurement.seconds for measurement in progress.metrics.values())
+            self._training_seconds += time.monotonic() - start - measuring
+            self._num_images = progress.num_images
+        return progress
+
+    def spent(self) -> dict[str, Any]:
+        seconds = self._earlier_seconds + time.monotonic() - self._clock
+        return {"seconds": seconds, "num_images": self._num_images}
+
+    def end(self, status: Literal["finished", "failed", "diverged"], error: str = "") -> None:
+        images = self._num_images - self._first_image
+        rate = images / self._training_seconds if images else None
+        seconds = self.spent()["seconds"]
+        self.note(status=status, error=error, finished=_now(), seconds=seconds, images_per_second=rate)
+
+
+STOPPED_EARLY = "stopped early by the scheduler"
+"""The error of a trial that a scheduler ended: its result stands, and a resumed sweep leaves it alone."""
 
 
 def close_row(store: RecordStore, trial_id: str, status: Literal["failed", "stopped"], error: str) -> None:
-    """Ends the row of a trial that could not end it itself, because its process is gone."""
+    """Ends the row of a trial that did not end it itself, because it was stopped or its process is gone."""
     row = store.read_trial(trial_id)
     if row is not None and row.status == "running":
         store.write_trial(replace(row, status=status, error=error, finished=_now()))
@@ -222,7 +266,7 @@ def load_checkpoint(store: RecordStore, trial_id: str, device: torch.device) -> 
         content = store.read_bytes(path)
         try:
             return torch.load(io.BytesIO(content or b""), map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, OSError, ValueError):
+        except Exception:  # what a damaged file raises depends on where it is damaged
             continue
     return None
 
@@ -231,7 +275,7 @@ def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _new_row(trial: TrialConfig, provenance: Provenance, data: Any, workers: Workers) -> TrialRow:
+def _new_row(trial: TrialConfig, provenance: Provenance, workers: Workers) -> TrialRow:
     hosts = [socket.gethostname()]
     if workers.world_size > 1:
         gathered: list[Any] = [None] * workers.world_size
@@ -242,11 +286,10 @@ def _new_row(trial: TrialConfig, provenance: Provenance, data: Any, workers: Wor
         sweep=provenance.sweep,
         trial_id=trial.trial_id,
         task=trial.task.name,
-        dataset=data.name,
-        dataset_hash=data.content_hash,
+        dataset=trial.data.name,
         arm=trial.arm,
-        negative=trial.negative.label if trial.negative is not None else "",
-        positive=trial.positive.label if trial.positive is not None else "",
+        negative=augmentation_label(trial.task, trial.negative),
+        positive=augmentation_label(trial.task, trial.positive),
         lambda_=trial.lambda_,
         seed=trial.seed,
         parameters_json=json.dumps(trial.parameters, sort_keys=True),

@@ -2,10 +2,11 @@
 
 import pytest
 
+from ndabench.claim import claim, sole_driver
 from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.records import RecordStore
-from ndabench.sweepfile import SweepConfig, claim
+from ndabench.sweepfile import SweepConfig
 
 BASE = {
     "name": "s",
@@ -78,6 +79,17 @@ def test_other_parameters_are_searched_in_every_arm() -> None:
         ({"scheduler": {"name": "asha", "grace_steps": 1}}, "asha stops search trials early"),
         ({"seeds": [1, 1]}, "a seed stands twice"),
         ({"resources": {"workers": 2, "gpus_per_worker": 0.5}}, "several workers need whole GPUs"),
+        ({"search": {"lambda": [0.25, 0.25]}}, "a value is listed twice"),
+        ({"search": {"batch_size": [64, 64.0]}}, "a value is listed twice"),
+        (
+            {
+                "search": {"batch_size": {"uniform": [16, 64]}, "sampler": "random"},
+                "evaluate": [{"name": "fd"}],
+                "objective": {"metric": "fd_classifier"},
+            },
+            "batch_size.*valid integer",
+        ),
+        ({"search": {"betas": [[0, 0.9], [0.5, 0.9]], "sampler": "random"}}, "a list of lists"),
         ({"name": "../escape"}, "name"),
         ({"task": {"name": "gan", "wdith": 3}}, "unknown key 'task.wdith'; did you mean 'width'"),
         ({"data": {"name": "cifr10"}}, "unknown name 'cifr10'; did you mean 'cifar10'"),
@@ -88,6 +100,25 @@ def test_a_wrong_sweep_file_is_one_clear_line(changes: dict, message: str) -> No
     with pytest.raises(UserError, match=message) as caught:
         sweep(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_a_sweep_may_move_to_where_its_data_lie_elsewhere(tmp_path) -> None:
+    here, there = (
+        {"name": "cifar10", "path": path, "decode_workers": n} for path, n in (("/a", 1), ("/b", 2))
+    )
+    assert [t.trial_id for t in sweep(data=here).grid_trials()] == [
+        t.trial_id for t in sweep(data=there).grid_trials()
+    ]
+    claim(RecordStore(str(tmp_path)), sweep(data=here), resume=False)
+    claim(RecordStore(str(tmp_path)), sweep(data=there), resume=True)
+
+
+def test_one_driver_at_a_time(tmp_path) -> None:
+    store = RecordStore(str(tmp_path))
+    with sole_driver(store), pytest.raises(UserError, match="another driver is at work"), sole_driver(store):
+        pass
+    with sole_driver(store):
+        pass
 
 
 def test_a_folder_belongs_to_one_sweep(tmp_path) -> None:

@@ -30,14 +30,14 @@ class Extractor:
 
 def extract(extractor: Extractor, batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Features `[n, d]` and logits `[n, k]` of uint8 image batches, on the images' device."""
-    with torch.no_grad(), _full_precision():
+    with torch.no_grad(), full_precision():
         parts = [extractor.forward(images) for images in batches]
     features, logits = zip(*parts, strict=True)
     return torch.cat(features), torch.cat(logits)
 
 
 @contextmanager
-def _full_precision() -> Iterator[None]:
+def full_precision() -> Iterator[None]:
     """float32 as it is, whatever autocast and TF32 modes the caller trains under: they move a distance."""
     operators: list[Any] = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]  # type: ignore[attr-defined]
     before = [operator.fp32_precision for operator in operators]

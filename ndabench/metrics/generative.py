@@ -10,7 +10,6 @@ and `inception_score_classifier`.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -20,6 +19,7 @@ from torch import Generator, Tensor
 
 from ndabench.config import Config
 from ndabench.data.images import ImageData
+from ndabench.data.source import FullPath
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import Better, Measurement
@@ -64,9 +64,9 @@ class _GenerativeConfig(Config):
     num_samples: int = Field(10_000, ge=2)
     """Generated images; they are compared with the whole split."""
     every: int | None = Field(None, ge=1)
-    """Steps from one measurement during training to the next; None: only when training has ended."""
+    """Steps from one measurement during training to the next; None: only before training and after it."""
     extractor: Literal["classifier", "inception"] = "classifier"
-    weights: Path | None = None
+    weights: FullPath | None = None
     """File with the Inception weights; without it, the environment or an earlier download has to do."""
     download: bool = False
     """Whether the Inception weights may be downloaded."""
@@ -229,6 +229,7 @@ def evaluate_generator(
     measured: dict[str, Measurement] = {}
     for extractor, group in _by_extractor(evaluations, data, workers.device):
         start = perf_counter()
+        workers.require_equal(extractor.weights_sha256, "extractors", "let their nodes share NDABENCH_CACHE")
         drawn = Extracted(*extract(extractor, images.split(BATCH_SIZE)), workers)
         shared_seconds = drawing_seconds + (perf_counter() - start) / len(group)
         for evaluation in group:

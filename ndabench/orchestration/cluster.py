@@ -6,6 +6,7 @@ import math
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -36,6 +37,9 @@ def connect(address: str | None) -> Iterator[bool]:
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    settings = {key: value for key, value in os.environ.items() if key.startswith("NDABENCH_") and value}
+    for key, value in settings.items():  # all of them paths, and Ray's workers have other working folders
+        settings[key] = os.environ[key] = str(Path(value).expanduser().absolute())
     if ray.is_initialized():
         yield False
         return
@@ -56,7 +60,7 @@ def connect(address: str | None) -> Iterator[bool]:
     else:
         try:
             _knock(address)
-            ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT}, **quiet)
+            ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT | settings}, **quiet)
         except (OSError, RuntimeError, ValueError, OverflowError) as error:
             raise UserError(
                 f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "

@@ -35,8 +35,8 @@ class Outcome:
 
     @property
     def ended(self) -> bool:
-        """Whether a resumed sweep leaves it as it is; a divergence is a result, a failure is tried again."""
-        return self.status in ("finished", "diverged")
+        """Whether a resumed sweep leaves it as it is; a failure is tried again, a divergence is a result."""
+        return self.status in ("finished", "diverged", "pruned")
 
 
 class Plan(Protocol):
@@ -113,7 +113,7 @@ class ArmSearch:
         self._tried: list[tuple[float, dict[str, Any]]] = []
         self._repeats: deque[TrialConfig] | None = None
 
-        mine = [o for o in known.values() if o.trial.arm == arm.name and o.trial.seed == config.search.seed]
+        mine = [outcome for outcome in known.values() if self._is_mine(outcome.trial)]
         replayed = [outcome for outcome in mine if outcome.ended]
         self._study = _study(config, seed=config.search.seed + len(replayed))
         for outcome in replayed:  # enqueued settings are the next ones asked for
@@ -145,9 +145,8 @@ class ArmSearch:
             self._study.tell(asked, outcome.value)
             self._tried.append((outcome.value, asked.params))
         else:
-            self._study.tell(
-                asked, state=TrialState.PRUNED if outcome.status == "stopped" else TrialState.FAIL
-            )
+            pruned = outcome.status in ("stopped", "pruned")
+            self._study.tell(asked, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
     @property
     def done(self) -> bool:
@@ -175,6 +174,13 @@ class ArmSearch:
         trials = (self._config.trial(self._arm, best, seed) for seed in self._config.seeds)
         return deque(trial for trial in trials if not _has_ended(trial, self._known))
 
+    def _is_mine(self, trial: TrialConfig) -> bool:
+        """Whether this search could have asked for the trial; one of an earlier, other search is no guide."""
+        seed, setting = self._config.search.seed, self._setting(trial)
+        if trial.arm != self._arm.name or trial.seed != seed or set(setting) != set(self._distributions):
+            return False
+        return self._config.trial(self._arm, setting, seed).trial_id == trial.trial_id
+
     def _setting(self, trial: TrialConfig) -> dict[str, Any]:
         given = {**trial.parameters, "lambda": trial.lambda_}
         return {key: given[key] for key in self._distributions if key in given}
@@ -197,8 +203,8 @@ def draw(search: Search, keep: set[str]) -> list[dict[str, Any]]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=search.seed))
     distributions = {key: distribution(dimension) for key, dimension in search.dimensions.items()}
     drawn = [study.ask(distributions).params for _ in range(search.trials_per_arm if keep else 0)]
-    kept = [tuple((key, value) for key, value in params.items() if key in keep) for params in drawn]
-    return [dict(setting) for setting in dict.fromkeys(kept)]
+    kept = [{key: value for key, value in params.items() if key in keep} for params in drawn]
+    return [dict(setting) for setting in dict.fromkeys(tuple(params.items()) for params in kept)]
 
 
 def _study(config: SweepConfig, seed: int) -> optuna.Study:

@@ -13,6 +13,7 @@ import torch
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 from rich.console import Console
 
+from ndabench.claim import claim, sole_driver
 from ndabench.errors import UserError
 from ndabench.orchestration.cluster import concurrency
 from ndabench.orchestration.plan import Outcome, make_plan
@@ -27,8 +28,8 @@ from ndabench.orchestration.search import (
 from ndabench.orchestration.trial import trainable
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
-from ndabench.sweepfile import SweepConfig, claim
-from ndabench.trials import Provenance, TrialConfig, git_commit, prepare
+from ndabench.sweepfile import SweepConfig
+from ndabench.trials import STOPPED_EARLY, Provenance, TrialConfig, git_commit, prepare
 
 Ending = Literal["complete", "interrupted", "out of time"]
 
@@ -45,10 +46,16 @@ def run_sweep(
 ) -> SweepResult:
     """Runs what is left of a sweep. Ray must be connected; `UserError` comes before anything is written."""
     slots = concurrency(config.resources)
+    if ray.cluster_resources().get("GPU") and not config.resources.gpus_per_worker:
+        console.print("resources.gpus_per_worker is 0: the GPUs here are not used", highlight=False)
     console.print(f"preparing {config.data.name} and what the evaluations need …", highlight=False)
     _prepare(config, local)
     claim(store, config, resume=resume)
+    with sole_driver(store):
+        return _run_claimed(config, store, slots, console)
 
+
+def _run_claimed(config: SweepConfig, store: RecordStore, slots: int, console: Console) -> SweepResult:
     recorded = recorded_outcomes(config, store)
     plan = make_plan(config, recorded)
     total, already = config.trial_count(), sum(outcome.ended for outcome in recorded)
@@ -72,7 +79,8 @@ def run_sweep(
                 scheduler=ArmwiseAsha(config, assigned) if config.scheduler is not None else None,
                 num_samples=total,
                 max_concurrent_trials=slots,
-                reuse_actors=config.resources.workers == 1,  # a nested trial is stopped with its actor
+                # A nested trial that a scheduler stops is stopped with its actor.
+                reuse_actors=config.resources.workers == 1 or config.scheduler is None,
                 time_budget_s=config.time_budget_seconds,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
@@ -103,7 +111,9 @@ def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
     values = recorded_values(store, config.objective.watched if config.objective is not None else None)
     return [
         Outcome(
-            TrialConfig.model_validate_json(row["config_json"]), row["status"], values.get(row["trial_id"])
+            TrialConfig.model_validate_json(row["config_json"]),
+            "pruned" if row["error"] == STOPPED_EARLY else row["status"],
+            values.get(row["trial_id"]),
         )
         for row in store.read_trials().to_pylist()
     ]
@@ -113,8 +123,8 @@ def _prepare(config: SweepConfig, local: bool) -> None:
     """Finds every mistake that can be found before training, where the trials will run."""
     trials = [config.trial(arm, next(config.corners(arm)), config.seeds[0]) for arm in config.arms]
     resources = config.resources
-    if local:
-        prepare(trials, torch.device("cuda" if torch.cuda.is_available() else "cpu"), resources.workers)
+    if local and not resources.gpus_per_worker:
+        prepare(trials, torch.device("cpu"), resources.workers)
         return
     remote = ray.remote(_prepare_remotely).options(
         num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker

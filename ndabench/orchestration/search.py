@@ -13,7 +13,7 @@ from ndabench.orchestration.plan import Outcome, Plan
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import TrialConfig, close_row
+from ndabench.trials import STOPPED_EARLY, TrialConfig, close_row
 
 
 class Assigned:
@@ -135,7 +135,7 @@ class Watcher(NotSaved, ray.tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         error = (trial.last_result or {}).get("error")
-        self._end(trial, "failed" if error else "stopped", error or "stopped early by the scheduler")
+        self._end(trial, "failed" if error else "stopped", error or STOPPED_EARLY)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         lines = str(trial.get_error() or "").strip().splitlines()

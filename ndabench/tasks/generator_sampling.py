@@ -12,6 +12,7 @@ from ndabench.data import ImageData, to_uint8
 from ndabench.distributed import Workers
 from ndabench.measurement import Measurement
 from ndabench.metrics import GenerativeEvaluation, evaluate_generator
+from ndabench.metrics.extractor import full_precision
 from ndabench.tasks.random_streams import random_stream
 
 
@@ -75,7 +76,8 @@ class Sampler:
         return self._images(noise, labels)
 
     def _images(self, noise: Tensor, labels: Tensor) -> Tensor:
-        return to_uint8(self.generator(noise, labels, batch_statistics=self.batch_statistics))
+        with full_precision():  # whatever training does, all arms are judged by float32 images
+            return to_uint8(self.generator(noise, labels, batch_statistics=self.batch_statistics))
 
 
 def measure(

@@ -13,7 +13,7 @@ is checked on reading; `check` does the rest.
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
@@ -108,6 +108,16 @@ def check(
     """`UserError` when images `(C, H, W)` do not fit the negative or a parameter is out of its range."""
     blank = torch.zeros(2, *image_shape, dtype=torch.uint8)
     negative.build(variant_default)(blank, generator=torch.Generator())
+
+
+def resolve(negative: Negative, variant_default: Variant) -> Negative:
+    """`negative` with the rule that `build` would take for it named, where that is the released one."""
+    if isinstance(negative, Mixture):
+        return replace(negative, members=tuple(resolve(m, variant_default) for m in negative.members))
+    if isinstance(negative, Chain):
+        return replace(negative, links=tuple(resolve(link, variant_default) for link in negative.links))
+    released = negative.variant is None and variant_default == "released" and negative.name in RELEASED
+    return replace(negative, variant="released") if released else negative
 
 
 def _part(negative: Negative) -> str:

@@ -8,7 +8,7 @@ from ndabench.data import ImageData, ImageDataConfig, load_images
 from ndabench.distributed import Workers
 from ndabench.metrics import GenerativeEvaluation, prepare
 from ndabench.tasks.gan import GanConfig, GanTask
-from ndabench.tasks.negatives import NegativeSpec, Variant, check
+from ndabench.tasks.negatives import NegativeSpec, Variant, check, resolve
 from ndabench.tasks.task import Task
 
 TaskConfig = GanConfig  # a union discriminated by `name`, as soon as there are two
@@ -31,6 +31,11 @@ def prepare_evaluations(
 def check_augmentation(task: TaskConfig, spec: NegativeSpec, data: ImageData) -> None:
     """`UserError` where the images of the data set do not fit the augmentation."""
     check(spec, data.image_shape, _variant(task))
+
+
+def augmentation_label(task: TaskConfig, spec: NegativeSpec | None) -> str:
+    """What tables call the augmentation, its rule named where that is the released one; empty for none."""
+    return "" if spec is None else resolve(spec, _variant(task)).label
 
 
 def _variant(task: TaskConfig) -> Variant:

@@ -118,3 +118,21 @@ def test_no_setting_is_tried_twice(sampler: str, killed_after: int) -> None:
     before = play(plan, killed_after)
     after = play(make_plan(config, before))
     assert len(set(ids(before) + ids(after))) == len(before + after) == (2 + 2) + (4 + 2)
+
+
+def test_a_search_that_was_changed_does_not_wait_for_trials_of_the_old_one() -> None:
+    before = play(
+        make_plan(sweep(search={"lambda": RANGES["lambda"], "sampler": "tpe", "trials_per_arm": 3}), [])
+    )
+    changed = sweep(search={**RANGES, "sampler": "tpe", "trials_per_arm": 3})
+    plan = make_plan(changed, before)
+    play(plan)
+    assert plan.done
+
+
+def test_what_the_scheduler_stopped_is_not_run_again() -> None:
+    config = sweep(search={**RANGES, "sampler": "random", "trials_per_arm": 3})
+    first = make_plan(config, []).next()
+    assert first is not None
+    assert first.trial_id not in ids(play(make_plan(config, [Outcome(first, "pruned")])))
+    assert first.trial_id in ids(play(make_plan(config, [Outcome(first, "stopped")])))

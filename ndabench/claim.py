@@ -1,0 +1,72 @@
+"""Whose a folder of results is: one sweep's, and one driver's at a time."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from filelock import FileLock, Timeout
+
+from ndabench.errors import UserError
+from ndabench.records import RecordStore
+from ndabench.sweepfile import SweepConfig
+from ndabench.trials import without_places
+
+CLAIM = "sweep.yaml"
+MUST_AGREE = ("task", "data", "evaluate", "objective")
+
+
+def claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
+    """Makes the folder this sweep's own; `UserError` where `check_claim` has one."""
+    check_claim(store, config, resume=resume)
+    mine = config.model_dump(mode="json", by_alias=True)
+    store.write_bytes(CLAIM, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode())
+
+
+def check_claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
+    """Raises `UserError` where the folder is not this sweep's to write in; writes nothing.
+
+    A resumed sweep may have more arms, seeds or search than before, never another task, data or evaluation:
+    its arms would no longer be comparable.
+    """
+    mine = config.model_dump(mode="json", by_alias=True)
+    where = store.root
+    existing = store.read_bytes(CLAIM)
+    if existing is None and store.list("trials"):
+        raise UserError(f"{where} holds the records of an unknown sweep; choose another folder with --out")
+    if existing is not None:
+        theirs = yaml.safe_load(existing)
+        if theirs["name"] != mine["name"]:
+            raise UserError(
+                f"{where} belongs to the sweep {theirs['name']!r}; choose another folder with --out"
+            )
+        if not resume:
+            raise UserError(
+                f"{where} already holds this sweep: continue it with --resume, or choose another --out"
+            )
+        changed = [key for key in MUST_AGREE if without_places(theirs)[key] != without_places(mine)[key]]
+        if changed:
+            raise UserError(
+                f"{where} was started with another {changed[0]!r}, which a resumed sweep must keep; "
+                "choose another folder with --out"
+            )
+
+
+@contextlib.contextmanager
+def sole_driver(store: RecordStore) -> Iterator[None]:
+    """Keeps other drivers of sweeps out of the folder; the lock goes with its process, however that ends.
+
+    Raises `UserError` where one is at work. Only local folders can be locked, not object stores.
+    """
+    if "://" in store.root:
+        yield
+        return
+    lock = FileLock(Path(store.root) / ".driver.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{store.root}: another driver is at work here; wait, or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
