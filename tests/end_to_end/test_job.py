@@ -1,0 +1,53 @@
+"""The same sweep on a cluster: submitted as a job, and joined with `--address`."""
+
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from driving import Bench, Command, Reference, metrics, statuses, wait_until
+
+pytestmark = pytest.mark.slow
+
+HERE = Path(__file__).parent
+BOTH = """
+ray job submit --working-dir . -- python -m ndabench.sweep "$1" --out "$2/job"
+python -m ndabench.sweep "$1" --out "$2/joined" --address "127.0.0.1:$RAY_PORT"
+"""
+
+
+def free_ports(count: int) -> list[str]:
+    """Ports above those that Ray hands to its workers."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [str(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def test_a_sweep_on_a_cluster(bench: Bench, reference: Reference) -> None:
+    scripts = Path(sys.executable).parent
+    if shutil.which("ray", path=str(scripts)) is None:
+        pytest.skip("the ray command is not installed beside this Python")
+    pytest.importorskip("ray.dashboard.optional_deps", reason="ray[default] is not installed")
+    ports = dict(zip(("RAY_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT"), free_ports(3), strict=True))
+    environment = {**bench.environment, **ports, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    arguments = ["bash", "-euc", BOTH, "both", reference.file, str(bench.folder)]
+    command = Command(bench.folder, [str(HERE / "with_head_node.sh"), *arguments], environment)
+    try:
+        ended = command.ended()
+        wait_until(lambda: not command.processes(), "no process of the node is left behind")
+    finally:
+        command.kill()
+    assert ended.code == 0, ended.stdout + ended.stderr
+    assert ended.stdout.count("complete: 4 finished\n") == 2
+    assert "' succeeded" in ended.stdout
+    for out in (bench.folder / "job", bench.folder / "joined"):
+        assert set(statuses(out).values()) == {"finished"}
+        assert metrics(out) == metrics(reference.out)
+        assert (out / "report.html").is_file()
