@@ -111,10 +111,10 @@ def values_for(dataset: str, conditional: bool) -> list[PaperValue]:
 def paper_value(
     dataset: str, conditional: bool, negative: str, positive: str, lambda_: float | None
 ) -> PaperValue | None:
-    """The published FID of exactly this arm: same transform at its default parameters, same λ."""
+    """The published FID of exactly this arm: same transform (any variant) at default parameters, same λ."""
     if negative and positive:
         return None
-    transform = (negative or positive or "none").removesuffix("[released]")
+    transform = re.sub(r"\[(released|corrected)\]$", "", negative or positive or "none")
     for value in values_for(dataset, conditional):
         if value.arm == transform and value.positive == bool(positive) and value.lambda_ == lambda_:
             return value
