@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ndabench.reporting.comparison import Comparison
+from ndabench.reporting.comparison import Comparison, leading
 from ndabench.reporting.formatting import count, interval, with_interval
 from ndabench.reporting.frames import NO_PROTOCOL, Frames, Setting
 from ndabench.reporting.intervals import Summary, half_widths
@@ -31,7 +31,7 @@ def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[Figu
     out: their last values would bend a mean that the others carry on.
     """
     curves, details = _curves(frames)
-    chosen = {row.setting for comparison in comparisons for row in comparison.rows if row.chosen}
+    leaders = leading(comparisons)
     evaluations: list[FigureSpec] = []
     training: list[FigureSpec] = []
     by_metric: list[tuple[Any, pd.DataFrame]] = list(curves.groupby(["group", "metric"], observed=True))
@@ -44,7 +44,7 @@ def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[Figu
             title += f", {frames.groups[group].label}" if len(frames.groups) > 1 else ""
             title += f", protocol {place + 1} of {len(protocols)}" if len(protocols) > 1 else ""
             y_title = _y_title(*details[metric])
-            figure = _step_figure(frames, curve, f"steps-{group}-{metric}-{place}", title, y_title, chosen)
+            figure = _step_figure(frames, curve, f"steps-{group}-{metric}-{place}", title, y_title, leaders)
             is_training = curve["protocol_json"].iloc[0] == NO_PROTOCOL
             (training if is_training else evaluations).append(figure)
     evaluations.sort(key=lambda figure: (str(frames.objective) not in figure.title, figure.title))
@@ -65,12 +65,14 @@ def _curves(frames: Frames) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
 
 
 def _step_figure(
-    frames: Frames, curve: pd.DataFrame, identity: str, title: str, y_title: str, chosen: set[Setting]
+    frames: Frames, curve: pd.DataFrame, identity: str, title: str, y_title: str, leaders: list[Setting]
 ) -> FigureSpec:
     places, notes = sorted(curve["setting"].unique().tolist()), []
     if len(places) > MOST_LINES:
-        kept = [place for place in places if frames.settings[place] in chosen] or places
-        notes.append(f"{len(kept[:MOST_LINES])} of {len(places)} settings are drawn.")
+        kept = [place for place in places if frames.settings[place] in leaders]
+        which = ", each arm at its best mean" if kept else ""
+        kept = kept or places
+        notes.append(f"{len(kept[:MOST_LINES])} of {len(places)} settings are drawn{which}.")
         places = kept[:MOST_LINES]
     lines = [_step_line(frames, place, _thinned(curve[curve["setting"] == place])) for place in places]
     log_y = _wants_log(lines)
@@ -138,9 +140,9 @@ def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float],
 
 
 def _rule(frames: Frames, comparison: Comparison) -> Line | None:
-    baseline = comparison.baseline
-    if baseline is None or baseline.setting.lambda_ is not None:
+    if len(comparison.baselines) != 1 or comparison.baselines[0].setting.lambda_ is not None:
         return None
+    baseline = comparison.baselines[0]
     point = _point(baseline.setting.label, 1.0, baseline.summary)
     return Line(baseline.setting.label, frames.arms.index(baseline.setting.arm), 0, [point])
 

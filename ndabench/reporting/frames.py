@@ -93,6 +93,14 @@ class Frames:
         return finals.drop_duplicates([*TEST_KEY, "setting", "seed"], keep="last")
 
     @cached_property
+    def lost(self) -> pd.DataFrame:
+        """The repeats that have not finished, unless another trial of that setting and seed has."""
+        repeats = self.trials[self.trials["repeat"]]
+        repeats = repeats.sort_values("status", key=lambda status: status != "finished", kind="stable")
+        repeats = repeats.drop_duplicates(["group", "setting", "seed"])
+        return repeats[repeats["status"] != "finished"]
+
+    @cached_property
     def doubled(self) -> int:
         """How many finished trials are left out because a later one has the same setting and seed."""
         done = self.trials[self.trials["status"] == "finished"]

@@ -4,10 +4,11 @@ from ndabench.reporting.comparison import Compared, Comparison
 from ndabench.reporting.formatting import count, decimals_for, interval, number, p_value
 from ndabench.reporting.frames import Frames
 from ndabench.reporting.intervals import Summary
-from ndabench.reporting.tables import SIGNIFICANT
+from ndabench.reporting.tables import SIGNIFICANT, lost
 
 MOST_SENTENCES = 6
 FEW_SEEDS = 5
+MOST_LOSSES = 4
 
 
 def headline(frames: Frames, comparisons: list[Comparison]) -> list[str]:
@@ -17,7 +18,7 @@ def headline(frames: Frames, comparisons: list[Comparison]) -> list[str]:
     test = [c for c in comparisons if not c.on_validation and c.better in ("lower", "higher")]
     if not test:
         return [_nothing_measured(frames)]
-    if not any(comparison.baseline for comparison in test):
+    if not any(comparison.baselines for comparison in test):
         return [
             "No finished trial of the baseline arm was measured on the test split: nothing can be compared."
         ]
@@ -36,16 +37,15 @@ def _nothing_measured(frames: Frames) -> str:
 
 
 def _findings(frames: Frames, comparison: Comparison) -> list[str]:
-    """A sentence for each arm that differs significantly; else one for the arm that comes nearest to it."""
-    if comparison.baseline is None:
+    """A sentence for each setting that differs significantly, the clearest first; else for the nearest."""
+    if not comparison.baselines:
         return []
-    tested = sorted(comparison.tested, key=lambda row: (_p(row), row.setting.label))
+    tested = sorted(comparison.tested, key=lambda row: (_p(row), _unadjusted(row)))
     significant = [row for row in tested if _p(row) < SIGNIFICANT]
     if significant:
-        significant.sort(key=lambda row: not _is_better(row, comparison))
         return [_difference_sentence(row, comparison, _place(frames, comparison)) for row in significant]
     place = _place(frames, comparison)
-    baseline = comparison.baseline.setting.label
+    baseline = comparison.baseline_label
     if not tested:
         reason = "a paired test needs two shared seeds that differ"
         return [f"{comparison.metric}{place}: no arm could be tested against {baseline} ({reason})."]
@@ -58,7 +58,7 @@ def _findings(frames: Frames, comparison: Comparison) -> list[str]:
 
 def _difference_sentence(row: Compared, comparison: Comparison, place: str) -> str:
     assert row.difference is not None
-    assert comparison.baseline is not None
+    assert row.against is not None
     summary = row.difference.summary
     lowers = summary.mean < 0
     size = summary if not lowers else Summary(summary.n, -summary.mean, summary.half_width)
@@ -66,7 +66,7 @@ def _difference_sentence(row: Compared, comparison: Comparison, place: str) -> s
     verdict = "" if _is_better(row, comparison) else ", which is worse"
     return (
         f"{row.setting.label} {'lowers' if lowers else 'raises'} {comparison.metric}{place} by "
-        f"{number(size.mean, decimals)} {interval(size)} against {comparison.baseline.setting.label} over "
+        f"{number(size.mean, decimals)} {interval(size)} against {row.against.label} over "
         f"{count(summary.n, 'seed')}{verdict} ({_how(row)})."
     )
 
@@ -89,6 +89,11 @@ def _p(row: Compared) -> float:
     return 1.0 if adjusted is None else adjusted
 
 
+def _unadjusted(row: Compared) -> float:
+    """Tells apart what Holm's adjustment made equal."""
+    return 1.0 if row.difference is None or row.difference.p is None else row.difference.p
+
+
 def _is_better(row: Compared, comparison: Comparison) -> bool:
     assert row.difference is not None
     return (row.difference.summary.mean < 0) == (comparison.better == "lower")
@@ -99,6 +104,12 @@ def _place(frames: Frames, comparison: Comparison) -> str:
     return f" ({comparison.group.label})" if len(frames.groups) > 1 else ""
 
 
+def _losses(row: Compared) -> str:
+    """`cutout at λ = 0.5 (1 diverged, 1 left)`; empty where no repeat was lost."""
+    reasons = [f"{number_of} {why}" for why, number_of in lost(row).items()]
+    return f"{row.setting.label} ({', '.join(reasons)}, {row.summary.n} left)" if reasons else ""
+
+
 def _cautions(frames: Frames, test: list[Comparison]) -> list[str]:
     cautions = []
     seeds = max((row.difference.summary.n for c in test for row in c.tested if row.difference), default=0)
@@ -106,6 +117,15 @@ def _cautions(frames: Frames, test: list[Comparison]) -> list[str]:
         cautions.append(
             f"With {count(seeds, 'seed')} only differences that are large beside the spread can be told "
             "from noise."
+        )
+    losses = list(dict.fromkeys(text for c in test for row in c.rows if (text := _losses(row))))
+    if losses:
+        others = (
+            [f"and {count(len(losses) - MOST_LOSSES, 'other setting')}"] if len(losses) > MOST_LOSSES else []
+        )
+        cautions.append(
+            f"Repeats were lost, and the survivors alone may flatter a setting: "
+            f"{', '.join([*losses[:MOST_LOSSES], *others])}."
         )
     unfinished = int((frames.trials["status"] == "running").sum())
     if unfinished:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from ndabench.records import RecordStore
-from ndabench.reporting.comparison import Comparison
+from ndabench.reporting.comparison import Comparison, leading
 from ndabench.reporting.formatting import count
 from ndabench.reporting.frames import Frames
 from ndabench.reporting.specs import Sheet, SheetSpec
@@ -20,32 +20,32 @@ MOST_MORE = 60
 def sheet_specs(store: RecordStore, frames: Frames, comparisons: list[Comparison]) -> list[SheetSpec]:
     """One for each kind of picture, at each trial's last step that made one.
 
-    Each arm shows one seed at its chosen setting; every other trial follows behind a button.
+    Each arm shows one seed at its setting of the best mean; every other trial follows behind a button.
     """
     pictures = frames.artifacts[frames.artifacts["path"].str.lower().str.endswith(".png")]
     last = pictures.groupby(["trial_id", "kind"])["step"].transform("max")
     pictures = pictures[pictures["step"] == last]
-    chosen = [frames.settings.index(row.setting) for c in comparisons for row in c.rows if row.chosen]
+    leaders = [frames.settings.index(setting) for setting in leading(comparisons)]
     first, other = [kind for kind in TITLES if (pictures["kind"] == kind).any()], pictures["kind"].unique()
     kinds = [*first, *sorted(set(other) - set(first))]
-    specs = [_sheet_spec(store, frames, pictures[pictures["kind"] == kind], kind, chosen) for kind in kinds]
+    specs = [_sheet_spec(store, frames, pictures[pictures["kind"] == kind], kind, leaders) for kind in kinds]
     return [spec for spec in specs if spec.sheets]
 
 
 def _sheet_spec(
-    store: RecordStore, frames: Frames, pictures: pd.DataFrame, kind: str, chosen: list[int]
+    store: RecordStore, frames: Frames, pictures: pd.DataFrame, kind: str, leaders: list[int]
 ) -> SheetSpec:
     status = pictures["trial_id"].map(frames.trials["status"])
     ordered = pictures.assign(
         arm=pictures["setting"].map(lambda place: frames.settings[place].arm),
         unfinished=status != "finished",
-        passed_over=~pictures["setting"].isin(chosen),
+        passed_over=~pictures["setting"].isin(leaders),
     ).sort_values(["unfinished", "passed_over", "setting", "seed"], kind="stable")
     shown = ordered.drop_duplicates("arm").sort_values("setting", kind="stable")
     rest = ordered.drop(shown.index).sort_values(["setting", "seed"], kind="stable")
     title = TITLES.get(kind, kind.replace("_", " ").replace("-", " ").capitalize())
     sheets = _sheets(store, frames, shown, title)
-    notes = []
+    notes = ["Each arm at its setting of the best mean, one seed."] if leaders and len(rest) else []
     if len(rest) > MOST_MORE:
         notes.append(f"{count(len(rest) - MOST_MORE, 'more picture')} under {store.local_path('files')}.")
     return SheetSpec(

@@ -18,7 +18,7 @@ class Cell:
     """None sorts after everything else; without a number the text itself is a good choice."""
     note: str = ""
     """Shown on hovering and read aloud."""
-    mark: Literal["", "best", "chosen", "good", "bad"] = ""
+    mark: Literal["", "best", "good", "bad"] = ""
     """Emphasis. The text always says the same in words or signs."""
     link: str = ""
     """The id of a section or block in the same report."""

@@ -17,6 +17,7 @@ from ndabench.reporting.formatting import (
 from ndabench.reporting.frames import decoded
 from ndabench.reporting.intervals import Difference
 from ndabench.reporting.specs import Cell, Column, TableSpec
+from ndabench.reporting.trial_tables import TROUBLE
 
 SIGNIFICANT = 0.05
 VERDICTS = {"good": " better", "bad": " worse", "": ""}
@@ -36,10 +37,9 @@ def comparison_table(
         Column("arm"),
         Column("λ", "weight of the generated fakes; the negatives weigh 1 − λ", numeric=True),
         *(Column(name, "searched parameter", numeric=True) for name in names),
-        Column("n", "seeds with a finite value", numeric=True),
+        Column("n", "seeds with a finite value (and repeats without one)", numeric=True),
         Column("mean ± 95 %", "mean over seeds with its 95 % t-interval", numeric=True),
         *_difference_columns(comparison),
-        *_criterion_columns(comparison),
         *(
             [Column("paper", "the paper's value for this arm, data set and λ", numeric=True)]
             if shows_paper
@@ -65,15 +65,10 @@ def _title(comparison: Comparison, siblings: list[Comparison]) -> str:
     return f"{comparison.metric}{unit} {direction}".rstrip() + split + which
 
 
-def _criterion_columns(comparison: Comparison) -> list[Column]:
-    description = "mean on the validation split; settings are chosen by it"
-    return [Column(comparison.criterion, description, numeric=True)] if comparison.criterion else []
-
-
 def _difference_columns(comparison: Comparison) -> list[Column]:
-    if comparison.baseline is None:
+    if not comparison.baselines:
         return []
-    name = f"difference from {comparison.baseline.setting.label}"
+    name = f"difference from {comparison.baseline_label}"
     difference = Column(name, "mean difference at equal seeds, with its 95 % t-interval", numeric=True)
     p = Column("p", "two-sided paired t-test, Holm-adjusted over the tests of this table", numeric=True)
     return [difference] if comparison.on_validation else [difference, p]
@@ -83,9 +78,9 @@ def _row(comparison: Comparison, row: Compared, names: list[str], shows_paper: b
     setting, parameters = row.setting, row.setting.shown_parameters
     cells = [
         Cell(
-            _arm_text(comparison, row),
+            setting.arm + ("" if row.repeated else " (search only)"),
             setting.arm,
-            mark="best" if row.best else "chosen" if row.chosen else "",
+            mark="best" if row.best else "",
         ),
         Cell(NOTHING) if setting.lambda_ is None else Cell(f"{setting.lambda_:g}", setting.lambda_),
         *(_parameter(parameters.get(name)) for name in names),
@@ -97,23 +92,11 @@ def _row(comparison: Comparison, row: Compared, names: list[str], shows_paper: b
             mark="best" if row.best else "",
         ),
     ]
-    if comparison.baseline is not None:
+    if comparison.baselines:
         cells += _difference(comparison, row)[: len(_difference_columns(comparison))]
-    if comparison.criterion:
-        cells.append(
-            Cell(NOTHING)
-            if row.validation is None
-            else Cell(with_interval(row.validation), row.validation.mean)
-        )
     if shows_paper:
         cells.append(_paper(comparison, row))
     return cells
-
-
-def _arm_text(comparison: Comparison, row: Compared) -> str:
-    several = any(other is not row and other.setting.arm == row.setting.arm for other in comparison.rows)
-    sign = " ◆" if row.chosen and several else ""
-    return f"{row.setting.arm}{sign}" + ("" if row.repeated else " (search only)")
 
 
 def _parameter(text: str | None) -> Cell:
@@ -126,10 +109,16 @@ def _parameter(text: str | None) -> Cell:
 
 
 def _n(row: Compared) -> Cell:
-    if not row.not_finite:
+    """`1 (+2 diverged)`."""
+    if not row.missing:
         return Cell(str(row.summary.n), row.summary.n)
-    missing = f"left out, because NaN or infinite: {count(row.not_finite, 'seed')}"
-    return Cell(f"{row.summary.n} (+{row.not_finite} NaN)", row.summary.n, note=missing, mark="bad")
+    missing = ", ".join(f"+{number_of} {why}" for why, number_of in row.missing.items())
+    return Cell(f"{row.summary.n} ({missing})", row.summary.n, mark="bad" if lost(row) else "")
+
+
+def lost(row: Compared) -> dict[str, int]:
+    """The repeats that will never have a value, by why."""
+    return {why: number_of for why, number_of in row.missing.items() if why in ("NaN", *TROUBLE)}
 
 
 def _values_note(row: Compared) -> str:
@@ -138,8 +127,7 @@ def _values_note(row: Compared) -> str:
 
 
 def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
-    assert comparison.baseline is not None
-    if row is comparison.baseline or row.setting == comparison.baseline.setting:
+    if row in comparison.baselines:
         return [Cell("baseline"), Cell(NOTHING)]
     difference = row.difference
     if difference is None:
@@ -166,8 +154,6 @@ def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
 def _why_no_p(difference: Difference) -> str:
     if difference.p_adjusted is not None:
         return ""
-    if difference.p is not None:
-        return "only each arm's chosen setting is tested"
     few = difference.summary.n < 2
     return "a test needs at least two pairs" if few else "every pair differs by the same amount"
 
@@ -194,29 +180,46 @@ def _notes(comparison: Comparison, siblings: list[Comparison], shows_paper: bool
             f"{comparison.metric} was measured under {len(siblings)} protocols, which are never averaged or "
             f"compared with each other. This table: {_differing(comparison, siblings)}."
         )
-    if comparison.selection:
-        notes.append(comparison.selection)
-    if comparison.baseline is None:
-        notes.append("No difference is shown: the baseline arm has no one finished setting to compare with.")
-    else:
-        notes.append(_difference_note(comparison))
+    if comparison.on_validation:
+        notes.append("What searches and schedulers look at; compare arms on the test split.")
+    notes += _difference_notes(comparison)
     if any(row.summary.n == 1 for row in comparison.rows):
         notes.append("One seed gives no interval and no test.")
     if any(not row.repeated for row in comparison.rows):
-        notes.append("“search only”: run once with the search's own seed, neither repeated nor tested.")
+        notes.append(
+            "“search only”: tried once with the search's own seed, neither repeated nor tested. By values on "
+            "validation images at that seed a search chooses what to repeat; the repeats took no part in it."
+        )
     if any(row.best for row in comparison.rows):
-        notes.append("★ best mean" + (" among the compared settings." if comparison.selected else "."))
+        notes.append("★ best mean among the settings with the most seeds.")
     if shows_paper:
         notes += [paper.PROTOCOL, paper.STANDINGS]
     return notes
 
 
-def _difference_note(comparison: Comparison) -> str:
+def _difference_notes(comparison: Comparison) -> list[str]:
+    if not comparison.baselines:
+        return ["No difference is shown: the baseline arm has no finished repeat to compare with."]
     note = "Differences are paired by seed, with their 95 % t-interval"
-    if comparison.on_validation or not comparison.tested:
-        return f"{note}."
-    tests = count(len(comparison.tested), "test")
-    return f"{note} (not adjusted); p of a two-sided paired t-test, Holm-adjusted over {tests}."
+    tested = comparison.tested
+    if not tested:
+        notes = [f"{note}."]
+    else:
+        tests = f"Holm-adjusted over {count(len(tested), 'test')}"
+        notes = [f"{note} (not adjusted); p of a two-sided paired t-test, {tests}."]
+    if len({row.setting.arm for row in tested}) < len(tested):
+        notes.append(
+            "Every repeated setting is tested. The one that looks best of several tends to look better than "
+            "it is: to know by how much it differs, repeat it with other seeds."
+        )
+    if len(comparison.baselines) > 1:
+        names = " and ".join(comparison.baselines[0].setting.shown_parameters)
+        notes.append(
+            f"Each setting is compared with {comparison.baseline_label} at the same {names}. Whether an arm "
+            "at its best differs from the baseline at its best is not tested: for this, let a sampled search "
+            "(random or tpe) choose both at a seed of its own."
+        )
+    return notes
 
 
 def _differing(comparison: Comparison, siblings: list[Comparison]) -> str:

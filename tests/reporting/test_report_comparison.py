@@ -1,4 +1,4 @@
-"""What is compared with what: numbers against NumPy and SciPy, selection, protocols, missing values."""
+"""What is compared with what: numbers against NumPy and SciPy, tests, protocols, missing values."""
 
 import dataclasses
 import datetime
@@ -113,60 +113,108 @@ def test_pairs_are_taken_by_seed_whatever_the_order(store: RecordStore) -> None:
     assert (difference.summary.n, difference.summary.mean) == (2, -1.5)
 
 
-def test_settings_are_chosen_on_validation_and_compared_on_test(store: RecordStore) -> None:
+def test_every_setting_of_a_grid_is_tested_and_adjusted_for_whatever_validation_says(
+    store: RecordStore,
+) -> None:
+    jigsaws = {0.25: [18.0, 19.6, 20.1], 0.5: [19.0, 19.5, 22.0], 0.75: [20.5, 20.0, 22.6]}
     for seed in range(3):
         record(store, Trial("none", 1, seed), finals(20.0 + seed, 20.0))
-        record(store, Trial("jigsaw", 0.25, seed), finals(18.0 + seed * 1.1, 19.0))
-        record(
-            store, Trial("jigsaw", 0.5, seed), finals(12.0 + seed, 21.0)
-        )  # best on test, not on validation
+        for weight, values in jigsaws.items():
+            record(store, Trial("jigsaw", weight, seed), finals(values[seed], 10 * weight))
     comparison = compare(store)[0]
-    assert row(comparison, "jigsaw", 0.25).chosen
-    assert row(comparison, "jigsaw", 0.25).best
-    assert not row(comparison, "jigsaw", 0.5).chosen
-    assert [r.setting.lambda_ for r in comparison.tested] == [0.25]
-    assert "jigsaw at λ = 0.25" in headlines(store)[0]
-    assert "chosen by its mean val_fd_classifier on the validation split" in comparison.selection
+    raw = {w: stats.ttest_rel(values, [20.0, 21.0, 22.0]).pvalue for w, values in jigsaws.items()}
+    assert len(comparison.tested) == 3
+    adjusted = 0.0
+    for weight, factor in zip(sorted(raw, key=lambda w: raw[w]), (3, 2, 1), strict=True):
+        adjusted = max(adjusted, min(1.0, factor * raw[weight]))
+        difference = row(comparison, "jigsaw", weight).difference
+        assert difference is not None
+        assert difference.p_adjusted == pytest.approx(adjusted)
+    clearest = min(raw, key=lambda w: raw[w])
+    assert headlines(store)[0].startswith(f"jigsaw at λ = {clearest:g} lowers")
+    table = summary_tables(store)[0]
+    assert any("Holm-adjusted over 3 tests" in note for note in table.notes)
+    assert any(note.startswith("Every repeated setting is tested.") for note in table.notes)
 
 
-def test_without_validation_every_setting_is_tested_and_adjusted_for(store: RecordStore) -> None:
+def test_a_grid_of_other_parameters_compares_at_equal_parameters(store: RecordStore) -> None:
+    for seed in range(3):
+        for rate in (1, 2):
+            parameters = f'{{"learning_rate": {rate}}}'
+            record(store, Trial("none", 1, seed, parameters=parameters), finals(20.0 * rate + seed))
+            value = 20.0 * rate - rate + 1.1 * seed
+            record(store, Trial("jigsaw", 0.25, seed, parameters=parameters), finals(value))
+    comparison = compare(store)[0]
+    means = [row.difference.summary.mean for row in comparison.tested if row.difference]
+    assert means == pytest.approx([-0.9, -1.9])
+    (table,) = summary_tables(store)
+    assert texts(table, "difference from none")[:2] == ["baseline", "baseline"]
+    assert any("at the same learning_rate" in note for note in table.notes)
+
+
+def test_a_baseline_tuned_by_a_search_is_compared_whatever_its_parameters(store: RecordStore) -> None:
+    store.write_bytes("sweep.yaml", b"seeds: [0, 1]")
+    for arm, weight, tuned in (("none", 1.0, 1), ("jigsaw", 0.25, 2)):
+        for rate in (1, 2):
+            for seed in (0, 1, 999) if rate == tuned else (999,):
+                trial = Trial(arm, weight, seed, parameters=f'{{"learning_rate": {rate}}}')
+                record(store, trial, finals(20.0 * weight + 1.5 * seed * rate))
+    comparison = compare(store)[0]
+    (tested,) = comparison.tested
+    assert tested.setting.label == "jigsaw at λ = 0.25, learning_rate = 2"
+    assert tested.against is not None
+    assert tested.against.label == "none at learning_rate = 1"
+    (table,) = summary_tables(store)
+    assert sum("search only" in text for text in texts(table, "arm")) == 2
+    assert any("the repeats took no part in it" in note for note in table.notes)
+
+
+def test_repeats_that_did_not_finish_are_counted_and_the_best_is_none_of_the_survivors(
+    store: RecordStore,
+) -> None:
     for seed in range(3):
         record(store, Trial("none", 1, seed), finals(20.0 + seed))
-        for weight in (0.25, 0.5):
-            record(store, Trial("jigsaw", weight, seed), finals(18.0 + seed * (1 + weight)))
-    comparison = compare(store)[0]
-    assert not comparison.selected
-    assert len(comparison.tested) == 2
-    assert "could not be chosen" in comparison.selection
+        record(store, Trial("cutout", 0.25, seed), finals(21.0 + seed * 1.1))
+        record(store, Trial("flip", 0.25, seed, "failed", "out of memory"), {})
+        status = "finished" if seed == 0 else "diverged"
+        record(store, Trial("jigsaw", 0.25, seed, status, ""), finals(1.0))
+        status = "finished" if seed == 0 else "running"
+        record(store, Trial("mixup", 0.25, seed, status, ""), finals(2.0))
+    (table,) = summary_tables(store)
+    counts = dict(zip(texts(table, "arm"), texts(table, "n"), strict=True))
+    assert counts == {
+        "none": "3",
+        "cutout": "3",
+        "flip": "0 (+3 failed)",
+        "jigsaw": "1 (+2 diverged)",
+        "mixup": "1 (+2 running)",
+    }
+    assert row(compare(store)[0], "none").best
+    assert (
+        "Repeats were lost, and the survivors alone may flatter a setting: flip at λ = 0.25 (3 failed, "
+        "0 left), jigsaw at λ = 0.25 (2 diverged, 1 left)." in headlines(store)
+    )
 
 
-def test_a_metric_without_validation_uses_the_objectives(store: RecordStore) -> None:
-    store.write_bytes("sweep.yaml", b"objective: {metric: fd_classifier}")
-    for seed in range(2):
-        record(
-            store,
-            Trial("none", 1, seed),
-            {5: {**finals(20.0, 20.0)[100], **finals(3.0 + seed, None, "kid")[100]}},
-        )
-        for weight, validation in ((0.25, 19.0), (0.5, 18.0)):
-            metrics = {**finals(19.0, validation)[100], **finals(2.0 + seed * weight, None, "kid")[100]}
-            record(store, Trial("jigsaw", weight, seed), {5: metrics})
-    (kid,) = [c for c in compare(store) if c.metric == "kid"]
-    assert kid.criterion == "val_fd_classifier"
-    assert row(kid, "jigsaw", 0.5).chosen
+def test_a_lost_repeat_that_another_trial_made_good_is_not_counted(store: RecordStore) -> None:
+    record(store, Trial("none", 1, 0), finals(20.0))
+    done = store.read_trial(load(store).trials.index[0])
+    assert done is not None
+    store.write_trial(dataclasses.replace(done, trial_id="another", status="failed"))
+    assert compare(store)[0].rows[0].missing == {}
 
 
 def test_the_searchs_own_trials_are_not_averaged_with_the_repeats(store: RecordStore) -> None:
     store.write_bytes("sweep.yaml", b"seeds: [0, 1]")
     for seed in (0, 1, 999):
         record(store, Trial("none", 1, seed), finals(20.0 + seed, 20.0))
-        record(store, Trial("jigsaw", 0.25, seed), finals(18.0 + seed, 19.0))
+        record(store, Trial("jigsaw", 0.25, seed), finals(18.0 + 1.1 * seed, 19.0))
     record(store, Trial("jigsaw", 0.5, 999), finals(1.0, 1.0))
     comparison = compare(store)[0]
     assert set(row(comparison, "none").values) == {0, 1}
-    assert row(comparison, "jigsaw", 0.25).chosen
+    assert [r.setting.lambda_ for r in comparison.tested] == [0.25]
     lucky = row(comparison, "jigsaw", 0.5)
-    assert (lucky.repeated, lucky.chosen, lucky.best, lucky.difference) == (False, False, False, None)
+    assert (lucky.repeated, lucky.best, lucky.difference) == (False, False, None)
 
 
 def test_other_searched_parameters_tell_settings_apart(store: RecordStore) -> None:
@@ -214,7 +262,7 @@ def test_nan_is_counted_and_left_out(store: RecordStore) -> None:
         record(store, Trial("none", 1, seed), finals(value))
         record(store, Trial("jigsaw", 0.25, seed), finals(math.nan))
     none, jigsaw = compare(store)[0].rows
-    assert (none.summary.mean, none.summary.n, none.not_finite) == (11.0, 2, 1)
+    assert (none.summary.mean, none.summary.n, none.missing) == (11.0, 2, {"NaN": 1})
     assert jigsaw.summary.n == 0
     (table,) = summary_tables(store)
     assert texts(table, "n") == ["2 (+1 NaN)", "0 (+3 NaN)"]
@@ -263,6 +311,19 @@ def test_the_papers_value_stands_only_beside_fid_at_its_lambda(store: RecordStor
     assert isinstance(reference, TableSpec)
     assert reference.notes[0].startswith("A different metric: not comparable")
     assert "98.09 †" in texts(reference, "FID ↓")
+
+
+@pytest.mark.parametrize("negative", ["jigsaw", "jigsaw[released]", "jigsaw[corrected]"])
+def test_the_paper_is_found_for_either_variant(store: RecordStore, negative: str) -> None:
+    trial = Trial("shuffled", 0.25, 0, dataset="cifar10", negative=negative)
+    record(store, trial, finals(20.0, None, "fid"))
+    other = Trial("coarse", 0.25, 0, dataset="cifar10", negative="jigsaw(grid=4)[released]")
+    record(store, other, finals(20.0, None, "fid"))
+    (table,) = summary_tables(store)
+    assert sorted(zip(texts(table, "arm"), texts(table, "paper"), strict=True)) == [
+        ("coarse", "—"),
+        ("shuffled", "12.61"),
+    ]
 
 
 def test_a_verified_value_of_a_recalled_column_says_so(store: RecordStore) -> None:

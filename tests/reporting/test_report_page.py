@@ -93,7 +93,7 @@ def test_one_flat_line_can_be_drawn() -> None:
     assert len(vega_lite(figure)["layer"]) == 2
 
 
-def test_pictures_show_each_arm_once_at_its_chosen_setting(filled: RecordStore) -> None:
+def test_pictures_show_each_arm_once_at_its_best_mean(filled: RecordStore) -> None:
     sheets = [b for s in report_spec(filled).sections for b in s.blocks if isinstance(b, SheetSpec)]
     assert [sheet.id for sheet in sheets] == ["sheet-samples", "sheet-negatives"]
     captions = [sheet.caption for sheet in sheets[0].sheets]
