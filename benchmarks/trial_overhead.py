@@ -13,7 +13,6 @@ import statistics
 import tempfile
 import time
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -54,8 +53,7 @@ def bare_seconds(config: SweepConfig, folder: str) -> float:
 
 def sweep_seconds(config: SweepConfig, folder: str) -> float:
     start = time.perf_counter()
-    quiet = Console(file=Path(os.devnull).open("w"))
-    result = run_sweep(config, RecordStore(folder), resume=False, local=True, console=quiet)
+    result = run_sweep(config, RecordStore(folder), resume=False, local=True, console=Console(quiet=True))
     assert result.statuses == {"finished": len(config.seeds)}, result
     return time.perf_counter() - start
 
