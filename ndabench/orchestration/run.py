@@ -103,7 +103,7 @@ def _run_claimed(config: SweepConfig, store: RecordStore, slots: int, console: C
     out_of_time = config.time_budget_seconds is not None and elapsed >= config.time_budget_seconds
     whole = plan.done and not unfinished
     ending: Ending = "complete" if whole else "out of time" if out_of_time else "interrupted"
-    return SweepResult(ending, Counter(outcome.status for outcome in recorded_outcomes(config, store)))
+    return SweepResult(ending, Counter(store.read_trials()["status"].to_pylist()))
 
 
 def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:

@@ -133,6 +133,9 @@ class Watcher(NotSaved, ray.tune.Callback):
         if "step" in result:
             self._view.progressed(self._assigned[trial.trial_id].trial_id, result)
 
+    def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        _remove_placement_group(trial)
+
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         error = (trial.last_result or {}).get("error")
         self._end(trial, "failed" if error else "stopped", error or STOPPED_EARLY)
@@ -149,13 +152,13 @@ class Watcher(NotSaved, ray.tune.Callback):
         return len(running)
 
     def _end(self, trial: Any, status: Any, error: str) -> None:
-        _remove_placement_group((trial.last_result or {}).get("placement_group"))
         trial_id = self._assigned[trial.trial_id].trial_id
         try:
             close_row(self._store, trial_id, status, error)
             self._view.ended(trial_id, self._store.read_trial(trial_id), error)
         except UserError as problem:
             self.problem = problem
+        _remove_placement_group(trial)
 
 
 class StopOnProblem(NotSaved, ray.tune.Stopper):
@@ -171,7 +174,8 @@ class StopOnProblem(NotSaved, ray.tune.Stopper):
         return self._watcher.problem is not None
 
 
-def _remove_placement_group(group: str | None) -> None:
-    """Frees the workers of a nested trial that was stopped from outside: Train does not do so by itself."""
+def _remove_placement_group(trial: Any) -> None:
+    """Frees the workers of a nested trial whose driver was stopped or lost: Train itself does not."""
+    group = (trial.last_result or {}).get("placement_group")
     if group is not None:
         ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group))))

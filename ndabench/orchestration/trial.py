@@ -12,7 +12,7 @@ import ray.train
 import ray.train.torch
 import ray.tune
 import torch
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
@@ -20,7 +20,7 @@ from ndabench.distributed import Workers
 from ndabench.records import RecordStore
 from ndabench.sweepfile import Resources, SweepConfig
 from ndabench.tasks.task import DivergedError
-from ndabench.trials import Provenance, TrialConfig, close_row, one_line, run_trial
+from ndabench.trials import Provenance, TrialConfig, one_line, run_trial
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -67,15 +67,19 @@ def _run_nested(loop: dict[str, Any]) -> None:
             ),
             run_config=RunConfig(
                 storage_path=scratch,  # Train's own bookkeeping; our checkpoints are in the record store
-                failure_config=FailureConfig(max_failures=resources.max_restarts),
                 callbacks=[TuneReportCallback()],  # type: ignore[list-item]
             ),
         )
         try:
             trainer.fit()
-        except ray.train.TrainingFailedError as error:
+        except ray.train.TrainingFailedError:
+            # What the training raised is in its row. Where nothing is, a worker was lost, and Tune starts the
+            # trial again from its checkpoint. Train itself must not: a scheduler may have just stopped the
+            # trial, and Train would take new resources that nobody gives back.
             trial = TrialConfig.model_validate_json(loop["trial"])
-            close_row(RecordStore(loop["root"]), trial.trial_id, "failed", one_line(error))
+            row = RecordStore(loop["root"]).read_trial(trial.trial_id)
+            if row is None or row.status == "running":
+                raise
 
 
 def _worker(loop: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """Commands in processes of their own, with all the processes that they start, and what they recorded."""
 
+import contextlib
+import ipaddress
 import os
 import signal
 import subprocess
@@ -95,6 +97,17 @@ class Command:
                 continue
         return found
 
+    def listens_on(self) -> set[str]:
+        """The addresses at which any of its processes waits for connections."""
+        inodes = {file for pid in self.processes() for file in _open_files(pid)}
+        found = set()
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                _, local, _, state, *_, inode = line.split()[:10]
+                if state == "0A" and f"socket:[{inode}]" in inodes:  # 0A: listening
+                    found.add(_address(local.partition(":")[0]))
+        return found
+
     def interrupt(self) -> None:
         """Ctrl-C: a terminal sends it to the whole foreground group."""
         os.killpg(self.pid, signal.SIGINT)
@@ -112,6 +125,22 @@ class Command:
             return not self.running and not self.processes()
 
         wait_until(gone, "every process is gone")
+
+
+def _open_files(pid: int) -> set[str]:
+    found = set()
+    with contextlib.suppress(OSError):  # the process may end, and close files, at any moment
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(str(file.readlink()))
+    return found
+
+
+def _address(hexadecimal: str) -> str:
+    """An address of /proc/net/tcp or tcp6: words of four bytes, each in the machine's order."""
+    words = bytes.fromhex(hexadecimal)
+    address = ipaddress.ip_address(b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4)))
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 @dataclass(frozen=True)
@@ -188,7 +217,7 @@ def metrics(out: Path) -> dict[tuple[str, int, str], float]:
 def times_written(out: Path, trial_ids: set[str]) -> dict[str, int]:
     """When each file of these trials was last written."""
     files = [path for path in out.rglob("*") if path.is_file() and trial_ids & {path.stem, path.parent.name}]
-    return {str(path): path.stat().st_mtime_ns for path in files}
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in files}
 
 
 def in_the_middle(out: Path) -> bool:

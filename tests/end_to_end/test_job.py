@@ -1,4 +1,4 @@
-"""The same sweep on a cluster: submitted as a job, and joined with `--address`."""
+"""The same sweep on a cluster: submitted as a job, then resumed by a driver that joins with `--address`."""
 
 import os
 import shutil
@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from driving import Bench, Command, Reference, metrics, statuses, wait_until
+from driving import Bench, Command, Reference, metrics, statuses, times_written, wait_until
 
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 BOTH = """
-ray job submit --working-dir . -- python -m ndabench.sweep "$1" --out "$2/job"
-python -m ndabench.sweep "$1" --out "$2/joined" --address "127.0.0.1:$RAY_PORT"
+ray job submit --working-dir . -- python -m ndabench.sweep "$1" --out "$2"
+cp -rp "$2" "$2-of-the-job"
+python -m ndabench.sweep "$1" --out "$2" --resume --address "127.0.0.1:$RAY_PORT"
 """
 
 
@@ -37,7 +38,7 @@ def test_a_sweep_on_a_cluster(bench: Bench, reference: Reference) -> None:
     pytest.importorskip("ray.dashboard.optional_deps", reason="ray[default] is not installed")
     ports = dict(zip(("RAY_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT"), free_ports(3), strict=True))
     environment = {**bench.environment, **ports, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
-    arguments = ["bash", "-euc", BOTH, "both", reference.file, str(bench.folder)]
+    arguments = ["bash", "-euc", BOTH, "both", reference.file, str(bench.folder / "out")]
     command = Command(bench.folder, [str(HERE / "with_head_node.sh"), *arguments], environment)
     try:
         ended = command.ended()
@@ -45,9 +46,12 @@ def test_a_sweep_on_a_cluster(bench: Bench, reference: Reference) -> None:
     finally:
         command.kill()
     assert ended.code == 0, ended.stdout + ended.stderr
+    assert "4 trials, 0 of them done" in ended.stdout
+    assert "4 trials, 4 of them done" in ended.stdout
     assert ended.stdout.count("complete: 4 finished\n") == 2
     assert "' succeeded" in ended.stdout
-    for out in (bench.folder / "job", bench.folder / "joined"):
-        assert set(statuses(out).values()) == {"finished"}
-        assert metrics(out) == metrics(reference.out)
-        assert (out / "report.html").is_file()
+    out, by_job = bench.folder / "out", bench.folder / "out-of-the-job"
+    trials = set(statuses(out))
+    assert times_written(out, trials) == times_written(by_job, trials)
+    assert metrics(out) == metrics(reference.out)
+    assert (by_job / "report.html").is_file()

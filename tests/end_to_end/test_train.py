@@ -86,13 +86,3 @@ def test_two_workers_under_torchrun(without_ray: Bench, reference: Reference) ->
     assert shared.keys() == alone.keys()
     # Adam takes steps of one size however small a gradient, so that rounding errors grow quickly.
     assert first_steps(shared) == pytest.approx(first_steps(alone), rel=0.02, abs=0.02)
-
-
-def test_workers_that_cannot_share_a_batch(without_ray: Bench) -> None:
-    out = without_ray.folder / "out"
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    file = without_ray.file(task={"batch_size": 9})
-    ended = without_ray.run(*torchrun, "-m", "ndabench.train", file, "--out", str(out))
-    assert ended.code != 0
-    assert "error: batch_size 9 cannot be shared equally by 2 workers\n" in ended.stderr
-    assert not out.exists()
