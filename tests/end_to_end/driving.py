@@ -87,14 +87,17 @@ class Command:
         return Ended(code, self._stdout.read_text(), self._stderr.read_text())
 
     def processes(self) -> list[int]:
-        """Its own process and all that it started, directly or not: they inherit its environment."""
+        """Its own process and all that it started, directly or not, as far as they have not ended."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if self._mark in (folder / "environ").read_bytes().split(b"\0"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile, or is somebody else's
+                state, _, _, session = (folder / "stat").read_text().rpartition(") ")[2].split()[:4]
+                # Some of Ray's processes leave the session, others overwrite their environment.
+                ours = int(session) == self.pid or self._mark in (folder / "environ").read_bytes().split(
+                    b"\0"
+                )
+                if ours and state != "Z":
                     found.append(int(folder.name))
-            except OSError:  # it has ended meanwhile, or is somebody else's
-                continue
         return found
 
     def listens_on(self) -> set[str]:
