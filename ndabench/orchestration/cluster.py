@@ -66,8 +66,9 @@ def connect(address: str | None) -> Iterator[bool]:
                 f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "
                 "`ray start --head`, or leave --address and RAY_ADDRESS unset to run on this machine"
             ) from None
-    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+    for name in ("ray", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial stands in its line
     try:
         yield local
     finally:

@@ -135,6 +135,7 @@ class Watcher(NotSaved, ray.tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         _remove_placement_group(trial)
+        self._view.restarted(self._assigned[trial.trial_id].trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         error = (trial.last_result or {}).get("error")

@@ -17,6 +17,7 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from ndabench.distributed import Workers
+from ndabench.errors import UserError
 from ndabench.records import RecordStore
 from ndabench.sweepfile import Resources, SweepConfig
 from ndabench.tasks.task import DivergedError
@@ -72,14 +73,14 @@ def _run_nested(loop: dict[str, Any]) -> None:
         )
         try:
             trainer.fit()
-        except ray.train.TrainingFailedError:
-            # What the training raised is in its row. Where nothing is, a worker was lost, and Tune starts the
-            # trial again from its checkpoint. Train itself must not: a scheduler may have just stopped the
-            # trial, and Train would take new resources that nobody gives back.
-            trial = TrialConfig.model_validate_json(loop["trial"])
-            row = RecordStore(loop["root"]).read_trial(trial.trial_id)
-            if row is None or row.status == "running":
+        except ray.train.TrainingFailedError as error:
+            failures = getattr(error, "worker_failures", {}).values()
+            mistake = next((failure for failure in failures if isinstance(failure, UserError)), None)
+            if mistake is None:
+                # Perhaps a lost worker: Tune starts the trial again from its checkpoint. Train must not: a
+                # scheduler may just have stopped the trial, and Train would take resources that nobody frees.
                 raise
+            ray.tune.report({"error": one_line(mistake)})
 
 
 def _worker(loop: dict[str, Any]) -> None:

@@ -71,6 +71,12 @@ class View:
             self._bars.update(running.bar, completed=running.share, note=note)
         self._update_overall()
 
+    def restarted(self, trial_id: str) -> None:
+        label = escape(self._running[trial_id].trial.label)
+        self._bars.console.print(
+            f"{label}: a process was lost; going on from the checkpoint", highlight=False
+        )
+
     def ended(self, trial_id: str, row: TrialRow | None, reason: str) -> None:
         """Prints the trial's one line. Where it never came to have a record, it failed for that `reason`."""
         running = self._running.pop(trial_id)
