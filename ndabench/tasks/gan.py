@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ndabench.augmentations import Augmentation
 from ndabench.config import Config
 from ndabench.data import ImageData
+from ndabench.data.sheets import COLUMNS, sheet
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.losses.adversarial import ADVERSARIAL_LOSSES
@@ -34,7 +35,6 @@ from ndabench.tasks.judging import Batch, judge_negatives_apart, judge_together
 from ndabench.tasks.kernels import choose_cuda_kernels, compiled_if_possible
 from ndabench.tasks.random_streams import random_stream
 from ndabench.tasks.real_images import RealImages
-from ndabench.tasks.sheets import COLUMNS, sheet
 from ndabench.tasks.task import Progress
 
 STREAMS = ("noise", "labels", "negatives", "positives", "flips")

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ndabench.augmentations import Augmentation
 from ndabench.data import ImageSplit, shuffled_batches, to_float, to_uint8
+from ndabench.data.sheets import COLUMNS, comparison_sheet
 from ndabench.tasks.judging import Batch
 from ndabench.tasks.random_streams import random_stream, stream_seed
-from ndabench.tasks.sheets import COLUMNS, comparison_sheet
 
 
 @dataclass(frozen=True)

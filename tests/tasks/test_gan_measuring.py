@@ -10,10 +10,10 @@ from gan_toys import JIGSAW, differences, toy_data, toy_task
 from PIL import Image
 from torch import Tensor
 
+from ndabench.data.sheets import comparison_sheet, sheet
 from ndabench.measurement import Measurement
 from ndabench.metrics import FrechetConfig
 from ndabench.tasks import generator_sampling
-from ndabench.tasks.sheets import comparison_sheet, sheet
 
 
 class Ledger(list[dict[str, Any]]):
