@@ -1,0 +1,267 @@
+"""Average precision of detections, by the two protocols in use; they differ, so each has its own name.
+
+`voc07`: Pascal VOC 2007 (Everingham et al., IJCV 2010) as detectron2's PascalVOCDetectionEvaluator extends it
+to several overlap thresholds. A detection belongs to the object of its class and picture that it overlaps
+most, and is right if that overlap exceeds the threshold and no detection with a higher score has claimed the
+object. What belongs to a `difficult` object counts neither way, and such objects need not be found. Precision
+is the best at or above each of 11 recalls, averaged over those. detectron2 rounds scores and boxes in between
+(to 3 decimals and 1); here nothing is rounded. The devkit adds 1 to widths because its boxes include both
+ends; the plain width of ours, which exclude the second, is the same number.
+
+`coco`: COCO's (Lin et al., ECCV 2014), computed by pycocotools: 101 recalls, objects of any size, at most the
+100 best detections of a picture and class; a detection takes the best object that is still free, and an
+overlap equal to the threshold is enough. COCO knows no `difficult`: such objects count like any other.
+
+In both, AP is the mean over the overlap thresholds 0.50, 0.55, ..., 0.95, and a class without objects that
+count is left out of the mean. Among equal scores, the earlier picture's detection comes first.
+"""
+
+import contextlib
+import importlib.util
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from ndabench.data.detection import Objects
+from ndabench.errors import UserError
+
+Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+OVERLAPS: Array = np.arange(50, 100, 5) / 100
+VOC07_RECALLS: Array = np.arange(0.0, 1.1, 0.1)
+"""As the devkit writes them: 0.3, 0.6 and 0.7 come out a hair above 3/10, 6/10 and 7/10."""
+COCO_MOST_DETECTIONS = 100
+
+VOC07_PROTOCOL: dict[str, Any] = {
+    "metric": "voc07",
+    "overlaps": "0.50:0.05:0.95, exceeded",
+    "interpolation": "11 points",
+    "matching": "most overlapped object",
+    "difficult": "ignored",
+    "absent_classes": "left out of the mean",
+}
+COCO_PROTOCOL: dict[str, Any] = {
+    "metric": "coco",
+    "overlaps": "0.50:0.05:0.95, reached",
+    "interpolation": "101 points",
+    "matching": "most overlapped object that is still free",
+    "detections_per_picture_and_class": COCO_MOST_DETECTIONS,
+    "area": "all",
+    "difficult": "as ordinary objects",
+    "absent_classes": "left out of the mean",
+}
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector finds in one picture."""
+
+    boxes: Tensor
+    """float `[n, 4]` in pixels of the original picture, as those of `Objects`."""
+    scores: Tensor
+    """float `[n]`, the surer the higher."""
+    labels: Tensor
+    """int64 `[n]`, from 0 to the number of classes − 1."""
+
+
+@dataclass(frozen=True)
+class AveragePrecision:
+    """In percent."""
+
+    ap: float
+    ap50: float
+    ap75: float
+    class_ap50: tuple[float | None, ...]
+    """By class; None for those that the mean leaves out."""
+
+
+def voc07_average_precision(
+    detections: Sequence[Detections], objects: Sequence[Objects], num_classes: int
+) -> AveragePrecision:
+    """VOC07's AP of `detections` in the pictures that hold `objects`, one entry a picture in both.
+
+    `UserError` where all objects are `difficult`, or there are none.
+    """
+    found, wanted = _flat_detections(detections), _flat_objects(objects)
+    by_class: dict[int, Array] = {}
+    for label in range(num_classes):
+        of_class = wanted.at(wanted.labels == label)
+        if not of_class.difficult.all():
+            by_class[label] = _voc07(found.at(found.labels == label), of_class)
+    return _summary(by_class, num_classes)
+
+
+def coco_average_precision(
+    detections: Sequence[Detections], objects: Sequence[Objects], num_classes: int
+) -> AveragePrecision:
+    """COCO's AP of `detections` in the pictures that hold `objects`, one entry a picture in both.
+
+    `UserError` where there are no objects, or pycocotools is not installed.
+    """
+    require_pycocotools()
+    from pycocotools.cocoeval import COCOeval
+
+    found, wanted = _flat_detections(detections), _flat_objects(objects)
+    with contextlib.redirect_stdout(io.StringIO()):  # it reports every stage of its work
+        evaluation = COCOeval(
+            _coco(wanted.pictures, wanted.boxes, wanted.labels, None, len(objects), num_classes),
+            _coco(found.pictures, found.boxes, found.labels, found.scores, len(objects), num_classes),
+            iouType="bbox",
+        )
+        evaluation.params.areaRng = [[0, 1e10]]
+        evaluation.params.areaRngLbl = ["all"]
+        evaluation.params.maxDets = [COCO_MOST_DETECTIONS]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][:, :, :, 0, 0]  # by overlap, recall and class
+    present = np.unique(wanted.labels).tolist()
+    return _summary({label: precision[:, :, label].mean(1) for label in present}, num_classes)
+
+
+def require_pycocotools() -> None:
+    """`UserError` where COCO's measure could not be computed, to be asked before any training."""
+    if importlib.util.find_spec("pycocotools") is None:
+        raise UserError("COCO's average precision needs the package pycocotools: pip install pycocotools")
+
+
+class _Found(NamedTuple):
+    """Detections of many pictures: `[n]` each, boxes `[n, 4]`."""
+
+    pictures: Rows
+    boxes: Array
+    labels: Rows
+    scores: Array
+
+    def at(self, rows: npt.NDArray[Any]) -> "_Found":
+        return _Found(self.pictures[rows], self.boxes[rows], self.labels[rows], self.scores[rows])
+
+
+class _Objects(NamedTuple):
+    """Objects of many pictures, likewise; the pictures ascend."""
+
+    pictures: Rows
+    boxes: Array
+    labels: Rows
+    difficult: npt.NDArray[np.bool_]
+
+    def at(self, rows: npt.NDArray[Any]) -> "_Objects":
+        return _Objects(self.pictures[rows], self.boxes[rows], self.labels[rows], self.difficult[rows])
+
+
+def _flat_detections(detections: Sequence[Detections]) -> _Found:
+    scores = _joined([one.scores for one in detections], (0,)).astype(np.float64)
+    return _Found(*_flat(detections), scores)
+
+
+def _flat_objects(objects: Sequence[Objects]) -> _Objects:
+    return _Objects(*_flat(objects), _joined([one.difficult for one in objects], (0,)).astype(bool))
+
+
+def _flat(pictures: Sequence[Detections] | Sequence[Objects]) -> tuple[Rows, Array, Rows]:
+    numbers = np.repeat(np.arange(len(pictures)), [len(one.labels) for one in pictures])
+    boxes = _joined([one.boxes for one in pictures], (0, 4)).astype(np.float64)
+    return numbers, boxes, _joined([one.labels for one in pictures], (0,)).astype(np.int64)
+
+
+def _joined(parts: Sequence[Tensor], empty: tuple[int, ...]) -> npt.NDArray[Any]:
+    return np.concatenate([np.zeros(empty, np.float32), *(part.cpu().numpy() for part in parts)])
+
+
+def _voc07(found: _Found, wanted: _Objects) -> Array:
+    """The 11-point AP of one class at each of `OVERLAPS`."""
+    by_score = np.argsort(-found.scores, kind="stable")
+    overlap, nearest = _most_overlapped(found.at(by_score), wanted)
+    ignorable = wanted.difficult[nearest]
+    num_wanted = int(np.count_nonzero(~wanted.difficult))
+    values = []
+    for threshold in OVERLAPS:
+        belongs = overlap > threshold
+        claims = np.flatnonzero(belongs & ~ignorable)
+        _, first = np.unique(nearest[claims], return_index=True)
+        right = np.zeros(len(overlap), dtype=bool)
+        right[claims[first]] = True
+        wrong = ~right & ~(belongs & ignorable)
+        values.append(_eleven_points(right, wrong, num_wanted))
+    return np.array(values)
+
+
+def _most_overlapped(found: _Found, wanted: _Objects) -> tuple[Array, Rows]:
+    """Each detection's largest overlap with an object of its picture, and the (first) object that has it.
+
+    Without an object in the picture the overlap is 0 and the object is any.
+    """
+    start, stop = (np.searchsorted(wanted.pictures, found.pictures, side) for side in ("left", "right"))
+    count = stop - start
+    offset = np.cumsum(count) - count
+    # All pairs of a detection and an object of its picture, the detections in order.
+    detection = np.repeat(np.arange(len(count)), count)
+    candidate = np.arange(len(detection)) + np.repeat(start - offset, count)
+    pair_overlap = _overlaps(found.boxes[detection], wanted.boxes[candidate])
+    best = np.lexsort((-pair_overlap, detection))[offset[count > 0]]
+    overlap, nearest = np.zeros(len(count)), np.zeros(len(count), dtype=np.int64)
+    overlap[count > 0], nearest[count > 0] = pair_overlap[best], candidate[best]
+    return overlap, nearest
+
+
+def _overlaps(a: Array, b: Array) -> Array:
+    """Intersection over union of boxes `[n, 4]`, row by row."""
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    intersection = np.maximum(sides, 0).prod(1)
+    union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - intersection
+    return intersection / union
+
+
+def _eleven_points(right: npt.NDArray[np.bool_], wrong: npt.NDArray[np.bool_], num_wanted: int) -> float:
+    """Mean over 11 recalls of the best precision at or above each; flags `[n]` by falling score."""
+    num_right, num_wrong = np.cumsum(right), np.cumsum(wrong)
+    precision = num_right / np.maximum(num_right + num_wrong, 1)
+    best_from_here = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+    return float(best_from_here[np.searchsorted(num_right / num_wanted, VOC07_RECALLS)].mean())
+
+
+def _coco(
+    pictures: Rows, boxes: Array, labels: Rows, scores: Array | None, num_pictures: int, num_classes: int
+) -> Any:
+    """pycocotools' own index of these boxes; scores make them detections."""
+    from pycocotools.coco import COCO
+
+    corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    columns = (pictures, corner_and_size, labels, np.zeros(len(labels)) if scores is None else scores)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    index = COCO()
+    index.dataset = {
+        "info": {},
+        "images": [{"id": number} for number in range(num_pictures)],
+        "categories": [{"id": label} for label in range(num_classes)],
+        "annotations": [
+            # Its matches are marked by these numbers, and 0 would mean none.
+            {"id": number, "image_id": picture, "category_id": label, "bbox": box, "score": score}
+            | {"area": box[2] * box[3], "iscrowd": 0}
+            for number, (picture, box, label, score) in enumerate(rows, start=1)
+        ],
+    }
+    index.createIndex()
+    return index
+
+
+def _summary(by_class: Mapping[int, Array], num_classes: int) -> AveragePrecision:
+    """From the AP of each class that counts, at each of `OVERLAPS`."""
+    if not by_class:
+        raise UserError("average precision: no picture has an object that counts (one that is not difficult)")
+    values = 100 * np.stack(list(by_class.values()))
+    at_overlap = dict(
+        zip((OVERLAPS * 100).round().astype(int).tolist(), values.mean(0).tolist(), strict=True)
+    )
+    class_ap50 = dict(zip(by_class, values[:, 0].tolist(), strict=True))
+    return AveragePrecision(
+        ap=float(values.mean()),
+        ap50=at_overlap[50],
+        ap75=at_overlap[75],
+        class_ap50=tuple(class_ap50.get(label) for label in range(num_classes)),
+    )
