@@ -8,6 +8,7 @@ step as a run on one.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -55,9 +56,17 @@ class Workers:
         """The workers' equally sized `[n, ...]` tensors as one `[n * world_size, ...]`, in rank order."""
         if self.world_size == 1:
             return tensor
-        parts = [torch.empty_like(tensor) for _ in range(self.world_size)]
+        # contiguous, because some backends exchange memory as it lies, whatever the strides say
+        parts = [
+            torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(self.world_size)
+        ]
         dist.all_gather(parts, tensor.contiguous())
         return torch.cat(parts)
+
+    def all_gather_with_gradient(self, tensor: Tensor) -> Tensor:
+        """`all_gather` through which gradients flow: this worker's rows get the sum of all workers' gradients
+        for them. All workers must go through its backward, too."""
+        return tensor if self.world_size == 1 else _Gathered.apply(tensor, self)
 
     def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replaces every gradient by its mean over the workers, in one flat all-reduce."""
@@ -81,3 +90,15 @@ class Workers:
     def barrier(self) -> None:
         if self.world_size > 1:
             dist.barrier()
+
+
+class _Gathered(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, workers: Workers) -> Tensor:
+        ctx.workers = workers
+        return workers.all_gather(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = ctx.workers.all_reduce_sum(gradients[0].clone(memory_format=torch.contiguous_format))
+        return ctx.workers.shard(total), None

@@ -1,0 +1,105 @@
+"""Encoders to and from files: plain ResNet state dicts with the names that torchvision and timm use."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ndabench.errors import UserError
+from ndabench.models.resnet import ARCHITECTURES, Bottleneck, ResNet
+
+HEADS = ("fc.", "classifier.", "head.")
+COUNTER = "num_batches_tracked"
+"""Batch norm's count of steps, which old files lack and nothing here depends on."""
+
+State = Mapping[str, Tensor]
+
+
+def export_encoder(encoder: ResNet) -> bytes:
+    """A file that `torch.load` reads: float32 tensors on the CPU, by torchvision's names, without `fc`.
+
+    Of several workers' encoders with own batch-norm moments, `average_running_moments` comes first.
+    """
+    state = {name: _plain(tensor) for name, tensor in encoder.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def load_encoder_weights(encoder: ResNet, path: Path | str) -> None:
+    """Fills `encoder` from the state dict of an equal ResNet, its classifier ignored.
+
+    Raises `UserError` for a file that is missing, unreadable, no ResNet's, or another ResNet's.
+    """
+    theirs = {name: tensor for name, tensor in _read(Path(path)).items() if not name.startswith(HEADS)}
+    ours = encoder.state_dict()
+    if _shapes(theirs) != _shapes(ours):
+        raise UserError(f"{path} {_difference(theirs, ours)}")
+    encoder.load_state_dict({**ours, **theirs})
+
+
+def describe(state: State) -> str:
+    """Whose names and shapes these are, such as `ResNet-18 of width 64 (cifar stem, 3-channel images)`."""
+    stem = state.get("conv1.weight")
+    if stem is None or stem.ndim != 4 or "layer4.0.conv1.weight" not in state:
+        return "no ResNet"
+    width, channels, kernel_size, _ = stem.shape
+    return f"{_depth(state)} of width {width} ({_stem(kernel_size)}, {channels}-channel images)"
+
+
+def _depth(state: State) -> str:
+    is_bottleneck = "layer1.0.conv3.weight" in state
+    nums_blocks = tuple(
+        len({name.split(".")[1] for name in state if name.startswith(f"layer{stage}.")})
+        for stage in (1, 2, 3, 4)
+    )
+    for depth, (block, published) in ARCHITECTURES.items():
+        if (block is Bottleneck, published) == (is_bottleneck, nums_blocks):
+            return f"ResNet-{depth}"
+    kind = "bottlenecks" if is_bottleneck else "basic blocks"
+    return f"ResNet with {'-'.join(map(str, nums_blocks))} {kind}"
+
+
+def _stem(kernel_size: int) -> str:
+    return {3: "cifar stem", 7: "imagenet stem"}.get(kernel_size, f"a {kernel_size}×{kernel_size} stem")
+
+
+def _difference(theirs: State, ours: State) -> str:
+    """What is in the file and what was wanted; by name where the two look like the same architecture."""
+    found, wanted = describe(theirs), describe(ours)
+    if found != wanted:
+        return f"holds the weights of {found}, but the encoder is {wanted}"
+    left, right = _shapes(theirs), _shapes(ours)
+    name = next(name for name in {**right, **left} if left.get(name) != right.get(name))
+    sizes = ["missing" if shape is None else f"{shape}" for shape in (left.get(name), right.get(name))]
+    return f"is not quite {wanted}: {name} is {sizes[0]} there and {sizes[1]} in the encoder"
+
+
+def _shapes(state: State) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in state.items() if not name.endswith(COUNTER)}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"there is no file of encoder weights at {path}")
+    try:
+        state: Any = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # a damaged or foreign file makes torch raise a dozen kinds
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise UserError(f"{path} cannot be read as a PyTorch state dict: {reason}") from error
+    if not isinstance(state, Mapping) or not all(map(_is_weight, state.items())):
+        raise UserError(f"{path} holds no plain state dict (names of weights and their tensors)")
+    return dict(state)
+
+
+def _is_weight(item: tuple[Any, Any]) -> bool:
+    name, tensor = item
+    return isinstance(name, str) and isinstance(tensor, Tensor)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
