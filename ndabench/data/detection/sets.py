@@ -112,8 +112,8 @@ def objects_per_class(split: Iterable[Objects], num_classes: int) -> np.ndarray:
 
 
 def require_objects(data: DetectionData) -> None:
-    """`UserError` for a training or test split that has nothing to be learnt or found."""
-    for name, split in (("training", data.train), ("test", data.test)):
+    """`UserError` for a split that has nothing to be learnt or found."""
+    for name, split in (("training", data.train), ("validation", data.validation), ("test", data.test)):
         if not objects_per_class(split.objects, len(data.class_names)).any():
             raise UserError(f"{data.name}: no {name} picture has an object that is not difficult")
 

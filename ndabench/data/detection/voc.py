@@ -168,7 +168,7 @@ def _listed(devkit: Path, year: int, split: str) -> list[Files]:
     root = devkit / f"VOC{year}"
     listing = root / "ImageSets" / "Main" / f"{split}.txt"
     try:
-        names = [line.split()[0] for line in listing.read_text().splitlines() if line.strip()]
+        names = [line.split()[0] for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
     except OSError as error:
         raise UserError(f"{listing}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
