@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ndabench.augmentations import draws, pixels
+from ndabench.augmentations.patches import patches
 from ndabench.errors import UserError
 
 
@@ -181,4 +182,5 @@ NEGATIVES = {
     "gaussian_noise": gaussian_noise,
     "random_crop": random_crop,
     "flip": flip,
+    "patches": patches,
 }

@@ -120,6 +120,8 @@ def test_pairing_needs_two_images(registry, pairing):
         ("shift", (1, 8), {}, "a side of 1 pixels is too small"),
         ("gaussian_noise", (8, 8), {"std": 0.0}, "std must be above 0"),
         ("random_crop", (8, 8), {"padding": 0.0}, r"padding must lie in \(0, 1\], got 0.0"),
+        ("patches", (6, 8), {}, "patches: a side of 6 pixels is too small"),
+        ("patches", (8, 8), {"smallest": 0.5}, "needs 0 < smallest <= largest <= 1, got 0.5 and"),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_line(case, size, parameters, message):
