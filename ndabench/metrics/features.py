@@ -1,0 +1,85 @@
+"""What a frozen encoder makes of images: the features that probes and neighbours are measured on.
+
+An encoder is any module that maps float images in [-1, 1], `[N, C, H, W]`, to `[N, d]` and has `dimension`
+d. It is evaluated in eval mode, in float32 and without gradients, and is afterwards what it was before, bit
+for bit: parameters, buffers, and the mode of every module.
+
+Workers share the work by slices of rows and gather the results, so that all of them end with the same ones.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ndabench.data.images import ImageData, ImageSplit, to_float
+from ndabench.data.source import SplitName
+from ndabench.distributed import Workers
+from ndabench.metrics.extractor import BATCH_SIZE, full_precision
+
+
+@contextmanager
+def frozen(encoder: nn.Module) -> Iterator[None]:
+    """Inside: eval mode, float32, no gradients. Afterwards every module is in the mode it was in."""
+    modes = [(module, module.training) for module in encoder.modules()]
+    encoder.eval()
+    try:
+        with torch.no_grad(), full_precision():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def own_rows(count: int, workers: Workers) -> Tensor:
+    """This worker's slice of the rows 0 to `count` - 1, int64 on the CPU, as long as any other's.
+
+    Where the workers do not divide the rows, the last row is repeated: of what they gather, the first
+    `count` rows are the result.
+    """
+    share = -(-count // workers.world_size)
+    return workers.shard(torch.arange(share * workers.world_size).clamp(max=count - 1))
+
+
+def in_shares(count: int, compute: Callable[[Tensor], Tensor], workers: Workers) -> Tensor:
+    """`compute` over the rows 0 to `count` - 1, `[count, ...]`: each worker does its slice, all get it all.
+
+    `compute` takes row numbers, int64 `[m]` on the CPU, to `[m, ...]` on the workers' device.
+    """
+    return workers.all_gather(compute(own_rows(count, workers)))[:count]
+
+
+def backbone_features(encoder: nn.Module, split: ImageSplit, workers: Workers) -> Tensor:
+    """float32 `[len(split), d]` on the workers' device, of the images as they are stored."""
+
+    def encode(rows: Tensor) -> Tensor:
+        batches = split.batches(rows.split(BATCH_SIZE))
+        return torch.cat([encoder(to_float(images)).float() for images, _ in batches])
+
+    with frozen(encoder):
+        return in_shares(len(split), encode, workers)
+
+
+class Examples(NamedTuple):
+    """Features `[n, d]` with their labels, int64 `[n]`, on one device."""
+
+    features: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A data set and a frozen encoder, with the features of whichever splits were extracted."""
+
+    encoder: nn.Module
+    data: ImageData
+    features: Mapping[SplitName, Tensor]
+    workers: Workers
+
+    def examples(self, *splits: SplitName) -> Examples:
+        """Those of `splits`, one after the other."""
+        labels = torch.cat([getattr(self.data, split).labels for split in splits])
+        return Examples(torch.cat([self.features[split] for split in splits]), labels.to(self.workers.device))

@@ -1,0 +1,131 @@
+"""Weighted k-nearest-neighbour classification of features (Wu et al., CVPR 2018, arXiv 1805.01978).
+
+With s_i the cosine similarities of an image's features to those of its k nearest labelled images, every
+class has the score
+
+    v_c = Σ_{i among the k nearest} exp(s_i / τ) [y_i = c]
+
+and the largest one is the prediction. k = 200 and τ = 0.1 are those of the paper and of MoCo's notebook,
+which measures on the 128 outputs of the projection; here it is the backbone's features, as in lightly.
+"""
+
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from ndabench.config import Config
+from ndabench.data.images import ImageData
+from ndabench.data.joined import JoinedSplit
+from ndabench.data.sheets import COLUMNS, sheet
+from ndabench.metrics.extractor import full_precision
+from ndabench.metrics.features import Encoded, Examples, in_shares
+from ndabench.metrics.probing import (
+    TESTING,
+    Evaluated,
+    Scoring,
+    accuracy,
+    check_labelled,
+    probe_measurement,
+    scorings,
+)
+
+LARGEST_CHUNK = 2**24
+"""Similarities held at once (64 MiB)."""
+SHEET_ROWS = 8
+
+
+class KnnConfig(Config):
+    """`knn`: no training, no choice, cheap enough for a curve."""
+
+    name: Literal["knn"] = "knn"
+    neighbours: int = Field(200, ge=1)
+    """At most as many as there are images to choose from; the protocol says how many it were."""
+    temperature: float = Field(0.1, gt=0)
+    every: int | None = Field(None, ge=1)
+    """Steps from one measurement during training to the next; None: only before training and after it."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def check(self, data: ImageData) -> None:
+        """Raises `UserError` where `data` do not allow this measure."""
+        check_labelled(self.name, data)
+
+
+def nearest(queries: Tensor, bank: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Cosine similarities and rows of the nearest of `bank`, `[m, d], [n, d] -> [m, count]` twice.
+
+    The nearest comes first; `count` is at most n.
+    """
+    directions = F.normalize(bank).T
+    chunks = F.normalize(queries).split(max(1, LARGEST_CHUNK // len(bank)))
+    similarities, rows = zip(*((chunk @ directions).topk(count) for chunk in chunks), strict=True)
+    return torch.cat(similarities), torch.cat(rows)
+
+
+def knn_predict(
+    queries: Tensor, bank: Examples, *, num_classes: int, neighbours: int, temperature: float
+) -> Tensor:
+    """The predicted classes of features `[m, d]`, int64 `[m]`; `neighbours` is at most the bank's size."""
+    similarities, rows = nearest(queries, bank.features, neighbours)
+    # A factor that a query's classes share changes no prediction, and keeps exp in range at any temperature.
+    weights = ((similarities - similarities[:, :1]) / temperature).exp()
+    votes = weights.new_zeros(len(queries), num_classes)
+    return votes.scatter_add_(1, bank.labels[rows], weights).argmax(1)
+
+
+def measure_knn(config: KnnConfig, encoded: Encoded, *, test: bool, seed: int) -> Evaluated:
+    """`val_knn`, and with `test` also `knn` and the sheet `neighbours.png`. Nothing depends on `seed`."""
+    with torch.no_grad(), full_precision():
+        measured = {}
+        for scoring in scorings(test=test):
+            start = perf_counter()
+            percent, settings = _score(config, encoded, scoring)
+            measured[scoring.prefix + config.name] = probe_measurement(
+                config.name, percent, scoring, encoded.data, settings, seconds=perf_counter() - start
+            )
+        sheets = {"neighbours.png": neighbour_sheet(encoded)} if test and encoded.workers.is_main else {}
+    return Evaluated(measured, sheets)
+
+
+def _score(config: KnnConfig, encoded: Encoded, scoring: Scoring) -> tuple[float, dict[str, Any]]:
+    bank, scored = encoded.examples(*scoring.fitted), encoded.examples(scoring.scored)
+    neighbours = min(config.neighbours, len(bank.labels))
+
+    def predict(rows: Tensor) -> Tensor:
+        return knn_predict(
+            scored.features[rows.to(scored.features.device)],
+            bank,
+            num_classes=len(encoded.data.class_names),
+            neighbours=neighbours,
+            temperature=config.temperature,
+        )
+
+    predicted = in_shares(len(scored.labels), predict, encoded.workers)
+    return accuracy(predicted, scored.labels), {
+        "similarity": "cosine",
+        "weights": "exp(s / temperature)",
+        "neighbours": neighbours,
+        "neighbours_capped": neighbours < config.neighbours,
+        "temperature": config.temperature,
+    }
+
+
+def neighbour_sheet(encoded: Encoded) -> bytes:
+    """A PNG file: in every row a test image, followed by the nearest images that the test bank holds.
+
+    The test images stand at equal distances in their split.
+    """
+    data, bank = encoded.data, encoded.examples(*TESTING.fitted)
+    shown = torch.linspace(0, len(data.test) - 1, min(SHEET_ROWS, len(data.test))).long()
+    queries = encoded.features["test"][shown.to(bank.features.device)]
+    _, rows = nearest(queries, bank.features, COLUMNS - 1)
+    [(asked, _)] = data.test.batches([shown])
+    [(found, _)] = JoinedSplit(data.train, data.validation).batches([rows.flatten().cpu()])
+    pictures = torch.cat([asked[:, None], found.unflatten(0, rows.shape)], dim=1)
+    return sheet(pictures.flatten(0, 1))

@@ -1,0 +1,184 @@
+"""`linear_probe_lbfgs`: multinomial logistic regression on features extracted once.
+
+With features x standardised by the mean and deviation of those that the probe is fitted on, W `[k, d]` and
+b `[k]` minimise
+
+    J(W, b) = 1/n Σ_i −log softmax(W x_i + b)[y_i] + penalty/2 ‖W‖²
+
+which is scikit-learn's logistic regression with C = 1 / (n · penalty). Full-batch L-BFGS with strong Wolfe
+conditions, float32, until no component of the gradient exceeds 1e-4, as there. (torch's and scipy's L-BFGS
+need equally many evaluations of J; torch's stays on the device.)
+
+Every penalty of the grid is fitted on the training images and scored on the validation images; the best one,
+at a draw the strongest, gives the validation value, which is thus the largest of a few. With that penalty
+the probe is fitted once more, on both, and scored once on the test images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from ndabench.config import Config
+from ndabench.data.images import ImageData
+from ndabench.distributed import Workers
+from ndabench.measurement import Measurement
+from ndabench.metrics.extractor import full_precision
+from ndabench.metrics.features import Encoded, Examples
+from ndabench.metrics.probing import (
+    TESTING,
+    VALIDATING,
+    Evaluated,
+    accuracy,
+    check_labelled,
+    probe_measurement,
+)
+
+LARGEST_GRADIENT = 1e-4
+CONSTANT = 1e-5
+"""A feature that varies by less than this share of its mean is constant but for rounding."""
+
+
+class LinearProbeLbfgsConfig(Config):
+    """`linear_probe_lbfgs`: seconds a penalty, nothing random."""
+
+    name: Literal["linear_probe_lbfgs"] = "linear_probe_lbfgs"
+    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), min_length=1)
+    max_iterations: int = Field(1000, ge=1)
+    every: int | None = Field(None, ge=1)
+    """Steps from one measurement during training to the next; None: only after training."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def check(self, data: ImageData) -> None:
+        """Raises `UserError` where `data` do not allow this measure."""
+        check_labelled(self.name, data)
+
+
+@dataclass(frozen=True)
+class LinearClassifier:
+    """W `[k, d]` and b `[k]` for features standardised by `mean` and `scale`, `[d]` each."""
+
+    weight: Tensor
+    bias: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    def predict(self, features: Tensor) -> Tensor:
+        """The classes of features `[m, d]`, int64 `[m]`."""
+        return F.linear((features - self.mean) / self.scale, self.weight, self.bias).argmax(1)
+
+
+def standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of features `[n, d]`, `[d]` each; the deviation of constant ones counts as 1."""
+    variance, mean = torch.var_mean(features, 0, correction=0)
+    deviation = variance.sqrt()
+    return mean, torch.where(deviation > CONSTANT * mean.abs(), deviation, 1.0)
+
+
+def fit_logistic(
+    examples: Examples, *, num_classes: int, penalty: float, max_iterations: int = 1000
+) -> LinearClassifier:
+    """The minimum of J for float32 features `[n, d]`, from W = 0 and b = 0."""
+    mean, scale = standardisation(examples.features)
+    inputs = (examples.features - mean) / scale
+    num, dimension = inputs.shape
+    # Classes come first in every matrix: with the images along the rows, one product takes ten times as long.
+    targets = F.one_hot(examples.labels, num_classes).T.to(torch.float32).contiguous()
+    parameters = inputs.new_zeros(num_classes * (dimension + 1))
+    weight = parameters[: num_classes * dimension].view(num_classes, dimension)
+    bias = parameters[num_classes * dimension :]
+    optimiser = torch.optim.LBFGS(
+        [parameters],
+        max_iter=max_iterations,
+        tolerance_grad=LARGEST_GRADIENT,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
+
+    def loss_with_gradient() -> float:
+        log_p = torch.addmm(bias[:, None], weight, inputs.T).log_softmax(0)
+        # Summed in float64: the line search has to see differences that float32 sums would hide.
+        loss = -(log_p * targets).sum(dtype=torch.float64) / num
+        residuals = log_p.exp_().sub_(targets).div_(num)
+        weight_gradient = torch.addmm(weight, residuals, inputs, beta=penalty)
+        parameters.grad = torch.cat([weight_gradient.flatten(), residuals.sum(1)])
+        return float(loss + penalty / 2 * weight.square().sum(dtype=torch.float64))
+
+    optimiser.step(loss_with_gradient)
+    return LinearClassifier(weight, bias, mean, scale)
+
+
+def accuracies(
+    penalties: Sequence[float],
+    fitted: Examples,
+    scored: Examples,
+    *,
+    num_classes: int,
+    max_iterations: int,
+    workers: Workers,
+) -> list[float]:
+    """In percent, on `scored`, of the probe fitted on `fitted` with each penalty; alike on every worker.
+
+    The workers share the penalties, not the rows of one fit: they then need not agree, evaluation by
+    evaluation, on the course of a line search.
+    """
+    found = torch.zeros(len(penalties), dtype=torch.float64, device=workers.device)
+    for place in range(workers.rank, len(penalties), workers.world_size):
+        classifier = fit_logistic(
+            fitted, num_classes=num_classes, penalty=penalties[place], max_iterations=max_iterations
+        )
+        found[place] = accuracy(classifier.predict(scored.features), scored.labels)
+    return workers.all_reduce_sum(found).tolist()
+
+
+def measure_linear_probe_lbfgs(
+    config: LinearProbeLbfgsConfig, encoded: Encoded, *, test: bool, seed: int
+) -> Evaluated:
+    """`val_linear_probe_lbfgs`, `linear_probe_lbfgs_penalty`, and with `test` also `linear_probe_lbfgs`.
+
+    The penalty found is a value of its own, and no part of the protocol, because values are compared only
+    under equal protocols. Nothing depends on `seed`.
+    """
+    settings = {
+        "standardised": "by the features that the probe was fitted on",
+        "penalties": list(config.penalties),
+        "penalty": "the best on the validation split, of fits on the training split",
+        "max_iterations": config.max_iterations,
+        "largest_gradient": LARGEST_GRADIENT,
+    }
+
+    def scores(penalties: Sequence[float], fitted: Examples, scored: Examples) -> list[float]:
+        return accuracies(
+            penalties,
+            fitted,
+            scored,
+            num_classes=len(encoded.data.class_names),
+            max_iterations=config.max_iterations,
+            workers=encoded.workers,
+        )
+
+    with torch.no_grad(), full_precision():
+        start = perf_counter()
+        found = scores(config.penalties, encoded.examples("train"), encoded.examples("validation"))
+        best, penalty = max(zip(found, config.penalties, strict=True))
+        measured = {
+            VALIDATING.prefix + config.name: probe_measurement(
+                config.name, best, VALIDATING, encoded.data, settings, seconds=perf_counter() - start
+            ),
+            f"{config.name}_penalty": Measurement(penalty),
+        }
+        if test:
+            start = perf_counter()
+            [percent] = scores([penalty], encoded.examples(*TESTING.fitted), encoded.examples("test"))
+            measured[config.name] = probe_measurement(
+                config.name, percent, TESTING, encoded.data, settings, seconds=perf_counter() - start
+            )
+    return Evaluated(measured)

@@ -1,0 +1,85 @@
+"""What all probes of an encoder share: which images they learn from, which they are scored on, and how that
+is written down.
+
+While settings are chosen, a probe learns from the training images and is scored on the validation images.
+The test value is that of a probe that learned from both, as published probes use the whole training set.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ndabench.data.images import ImageData
+from ndabench.data.source import SplitName
+from ndabench.errors import UserError
+from ndabench.measurement import Measurement
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """One use of a probe."""
+
+    prefix: str
+    """Before the metric's name."""
+    fitted: tuple[SplitName, ...]
+    scored: SplitName
+
+
+VALIDATING = Scoring("val_", ("train",), "validation")
+TESTING = Scoring("", ("train", "validation"), "test")
+
+
+def scorings(*, test: bool) -> tuple[Scoring, ...]:
+    return (VALIDATING, TESTING) if test else (VALIDATING,)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What evaluations of an encoder came to."""
+
+    measurements: dict[str, Measurement]
+    """By name, alike on every worker."""
+    artifacts: dict[str, bytes] = field(default_factory=dict)
+    """File names to PNG files, on the main worker only."""
+
+
+def accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """Share of the labels `[n]` that were predicted, in percent."""
+    return 100.0 * int((predicted == labels).sum()) / len(labels)
+
+
+def probe_measurement(
+    name: str,
+    percent: float,
+    scoring: Scoring,
+    data: ImageData,
+    settings: Mapping[str, Any],
+    *,
+    seconds: float,
+) -> Measurement:
+    """An accuracy under the protocol `name` with `settings`, which are plain data.
+
+    Nothing that is found out in the course of a measurement may be among the settings, nor anything that
+    belongs to the encoder: two encoders measured in the same way must have the same protocol.
+    """
+    protocol = {
+        "protocol": name,
+        "features": "backbone",
+        "encoder": "frozen, eval mode, float32",
+        "data": data.name,
+        "data_hash": data.content_hash,
+        "fitted_on": "+".join(scoring.fitted),
+        "num_fitted": sum(len(getattr(data, split)) for split in scoring.fitted),
+        "split": scoring.scored,
+        "num_evaluated": len(getattr(data, scoring.scored)),
+        **settings,
+    }
+    return Measurement(percent, better="higher", unit="%", protocol=protocol, seconds=seconds)
+
+
+def check_labelled(name: str, data: ImageData) -> None:
+    """`UserError` where there are no two classes to tell apart."""
+    if len(data.class_names) < 2:
+        raise UserError(f"{name}: {data.name} has no labels to predict; take a data set with classes")

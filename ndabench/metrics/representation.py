@@ -1,0 +1,113 @@
+"""Measuring a frozen encoder, as a sweep file's `evaluate` list says.
+
+Every evaluation gives `val_<metric>` from the validation images, and when it comes to the test also
+`<metric>` from the test images; `probing.py` says which images a probe learns from. The encoder is afterwards
+what it was before, bit for bit. Features are extracted once, however many evaluations look at them; where a
+trial has several workers they share the work, and all end with the same values.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from ndabench.data.images import ImageData
+from ndabench.data.source import SplitName
+from ndabench.distributed import Workers
+from ndabench.errors import UserError
+from ndabench.measurement import Measurement
+from ndabench.metrics.detection import DetectionConfig, evaluate_detection, prepare_detection
+from ndabench.metrics.features import Encoded, backbone_features
+from ndabench.metrics.knn import KnnConfig, measure_knn
+from ndabench.metrics.linear_probe import LinearProbeLbfgsConfig, measure_linear_probe_lbfgs
+from ndabench.metrics.linear_probe_sgd import LinearProbeSgdConfig, measure_linear_probe_sgd
+from ndabench.metrics.probing import Evaluated
+
+RepresentationEvaluation = Annotated[
+    KnnConfig | LinearProbeLbfgsConfig | LinearProbeSgdConfig | DetectionConfig, Field(discriminator="name")
+]
+
+OF_STORED_FEATURES = (KnnConfig, LinearProbeLbfgsConfig)
+"""Those that look at the features of the images as they are stored, and can share them."""
+
+
+def prepare_representation(
+    evaluations: Sequence[RepresentationEvaluation],
+    data: ImageData,
+    *,
+    device: torch.device,
+    num_workers: int = 1,
+) -> None:
+    """Sees to everything that could stop a measurement later, before any training.
+
+    Raises `UserError` for two evaluations that would report the same name, and for one that the data or the
+    number of workers do not allow. `device` is where the encoder will be.
+    """
+    names = [name for evaluation in evaluations for name in evaluation.metrics]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"evaluate: {name} is asked for {names.count(name)} times; keep one of them")
+    for evaluation in evaluations:
+        if isinstance(evaluation, DetectionConfig):
+            prepare_detection(evaluation, data.image_shape[0], num_workers=num_workers)
+        else:
+            evaluation.check(data)
+
+
+def evaluate_encoder(
+    evaluations: Sequence[RepresentationEvaluation],
+    encoder: nn.Module,
+    data: ImageData,
+    *,
+    test: bool,
+    seed: int,
+    workers: Workers,
+) -> Evaluated:
+    """What every evaluation measures; the values are alike on every worker, sheets on the main one only.
+
+    `encoder` maps images in [-1, 1] to features, on the workers' device (see `features.py`). `test` allows
+    the test images to be looked at. Seconds include an equal part of the extraction that evaluations share.
+    """
+    start = perf_counter()
+    num_sharing = sum(isinstance(evaluation, OF_STORED_FEATURES) for evaluation in evaluations)
+    splits: tuple[SplitName, ...] = ("train", "validation", "test") if test else ("train", "validation")
+    features = {
+        split: backbone_features(encoder, getattr(data, split), workers) for split in splits if num_sharing
+    }
+    encoded = Encoded(encoder, data, features, workers)
+    shared_seconds = perf_counter() - start
+
+    measured: dict[str, Measurement] = {}
+    artifacts: dict[str, bytes] = {}
+    for evaluation in evaluations:
+        found = _MEASURES[type(evaluation)](evaluation, encoded, test=test, seed=seed)
+        shares = num_sharing * len(found.measurements)
+        part = shared_seconds / shares if isinstance(evaluation, OF_STORED_FEATURES) else 0.0
+        measured |= {name: replace(m, seconds=m.seconds + part) for name, m in found.measurements.items()}
+        artifacts |= found.artifacts
+    return Evaluated(measured, artifacts)
+
+
+def _measure_detection(config: DetectionConfig, encoded: Encoded, *, test: bool, seed: int) -> Evaluated:
+    return Evaluated(
+        *evaluate_detection(config, encoded.encoder, test=test, seed=seed, workers=encoded.workers)
+    )
+
+
+_MEASURES: dict[type, Callable[..., Evaluated]] = {
+    KnnConfig: measure_knn,
+    LinearProbeLbfgsConfig: measure_linear_probe_lbfgs,
+    LinearProbeSgdConfig: measure_linear_probe_sgd,
+    DetectionConfig: _measure_detection,
+}
+
+REPRESENTATION: dict[str, type[Any]] = {
+    "knn": KnnConfig,
+    "linear_probe_lbfgs": LinearProbeLbfgsConfig,
+    "linear_probe_sgd": LinearProbeSgdConfig,
+    "detection": DetectionConfig,
+}

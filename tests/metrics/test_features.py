@@ -1,0 +1,46 @@
+import pytest
+import torch
+from striped import striped_data
+from toy_encoder import ToyEncoder, assert_untouched, snapshot
+
+from ndabench.data import to_float
+from ndabench.distributed import Workers
+from ndabench.metrics import features
+from ndabench.metrics.features import Encoded, backbone_features, frozen, own_rows
+
+
+def test_features_are_those_of_the_encoder_in_eval_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "BATCH_SIZE", 64)  # 90 images: the last batch is smaller
+    encoder, split = ToyEncoder(), striped_data().validation
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = backbone_features(encoder, split, Workers())
+    expected = ToyEncoder().eval()(to_float(split.images))
+    assert found.dtype == torch.float32
+    assert not found.requires_grad
+    torch.testing.assert_close(found, expected.detach())
+
+
+def test_the_encoder_is_left_as_it_was() -> None:
+    encoder = ToyEncoder()
+    before = snapshot(encoder)
+    backbone_features(encoder, striped_data().validation, Workers())
+    assert_untouched(encoder, before)
+    with pytest.raises(KeyError), frozen(encoder):
+        raise KeyError
+    assert_untouched(encoder, before)
+
+
+@pytest.mark.parametrize(("count", "world_size"), [(10, 1), (10, 2), (10, 3), (2, 4)])
+def test_workers_slices_make_up_the_rows(count: int, world_size: int) -> None:
+    slices = [own_rows(count, Workers(rank, world_size)) for rank in range(world_size)]
+    assert len({len(rows) for rows in slices}) == 1
+    assert torch.cat(slices)[:count].tolist() == list(range(count))
+    assert int(torch.cat(slices).max()) == count - 1
+
+
+def test_examples_of_several_splits_stand_one_after_the_other() -> None:
+    data, workers = striped_data(), Workers()
+    kept = {name: torch.full((len(getattr(data, name)), 1), i) for i, name in enumerate(("train", "test"))}
+    features, labels = Encoded(ToyEncoder(), data, kept, workers).examples("test", "train")
+    assert features.flatten().tolist() == [1] * 200 + [0] * 300
+    assert torch.equal(labels, torch.cat([data.test.labels, data.train.labels]))

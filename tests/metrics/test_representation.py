@@ -1,0 +1,216 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from pydantic import TypeAdapter
+from striped import TensorSplit, striped_data
+from toy_encoder import ToyEncoder, assert_untouched, snapshot
+
+from ndabench.config import parse
+from ndabench.data import ImageData
+from ndabench.distributed import Workers
+from ndabench.errors import UserError
+from ndabench.metrics import (
+    REPRESENTATION,
+    DetectionConfig,
+    Evaluated,
+    KnnConfig,
+    LinearProbeLbfgsConfig,
+    LinearProbeSgdConfig,
+    RepresentationEvaluation,
+    evaluate_encoder,
+    prepare_representation,
+    representation,
+)
+
+CPU = torch.device("cpu")
+NUM_WORKERS = 2
+PROBES: list[RepresentationEvaluation] = [
+    KnnConfig(neighbours=50),
+    LinearProbeLbfgsConfig(penalties=(1e-3, 1e-1, 1e3)),
+    # The band's place is the label, which small crops would hide; two workers cannot share 65 equally.
+    LinearProbeSgdConfig(num_epochs=10, batch_size=65, crop_scale=(0.9, 1.0)),
+]
+
+
+@pytest.fixture(scope="module")
+def data() -> ImageData:
+    return striped_data()
+
+
+def faint_data() -> ImageData:
+    """The striped images with bands so faint that no probe is perfect on them."""
+    data = striped_data()
+
+    def split(clean: Any) -> TensorSplit:
+        rows = torch.arange(16)[None, :] // 6 == clean.labels[:, None]
+        return TensorSplit(clean.images - 115 * rows[:, None, :, None].to(torch.uint8), clean.labels)
+
+    return replace(data, train=split(data.train), validation=split(data.validation), test=split(data.test))
+
+
+def evaluate(data: ImageData, encoder: Any = None, *, test: bool = True, evaluations: Any = PROBES) -> Any:
+    return evaluate_encoder(
+        evaluations, encoder or ToyEncoder(), data, test=test, seed=0, workers=Workers.current(CPU)
+    )
+
+
+def values(evaluated: Evaluated) -> dict[str, float]:
+    return {name: measurement.value for name, measurement in evaluated.measurements.items()}
+
+
+def test_names_values_and_artifacts(data: ImageData) -> None:
+    evaluated = evaluate(data)
+    named = [name for evaluation in PROBES for name in evaluation.metrics]
+    assert named == ["knn", "linear_probe_lbfgs", "linear_probe_sgd"]
+    expected = {*named, *(f"val_{name}" for name in named), "linear_probe_lbfgs_penalty"}
+    assert set(evaluated.measurements) == expected
+    assert list(evaluated.artifacts) == ["neighbours.png"]
+    for name in named:
+        for measurement in (evaluated.measurements[name], evaluated.measurements[f"val_{name}"]):
+            assert 90 < measurement.value <= 100
+            assert (measurement.better, measurement.unit) == ("higher", "%")
+            assert measurement.seconds > 0
+
+
+def test_before_the_test_nothing_looks_at_the_test_images(data: ImageData) -> None:
+    class Forbidden:
+        labels = data.test.labels
+
+        def __len__(self) -> int:
+            return len(self.labels)
+
+        def batches(self, index_batches: Any) -> Any:
+            pytest.fail("the test images were read")
+
+    names = ("name", "content_hash", "class_names", "image_shape", "train", "validation")
+    hidden = ImageData(**{name: getattr(data, name) for name in names}, test=Forbidden())
+    evaluated, whole = evaluate(hidden, test=False), evaluate(data, test=True)
+    assert all(name.startswith("val_") or name.endswith("_penalty") for name in evaluated.measurements)
+    assert values(evaluated).items() <= values(whole).items()
+
+
+def test_the_encoder_is_left_as_it_was(data: ImageData) -> None:
+    encoder = ToyEncoder()
+    before = snapshot(encoder)
+    first = evaluate(data, encoder)
+    assert_untouched(encoder, before)
+    assert values(evaluate(data, encoder)) == values(first)
+
+
+def test_features_are_extracted_once_a_split(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    extracted, extract = [], representation.backbone_features
+
+    def counted(encoder: Any, split: Any, workers: Any) -> Any:
+        extracted.append(len(split))
+        return extract(encoder, split, workers)
+
+    monkeypatch.setattr(representation, "backbone_features", counted)
+    evaluate(data, evaluations=PROBES[:2])
+    assert extracted == [300, 90, 200]
+    extracted.clear()
+    evaluate(data, evaluations=[])
+    assert extracted == []
+
+
+def test_protocols_are_complete_plain_and_the_same_for_every_encoder(data: ImageData) -> None:
+    small, large = evaluate(data), evaluate(data, ToyEncoder(dimension=20))
+    for name, measurement in small.measurements.items():
+        protocol = json.loads(json.dumps(measurement.protocol))
+        assert protocol == json.loads(json.dumps(large.measurements[name].protocol))
+        if name.endswith("_penalty"):
+            assert protocol == {}
+            continue
+        split = "validation" if name.startswith("val_") else "test"
+        assert protocol["protocol"] == name.removeprefix("val_")
+        assert (protocol["features"], protocol["split"]) == ("backbone", split)
+        assert (protocol["data"], protocol["data_hash"]) == ("striped", "striped")
+        assert protocol["num_evaluated"] == len(getattr(data, split))
+    assert small.measurements["knn"].protocol["temperature"] == 0.1
+    assert small.measurements["linear_probe_lbfgs"].protocol["penalties"] == [1e-3, 1e-1, 1e3]
+
+
+def test_the_penalty_is_the_best_on_validation_images() -> None:
+    data = faint_data()
+    tried = {
+        penalty: values(
+            evaluate(data, test=False, evaluations=[LinearProbeLbfgsConfig(penalties=(penalty,))])
+        )
+        for penalty in (1e-3, 1e3)
+    }
+    best = max(tried, key=lambda penalty: (tried[penalty]["val_linear_probe_lbfgs"], penalty))
+    chosen = values(evaluate(data, test=False, evaluations=[LinearProbeLbfgsConfig(penalties=(1e-3, 1e3))]))
+    assert chosen == {**tried[best], "linear_probe_lbfgs_penalty": best}
+
+
+@pytest.mark.parametrize("name", REPRESENTATION)
+def test_every_entry_of_the_registry_reads_and_round_trips(name: str) -> None:
+    every = None if name == "detection" else 50
+    evaluation = parse(RepresentationEvaluation, {"name": name, "every": every}, "evaluate")
+    assert isinstance(evaluation, REPRESENTATION[name])
+    assert evaluation.every == every
+    assert evaluation.metrics
+    dumped = TypeAdapter(RepresentationEvaluation).dump_python(evaluation, mode="json")
+    assert parse(RepresentationEvaluation, json.loads(json.dumps(dumped)), "evaluate") == evaluation
+
+
+def test_one_name_cannot_mean_two_protocols(data: ImageData) -> None:
+    with pytest.raises(UserError, match="knn is asked for 2 times"):
+        prepare_representation([KnnConfig(), KnnConfig(neighbours=5)], data, device=CPU)
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
+def test_unlabelled_images_are_refused_before_training(probe: RepresentationEvaluation) -> None:
+    with pytest.raises(UserError, match=f"{probe.name}: striped has no labels"):
+        prepare_representation([probe], striped_data(labelled=False), device=CPU)
+
+
+def test_what_detection_needs_is_asked_for_before_training(
+    data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        representation, "prepare_detection", lambda *given, num_workers: asked.append((*given, num_workers))
+    )
+    prepare_representation([DetectionConfig()], data, device=CPU, num_workers=2)
+    assert asked == [(DetectionConfig(), 3, 2)]
+
+
+def test_detection_is_handed_the_encoder(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, handed = ToyEncoder(), []
+
+    def evaluate_detection(*given: Any, **named: Any) -> Any:
+        handed.append((given, named))
+        return {}, {"detections.png": b""}
+
+    monkeypatch.setattr(representation, "evaluate_detection", evaluate_detection)
+    evaluated = evaluate(data, encoder, test=False, evaluations=[DetectionConfig()])
+    assert evaluated.artifacts == {"detections.png": b""}
+    assert handed == [((DetectionConfig(), encoder), {"test": False, "seed": 0, "workers": Workers()})]
+
+
+def worker(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    store = dist.FileStore(f"{folder}/store", NUM_WORKERS)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=NUM_WORKERS)
+    evaluated = evaluate(faint_data())
+    torch.save((values(evaluated), list(evaluated.artifacts)), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_workers_measure_what_one_does(tmp_path: Path) -> None:
+    alone = values(evaluate(faint_data()))
+    assert all(50 < value < 95 for name, value in alone.items() if not name.endswith("_penalty"))
+    mp.spawn(worker, args=(str(tmp_path),), nprocs=NUM_WORKERS)
+    (first, sheets), (second, no_sheets) = (
+        torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(NUM_WORKERS)
+    )
+    assert first == second
+    assert first == pytest.approx(alone, abs=0.6)  # one image of 200, where two classes are equally likely
+    assert (sheets, no_sheets) == (["neighbours.png"], [])
