@@ -1,0 +1,142 @@
+"""Training a detector on a detection set and letting it loose on a split, on one worker or several.
+
+Imported late, since it needs torchvision.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from ndabench.data.detection.sets import Scene, SceneSplit
+from ndabench.data.images import to_float
+from ndabench.data.sampling import shuffled_batches
+from ndabench.distributed import Workers
+from ndabench.errors import UserError
+from ndabench.metrics.average_precision import Detections
+from ndabench.metrics.detection import DetectionConfig
+from ndabench.metrics.extractor import full_precision
+from ndabench.models.detector import MAX_DETECTIONS, Detector, Target, long_side, resize, scale_boxes
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a grey picture (ITU-R BT.601, as Pillow's)."""
+
+
+def train_detector(
+    detector: Detector, split: SceneSplit, config: DetectionConfig, *, seed: int, workers: Workers
+) -> Iterator[float]:
+    """Trains in place by SGD with warm-up and steps down; yields each step's loss, alike on all workers.
+
+    Every random number of a picture (its size, its flip, which anchors and regions are sampled) comes from a
+    seed of its own, drawn for the global batch. Objects marked difficult are trained on, as in detectron2.
+    Raises `UserError` where a loss is not finite.
+    """
+    optimizer = torch.optim.SGD(
+        _parameter_groups(detector, config.weight_decay), lr=config.learning_rate, momentum=config.momentum
+    )
+    draws = Generator().manual_seed(seed)
+    batches = shuffled_batches(len(split), config.batch_size, seed=seed)
+    detector.train()
+    for step, rows in enumerate(islice(batches, config.num_steps)):
+        seeds = workers.shard(torch.randint(2**62, (config.batch_size,), generator=draws)).tolist()
+        generators = [Generator().manual_seed(one) for one in seeds]
+        examples = [
+            _example(split[row], config, detector.image_channels, workers.device, generator)
+            for row, generator in zip(workers.shard(rows).tolist(), generators, strict=True)
+        ]
+        pictures, targets = zip(*examples, strict=True)
+        losses = detector.losses(pictures, targets, generators)
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        workers.average_gradients(detector.parameters())
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * rate_factor(config, step)
+        loss = _finite_loss(losses, step, workers)
+        optimizer.step()
+        yield loss
+
+
+@torch.no_grad()
+def detect_objects(detector: Detector, split: SceneSplit, *, workers: Workers) -> list[Detections]:
+    """What `detector` finds in every picture of `split`, on the CPU, alike on all workers.
+
+    One picture at a time: beside a larger one it would be padded, and its boxes would move a little.
+    """
+    detector.eval()
+    share = -(-len(split) // workers.world_size)
+    # The last picture stands in for those that the last workers lack.
+    rows = workers.shard(torch.arange(share * workers.world_size).clamp(max=len(split) - 1))
+    with full_precision():
+        found = [
+            _pack(*detector.detect(picture_of(split[row], detector.image_channels, workers.device)))
+            for row in rows.tolist()
+        ]
+    return [_unpack(packed) for packed in workers.all_gather(torch.stack(found))[: len(split)].cpu()]
+
+
+def picture_of(scene: Scene, channels: int, device: torch.device) -> Tensor:
+    """The scene as an encoder of 1 or 3 channels sees it: float32 `[channels, H, W]` in [-1, 1]."""
+    picture = to_float(scene.image.to(device))
+    if channels == 3:
+        return picture
+    return torch.einsum("chw,c->hw", picture, picture.new_tensor(LUMA))[None]
+
+
+def rate_factor(config: DetectionConfig, step: int) -> float:
+    """What the learning rate is multiplied with: a linear warm-up, then a tenth at every `decay_at`."""
+    decays = sum(step >= fraction * config.num_steps for fraction in config.decay_at)
+    return min(1.0, (step + 1) / max(1, config.warm_up_steps)) * 0.1**decays
+
+
+def _example(
+    scene: Scene, config: DetectionConfig, channels: int, device: torch.device, generator: Generator
+) -> tuple[Tensor, Target]:
+    """The scene at one of the training sizes, mirrored or not."""
+    sizes = config.train_short_sides or (config.short_side,)
+    short_side = sizes[int(torch.randint(len(sizes), (), generator=generator))]
+    original = picture_of(scene, channels, device)
+    picture = resize(original, short_side, long_side(config.short_side))
+    boxes = scale_boxes(scene.boxes.to(device), original.shape[-2:], picture.shape[-2:])
+    if config.horizontal_flip and torch.rand((), generator=generator) < 0.5:
+        picture = picture.flip(-1)
+        x1, y1, x2, y2 = boxes.unbind(1)
+        width = picture.shape[-1]
+        boxes = torch.stack([width - x2, y1, width - x1, y2], 1)
+    return picture, {"boxes": boxes, "labels": scene.labels.to(device)}
+
+
+def _parameter_groups(detector: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Batch norm's gains and biases do not decay, as in detectron2."""
+    norms = [module for module in detector.modules() if isinstance(module, nn.BatchNorm2d)]
+    of_norms = {id(parameter) for norm in norms for parameter in norm.parameters()}
+    decaying = [parameter for parameter in detector.parameters() if id(parameter) not in of_norms]
+    return [
+        {"params": decaying, "weight_decay": weight_decay},
+        {"params": [parameter for norm in norms for parameter in norm.parameters()], "weight_decay": 0.0},
+    ]
+
+
+def _finite_loss(losses: dict[str, Tensor], step: int, workers: Workers) -> float:
+    """The sum of the losses' means over the workers."""
+    means = workers.all_reduce_sum(torch.stack([loss.detach() for loss in losses.values()]))
+    values = (means / workers.world_size).tolist()
+    for name, value in zip(losses, values, strict=True):
+        if not abs(value) < float("inf"):
+            raise UserError(
+                f"detection: {name} is {value} at step {step} of the detector's training; a lower "
+                "learning_rate or more warm_up_steps may keep it finite"
+            )
+    return float(sum(values))
+
+
+def _pack(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+    """`[MAX_DETECTIONS, 6]`: box, score and label; filled up with -1, so that workers can exchange it."""
+    rows = torch.cat([boxes, scores[:, None], labels[:, None].to(boxes.dtype)], 1)
+    return F.pad(rows, (0, 0, 0, MAX_DETECTIONS - len(rows)), value=-1.0)
+
+
+def _unpack(packed: Tensor) -> Detections:
+    rows = packed[packed[:, 5] >= 0]
+    return Detections(rows[:, :4], rows[:, 4], rows[:, 5].long())
