@@ -11,21 +11,18 @@ import platform
 import re
 import socket
 import subprocess
-import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import Field
 
 from ndabench.config import Config
+from ndabench.diary import Diary, close_row, now, one_line
 from ndabench.distributed import Workers
-from ndabench.errors import UserError
 from ndabench.records import RecordStore, TrialRow
 from ndabench.tasks.negatives import NegativeSpec
 from ndabench.tasks.registry import (
@@ -53,7 +50,8 @@ class TrialConfig(Config):
     data: DataConfig
     negative: NegativeSpec | None = None
     positive: NegativeSpec | None = None
-    lambda_: float = Field(1.0, gt=0, le=1, alias="lambda")
+    lambda_: float = Field(1.0, ge=0, alias="lambda")
+    """Its range and meaning are the task's; see its `LAMBDA`."""
     seed: int = Field(0, ge=0)
     evaluate: tuple[EvaluationConfig, ...] = ()
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -159,7 +157,7 @@ def run_trial(
     Only the main worker writes. However the trial ends, its row says how: finished, diverged (re-raised as
     `DivergedError`), failed (re-raised), or stopped when the caller drops the iterator.
     """
-    diary = _Diary(_new_row(trial, provenance, workers), store, workers.is_main)
+    diary = Diary(_new_row(trial, provenance, workers), store, workers.is_main)
     try:
         data = load_data(trial.data, workers.device)
         diary.note(dataset=data.name, dataset_hash=data.content_hash)
@@ -190,67 +188,6 @@ def run_trial(
     diary.end("finished")
 
 
-class _Diary:
-    """A trial's row as it fills: written when the trial starts, when it knows more, and when it ends."""
-
-    def __init__(self, row: TrialRow, store: RecordStore, writes: bool) -> None:
-        before = store.read_trial(row.trial_id)
-        self._row = row if before is None else replace(row, started=before.started)
-        self._store, self._writes = store, writes
-        self._clock, self._earlier_seconds = time.monotonic(), 0.0
-        self._training_seconds, self._num_images, self._first_image = 0.0, 0, 0
-        self.note()
-
-    def note(self, **columns: Any) -> None:
-        self._row = replace(self._row, **columns)
-        if self._writes:
-            self._store.write_trial(self._row)
-
-    def resumed(self, checkpoint: Mapping[str, Any]) -> None:
-        self._earlier_seconds = checkpoint["seconds"]
-        self._num_images = self._first_image = checkpoint["num_images"]
-
-    def timed(self, run: Iterator[Progress]) -> Progress | None:
-        """The next progress; the time to it, less its measurements', counts as training."""
-        start = time.monotonic()
-        progress = next(run, None)
-        if progress is not None:
-            measuring = sum(measurement.seconds for measurement in progress.metrics.values())
-            self._training_seconds += time.monotonic() - start - measuring
-            self._num_images = progress.num_images
-        return progress
-
-    def spent(self) -> dict[str, Any]:
-        seconds = self._earlier_seconds + time.monotonic() - self._clock
-        return {"seconds": seconds, "num_images": self._num_images}
-
-    def end(self, status: Literal["finished", "failed", "diverged"], error: str = "") -> None:
-        images = self._num_images - self._first_image
-        rate = images / self._training_seconds if images else None
-        seconds = self.spent()["seconds"]
-        self.note(status=status, error=error, finished=_now(), seconds=seconds, images_per_second=rate)
-
-
-STOPPED_EARLY = "stopped early by the scheduler"
-"""The error of a trial that a scheduler ended: its result stands, and a resumed sweep leaves it alone."""
-
-
-def close_row(store: RecordStore, trial_id: str, status: Literal["failed", "stopped"], error: str) -> None:
-    """Ends the row of a trial that did not end it itself, because it was stopped or its process is gone."""
-    row = store.read_trial(trial_id)
-    if row is not None and row.status == "running":
-        store.write_trial(replace(row, status=status, error=error, finished=_now()))
-
-
-def one_line(error: BaseException) -> str:
-    """The error, for a record and a progress line, and where it is not a user's the place it came from."""
-    if isinstance(error, UserError):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500] + place
-
-
 def save_checkpoint(store: RecordStore, trial_id: str, step: int, state: dict[str, Any]) -> None:
     """Writes the checkpoint atomically, then drops all but the newest few."""
     buffer = io.BytesIO()
@@ -269,10 +206,6 @@ def load_checkpoint(store: RecordStore, trial_id: str, device: torch.device) -> 
         except Exception:  # what a damaged file raises depends on where it is damaged
             continue
     return None
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 def _new_row(trial: TrialConfig, provenance: Provenance, workers: Workers) -> TrialRow:
@@ -295,7 +228,7 @@ def _new_row(trial: TrialConfig, provenance: Provenance, workers: Workers) -> Tr
         parameters_json=json.dumps(trial.parameters, sort_keys=True),
         config_json=trial.to_json(),
         status="running",
-        started=_now(),
+        started=now(),
         device=f"{workers.world_size} × {device}",
         hosts=tuple(hosts),
         versions_json=json.dumps(_versions(), sort_keys=True),

@@ -14,6 +14,7 @@ from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 from rich.console import Console
 
 from ndabench.claim import claim, sole_driver
+from ndabench.diary import STOPPED_EARLY
 from ndabench.errors import UserError
 from ndabench.orchestration.cluster import concurrency
 from ndabench.orchestration.plan import Outcome, make_plan
@@ -29,7 +30,7 @@ from ndabench.orchestration.trial import trainable
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import STOPPED_EARLY, Provenance, TrialConfig, git_commit, prepare
+from ndabench.trials import Provenance, TrialConfig, git_commit, prepare
 
 Ending = Literal["complete", "interrupted", "out of time"]
 

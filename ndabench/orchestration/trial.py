@@ -16,12 +16,13 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from ndabench.diary import one_line
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.records import RecordStore
 from ndabench.sweepfile import Resources, SweepConfig
 from ndabench.tasks.task import DivergedError
-from ndabench.trials import Provenance, TrialConfig, one_line, run_trial
+from ndabench.trials import Provenance, TrialConfig, run_trial
 
 Report = Callable[[dict[str, Any]], None]
 
