@@ -46,7 +46,7 @@ class KnnConfig(Config):
     """At most as many as there are images to choose from; the protocol says how many it were."""
     temperature: float = Field(0.1, gt=0)
     every: int | None = Field(None, ge=1)
-    """Steps from one measurement during training to the next; None: only before training and after it."""
+    """Steps from one measurement during training to the next, from 0 on; None: only after training."""
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class LinearProbeLbfgsConfig(Config):
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), min_length=1)
     max_iterations: int = Field(1000, ge=1)
     every: int | None = Field(None, ge=1)
-    """Steps from one measurement during training to the next; None: only after training."""
+    """Steps from one measurement during training to the next, from 0 on; None: only after training."""
 
     @property
     def metrics(self) -> tuple[str, ...]:

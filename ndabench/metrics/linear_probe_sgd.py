@@ -45,7 +45,7 @@ class LinearProbeSgdConfig(Config):
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of a mirrored crop."""
     every: int | None = Field(None, ge=1)
-    """Steps from one measurement during training to the next; None: only after training."""
+    """Steps from one measurement during training to the next, from 0 on; None: only after training."""
 
     @model_validator(mode="after")
     def _crops_are_possible(self) -> "LinearProbeSgdConfig":
