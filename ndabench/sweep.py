@@ -79,9 +79,12 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
         parameters = ", ".join(f"{key}={value}" for key, value in trial.parameters.items())
         row = [trial.trial_id, trial.arm, f"{trial.lambda_:g}", parameters, str(trial.seed)]
         table.add_row(*row, f"{trial.task.num_images:,}")
+    images = sum(trial.task.num_images for trial in trials)
     for arm in config.arms if sampled else ():
         dimensions = ", ".join(config.dimensions_of(arm))
-        work = f"{config.task.num_images:,} each"
+        each = config.task_of(arm).num_images
+        work = f"{each:,} each"
+        images += each * ((search.trials_per_arm if dimensions else 0) + len(config.seeds))
         if dimensions:
             table.add_row(
                 f"{search.trials_per_arm} × {search.sampler}",
@@ -93,7 +96,6 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
             )
         table.add_row(f"{len(config.seeds)} × the best", arm.name, "", "", str(list(config.seeds)), work)
     console.print(table)
-    images = sum(t.task.num_images for t in trials) or config.trial_count() * config.task.num_images
     console.print(f"each trial asks for {config.resources}", highlight=False)
     console.print(f"work in all: {images:,} images", highlight=False)
 

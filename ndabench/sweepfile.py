@@ -14,19 +14,23 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from ndabench.config import Config, override, parse, read_yaml
 from ndabench.errors import nearest, unknown
+from ndabench.search_space import LAMBDA, Dimension, Search
 from ndabench.tasks.negatives import NegativeSpec
-from ndabench.tasks.registry import DataConfig, EvaluationConfig, TaskConfig
+from ndabench.tasks.registry import DataConfig, EvaluationConfig, TaskConfig, check_evaluation
 from ndabench.trials import TrialConfig
-
-LAMBDA = "lambda"
 
 
 class Arm(Config):
-    """One line of the comparison: no augmentation, a negative one (NDA), a positive one (PDA), or both."""
+    """One line of the comparison: no augmentation, a negative one (NDA), a positive one (PDA), or both.
+
+    `task` holds keys of the task that this arm has for itself, such as `num_steps: 0` for an encoder that is
+    left untrained; they are not searched in it.
+    """
 
     name: str = Field(min_length=1, max_length=80)
     negative: NegativeSpec | None = None
     positive: NegativeSpec | None = None
+    task: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -45,94 +49,6 @@ class Arm(Config):
         }
         labels = [spec.label if key == "negative" else f"{spec.label} as PDA" for key, spec in specs.items()]
         return {"name": " & ".join(labels) or "none", **value}
-
-
-Number = int | float
-
-
-class Dimension(Config):
-    """Where a searched value comes from: a list of choices, or a range (`[low, high]`)."""
-
-    choice: tuple[Any, ...] | None = Field(None, min_length=1)
-    uniform: tuple[float, float] | None = None
-    log_uniform: tuple[float, float] | None = None
-    integer: tuple[int, int] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _list_is_choice(cls, value: Any) -> Any:
-        return {"choice": value} if isinstance(value, list | tuple) else value
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Dimension":
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                "give a list of values, or one of uniform, log_uniform, integer with [low, high]"
-            )
-        bounds = self.bounds
-        if bounds is not None and not bounds[0] < bounds[1]:
-            raise ValueError(f"{given[0]} needs [low, high] with low < high, got {list(bounds)}")
-        if self.log_uniform is not None and self.log_uniform[0] <= 0:
-            raise ValueError(f"log_uniform needs bounds above 0, got {list(self.log_uniform)}")
-        return self
-
-    @property
-    def bounds(self) -> tuple[Number, Number] | None:
-        return self.uniform or self.log_uniform or self.integer
-
-    @property
-    def extremes(self) -> tuple[Any, ...]:
-        """Every choice, or a range's bounds and a value between them that is no whole number."""
-        bounds = self.uniform or self.log_uniform
-        return (
-            (*bounds, bounds[0] + 0.38197 * (bounds[1] - bounds[0]))
-            if bounds
-            else self.integer or self.choice or ()
-        )
-
-
-class Search(Config):
-    """What is searched, in each arm alike: `lambda` and any key of `task`."""
-
-    dimensions: dict[str, Dimension] = Field(default_factory=dict)
-    sampler: Literal["grid", "random", "tpe"] = "grid"
-    trials_per_arm: int = Field(16, ge=1, description="settings tried in each arm by random and tpe")
-    seed: int = Field(1_000_003, ge=0, description="the search trials' own seed, apart from the repeats'")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _dimensions_beside_settings(cls, value: Any) -> Any:
-        """In the file the dimensions stand beside the settings: `{lambda: [0.25], sampler: grid}`."""
-        if not isinstance(value, Mapping) or "dimensions" in value:
-            return value
-        settings = {key: item for key, item in value.items() if key in cls.model_fields}
-        dimensions = {key: item for key, item in value.items() if key not in cls.model_fields}
-        for key, item in dimensions.items():
-            if not isinstance(item, list | tuple | Mapping | Dimension):
-                raise ValueError(
-                    f"{key}: needs a list of values or a range such as {{uniform: [low, high]}}, got {item!r}"
-                    f"{nearest(key, cls.model_fields)}"
-                )
-        return {**settings, "dimensions": dimensions}
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Search":
-        ranges = [key for key, dimension in self.dimensions.items() if dimension.choice is None]
-        if self.sampler == "grid" and ranges:
-            raise ValueError(
-                f"a grid needs a list of values for {ranges[0]!r}; or set sampler: random or tpe"
-            )
-        nested = [
-            key for key, d in self.dimensions.items() if any(isinstance(c, list) for c in d.choice or ())
-        ]
-        if self.sampler != "grid" and nested:
-            raise ValueError(f"{nested[0]!r} is a list of lists, which only sampler: grid can search")
-        lambdas = self.dimensions.get(LAMBDA)
-        for value in lambdas.extremes if lambdas is not None else ():
-            if not isinstance(value, Number) or not 0 < value <= 1:
-                raise ValueError(f"lambda must lie in (0, 1], got {value!r}")
-        return self
 
 
 class Objective(Config):
@@ -206,17 +122,12 @@ class SweepConfig(Config):
             raise ValueError(f"two arms are named {doubled[0]!r}; give each its own name")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"a seed stands twice in seeds {list(self.seeds)}")
-        known = set(type(self.task).model_fields) - {"name"}
-        for key in self.search.dimensions:
-            if key != LAMBDA and key not in known:
-                raise ValueError(
-                    f"search: unknown parameter {key!r}{nearest(key, known | {LAMBDA})} "
-                    f"(known: lambda, {', '.join(sorted(known))})"
-                )
+        self._check_keys()
         if self.search.sampler != "grid":
             if self.search.dimensions and self.objective is None:
+                example = self.evaluate[0].metrics[0] if self.evaluate else "fd_classifier"
                 raise ValueError(
-                    f"sampler: {self.search.sampler} needs an objective, e.g. {{metric: fd_classifier}}"
+                    f"sampler: {self.search.sampler} needs an objective, e.g. {{metric: {example}}}"
                 )
             if self.search.seed in self.seeds:
                 raise ValueError(f"search.seed {self.search.seed} must not be one of the repeats' seeds")
@@ -233,11 +144,29 @@ class SweepConfig(Config):
                 raise ValueError(f"search: a value is listed twice, arm {arm.name!r} would run it twice")
         return self
 
+    def _check_keys(self) -> None:
+        """What is searched, or set by an arm, must be keys of the task; λ must lie in the task's range."""
+        known = set(type(self.task).model_fields) - {"name"}
+        for key in self.search.dimensions:
+            if key != LAMBDA and key not in known:
+                raise ValueError(
+                    f"search: unknown parameter {key!r}{nearest(key, known | {LAMBDA})} "
+                    f"(known: lambda, {', '.join(sorted(known))})"
+                )
+        for arm in self.arms:
+            for key in set(arm.task) - known:
+                raise ValueError(f"arm {arm.name}: task: unknown key {key!r}{nearest(key, known)}")
+        lambdas = self.search.dimensions.get(LAMBDA)
+        for value in lambdas.extremes if lambdas is not None else ():
+            self.task.LAMBDA.check(value, "search: ")
+
     def _check_objective(self) -> None:
-        """The objective must be measured, and with ASHA measured on the way."""
+        """The evaluations must be the task's; one measures the objective, and with ASHA on the way, too."""
+        for evaluation in self.evaluate:
+            check_evaluation(self.task, evaluation)
         if self.objective is None:
             return
-        measured = {evaluation.metric: evaluation for evaluation in self.evaluate}
+        measured = {metric: evaluation for evaluation in self.evaluate for metric in evaluation.metrics}
         if not measured:
             raise ValueError("objective: nothing is measured; add an evaluation, e.g. evaluate: [{name: fd}]")
         if self.objective.metric not in measured:
@@ -253,16 +182,23 @@ class SweepConfig(Config):
         return {
             key: value
             for key, value in self.search.dimensions.items()
-            if key != LAMBDA or arm.negative is not None
+            if key not in arm.task and (key != LAMBDA or arm.negative is not None)
         }
+
+    def task_of(self, arm: Arm, searched: Mapping[str, Any] | None = None) -> TaskConfig:
+        """The task of an arm's trials: the sweep's, with the arm's own keys and the searched values set."""
+        changed = {**self.task.model_dump(mode="json"), **arm.task, **(searched or {})}
+        return parse(type(self.task), changed, f"arm {arm.name}")
 
     def trial(self, arm: Arm, setting: Mapping[str, Any], seed: int) -> TrialConfig:
         """The trial of `arm` with the searched values of `setting`."""
         where = f"arm {arm.name}"
         searched = {key: value for key, value in setting.items() if key != LAMBDA}
-        task = parse(type(self.task), {**self.task.model_dump(mode="json"), **searched}, where)
+        task = self.task_of(arm, searched)
         parameters = {key: task.model_dump(mode="json")[key] for key in searched}  # 64.0 and 64 are one value
-        default = 0.25 if arm.negative is not None else 1.0
+        rule = task.LAMBDA
+        lambda_ = setting.get(LAMBDA, rule.default if arm.negative is not None else rule.plain)
+        rule.check(lambda_, f"{where}: ")
         return parse(
             TrialConfig,
             {
@@ -271,7 +207,7 @@ class SweepConfig(Config):
                 "data": self.data,
                 "negative": arm.negative,
                 "positive": arm.positive,
-                LAMBDA: setting.get(LAMBDA, default),
+                LAMBDA: lambda_,
                 "seed": seed,
                 "evaluate": self.evaluate,
                 "parameters": parameters,

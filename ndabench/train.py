@@ -61,7 +61,7 @@ def train(
 
 def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: int | None) -> "TrialConfig":
     """The trial of a sweep that the options mean; searched values without an option take their first."""
-    from ndabench.sweepfile import LAMBDA
+    from ndabench.search_space import LAMBDA
 
     names = [one.name for one in config.arms]
     if arm is not None and arm not in names:

@@ -19,7 +19,7 @@ def sheet(images: Tensor) -> bytes:
     return buffer.getvalue()
 
 
-def comparison_sheet(originals: Tensor, changed: Tensor) -> bytes:
-    """A sheet in which every row of `originals` stands above the row of what became of them."""
-    rows = zip(originals.split(COLUMNS), changed.split(COLUMNS), strict=True)
-    return sheet(torch.cat([part for pair in rows for part in pair]))
+def comparison_sheet(*versions: Tensor) -> bytes:
+    """A sheet in which every row of images stands above the rows of what became of them."""
+    rows = zip(*(images.split(COLUMNS) for images in versions), strict=True)
+    return sheet(torch.cat([part for row in rows for part in row]))

@@ -88,6 +88,11 @@ class _GenerativeConfig(Config):
         return f"{self.name}_{self.extractor}"
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of all its values, as every evaluation has them: here one."""
+        return (self.metric,)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What the measure itself adds to the protocol."""
         return {}

@@ -1,6 +1,7 @@
-"""The exponential moving average of a generator's weights, with which BigGAN is sampled and measured."""
+"""Networks whose weights trail those of another: BigGAN's averaged generator, MoCo's key network."""
 
 import copy
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +19,15 @@ class MovingAverage(nn.Module):
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay, self.start = decay, start
 
-    @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Follows `network` as it stands after `step` updates, counted from 1."""
-        decay = 0.0 if step < self.start else self.decay
-        torch._foreach_lerp_(_tensors(self.network), _tensors(network), 1 - decay)
+        trail(_tensors(self.network), _tensors(network), decay=0.0 if step < self.start else self.decay)
+
+
+@torch.no_grad()
+def trail(followers: Iterable[Tensor], leaders: Iterable[Tensor], *, decay: float) -> None:
+    """In place and pair by pair, `follower = decay * follower + (1 - decay) * leader`."""
+    torch._foreach_lerp_(list(followers), list(leaders), 1 - decay)
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:

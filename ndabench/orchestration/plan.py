@@ -18,7 +18,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from ndabench.sweepfile import Arm, Dimension, Search, SweepConfig
+from ndabench.search_space import Dimension, Search
+from ndabench.sweepfile import Arm, SweepConfig
 from ndabench.trials import TrialConfig
 
 ATTEMPTS = 100

@@ -8,12 +8,13 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.placement_group import PlacementGroup
 
+from ndabench.diary import STOPPED_EARLY, close_row
 from ndabench.errors import UserError
 from ndabench.orchestration.plan import Outcome, Plan
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import STOPPED_EARLY, TrialConfig, close_row
+from ndabench.trials import TrialConfig
 
 
 class Assigned:
@@ -88,7 +89,7 @@ class ArmwiseAsha(NotSaved, FIFOScheduler):
                 time_attr="step",
                 metric="objective",
                 mode=config.objective.mode,
-                max_t=config.task.num_steps,
+                max_t=max(1, config.task_of(arm).num_steps),
                 grace_period=config.scheduler.grace_steps,
                 reduction_factor=config.scheduler.reduction_factor,
                 stop_last_trials=False,  # a trial at its last step ends by itself, with its records whole

@@ -31,7 +31,10 @@ TRIALS = pa.schema(
         _column("negative", _TEXT, "the negative augmentation's label; empty without one", nullable=True),
         _column("positive", _TEXT, "the positive augmentation's label; empty without one", nullable=True),
         _column(
-            "lambda", _NUMBER, "weight of the generated fakes; 1 - lambda weighs the negatives", nullable=True
+            "lambda",
+            _NUMBER,
+            "what the task makes of it; GAN: weight of the fakes, the negatives weigh 1 - lambda",
+            nullable=True,
         ),
         _column("seed", _INTEGER, "seed of the repeat"),
         _column("parameters_json", _TEXT, "the other search parameters of the trial, a JSON object"),

@@ -12,7 +12,7 @@ from ndabench.reporting.formatting import count, interval, with_interval
 from ndabench.reporting.frames import NO_PROTOCOL, Frames, Setting
 from ndabench.reporting.intervals import Summary, half_widths
 from ndabench.reporting.specs import FigureGroup, FigureSpec, Line, Point
-from ndabench.reporting.tables import DIRECTIONS
+from ndabench.reporting.tables import DIRECTIONS, LAMBDA
 
 MOST_LINES = 10
 MOST_POINTS = 100
@@ -130,7 +130,7 @@ def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float],
         id=identity,
         title=f"{comparison.metric} over λ"
         + (f", {comparison.group.label}" if len(frames.groups) > 1 else ""),
-        x_title="λ (1 is the plain objective)",
+        x_title=f"λ: {LAMBDA[task]}" if (task := comparison.group.task) in LAMBDA else "λ",
         y_title=_y_title(comparison.unit, comparison.better),
         lines=lines,
         intervals="bar",

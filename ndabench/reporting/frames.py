@@ -211,11 +211,11 @@ def _settings(trials: pd.DataFrame, arms: list[str]) -> tuple[list[Setting], pd.
 
 
 def _setting(arm: str, negative: str, positive: str, weight: float | None, parameters: str) -> Setting:
-    """λ says nothing about an arm without a negative: there it is 1, the plain objective."""
+    """λ says nothing about an arm without a negative: there it is that of the plain objective."""
     searched = decoded(parameters)
     searched = searched if isinstance(searched, dict) else {}
     shown = tuple(sorted((str(k), json.dumps(v)) for k, v in searched.items() if k != "lambda"))
-    meaningless = weight is None or pd.isna(weight) or (negative == "" and weight == 1)
+    meaningless = weight is None or pd.isna(weight) or negative == ""
     return Setting(arm, None if meaningless else float(weight or 0.0), negative, positive, shown)
 
 

@@ -32,7 +32,7 @@ from ndabench.reporting.specs import (
     TableSpec,
     TextSpec,
 )
-from ndabench.reporting.tables import comparison_table, paper_fits
+from ndabench.reporting.tables import comparison_table
 from ndabench.reporting.trial_tables import trials_table, unfinished_table
 
 REPORT_FILE = "report.html"
@@ -78,7 +78,8 @@ def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
     if not compared:
         return [TextSpec(["No finished trial has measured anything that can be compared yet."])]
     tables: list[Block] = [*_comparison_tables(compared)]
-    published = {(c.group.dataset, c.conditional): None for c in compared if paper_fits(c)}
+    kinds = {(c.group.task, c.group.dataset, c.conditional): None for c in compared}
+    published = [(measure, *kind[1:]) for kind in kinds for measure in paper.published(*kind)]
     if frames.doubled:
         again = count(frames.doubled, "finished trial")
         tables.append(TextSpec([f"{again} left out: a later one has the same arm, setting and seed."]))

@@ -11,7 +11,13 @@ from ndabench.reporting.formatting import count
 from ndabench.reporting.frames import Frames
 from ndabench.reporting.specs import Sheet, SheetSpec
 
-TITLES = {"samples": "Generated samples", "negatives": "Negatives, as the discriminator sees them"}
+TITLES = {
+    "samples": "Generated samples",
+    "neighbours": "Test images and their nearest training images",
+    "detections": "Detections",
+    "negatives": "Negatives, as training sees them",
+    "views": "Views",
+}
 PNG = b"\x89PNG\r\n\x1a\n"
 MOST_MORE = 60
 """Pictures inlined behind a button, per kind; beyond it the report says where the rest lies."""

@@ -14,12 +14,18 @@ from ndabench.reporting.formatting import (
     p_value,
     with_interval,
 )
-from ndabench.reporting.frames import decoded
+from ndabench.reporting.frames import Setting, decoded
 from ndabench.reporting.intervals import Difference
+from ndabench.reporting.paper_values import Published
 from ndabench.reporting.specs import Cell, Column, TableSpec
 from ndabench.reporting.trial_tables import TROUBLE
 
 SIGNIFICANT = 0.05
+LAMBDA = {
+    "gan": "weight of the generated fakes, 1 being the plain objective; the negatives weigh 1 − λ",
+    "image_contrastive": "weight of the NDA keys among the negatives, 0 being the plain loss",
+}
+"""What λ means, by task."""
 VERDICTS = {"good": " better", "bad": " worse", "": ""}
 DIRECTIONS = {"lower": "↓ lower is better", "higher": "↑ higher is better", "neither": ""}
 
@@ -32,27 +38,27 @@ def comparison_table(
     A metric measured under several protocols has several tables, each of which says what differs.
     """
     names = sorted({name for row in comparison.rows for name in row.setting.shown_parameters})
-    shows_paper = comparison.metric == paper.METRIC and paper_fits(comparison)
+    measure = _published(comparison)
     columns = [
         Column("arm"),
-        Column("λ", "weight of the generated fakes; the negatives weigh 1 − λ", numeric=True),
+        Column("λ", LAMBDA.get(comparison.group.task, "how much the negatives count"), numeric=True),
         *(Column(name, "searched parameter", numeric=True) for name in names),
         Column("n", "seeds with a finite value (and repeats without one)", numeric=True),
         Column("mean ± 95 %", "mean over seeds with its 95 % t-interval", numeric=True),
         *_difference_columns(comparison),
         *(
             [Column("paper", "the paper's value for this arm, data set and λ", numeric=True)]
-            if shows_paper
+            if measure
             else []
         ),
     ]
-    rows = [_row(comparison, row, names, shows_paper) for row in comparison.rows]
+    rows = [_row(comparison, row, names, measure) for row in comparison.rows]
     return TableSpec(
         id=f"table-{place}",
         title=_title(comparison, siblings) + (f", {comparison.group.label}" if name_group else ""),
         columns=columns,
         rows=rows,
-        notes=_notes(comparison, siblings, shows_paper),
+        notes=_notes(comparison, siblings, measure),
         folded=comparison.on_validation,
     )
 
@@ -74,7 +80,7 @@ def _difference_columns(comparison: Comparison) -> list[Column]:
     return [difference] if comparison.on_validation else [difference, p]
 
 
-def _row(comparison: Comparison, row: Compared, names: list[str], shows_paper: bool) -> list[Cell]:
+def _row(comparison: Comparison, row: Compared, names: list[str], measure: Published | None) -> list[Cell]:
     setting, parameters = row.setting, row.setting.shown_parameters
     cells = [
         Cell(
@@ -94,8 +100,8 @@ def _row(comparison: Comparison, row: Compared, names: list[str], shows_paper: b
     ]
     if comparison.baselines:
         cells += _difference(comparison, row)[: len(_difference_columns(comparison))]
-    if shows_paper:
-        cells.append(_paper(comparison, row))
+    if measure:
+        cells.append(_paper(comparison, measure, setting))
     return cells
 
 
@@ -158,22 +164,25 @@ def _why_no_p(difference: Difference) -> str:
     return "a test needs at least two pairs" if few else "every pair differs by the same amount"
 
 
-def paper_fits(comparison: Comparison) -> bool:
-    """Whether the paper trained this task on this data set."""
-    return comparison.group.task == "gan" and bool(
-        paper.values_for(comparison.group.dataset, comparison.conditional)
-    )
+def _published(comparison: Comparison) -> Published | None:
+    """The paper's measure that this comparison's metric follows, where the paper has it on this data."""
+    known = paper.published(comparison.group.task, comparison.group.dataset, comparison.conditional)
+    return next((measure for measure in known if measure.metric == comparison.metric), None)
 
 
-def _paper(comparison: Comparison, row: Compared) -> Cell:
-    setting = row.setting
+def _paper(comparison: Comparison, measure: Published, setting: Setting) -> Cell:
     value = paper.paper_value(
-        comparison.group.dataset, comparison.conditional, setting.negative, setting.positive, setting.lambda_
+        measure,
+        comparison.group.dataset,
+        comparison.conditional,
+        setting.negative,
+        setting.positive,
+        setting.lambda_,
     )
     return Cell(NOTHING) if value is None else Cell(value.text, value.value, note=value.standing)
 
 
-def _notes(comparison: Comparison, siblings: list[Comparison], shows_paper: bool) -> list[str]:
+def _notes(comparison: Comparison, siblings: list[Comparison], measure: Published | None) -> list[str]:
     notes = []
     if len(siblings) > 1:
         notes.append(
@@ -192,8 +201,8 @@ def _notes(comparison: Comparison, siblings: list[Comparison], shows_paper: bool
         )
     if any(row.best for row in comparison.rows):
         notes.append("★ best mean among the settings with the most seeds.")
-    if shows_paper:
-        notes += [paper.PROTOCOL, paper.STANDINGS]
+    if measure:
+        notes += [measure.protocol, paper.STANDINGS]
     return notes
 
 

@@ -8,10 +8,9 @@ and then one of the generator, whose loss knows neither λ nor T. What is sample
 average of the generator's weights.
 """
 
-import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -35,13 +34,17 @@ from ndabench.tasks.judging import Batch, judge_negatives_apart, judge_together
 from ndabench.tasks.kernels import choose_cuda_kernels, compiled_if_possible
 from ndabench.tasks.random_streams import random_stream
 from ndabench.tasks.real_images import RealImages
-from ndabench.tasks.task import Progress
+from ndabench.tasks.resuming import restore, snapshot
+from ndabench.tasks.task import LambdaRule, Progress
 
 STREAMS = ("noise", "labels", "negatives", "positives", "flips")
 
 
 class GanConfig(Config):
     """How a GAN is built and trained. The defaults suit small images on a laptop."""
+
+    LAMBDA: ClassVar[LambdaRule] = LambdaRule(plain=1.0, default=0.25, range="(0, 1]", low=0.0, high=1.0)
+    """The weight of the generated fakes; negatives weigh 1 − λ."""
 
     name: Literal["gan"] = "gan"
 
@@ -92,6 +95,10 @@ class GanConfig(Config):
     def num_images(self) -> int:
         """Real images that the whole training consumes."""
         return self.num_steps * self.num_discriminator_steps * self.batch_size
+
+    def shown_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Augmentations see the images as they are."""
+        return image_shape
 
 
 MAY_CHANGE = {"num_steps", "log_every", "checkpoint_every", "sample_every", "num_sheet_rows", "compile"}
@@ -273,19 +280,10 @@ class GanTask:
         return sheets if self.workers.is_main else {}  # all workers take part in batch statistics
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of everything that the next step depends on, and of the configuration it belongs to."""
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        streams = {name: stream.get_state() for name, stream in self.streams.items()}
-        return copy.deepcopy({"made_by": self._identity(), "step": self.step, "streams": streams, **parts})
+        return snapshot(self._identity(), self.step, self.streams, self._parts())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from `state`; `UserError` if that is the state of another training."""
-        _check_identity(state.get("made_by", {}), self._identity())
-        for name, part in self._parts().items():
-            part.load_state_dict(copy.deepcopy(state[name]))  # optimisers would keep the state's own tensors
-        for name, stream in self.streams.items():
-            stream.set_state(state["streams"][name].cpu())
-        self.step = state["step"]
+        self.step = restore(state, self._identity(), self.streams, self._parts())
 
     def _parts(self) -> dict[str, Any]:
         return {
@@ -342,20 +340,10 @@ def _validate(
     _, height, width = data.image_shape
     if height != width:
         raise UserError(f"{data.name}: a GAN needs square images, not {height}×{width}; set image_size")
-    if not 0 < lambda_ <= 1:
-        raise UserError(f"lambda must lie in (0, 1], got {lambda_}")
+    config.LAMBDA.check(lambda_)
     if negative is None and lambda_ != 1:
         raise UserError(f"lambda {lambda_} shares the fakes' weight with a negative, but there is none")
     if config.batch_size % workers.world_size:
         raise UserError(
             f"batch_size {config.batch_size} cannot be shared equally by {workers.world_size} workers"
         )
-
-
-def _check_identity(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    for key, value in ours.items():
-        if key not in theirs or theirs[key] != value:
-            raise UserError(
-                f"the checkpoint belongs to another training: its {key} is {theirs.get(key)!r}, "
-                f"this one's is {value!r}"
-            )

@@ -1,19 +1,76 @@
-"""The tasks there are, and how each is built. A new task is one file and one entry here."""
+"""The tasks there are, how each is built, and what it can be measured by.
 
-from collections.abc import Sequence
+A new task is one file and one entry here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
+from pydantic import BeforeValidator, Field
 
 from ndabench.data import ImageData, ImageDataConfig, load_images
 from ndabench.distributed import Workers
-from ndabench.metrics import GenerativeEvaluation, prepare
+from ndabench.errors import UserError, unknown
+from ndabench.metrics import GENERATIVE, REPRESENTATION, prepare, prepare_representation
+from ndabench.metrics.generative import FrechetConfig, InceptionScoreConfig, KernelConfig
+from ndabench.metrics.representation import (
+    DetectionConfig,
+    KnnConfig,
+    LinearProbeLbfgsConfig,
+    LinearProbeSgdConfig,
+)
 from ndabench.tasks.gan import GanConfig, GanTask
+from ndabench.tasks.image_contrastive import ImageContrastiveConfig, ImageContrastiveTask
 from ndabench.tasks.negatives import NegativeSpec, Variant, check, resolve
 from ndabench.tasks.task import Task
 
-TaskConfig = GanConfig  # a union discriminated by `name`, as soon as there are two
+TaskConfig = Annotated[GanConfig | ImageContrastiveConfig, Field(discriminator="name")]
 DataConfig = ImageDataConfig
-EvaluationConfig = GenerativeEvaluation
+
+
+def _named(value: Any) -> Any:
+    """`knn` is short for `{name: knn}`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+EvaluationConfig = Annotated[
+    FrechetConfig
+    | KernelConfig
+    | InceptionScoreConfig
+    | KnnConfig
+    | LinearProbeLbfgsConfig
+    | LinearProbeSgdConfig
+    | DetectionConfig,
+    Field(discriminator="name"),
+    BeforeValidator(_named),
+]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a task brings along. The arguments of `build` are those of `build_task`, augmentations built."""
+
+    build: Callable[..., Task]
+    evaluations: Mapping[str, type]
+    prepare: Callable[..., None]
+
+
+def _gan(config: GanConfig, data_config: DataConfig, data: ImageData, **rest: Any) -> Task:
+    return GanTask(config, data, horizontal_flip=data_config.horizontal_flip, **rest)
+
+
+def _image_contrastive(
+    config: ImageContrastiveConfig, data_config: DataConfig, data: ImageData, **rest: Any
+) -> Task:
+    return ImageContrastiveTask(config, data, **rest)
+
+
+TASKS: dict[str, Kind] = {
+    "gan": Kind(_gan, GENERATIVE, prepare),
+    "image_contrastive": Kind(_image_contrastive, REPRESENTATION, prepare_representation),
+}
 
 
 def load_data(config: DataConfig, device: torch.device) -> ImageData:
@@ -21,16 +78,23 @@ def load_data(config: DataConfig, device: torch.device) -> ImageData:
     return load_images(config, device=device)
 
 
+def check_evaluation(task: TaskConfig, evaluation: EvaluationConfig) -> None:
+    """`UserError` where the task cannot be measured like that."""
+    known = TASKS[task.name].evaluations
+    if evaluation.name not in known:
+        raise UserError(f"evaluate: task {task.name}: {unknown('evaluation', evaluation.name, known)}")
+
+
 def prepare_evaluations(
     task: TaskConfig, evaluations: Sequence[EvaluationConfig], data: ImageData, device: torch.device
 ) -> None:
     """Fits or fetches what the evaluations need, once for all trials; `UserError` where one cannot."""
-    prepare(evaluations, data, device=device)
+    TASKS[task.name].prepare(evaluations, data, device=device)
 
 
 def check_augmentation(task: TaskConfig, spec: NegativeSpec, data: ImageData) -> None:
-    """`UserError` where the images of the data set do not fit the augmentation."""
-    check(spec, data.image_shape, _variant(task))
+    """`UserError` where the images that the task shows it do not fit the augmentation."""
+    check(spec, task.shown_shape(data.image_shape), _variant(task))
 
 
 def augmentation_label(task: TaskConfig, spec: NegativeSpec | None) -> str:
@@ -40,7 +104,7 @@ def augmentation_label(task: TaskConfig, spec: NegativeSpec | None) -> str:
 
 def _variant(task: TaskConfig) -> Variant:
     """The rule of a negative that names none: reference mode does as the released code."""
-    return "released" if task.reference else "corrected"
+    return "released" if isinstance(task, GanConfig) and task.reference else "corrected"
 
 
 def build_task(
@@ -57,13 +121,13 @@ def build_task(
 ) -> Task:
     """The task of a trial, at its step 0."""
     variant = _variant(config)
-    return GanTask(
+    return TASKS[config.name].build(
         config,
+        data_config,
         data,
         negative=negative.build(variant) if negative is not None else None,
         positive=positive.build(variant) if positive is not None else None,
         lambda_=lambda_,
-        horizontal_flip=data_config.horizontal_flip,
         seed=seed,
         evaluations=evaluations,
         workers=workers,

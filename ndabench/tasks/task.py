@@ -4,7 +4,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ndabench.errors import UserError
 from ndabench.measurement import Measurement
+
+
+@dataclass(frozen=True)
+class LambdaRule:
+    """What λ may be in a task; its configuration class holds one as `LAMBDA`."""
+
+    plain: float
+    """Where a negative has no say: the λ of every trial without one."""
+    default: float
+    """Of a trial with a negative, where none is given."""
+    range: str
+    """In words, for errors: `(0, 1]`."""
+    low: float
+    """Excluded where `range` begins with a round bracket."""
+    high: float
+
+    def check(self, value: Any, where: str = "") -> None:
+        """`UserError`, beginning with `where`, if `value` is no λ of this task."""
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        low_is_out = self.range.startswith("(")
+        if not number or not self.low <= value <= self.high or (low_is_out and value == self.low):
+            raise UserError(f"{where}lambda must lie in {self.range}, got {value!r}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,136 @@
+"""What the paper published (Sinha et al., ICLR 2021), each value with its standing.
+
+A verified value was read in a public record (the authors' leaderboard entries, code and checkpoints); a
+recalled one was not read in the primary text and is shown with a dagger, as a target and not as a quotation.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Standing = Literal["verified", "column recalled", "recalled"]
+RELEASED_LAMBDA = 0.25
+
+
+@dataclass(frozen=True)
+class PaperValue:
+    """One published value. `arm` is the negative's name, or the positive's where `positive` is set."""
+
+    dataset: str
+    arm: str
+    value: float
+    lambda_: float | None = None
+    """None where λ plays no part or is not known: the value then stands beside any λ."""
+    conditional: bool = False
+    positive: bool = False
+    standing: Standing = "recalled"
+
+    @property
+    def text(self) -> str:
+        return f"{self.value:.2f}{_SIGNS[self.standing]}"
+
+
+@dataclass(frozen=True)
+class Published:
+    """All values of one of the paper's measures, and the metric of ours that follows its protocol."""
+
+    task: str
+    metric: str
+    title: str
+    protocol: str
+    values: tuple[PaperValue, ...]
+
+
+_SIGNS = {"verified": "", "column recalled": " ‡", "recalled": " †"}
+_STANDINGS: dict[tuple[str, bool, str], Standing] = {
+    ("cifar10", False, "jigsaw"): "verified",
+    ("cifar100", False, "jigsaw"): "verified",
+    ("celeba", False, "stitch"): "column recalled",
+    ("cifar10", True, "jigsaw"): "verified",
+    ("cifar100", True, "stitch"): "column recalled",
+}
+_COLUMNS = ("none", "jigsaw", "stitch", "mixup", "cutout", "cutmix", "CR-BigGAN")
+_NEGATIVES = {  # tables B and C
+    ("cifar10", False): (18.64, 12.61, 13.97, 17.29, 14.69, 15.01, 14.56),
+    ("cifar100", False): (22.19, 19.72, 20.99, 22.21, 22.08, 20.78, None),
+    ("celeba", False): (38.14, 37.24, 37.17, 37.51, 37.39, 37.46, None),
+    ("stl10", False): (26.80, 23.94, 26.08, 24.45, 24.91, 25.34, None),
+    ("cifar10", True): (11.51, 9.42, 9.47, 13.87, 10.52, 10.3, 11.48),
+    ("cifar100", True): (15.04, 14.12, 13.9, 15.27, 14.21, 13.99, None),
+}
+_OTHER_NEGATIVES = {"random_crop": 15.05, "flip": 124.32, "gaussian_noise": 18.72}  # table A
+_POSITIVES = {  # table A
+    "jigsaw": 98.09,
+    "cutout": 79.72,
+    "stitch": 108.69,
+    "mixup": 70.64,
+    "cutmix": 90.81,
+    "random_crop": 20.02,
+    "flip": 16.65,
+    "gaussian_noise": 44.41,
+}
+_JIGSAW_BY_LAMBDA = {0.75: 16.61, 0.5: 14.95, 0.15: 13.01}  # table D; 1 and 0.25 stand in table B
+
+_FIDS = (
+    *(
+        PaperValue(
+            dataset,
+            arm,
+            value,
+            lambda_=None if arm in ("none", "CR-BigGAN") else RELEASED_LAMBDA,
+            conditional=conditional,
+            standing=_STANDINGS.get((dataset, conditional, arm), "recalled"),
+        )
+        for (dataset, conditional), row in _NEGATIVES.items()
+        for arm, value in zip(_COLUMNS, row, strict=True)
+        if value is not None
+    ),
+    *(PaperValue("cifar10", arm, value, RELEASED_LAMBDA) for arm, value in _OTHER_NEGATIVES.items()),
+    *(PaperValue("cifar10", arm, value, positive=True) for arm, value in _POSITIVES.items()),
+    *(PaperValue("cifar10", "jigsaw", value, weight) for weight, value in _JIGSAW_BY_LAMBDA.items()),
+)
+
+_PROBE_COLUMNS = ("none", "jigsaw", "stitch", "cutout", "cutmix", "mixup")
+_PROBES = {  # table G
+    "cifar10": (91.20, 91.66, 91.59, 92.26, 91.51, 91.36),
+    "cifar100": (69.63, 70.17, 69.21, 70.81, 69.83, 69.99),
+    "imagenet100": (69.41, 69.95, 69.54, 69.77, 69.61, 70.01),
+}
+_DETECTION = {  # table H
+    "ap": {"none": 38.47, "mixup": 38.72},
+    "ap50": {"none": 65.99, "mixup": 66.23},
+    "ap75": {"none": 38.81, "mixup": 39.16},
+}
+
+PUBLISHED = (
+    Published(
+        "gan",
+        "fid",
+        "FID ↓",
+        "The paper's FIDs: TensorFlow's Inception of 2015-12-05, 10,000 samples against the 10,000 test "
+        "images, EMA generator with batch statistics, λ = 0.25.",
+        _FIDS,
+    ),
+    Published(
+        "image_contrastive",
+        "linear_probe_sgd",
+        "linear probe, top-1 in % ↑",
+        "The paper's linear probes: MoCo-v2, one NDA term a query; number of keys, λ and the probe's recipe "
+        "are not known.",
+        tuple(
+            PaperValue(dataset, arm, value)
+            for dataset, row in _PROBES.items()
+            for arm, value in zip(_PROBE_COLUMNS, row, strict=True)
+        ),
+    ),
+    *(
+        Published(
+            "image_contrastive",
+            f"voc07_{name}",
+            f"Pascal VOC {name.upper()} ↑",
+            "The paper's detection transfer to Pascal VOC from MoCo-v2; which interpolation its averages "
+            "use and what it was pre-trained on are recalled, too.",
+            tuple(PaperValue("imagenet100", arm, value) for arm, value in row.items()),
+        )
+        for name, row in _DETECTION.items()
+    ),
+)

@@ -1,0 +1,93 @@
+"""What a sweep searches: the keys, where their values come from, and by which sampler."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from ndabench.config import Config
+from ndabench.errors import nearest
+
+LAMBDA = "lambda"
+Number = int | float
+
+
+class Dimension(Config):
+    """Where a searched value comes from: a list of choices, or a range (`[low, high]`)."""
+
+    choice: tuple[Any, ...] | None = Field(None, min_length=1)
+    uniform: tuple[float, float] | None = None
+    log_uniform: tuple[float, float] | None = None
+    integer: tuple[int, int] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_is_choice(cls, value: Any) -> Any:
+        return {"choice": value} if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Dimension":
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "give a list of values, or one of uniform, log_uniform, integer with [low, high]"
+            )
+        bounds = self.bounds
+        if bounds is not None and not bounds[0] < bounds[1]:
+            raise ValueError(f"{given[0]} needs [low, high] with low < high, got {list(bounds)}")
+        if self.log_uniform is not None and self.log_uniform[0] <= 0:
+            raise ValueError(f"log_uniform needs bounds above 0, got {list(self.log_uniform)}")
+        return self
+
+    @property
+    def bounds(self) -> tuple[Number, Number] | None:
+        return self.uniform or self.log_uniform or self.integer
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """Every choice, or a range's bounds and a value between them that is no whole number."""
+        bounds = self.uniform or self.log_uniform
+        return (
+            (*bounds, bounds[0] + 0.38197 * (bounds[1] - bounds[0]))
+            if bounds
+            else self.integer or self.choice or ()
+        )
+
+
+class Search(Config):
+    """What is searched, in each arm alike: `lambda` and any key of `task`."""
+
+    dimensions: dict[str, Dimension] = Field(default_factory=dict)
+    sampler: Literal["grid", "random", "tpe"] = "grid"
+    trials_per_arm: int = Field(16, ge=1, description="settings tried in each arm by random and tpe")
+    seed: int = Field(1_000_003, ge=0, description="the search trials' own seed, apart from the repeats'")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dimensions_beside_settings(cls, value: Any) -> Any:
+        """In the file the dimensions stand beside the settings: `{lambda: [0.25], sampler: grid}`."""
+        if not isinstance(value, Mapping) or "dimensions" in value:
+            return value
+        settings = {key: item for key, item in value.items() if key in cls.model_fields}
+        dimensions = {key: item for key, item in value.items() if key not in cls.model_fields}
+        for key, item in dimensions.items():
+            if not isinstance(item, list | tuple | Mapping | Dimension):
+                raise ValueError(
+                    f"{key}: needs a list of values or a range such as {{uniform: [low, high]}}, got {item!r}"
+                    f"{nearest(key, cls.model_fields)}"
+                )
+        return {**settings, "dimensions": dimensions}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Search":
+        ranges = [key for key, dimension in self.dimensions.items() if dimension.choice is None]
+        if self.sampler == "grid" and ranges:
+            raise ValueError(
+                f"a grid needs a list of values for {ranges[0]!r}; or set sampler: random or tpe"
+            )
+        nested = [
+            key for key, d in self.dimensions.items() if any(isinstance(c, list) for c in d.choice or ())
+        ]
+        if self.sampler != "grid" and nested:
+            raise ValueError(f"{nested[0]!r} is a list of lists, which only sampler: grid can search")
+        return self

@@ -1,0 +1,117 @@
+"""From a batch of images to what a contrastive training step looks at: two views of each, and negatives.
+
+All draws are made for the global batch, alike on every worker; each then makes the views that it needs.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ndabench.augmentations import Augmentation
+from ndabench.augmentations.views import Views
+from ndabench.data import to_float, to_uint8
+from ndabench.data.sheets import comparison_sheet
+from ndabench.distributed import Workers
+from ndabench.tasks.contrastive_methods import Pair
+
+NdaSource = Literal["query", "key", "raw"]
+Draws = Mapping[str, Tensor]
+Streams = Mapping[str, torch.Generator]
+"""Under "views", "order", "negatives" and "positives"."""
+
+
+@dataclass(frozen=True)
+class ViewPairs:
+    """How pairs of views come about."""
+
+    views: Views
+    negative: Augmentation | None
+    """T; None where no NDA keys are wanted."""
+    positive: Augmentation | None
+    """Changes every view (PDA)."""
+    num_nda_keys: int
+    nda_source: NdaSource
+    """What T is applied to: the query's view, the key's view, or the raw image; this is not cropped
+    afterwards, since a crop might hold nothing of what T did."""
+    symmetric: bool
+    """Each view is query once and key once."""
+    shuffle: bool
+    """Whether keys are made in another order than queries."""
+    workers: Workers
+
+    def pairs(self, images: Tensor, streams: Streams) -> list[Pair]:
+        """The pairs of a global batch of uint8 images `[N, C, H, W]`: two where `symmetric`, else one."""
+        first, second = (self._draw(images, streams["views"]) for _ in range(2))
+        directions = [(first, second), (second, first)] if self.symmetric else [(first, second)]
+        return [self._pair(images, *draws, streams) for draws in directions]
+
+    def _draw(self, images: Tensor, stream: torch.Generator) -> Draws:
+        count, channels, height, width = images.shape
+        return self.views.draw(count, (channels, height, width), generator=stream)
+
+    def _pair(self, images: Tensor, query: Draws, key: Draws, streams: Streams) -> Pair:
+        order = self._order(len(images), streams["order"])
+        queries = self._view(images, query, streams, whole=self.nda_source == "query")
+        keys = self._view(images, key, streams, whole=self.nda_source == "key")
+        rows = self.workers.shard(order)
+        own = self.workers.shard(torch.arange(len(images), device=images.device))
+        return Pair(queries(own), keys(rows), self._nda(images, queries, keys, rows, streams), order)
+
+    def _view(
+        self, images: Tensor, draws: Draws, streams: Streams, *, whole: bool
+    ) -> Callable[[Tensor], Tensor]:
+        """Rows to the float views `[rows, C, S, S]` of these images.
+
+        Augmentations may mix images and must see the view of the `whole` batch; else only what is asked for
+        is made.
+        """
+        if self.positive is None and not (whole and self.negative is not None):
+            return lambda rows: self.views.apply(images[rows], {k: draw[rows] for k, draw in draws.items()})
+        made = self.views.apply(images, draws)
+        if self.positive is not None:
+            made = self.positive(made, generator=streams["positives"])
+        return lambda rows: made[rows]
+
+    def _nda(
+        self,
+        images: Tensor,
+        queries: Callable[[Tensor], Tensor],
+        keys: Callable[[Tensor], Tensor],
+        rows: Tensor,
+        streams: Streams,
+    ) -> list[Tensor]:
+        if self.negative is None:
+            return []
+        everything = torch.arange(len(images), device=images.device)
+        view = {"query": queries, "key": keys}.get(self.nda_source)
+        shown = self._raw(images) if view is None else view(everything)
+        stream = streams["negatives"]
+        return [self.negative(shown, generator=stream)[rows] for _ in range(self.num_nda_keys)]
+
+    def _raw(self, images: Tensor) -> Tensor:
+        """The images as they are, at the views' size."""
+        size = self.views.size
+        shown = to_float(images)
+        if size is None or shown.shape[-2:] == (size, size):
+            return shown
+        return interpolate(shown, (size, size), mode="bilinear", antialias=True)
+
+    def _order(self, count: int, stream: torch.Generator) -> Tensor:
+        if self.shuffle:
+            return torch.randperm(count, generator=stream, device=stream.device)
+        return torch.arange(count, device=stream.device)
+
+    def sheets(self, images: Tensor, streams: Streams) -> dict[str, bytes]:
+        """PNG files of uint8 images, each above its two views, and of what T sees above what it makes."""
+        alone = replace(self, workers=Workers(device=images.device), shuffle=False, num_nda_keys=1)
+        pair = alone.pairs(images, streams)[0]
+        shown = self._raw(images)
+        sheets = {"views.png": comparison_sheet(*map(to_uint8, (shown, pair.query, pair.key)))}
+        if pair.nda:
+            source = {"query": pair.query, "key": pair.key, "raw": shown}[self.nda_source]
+            sheets["negatives.png"] = comparison_sheet(to_uint8(source), to_uint8(pair.nda[0]))
+        return sheets

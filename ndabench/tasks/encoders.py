@@ -1,0 +1,70 @@
+"""How a sweep file names an encoder: a ResNet of some depth and width, or the bare pixels."""
+
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BeforeValidator, Field
+
+from ndabench.config import Config
+from ndabench.data.source import FullPath
+from ndabench.distributed import Workers
+from ndabench.models.pixels import RawPixels
+from ndabench.models.resnet import ResNet
+from ndabench.models.weights import load_encoder_weights
+
+
+class ResNetConfig(Config):
+    """The encoder: see `models.resnet`."""
+
+    name: Literal["resnet"] = "resnet"
+    depth: Literal[18, 34, 50] = 18
+    width: int = Field(64, ge=1)
+    """Channels of the first stage; the published networks have 64."""
+    stem: Literal["cifar", "imagenet"] = "cifar"
+    weights: FullPath | None = None
+    """A state dict to start from, as `encoder.pt` of another trial or torchvision's."""
+
+
+class PixelsConfig(Config):
+    """No encoder at all: what evaluations reach on the pixels themselves. Goes with `num_steps: 0`."""
+
+    name: Literal["pixels"] = "pixels"
+
+
+def _encoder_named(value: Any) -> Any:
+    """`resnet18` and `pixels` are short for mappings."""
+    if isinstance(value, str) and value.startswith("resnet") and value[6:].isdigit():
+        return {"name": "resnet", "depth": int(value[6:])}
+    return {"name": value} if isinstance(value, str) else value
+
+
+EncoderConfig = Annotated[
+    ResNetConfig | PixelsConfig, Field(discriminator="name"), BeforeValidator(_encoder_named)
+]
+
+
+def build_encoder(
+    config: ResNetConfig | PixelsConfig,
+    image_shape: tuple[int, int, int],
+    *,
+    batch_norm_splits: int,
+    channels_last: bool,
+    generator: torch.Generator,
+    workers: Workers,
+) -> ResNet | RawPixels:
+    """The encoder on the workers' device, alike on all; `UserError` for weights that do not fit."""
+    if isinstance(config, PixelsConfig):
+        return RawPixels(image_shape)
+    encoder = ResNet(
+        depth=config.depth,
+        width=config.width,
+        stem=config.stem,
+        image_channels=image_shape[0],
+        batch_norm_splits=batch_norm_splits,
+        workers=workers,
+        generator=generator,
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+    )
+    if config.weights is not None:
+        load_encoder_weights(encoder, config.weights)
+    return encoder.to(workers.device)

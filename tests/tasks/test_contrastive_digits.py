@@ -1,0 +1,39 @@
+"""On real handwritten digits contrastive training makes an encoder better than it was."""
+
+import pytest
+import torch
+
+from ndabench.augmentations import NEGATIVES
+from ndabench.config import parse
+from ndabench.data import ImageDataConfig, load_images
+from ndabench.metrics import LinearProbeLbfgsConfig
+from ndabench.tasks.image_contrastive import ImageContrastiveConfig, ImageContrastiveTask
+
+MOCO = {"name": "moco", "queue_size": 256, "batch_norm_splits": 4, "symmetric": True}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "rate"), [(MOCO, 0.05), ("simclr", 0.1)])
+def test_the_probe_rises_and_views_come_nearer_than_negatives(method: object, rate: float) -> None:
+    data = load_images(parse(ImageDataConfig, {"name": "digits"}, "data"), device=torch.device("cpu"))  # type: ignore[arg-type]
+    settings = {
+        "method": method,
+        "encoder": {"name": "resnet", "width": 8},
+        "embedding_dim": 32,
+        "batch_size": 64,
+        "num_steps": 150,
+        "learning_rate": rate,
+        "temperature": 0.2,
+        "views": {"crop_scale": [0.4, 1.0], "flip": 0.0, "jitter": [0.4, 0.4, 0, 0], "grey": 0.0},
+    }
+    probe = LinearProbeLbfgsConfig(every=150, penalties=(1e-3, 1e-2))
+    task = ImageContrastiveTask(
+        ImageContrastiveConfig.model_validate(settings),
+        data,
+        negative=NEGATIVES["jigsaw"],
+        lambda_=1.0,
+        evaluations=[probe],
+    )
+    first, *_, last = [p.metrics for p in task.run() if "val_linear_probe_lbfgs" in p.metrics]
+    assert last["val_linear_probe_lbfgs"].value > first["val_linear_probe_lbfgs"].value + 4
+    assert last["similarity_positive"].value > last["similarity_nda"].value + 0.1
