@@ -57,7 +57,7 @@ class DetectionConfig(Config):
     batch_size: int = Field(4, ge=1)
     """Pictures in a step, of all workers together."""
     learning_rate: float = Field(0.02, gt=0)
-    """The `fpn` body of a narrow encoder wants less in small batches: at 0.02 it diverged, 0.005 went well."""
+    """The `fpn` body of a narrow encoder wants less in small batches: 0.02 diverged, 0.005 did not."""
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0)
     warm_up_steps: int = Field(20, ge=0)
