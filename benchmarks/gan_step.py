@@ -12,22 +12,18 @@ order. Figures are medians over the rounds with their quartiles.
 import contextlib
 import importlib
 import io
-import os
 import platform
-import random
-import statistics
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
-from rich import box
+from racing import Steps, hardware, race, show
 from rich.console import Console
-from rich.table import Table
 
 from ndabench.augmentations import NEGATIVES
 from ndabench.data import ImageData
@@ -76,9 +72,6 @@ RELEASED_SETTINGS: dict[str, Any] = {
     "ema": True,
 }
 """What train_C10.sh and the parser's defaults set, as far as the networks and the step read it."""
-
-Steps = Callable[[], None]
-"""Takes a fixed number of training steps."""
 
 
 def random_data(device: torch.device) -> ImageData:
@@ -153,53 +146,6 @@ def _stand_in(name: str) -> types.ModuleType:
     return module
 
 
-def race(contestants: dict[str, Steps], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of every round of every contestant, after one that is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    order = random.Random(0)
-    for counted in [False] + [True] * rounds:
-        for name in order.sample(list(contestants), len(contestants)):
-            _wait_for(device)
-            start = time.perf_counter()
-            contestants[name]()
-            _wait_for(device)
-            if counted:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def hardware(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    model = "CPU"
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    return f"{torch.get_num_threads()} threads of {os.cpu_count()} cores of {model}"
-
-
-def show(console: Console, seconds: dict[str, list[float]], *, steps: int, num_images: int) -> None:
-    rival = statistics.median(seconds.get("released", [])) if "released" in seconds else None
-    table = Table(box=box.SIMPLE)
-    for column in ("", "seconds a step (quartiles)", "real images/s", "× released"):
-        table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    for name, samples in seconds.items():
-        median = statistics.median(samples)
-        low, _, high = statistics.quantiles(samples, n=4) if len(samples) > 1 else samples * 3
-        table.add_row(
-            name,
-            f"{median / steps:.3f} ({low / steps:.3f} to {high / steps:.3f})",
-            f"{num_images / median:.1f}",
-            f"{rival / median:.2f}" if rival else "",
-        )
-    console.print(table)
-
-
 def _contestants(
     chosen: list[str], checkout: Path | None, console: Console, sizes: dict[str, Any]
 ) -> Iterator[tuple[str, Steps]]:
@@ -230,7 +176,7 @@ def main(
         f"{hardware(on)}, Python {platform.python_version()}, torch {torch.__version__}; "
         f"{time.strftime('%Y-%m-%d')}; batch {batch_size}, width {width}, medians of {rounds} rounds"
     )
-    show(console, seconds, steps=steps, num_images=steps * NUM_DISCRIMINATOR_STEPS * batch_size)
+    show(console, seconds, "released", steps=steps, num_images=steps * NUM_DISCRIMINATOR_STEPS * batch_size)
 
 
 if __name__ == "__main__":

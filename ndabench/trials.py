@@ -131,7 +131,7 @@ def prepare(trials: Sequence[TrialConfig], device: torch.device, num_workers: in
         check_augmentation(first.task, spec, data)
     for trial in trials:
         _build(trial, data, Workers(world_size=num_workers, device=device))
-    prepare_evaluations(first.task, first.evaluate, data, device)
+    prepare_evaluations(first.task, first.evaluate, data, device, num_workers)
 
 
 def _build(trial: TrialConfig, data: Any, workers: Workers) -> Task:

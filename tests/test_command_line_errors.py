@@ -4,9 +4,8 @@ import io
 import re
 import shutil
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-import yaml
+from command_lines import TINY, CommandLine
 from PIL import Image
 
-from ndabench.command_line import run
 from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.preview import preview
@@ -27,52 +25,6 @@ from ndabench.sweepfile import SweepConfig
 from ndabench.train import train
 from ndabench.trials import prepare
 
-TINY: dict[str, Any] = {
-    "name": "tiny",
-    "task": {
-        "name": "gan",
-        "width": 4,
-        "latent_dim": 8,
-        "batch_size": 8,
-        "num_steps": 2,
-        "num_sheet_rows": 1,
-    },
-    "data": {"name": "digits", "image_size": 16},
-    "arms": ["none", "jigsaw"],
-}
-
-
-class CommandLine:
-    """Runs commands in this process, and says how each ended."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-        self.folder, self.out = folder, folder / "out"
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def file(self, **changes: Any) -> str:
-        path = self.folder / "sweep.yaml"
-        path.write_text(yaml.safe_dump({**TINY, **changes}))
-        return str(path)
-
-    def __call__(self, command: Any, *arguments: str) -> tuple[int, str]:
-        self._monkeypatch.setattr("sys.argv", ["ndabench", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            run(command)
-        return int(caught.value.code or 0), self._capsys.readouterr().err
-
-    def error(self, command: Any, *arguments: str) -> str:
-        """The one line of a command that must fail with it; neither it nor its folder left anything."""
-        code, stderr = self(command, *arguments)
-        assert code == 2, stderr
-        assert stderr.startswith("error: "), stderr
-        assert stderr.count("\n") == 1, stderr
-        assert len(stderr) < 500
-        assert not self.out.exists() or not list(self.out.rglob("*"))
-        return stderr
-
-    def train_error(self, **changes: Any) -> str:
-        return self.error(train, self.file(**changes), "--out", str(self.out))
-
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -81,13 +33,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("NDABENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("NDABENCH_INCEPTION_WEIGHTS", raising=False)
         yield
-
-
-@pytest.fixture
-def command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> CommandLine:
-    return CommandLine(tmp_path, monkeypatch, capsys)
 
 
 IN_THE_FILE = {
@@ -273,19 +218,8 @@ def test_an_output_that_cannot_be_written(command_line: CommandLine, out: str) -
     assert "cannot be written" in line
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for the first few files of a sweep."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a file system of 32 kB cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def test_a_full_disk(command_line: CommandLine, tiny_disk: Path) -> None:
+def test_a_full_disk(command_line: CommandLine, disk: Callable[[int], Path]) -> None:
+    tiny_disk = disk(32)
     line = command_line.error(train, command_line.file(), "--out", str(tiny_disk))
     assert "cannot be written (the disk is full)" in line
     for file in tiny_disk.rglob("*.*"):

@@ -1,12 +1,14 @@
 """A folder of pictures sorted into one folder a class, as torchvision's ImageFolder and ImageNet have it."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from ndabench.data.source import FilePictures, FullPath, ImageConfig, Source, SplitName
-from ndabench.errors import UserError
+from ndabench.errors import UserError, nearest
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 FOLDERS: dict[str, SplitName] = {
@@ -26,6 +28,10 @@ class ImageFolderConfig(ImageConfig):
 
     name: Literal["image_folder"] = "image_folder"
     path: FullPath
+    classes: tuple[str, ...] | FullPath | None = None
+    """The class folders to use, or a text file that lists them, one a line; None: all of them."""
+    test_folder: str = Field(default="test", pattern=r"^[^/]+$")
+    """The folder that serves for testing; ImageNet, whose test labels are secret, is tested on `val`."""
 
     @property
     def title(self) -> str:
@@ -34,33 +40,61 @@ class ImageFolderConfig(ImageConfig):
     def files(self) -> list[Path]:
         if not self.path.is_dir():
             raise UserError(f"{self.path}: no such folder (data.path of an image_folder)")
-        return [file for folder in self._split_folders().values() for file in _pictures_in(folder)]
+        folders = self._split_folders()
+        wanted = self._wanted()
+        return [file for folder in folders.values() for file in _pictures_in(folder, wanted)]
 
     def open(self) -> Source:
         folders = self._split_folders()
-        class_names = _class_names(folders["train"])
-        splits = {name: _open_split(folder, class_names) for name, folder in folders.items()}
+        wanted = self._wanted()
+        class_names = _class_names(folders["train"], wanted)
+        splits = {name: _open_split(folder, class_names, wanted) for name, folder in folders.items()}
         return Source(splits, class_names)
+
+    def _wanted(self) -> frozenset[str] | None:
+        """The classes that were chosen; None for all."""
+        if self.classes is None:
+            return None
+        if isinstance(self.classes, tuple):
+            names = self.classes
+        else:
+            try:
+                names = tuple(self.classes.read_text("utf-8").split())
+            except (OSError, UnicodeDecodeError):
+                raise UserError(f"{self.classes}: no readable list of classes (data.classes)") from None
+        if not names:
+            raise UserError(f"{self.path}: data.classes names no class")
+        return frozenset(names)
 
     def _split_folders(self) -> dict[SplitName, Path]:
         if not (self.path / "train").is_dir():
             return {"train": self.path}
-        found = {split: self.path / name for name, split in FOLDERS.items() if (self.path / name).is_dir()}
-        if "test" not in found:
-            raise UserError(f"{self.path}: has a folder train, but no folder test beside it")
+        roles = {**FOLDERS, self.test_folder: "test"}
+        roles = {name: role for name, role in roles.items() if role != "test" or name == self.test_folder}
+        found = {split: self.path / name for name, split in roles.items() if (self.path / name).is_dir()}
+        if "test" not in found or not (self.path / self.test_folder).is_dir():
+            raise UserError(
+                f"{self.path}: has a folder train, but no folder {self.test_folder} beside it "
+                "(data.test_folder says which one is for testing)"
+            )
         return found
 
 
-def _class_names(folder: Path) -> tuple[str, ...]:
+def _class_names(folder: Path, wanted: Collection[str] | None) -> tuple[str, ...]:
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")
     if not names:
         raise UserError(f"{folder}: has no class folders; images belong in {folder}/<class>/")
-    return tuple(names)
+    if wanted is None:
+        return tuple(names)
+    missing = sorted(set(wanted) - set(names))
+    if missing:
+        raise UserError(f"{folder}: has no folder for the class {missing[0]!r}{nearest(missing[0], names)}")
+    return tuple(name for name in names if name in wanted)
 
 
-def _open_split(folder: Path, class_names: tuple[str, ...]) -> FilePictures:
+def _open_split(folder: Path, class_names: tuple[str, ...], wanted: Collection[str] | None) -> FilePictures:
     known = {name: label for label, name in enumerate(class_names)}
-    paths = _pictures_in(folder)
+    paths = _pictures_in(folder, wanted)
     classes = [path.relative_to(folder).parts[0] for path in paths]
     for path, name in zip(paths, classes, strict=True):
         if name not in known:
@@ -68,7 +102,9 @@ def _open_split(folder: Path, class_names: tuple[str, ...]) -> FilePictures:
     return FilePictures(paths, np.array([known[name] for name in classes], dtype=np.int64))
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    """Every picture below a class folder of `folder`, sorted by name."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.parent != folder)
-    return sorted(path for path in found if not any(p[0] == "." for p in path.relative_to(folder).parts))
+def _pictures_in(folder: Path, wanted: Collection[str] | None) -> list[Path]:
+    """Every picture below a (wanted) class folder of `folder`, sorted by name."""
+    roots = [folder] if wanted is None else [folder / name for name in sorted(wanted)]
+    found = (path for root in roots for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    inside = (path for path in found if path.parent != folder)
+    return sorted(path for path in inside if not any(p[0] == "." for p in path.relative_to(folder).parts))

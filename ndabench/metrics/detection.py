@@ -51,7 +51,7 @@ class DetectionConfig(Config):
     name: Literal["detection"] = "detection"
     data: DetectionDataConfig = ScatteredDigitsConfig()
     body: Literal["c4", "fpn"] = "c4"
-    batch_norm: Literal["frozen", "live"] = "frozen"
+    batch_norm: Literal["frozen", "live"] = "live"
     """Frozen moments, gains and biases, or MoCo's recipe; see `ndabench.models.detector`."""
     num_steps: int = Field(300, ge=1)
     batch_size: int = Field(4, ge=1)

@@ -23,7 +23,7 @@ from ndabench.data.sheets import COLUMNS
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
-from ndabench.metrics import RepresentationEvaluation, evaluate_encoder
+from ndabench.metrics import DetectionConfig, RepresentationEvaluation, evaluate_encoder
 from ndabench.models.embedder import Embedder
 from ndabench.models.heads import ProjectionHead
 from ndabench.models.pixels import RawPixels
@@ -150,7 +150,7 @@ class ImageContrastiveTask:
         Raises `UserError` for what does not fit together.
         """
         self.workers = workers = workers or Workers()
-        _validate(config, data, negative, lambda_, workers)
+        _validate(config, data, negative, lambda_, evaluations, workers)
         self.config, self.data, self.seed, self.lambda_ = config, data, seed, lambda_
         self.evaluations = tuple(evaluations)
         self.pairs = ViewPairs(
@@ -317,14 +317,18 @@ def _validate(
     data: ImageData,
     negative: Augmentation | None,
     lambda_: float,
+    evaluations: Sequence[RepresentationEvaluation],
     workers: Workers,
 ) -> None:
     config.LAMBDA.check(lambda_)
     if negative is None and lambda_ != 0:
         raise UserError(f"lambda {lambda_} weighs the keys of a negative, but there is none")
+    pixels = isinstance(config.encoder, PixelsConfig)
+    if pixels and any(isinstance(evaluation, DetectionConfig) for evaluation in evaluations):
+        raise UserError("evaluate: detection needs a ResNet to start from; the encoder pixels has no layers")
     if config.num_steps == 0:
         return
-    if isinstance(config.encoder, PixelsConfig):
+    if pixels:
         raise UserError("the encoder pixels has nothing to train; set num_steps: 0")
     if config.batch_size > len(data.train):
         raise UserError(

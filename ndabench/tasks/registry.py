@@ -13,7 +13,13 @@ from pydantic import BeforeValidator, Field
 from ndabench.data import ImageData, ImageDataConfig, load_images
 from ndabench.distributed import Workers
 from ndabench.errors import UserError, unknown
-from ndabench.metrics import GENERATIVE, REPRESENTATION, prepare, prepare_representation
+from ndabench.metrics import (
+    GENERATIVE,
+    REPRESENTATION,
+    GenerativeEvaluation,
+    prepare,
+    prepare_representation,
+)
 from ndabench.metrics.generative import FrechetConfig, InceptionScoreConfig, KernelConfig
 from ndabench.metrics.representation import (
     DetectionConfig,
@@ -61,6 +67,12 @@ def _gan(config: GanConfig, data_config: DataConfig, data: ImageData, **rest: An
     return GanTask(config, data, horizontal_flip=data_config.horizontal_flip, **rest)
 
 
+def _prepare_gan(
+    evaluations: Sequence[GenerativeEvaluation], data: ImageData, *, device: torch.device, num_workers: int
+) -> None:
+    prepare(evaluations, data, device=device)
+
+
 def _image_contrastive(
     config: ImageContrastiveConfig, data_config: DataConfig, data: ImageData, **rest: Any
 ) -> Task:
@@ -68,7 +80,7 @@ def _image_contrastive(
 
 
 TASKS: dict[str, Kind] = {
-    "gan": Kind(_gan, GENERATIVE, prepare),
+    "gan": Kind(_gan, GENERATIVE, _prepare_gan),
     "image_contrastive": Kind(_image_contrastive, REPRESENTATION, prepare_representation),
 }
 
@@ -86,10 +98,14 @@ def check_evaluation(task: TaskConfig, evaluation: EvaluationConfig) -> None:
 
 
 def prepare_evaluations(
-    task: TaskConfig, evaluations: Sequence[EvaluationConfig], data: ImageData, device: torch.device
+    task: TaskConfig,
+    evaluations: Sequence[EvaluationConfig],
+    data: ImageData,
+    device: torch.device,
+    num_workers: int,
 ) -> None:
     """Fits or fetches what the evaluations need, once for all trials; `UserError` where one cannot."""
-    TASKS[task.name].prepare(evaluations, data, device=device)
+    TASKS[task.name].prepare(evaluations, data, device=device, num_workers=num_workers)
 
 
 def check_augmentation(task: TaskConfig, spec: NegativeSpec, data: ImageData) -> None:

@@ -123,6 +123,18 @@ def test_folders(tmp_path: Path) -> None:
     )
 
 
+def test_chosen_classes(tmp_path: Path) -> None:
+    for folder in ("train/cat", "train/dog", "val/cat"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "1.png").write_bytes(GOOD[0])
+    chosen = {"name": "image_folder", "path": tmp_path}
+    assert "no folder test beside it (data.test_folder says" in error_of(**chosen)
+    chosen["test_folder"] = "val"
+    wrong = error_of(**chosen, classes=["cat", "dogs"])
+    assert "train: has no folder for the class 'dogs'; did you mean 'dog'?" in wrong
+    assert "gone.txt: no readable list of classes" in error_of(**chosen, classes=tmp_path / "gone.txt")
+
+
 def test_home_is_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert f"{tmp_path}/sets: no such folder" in error_of(name="image_folder", path="~/sets")

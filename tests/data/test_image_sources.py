@@ -92,6 +92,18 @@ def test_image_folder_with_its_own_validation_split(tmp_path: Path) -> None:
         assert np.array_equal(pixels(data.train)[4], np.asarray(first_b).transpose(2, 0, 1))
 
 
+def test_chosen_class_folders_and_a_test_folder_of_another_name(tmp_path: Path) -> None:
+    layouts.write_folder_set(tmp_path / "set", {"train": 10, "val": 2})
+    chosen = load(name="image_folder", path=tmp_path / "set", classes=["b"], test_folder="val")
+    assert chosen.class_names == ("b",)
+    assert (len(chosen.train) + len(chosen.validation), len(chosen.test)) == (10, 2)
+    (tmp_path / "classes.txt").write_text("b\na\n")
+    listed = load(
+        name="image_folder", path=tmp_path / "set", classes=tmp_path / "classes.txt", test_folder="val"
+    )
+    assert listed.class_names == ("a", "b")
+
+
 def test_a_pool_of_class_folders_is_cut(tmp_path: Path) -> None:
     layouts.write_folder_set(tmp_path / "set", {"": 10})
     assert sizes(load(name="image_folder", path=tmp_path / "set", validation_fraction=0.25)) == (12, 4, 4)

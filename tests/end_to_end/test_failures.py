@@ -2,9 +2,7 @@
 
 import html
 import io
-import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,19 +59,8 @@ def test_a_bad_trial_does_not_stop_the_others(bench: Bench) -> None:
     assert times_written(out, {good, torn, diverging}) == before
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for the first few files of a sweep."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a file system of 40 kB cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def test_a_disk_that_fills_up_in_a_sweep(bench: Bench, tiny_disk: Path) -> None:
+def test_a_disk_that_fills_up_in_a_sweep(bench: Bench, disk: Callable[[int], Path]) -> None:
+    tiny_disk = disk(40)
     ended = bench.sweep(bench.file(evaluate=[], objective=None), "--out", str(tiny_disk))
     assert ended.code == 2
     assert ended.stderr.startswith(f"error: {tiny_disk}/")
