@@ -17,8 +17,6 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ndabench.config import Config
-from ndabench.data.images import ImageData
 from ndabench.data.joined import JoinedSplit
 from ndabench.data.sheets import COLUMNS, sheet
 from ndabench.metrics.extractor import full_precision
@@ -26,9 +24,9 @@ from ndabench.metrics.features import Encoded, Examples, in_shares
 from ndabench.metrics.probing import (
     TESTING,
     Evaluated,
+    ProbeConfig,
     Scoring,
     accuracy,
-    check_labelled,
     probe_measurement,
     scorings,
 )
@@ -38,23 +36,13 @@ LARGEST_CHUNK = 2**24
 SHEET_ROWS = 8
 
 
-class KnnConfig(Config):
+class KnnConfig(ProbeConfig):
     """`knn`: no training, no choice, cheap enough for a curve."""
 
     name: Literal["knn"] = "knn"
     neighbours: int = Field(200, ge=1)
     """At most as many as there are images to choose from; the protocol says how many it were."""
     temperature: float = Field(0.1, gt=0)
-    every: int | None = Field(None, ge=1)
-    """Steps from one measurement during training to the next, from 0 on; None: only after training."""
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    def check(self, data: ImageData) -> None:
-        """Raises `UserError` where `data` do not allow this measure."""
-        check_labelled(self.name, data)
 
 
 def nearest(queries: Tensor, bank: Tensor, count: int) -> tuple[Tensor, Tensor]:

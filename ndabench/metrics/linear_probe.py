@@ -24,8 +24,6 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ndabench.config import Config
-from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.measurement import Measurement
 from ndabench.metrics.extractor import full_precision
@@ -34,8 +32,8 @@ from ndabench.metrics.probing import (
     TESTING,
     VALIDATING,
     Evaluated,
+    ProbeConfig,
     accuracy,
-    check_labelled,
     probe_measurement,
 )
 
@@ -44,22 +42,12 @@ CONSTANT = 1e-5
 """A feature that varies by less than this share of its mean is constant but for rounding."""
 
 
-class LinearProbeLbfgsConfig(Config):
+class LinearProbeLbfgsConfig(ProbeConfig):
     """`linear_probe_lbfgs`: seconds a penalty, nothing random."""
 
     name: Literal["linear_probe_lbfgs"] = "linear_probe_lbfgs"
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), min_length=1)
     max_iterations: int = Field(1000, ge=1)
-    every: int | None = Field(None, ge=1)
-    """Steps from one measurement during training to the next, from 0 on; None: only after training."""
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    def check(self, data: ImageData) -> None:
-        """Raises `UserError` where `data` do not allow this measure."""
-        check_labelled(self.name, data)
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,15 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 
 from ndabench.augmentations.views import Views
-from ndabench.config import Config
-from ndabench.data.images import ImageData, ImageSplit
+from ndabench.data.images import ImageSplit
 from ndabench.data.joined import JoinedSplit
 from ndabench.data.sampling import shuffled_batches
 from ndabench.distributed import Workers
 from ndabench.metrics.features import Encoded, backbone_features, frozen, own_rows
-from ndabench.metrics.probing import Evaluated, Scoring, accuracy, check_labelled, probe_measurement, scorings
+from ndabench.metrics.probing import Evaluated, ProbeConfig, Scoring, accuracy, probe_measurement, scorings
 
 
-class LinearProbeSgdConfig(Config):
+class LinearProbeSgdConfig(ProbeConfig):
     """`linear_probe_sgd`: as published, it costs 100 passes of the encoder over the training images."""
 
     name: Literal["linear_probe_sgd"] = "linear_probe_sgd"
@@ -44,8 +43,6 @@ class LinearProbeSgdConfig(Config):
     """Share of an image's area that a crop covers."""
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of a mirrored crop."""
-    every: int | None = Field(None, ge=1)
-    """Steps from one measurement during training to the next, from 0 on; None: only after training."""
 
     @model_validator(mode="after")
     def _crops_are_possible(self) -> "LinearProbeSgdConfig":
@@ -53,14 +50,6 @@ class LinearProbeSgdConfig(Config):
         if not 0 < low <= high <= 1:
             raise ValueError(f"crop_scale needs 0 < low <= high <= 1, got {[low, high]}")
         return self
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    def check(self, data: ImageData) -> None:
-        """Raises `UserError` where `data` do not allow this measure."""
-        check_labelled(self.name, data)
 
     def views(self) -> Views:
         return Views(crop_scale=self.crop_scale, flip=self.flip, jitter_probability=0.0, grey=0.0)

@@ -9,12 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import Field
 from torch import Tensor
 
+from ndabench.config import Config
 from ndabench.data.images import ImageData
 from ndabench.data.source import SplitName
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
+
+
+class ProbeConfig(Config):
+    """The keys that all probes share."""
+
+    name: str
+    every: int | None = Field(None, ge=1)
+    """Steps from one measurement during training to the next, from 0 on; None: only after training."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of its values."""
+        return (self.name,)
+
+    def check(self, data: ImageData) -> None:
+        """Raises `UserError` where `data` do not allow this measure."""
+        check_labelled(self.name, data)
 
 
 @dataclass(frozen=True)
