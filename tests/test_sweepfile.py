@@ -56,9 +56,46 @@ def test_other_parameters_are_searched_in_every_arm() -> None:
     assert set(map(frozenset, rates.values())) == {frozenset({1e-4, 2e-4})}
 
 
+def test_an_arm_may_set_keys_of_the_task_for_itself() -> None:
+    short = {"name": "short", "task": {"num_steps": 2, "learning_rate": 0.5}}
+    config = sweep(arms=["none", short], search={"learning_rate": [1e-4, 2e-4]}, seeds=[0])
+    # what an arm sets is not searched in it, and no parameter of its trials
+    assert [(t.arm, t.task.num_steps, t.task.learning_rate, t.parameters) for t in config.grid_trials()] == [
+        ("none", 4, 1e-4, {"learning_rate": 1e-4}),
+        ("none", 4, 2e-4, {"learning_rate": 2e-4}),
+        ("short", 2, 0.5, {}),
+    ]
+
+
+def test_lambda_means_what_the_task_says() -> None:
+    task = {"name": "image_contrastive", "num_steps": 4, "batch_size": 8}
+    config = sweep(task=task, search={"lambda": [0, 2.5]}, seeds=[0])
+    assert [(t.arm, t.lambda_) for t in config.grid_trials()] == [
+        ("none", 0.0),
+        ("jigsaw", 0.0),
+        ("jigsaw", 2.5),
+        ("flip as PDA", 0.0),
+    ]
+    assert [t.lambda_ for t in sweep(task=task, search={}, seeds=[0]).grid_trials()] == [0.0, 1.0, 0.0]
+
+
+def test_an_evaluation_may_be_named_alone() -> None:
+    task = {"name": "image_contrastive"}
+    assert sweep(task=task, evaluate=["knn"]) == sweep(task=task, evaluate=[{"name": "knn"}])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"evaluate": ["knn"]},
+            "evaluate: task gan: unknown evaluation 'knn'.*known: fd, inception_score, kid",
+        ),
+        (
+            {"arms": [{"name": "a", "task": {"wdith": 3}}]},
+            "arm a: task: unknown key 'wdith'; did you mean 'width'",
+        ),
+        ({"arms": [{"name": "a", "task": {"name": "other"}}]}, "arm a: task: unknown key 'name'"),
         ({"arms": ["jigsw"]}, "unknown negative 'jigsw'; did you mean 'jigsaw'"),
         ({"arms": ["none", "none"]}, "two arms are named 'none'"),
         (

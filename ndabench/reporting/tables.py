@@ -171,6 +171,10 @@ def _published(comparison: Comparison) -> Published | None:
 
 
 def _paper(comparison: Comparison, measure: Published, setting: Setting) -> Cell:
+    """An arm without augmentation is the paper's only where it is the baseline: others differ elsewhere."""
+    plain = not setting.negative and not setting.positive
+    if plain and setting.arm not in {row.setting.arm for row in comparison.baselines}:
+        return Cell(NOTHING)
     value = paper.paper_value(
         measure,
         comparison.group.dataset,

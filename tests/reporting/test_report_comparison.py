@@ -332,6 +332,29 @@ def test_a_verified_value_of_a_recalled_column_says_so(store: RecordStore) -> No
     assert texts(table, "paper") == ["13.90 ‡"]
 
 
+def test_the_papers_probes_stand_beside_the_probe_of_its_recipe(store: RecordStore) -> None:
+    for arm, weight in (("none", 0.0), ("jigsaw", 1.0), ("untrained encoder", 0.0)):
+        trial = Trial(
+            arm,
+            weight,
+            0,
+            task="image_contrastive",
+            dataset="cifar10",
+            negative="jigsaw" if weight else "",
+        )
+        probes = {**finals(90.0, None, "linear_probe_sgd")[100], **finals(90.0, None, "knn")[100]}
+        record(store, trial, {100: probes})
+    knn, probe = summary_tables(store)
+    assert texts(probe, "arm") == ["none", "jigsaw", "untrained encoder"]
+    assert texts(probe, "λ") == ["—", "1", "—"], "λ says nothing where there is no negative"
+    assert texts(probe, "paper") == ["91.20 †", "91.66 †", "—"], (
+        "an encoder left untrained is not the paper's"
+    )
+    assert "paper" not in [column.name for column in knn.columns]
+    assert "0 being the plain loss" in next(c.description for c in probe.columns if c.name == "λ")
+    assert any("For orientation" in block.title for block in report_spec(store).sections[0].blocks[-1:])
+
+
 def test_an_empty_sweep_and_one_without_results_can_be_reported(store: RecordStore) -> None:
     assert report_spec(store).headline == ["No trial has been recorded yet."]
     record(store, Trial("none", 1, 0, status="running"), {})
