@@ -55,12 +55,16 @@ class Objective(Config):
     """What the search looks at, always on the validation split; reports compare on the test split."""
 
     metric: str
-    mode: Literal["min", "max"] = "min"
+    mode: Literal["min", "max"] | None = None
+    """None: whichever way the metric is better."""
 
     @property
     def watched(self) -> str:
         """The metric's name in the records of a running trial."""
         return f"val_{self.metric}"
+
+
+MODES: dict[str, Literal["min", "max"]] = {"lower": "min", "higher": "max"}
 
 
 class Asha(Config):
@@ -171,14 +175,29 @@ class SweepConfig(Config):
             raise ValueError("objective: nothing is measured; add an evaluation, e.g. evaluate: [{name: fd}]")
         if self.objective.metric not in measured:
             raise ValueError(f"objective: {unknown('metric', self.objective.metric, measured)}")
+        better = measured[self.objective.metric].better
+        if self.objective.mode not in (None, MODES[better]):
+            raise ValueError(
+                f"objective: {self.objective.metric} is better when {better}, mode {self.objective.mode} "
+                "would look for the worst; leave mode out"
+            )
         if self.scheduler is not None and measured[self.objective.metric].every is None:
             raise ValueError(
                 f"asha compares trials on their way, so the evaluation that measures {self.objective.metric} "
                 "needs every: the steps from one measurement to the next"
             )
 
+    @property
+    def mode(self) -> Literal["min", "max"]:
+        """Which way the objective is better; min where there is none."""
+        measured = {metric: evaluation for evaluation in self.evaluate for metric in evaluation.metrics}
+        return MODES[measured[self.objective.metric].better] if self.objective is not None else "min"
+
     def dimensions_of(self, arm: Arm) -> dict[str, Dimension]:
-        """The search of an arm: the same for all, but λ means something only where there is a negative."""
+        """The search of an arm: the same for all, but λ means something only where there is a negative, and
+        an arm that is not trained has nothing to search."""
+        if arm.task.get("num_steps") == 0:
+            return {}
         return {
             key: value
             for key, value in self.search.dimensions.items()

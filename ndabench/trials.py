@@ -89,7 +89,8 @@ def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
     """A dumped configuration without the `PLACES` of its data and evaluations."""
 
     def rest(part: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in part.items() if key not in PLACES}
+        kept = {key: value for key, value in part.items() if key not in PLACES}
+        return {key: rest(value) if isinstance(value, Mapping) else value for key, value in kept.items()}
 
     return {**config, "data": rest(config["data"]), "evaluate": [rest(part) for part in config["evaluate"]]}
 
@@ -123,13 +124,14 @@ def prepare(trials: Sequence[TrialConfig], device: torch.device, num_workers: in
 
     Decodes and caches the data, tries the augmentations on images of that size, builds each task as the first
     of `num_workers` would, and fits or fetches what the evaluations need, which may take longest. The trials
-    share their data and evaluations: one an arm will do.
+    share their data and evaluations: those of every arm's `corners` will do.
     """
     first = trials[0]
     data = load_data(first.data, device)
-    for spec in [spec for trial in trials for spec in (trial.negative, trial.positive) if spec is not None]:
-        check_augmentation(first.task, spec, data)
     for trial in trials:
+        for spec in (trial.negative, trial.positive):
+            if spec is not None:
+                check_augmentation(trial.task, spec, data)
         _build(trial, data, Workers(world_size=num_workers, device=device))
     prepare_evaluations(first.task, first.evaluate, data, device, num_workers)
 

@@ -79,6 +79,10 @@ WRONG = {
         {"arms": [{"name": "other", "task": {"num_steps": -1}}]},
         "arm other: num_steps: .*greater than or equal to 0, got -1",
     ),
+    "an objective looked for the wrong way": (
+        {"objective": {"metric": "knn", "mode": "min"}},
+        "objective: knn is better when higher, mode min would look for the worst",
+    ),
     "no VOC files": (detection(data={"name": "voc", "path": "/nowhere"}), "/nowhere"),
 }
 

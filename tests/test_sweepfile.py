@@ -79,6 +79,31 @@ def test_lambda_means_what_the_task_says() -> None:
     assert [t.lambda_ for t in sweep(task=task, search={}, seeds=[0]).grid_trials()] == [0.0, 1.0, 0.0]
 
 
+def test_an_objective_is_looked_for_the_way_it_is_better() -> None:
+    task = {"name": "image_contrastive"}
+    assert sweep(task=task, evaluate=["knn"], objective={"metric": "knn"}).mode == "max"
+    assert sweep(evaluate=["fd"], objective={"metric": "fd_classifier"}).mode == "min"
+
+
+def test_an_arm_that_is_not_trained_is_not_searched() -> None:
+    still = {"name": "still", "task": {"num_steps": 0}}
+    config = sweep(
+        task={"name": "image_contrastive", "batch_size": 64},
+        arms=["none", still],
+        search={"learning_rate": [0.1, 0.2]},
+    )
+    assert [trial.arm for trial in config.grid_trials()].count("still") == 2, "one a seed"
+
+
+def test_a_detection_set_may_lie_elsewhere() -> None:
+    def ids(path: str) -> list[str]:
+        detection = {"name": "detection", "data": {"name": "voc", "path": path}}
+        config = sweep(task={"name": "image_contrastive"}, evaluate=[detection])
+        return [trial.trial_id for trial in config.grid_trials()]
+
+    assert ids("/a") == ids("/b")
+
+
 def test_an_evaluation_may_be_named_alone() -> None:
     task = {"name": "image_contrastive"}
     assert sweep(task=task, evaluate=["knn"]) == sweep(task=task, evaluate=[{"name": "knn"}])

@@ -1,5 +1,6 @@
 """Image data sets: read, decoded once, split, and given out in batches on the training device."""
 
+from ndabench.data.feeding import global_batches
 from ndabench.data.images import ImageData, ImageSplit, to_float, to_uint8
 from ndabench.data.load import load_images
 from ndabench.data.registry import IMAGE_DATA, ImageDataConfig
@@ -14,6 +15,7 @@ __all__ = [
     "ImageDataConfig",
     "ImageSplit",
     "cache_folder",
+    "global_batches",
     "in_order",
     "load_images",
     "shuffled_batches",

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ndabench.data.images import ImageSplit
 from ndabench.data.source import Pictures, read_pixels
+from ndabench.distributed import Workers
 from ndabench.errors import UserError
 
 Batch = tuple[Tensor, Tensor]
@@ -72,6 +74,15 @@ class StreamedSplit:
                 raise UserError(batch)
             images, labels = batch
             yield images.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
+
+
+def global_batches(split: ImageSplit, index_batches: Iterable[Tensor], workers: Workers) -> Iterator[Batch]:
+    """Whole batches on every worker; of a streamed split each decodes its share, and all exchange them."""
+    if workers.world_size == 1 or not isinstance(split, StreamedSplit):
+        yield from split.batches(index_batches)
+        return
+    for images, labels in split.batches(workers.shard(index) for index in index_batches):
+        yield workers.all_gather(images), workers.all_gather(labels)
 
 
 class _Decoded(Dataset[Batch]):

@@ -28,6 +28,8 @@ class ImageFolderConfig(ImageConfig):
 
     name: Literal["image_folder"] = "image_folder"
     path: FullPath
+    known_as: str | None = Field(default=None, min_length=1, max_length=60)
+    """What records and reports call the set, such as imagenet100; None: the folder's name."""
     classes: tuple[str, ...] | FullPath | None = None
     """The class folders to use, or a text file that lists them, one a line; None: all of them."""
     test_folder: str = Field(default="test", pattern=r"^[^/]+$")
@@ -35,7 +37,7 @@ class ImageFolderConfig(ImageConfig):
 
     @property
     def title(self) -> str:
-        return f"{self.name}:{self.path.name}"
+        return f"{self.name}:{self.known_as or self.path.name}"
 
     def files(self) -> list[Path]:
         if not self.path.is_dir():

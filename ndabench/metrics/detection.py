@@ -11,11 +11,13 @@ learning_rate 0.02, warm_up_steps 100, train_short_sides 480 to 800 by 32, short
 num_rois 512, num_proposals 1000, on VOC 07+12.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import Field, model_validator
 from torch import nn
 
@@ -29,7 +31,7 @@ from ndabench.data.detection import (
 from ndabench.data.source import SplitName
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.measurement import Measurement
+from ndabench.measurement import Better, Measurement
 from ndabench.metrics.average_precision import (
     COCO_PROTOCOL,
     VOC07_PROTOCOL,
@@ -76,6 +78,7 @@ class DetectionConfig(Config):
     every: None = None
     """A detector is trained after the encoder's training only."""
 
+    better: ClassVar[Better] = "higher"
     metrics: ClassVar[tuple[str, ...]] = (
         *("voc07_ap", "voc07_ap50", "voc07_ap75"),
         *("coco_ap", "coco_ap50", "coco_ap75"),
@@ -118,11 +121,12 @@ def evaluate_detection(
 
     `encoder` stays bit-identical. The detector's new layers, the order of its pictures and everything else
     that is random follow from `seed`. Seconds of all values together are those that the whole took.
-    Raises `UserError` for an encoder that is no ResNet, as `prepare_detection` does, and for a loss that is
-    not finite.
+    Where a loss left the finite numbers all values are NaN, and `detection_diverged_at` says at which step:
+    the encoder's training, long before it, stands. Raises `UserError` for an encoder that is no ResNet, and
+    as `prepare_detection` does.
     """
     from ndabench.metrics.detection_sheet import detection_sheet
-    from ndabench.metrics.detector_training import detect_objects, train_detector
+    from ndabench.metrics.detector_training import DetectorDivergedError, detect_objects
     from ndabench.models.detector import Detector
 
     start = perf_counter()
@@ -140,19 +144,45 @@ def evaluate_detection(
         seed=seed,
         workers=workers,
     ).to(workers.device)
-    for _ in train_detector(detector, data.train, config, seed=seed, workers=workers):
-        pass
+    diverged_at: int | None = None
+    try:
+        _train(detector, data, config, seed, workers)
+    except DetectorDivergedError as error:
+        diverged_at = error.step
     splits: tuple[SplitName, ...] = ("validation", "test") if test else ("validation",)
     measured: dict[str, Measurement] = {}
     artifacts: dict[str, bytes] = {}
     for split in splits:
+        if diverged_at is not None:
+            nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long))
+            found = [nothing] * len(getattr(data, split))
+            values = _measure(found, config, data, split)
+            measured |= {name: replace(value, value=math.nan) for name, value in values.items()}
+            continue
         found = detect_objects(detector, getattr(data, split), workers=workers)
-        measured.update(_measure(found, config, data, split))
+        measured |= _measure(found, config, data, split)
         if split == "test" and workers.is_main:
             scenes = [data.test[row] for row in range(min(NUM_DRAWN, len(data.test)))]
             artifacts[ARTIFACT] = detection_sheet(scenes, found[: len(scenes)], data.class_names)
+    if diverged_at is not None:
+        measured["detection_diverged_at"] = Measurement(float(diverged_at))
     seconds = (perf_counter() - start) / len(measured)
     return {name: replace(one, seconds=seconds) for name, one in measured.items()}, artifacts
+
+
+def _train(
+    detector: nn.Module, data: DetectionData, config: DetectionConfig, seed: int, workers: Workers
+) -> None:
+    """All of the training, without cuDNN measuring its algorithms anew for every size of picture."""
+    from ndabench.metrics.detector_training import train_detector
+
+    measures = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        for _ in train_detector(detector, data.train, config, seed=seed, workers=workers):  # type: ignore[arg-type]
+            pass
+    finally:
+        torch.backends.cudnn.benchmark = measures
 
 
 def require_resnet(encoder: nn.Module) -> ResNet:
@@ -199,5 +229,8 @@ def _protocol(config: DetectionConfig, data: DetectionData, split: SplitName) ->
         "num_evaluated": len(getattr(data, split)),
         "one_training_for_validation_and_test": True,
         "resize": "bilinear, antialiased",
+        "box_loss": "smooth L1, β = 1/9",
+        "batch_norm_in_testing": "running moments",
+        "precision": "float32; on GPUs with TF32 where the task allows it",
         **settings,
     }

@@ -14,7 +14,6 @@ from ndabench.data.detection.sets import Scene, SceneSplit
 from ndabench.data.images import to_float
 from ndabench.data.sampling import shuffled_batches
 from ndabench.distributed import Workers
-from ndabench.errors import UserError
 from ndabench.metrics.average_precision import Detections
 from ndabench.metrics.detection import DetectionConfig
 from ndabench.metrics.extractor import full_precision
@@ -24,6 +23,14 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey picture (ITU-R BT.601, as Pillow's)."""
 
 
+class DetectorDivergedError(RuntimeError):
+    """A detector's training left the finite numbers."""
+
+    def __init__(self, loss: str, value: float, step: int) -> None:
+        super().__init__(f"{loss} is {value} at step {step} of the detector's training")
+        self.step = step
+
+
 def train_detector(
     detector: Detector, split: SceneSplit, config: DetectionConfig, *, seed: int, workers: Workers
 ) -> Iterator[float]:
@@ -31,7 +38,7 @@ def train_detector(
 
     Every random number of a picture (its size, its flip, which anchors and regions are sampled) comes from a
     seed of its own, drawn for the global batch. Objects marked difficult are trained on, as in detectron2.
-    Raises `UserError` where a loss is not finite.
+    Raises `DetectorDivergedError` where a loss is not finite.
     """
     optimizer = torch.optim.SGD(
         _parameter_groups(detector, config.weight_decay), lr=config.learning_rate, momentum=config.momentum
@@ -124,10 +131,7 @@ def _finite_loss(losses: dict[str, Tensor], step: int, workers: Workers) -> floa
     values = (means / workers.world_size).tolist()
     for name, value in zip(losses, values, strict=True):
         if not abs(value) < float("inf"):
-            raise UserError(
-                f"detection: {name} is {value} at step {step} of the detector's training; a lower "
-                "learning_rate or more warm_up_steps may keep it finite"
-            )
+            raise DetectorDivergedError(name, value, step)
     return float(sum(values))
 
 

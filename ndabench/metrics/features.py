@@ -52,15 +52,27 @@ def in_shares(count: int, compute: Callable[[Tensor], Tensor], workers: Workers)
     return workers.all_gather(compute(own_rows(count, workers)))[:count]
 
 
-def backbone_features(encoder: nn.Module, split: ImageSplit, workers: Workers) -> Tensor:
-    """float32 `[len(split), d]` on the workers' device, of the images as they are stored."""
+def backbone_features(
+    encoder: nn.Module, split: ImageSplit, workers: Workers, *, size: int | None = None
+) -> Tensor:
+    """float32 `[len(split), d]` on the workers' device, of the images as they are stored or of their middle
+    `size` × `size` pixels."""
 
     def encode(rows: Tensor) -> Tensor:
         batches = split.batches(rows.split(BATCH_SIZE))
-        return torch.cat([encoder(to_float(images)).float() for images, _ in batches])
+        return torch.cat([encoder(to_float(middle(images, size))).float() for images, _ in batches])
 
     with frozen(encoder):
         return in_shares(len(split), encode, workers)
+
+
+def middle(images: Tensor, size: int | None) -> Tensor:
+    """The middle `size` × `size` pixels of `[N, C, H, W]`, or as many as there are; None: all."""
+    if size is None:
+        return images
+    height, width = images.shape[-2:]
+    top, left = max(0, (height - size) // 2), max(0, (width - size) // 2)
+    return images[..., top : top + size, left : left + size]
 
 
 class Examples(NamedTuple):

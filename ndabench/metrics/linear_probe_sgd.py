@@ -39,6 +39,9 @@ class LinearProbeSgdConfig(ProbeConfig):
     weight_decay: float = Field(0.0, ge=0)
     batch_size: int = Field(256, ge=1)
     """Over all workers; at most as many as there are images to learn from."""
+    size: int | None = Field(None, ge=4, le=4096)
+    """Side of the crops that it learns from, and of the middle that is tested (MoCo's 224 of 256 pixels);
+    None: the images' own."""
     crop_scale: tuple[float, float] = (0.08, 1.0)
     """Share of an image's area that a crop covers."""
     flip: float = Field(0.5, ge=0, le=1)
@@ -52,7 +55,9 @@ class LinearProbeSgdConfig(ProbeConfig):
         return self
 
     def views(self) -> Views:
-        return Views(crop_scale=self.crop_scale, flip=self.flip, jitter_probability=0.0, grey=0.0)
+        return Views(
+            size=self.size, crop_scale=self.crop_scale, flip=self.flip, jitter_probability=0.0, grey=0.0
+        )
 
     def learning_rate_in(self, epoch: int) -> float:
         """That of the epoch with this number, from 0."""
@@ -157,10 +162,10 @@ def _score(
     layer = train_linear_probe(
         config, encoder, split, num_classes=len(data.class_names), seed=seed, workers=workers
     )
-    logits = layer(backbone_features(encoder, scored, workers))
+    logits = layer(backbone_features(encoder, scored, workers, size=config.size))
     predicted = logits.argmax(1)
     return accuracy(predicted, scored.labels.to(workers.device)), {
         **config.model_dump(mode="json", exclude={"name", "every"}),
         "batch_size": min(config.batch_size, len(split)),
-        "tested_on": "plain images",
+        "tested_on": "plain images" if config.size is None else "their middle",
     }

@@ -7,7 +7,7 @@ The test value is that of a probe that learned from both, as published probes us
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 from torch import Tensor
@@ -16,11 +16,13 @@ from ndabench.config import Config
 from ndabench.data.images import ImageData
 from ndabench.data.source import SplitName
 from ndabench.errors import UserError
-from ndabench.measurement import Measurement
+from ndabench.measurement import Better, Measurement
 
 
 class ProbeConfig(Config):
     """The keys that all probes share."""
+
+    better: ClassVar[Better] = "higher"
 
     name: str
     every: int | None = Field(None, ge=1)

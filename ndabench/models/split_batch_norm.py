@@ -79,16 +79,17 @@ class SplitBatchNorm(nn.BatchNorm2d):
         return torch.cat(outputs)
 
     def _normalise_over_workers(self, images: Tensor) -> Tensor:
-        """By the moments of all workers' equally large batches, from each one's in a single exchange:
-        `variance = mean of (each variance + (each mean - mean)²)`."""
+        """By the moments of all workers' batches, from each one's in a single exchange:
+        `variance = mean of (each variance + (each mean - mean)²)`, weighed by their numbers of values."""
         values = images.to(torch.promote_types(images.dtype, torch.float32))
         variance, mean = torch.var_mean(values, (0, 2, 3), correction=0)
-        own = torch.stack([mean, variance])[None]
-        means, variances = self.workers.all_gather_with_gradient(own).unbind(1)
-        mean = means.mean(0)
-        variance = (variances + (means - mean).square()).mean(0)
+        own = torch.stack([mean, variance, torch.full_like(mean, values.numel() // values.shape[1])])[None]
+        means, variances, counts = self.workers.all_gather_with_gradient(own).unbind(1)
+        count = counts.detach().sum(0)
+        share = counts.detach() / count
+        mean = (means * share).sum(0)
+        variance = ((variances + (means - mean).square()) * share).sum(0)
         if self.track_running_stats:
-            count = values.numel() // values.shape[1] * self.workers.world_size
             with torch.no_grad():
                 self.running_mean.lerp_(mean, self.momentum)
                 self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)

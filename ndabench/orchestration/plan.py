@@ -170,7 +170,7 @@ class ArmSearch:
     def _repeats_of_best(self) -> deque[TrialConfig]:
         if self._distributions and not self._tried:
             return deque()  # no setting of this arm ever finished; the records say why
-        sign = -1 if self._config.objective is not None and self._config.objective.mode == "max" else 1
+        sign = -1 if self._config.mode == "max" else 1
         best = min(self._tried, key=lambda tried: sign * tried[0])[1] if self._tried else {}
         trials = (self._config.trial(self._arm, best, seed) for seed in self._config.seeds)
         return deque(trial for trial in trials if not _has_ended(trial, self._known))
@@ -210,9 +210,9 @@ def draw(search: Search, keep: set[str]) -> list[dict[str, Any]]:
 
 def _study(config: SweepConfig, seed: int) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    maximise = config.objective is not None and config.objective.mode == "max"
     return optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=seed), direction="maximize" if maximise else "minimize"
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        direction="maximize" if config.mode == "max" else "minimize",
     )
 
 

@@ -122,7 +122,8 @@ def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
 
 def _prepare(config: SweepConfig, local: bool) -> None:
     """Finds every mistake that can be found before training, where the trials will run."""
-    trials = [config.trial(arm, next(config.corners(arm)), config.seeds[0]) for arm in config.arms]
+    seed = config.seeds[0]
+    trials = [config.trial(arm, corner, seed) for arm in config.arms for corner in config.corners(arm)]
     resources = config.resources
     if local and not resources.gpus_per_worker:
         prepare(trials, torch.device("cpu"), resources.workers)

@@ -88,7 +88,7 @@ class ArmwiseAsha(NotSaved, FIFOScheduler):
             arm.name: AsyncHyperBandScheduler(
                 time_attr="step",
                 metric="objective",
-                mode=config.objective.mode,
+                mode=config.mode,
                 max_t=max(1, config.task_of(arm).num_steps),
                 grace_period=config.scheduler.grace_steps,
                 reduction_factor=config.scheduler.reduction_factor,

@@ -50,6 +50,12 @@ class Comparison:
     conditional: bool
 
     @property
+    def measured_on(self) -> str:
+        """The data set measured on: the one trained on, unless the protocol names another."""
+        protocol = decoded(self.protocol_json)
+        return str(protocol.get("data", self.group.dataset)) if isinstance(protocol, dict) else ""
+
+    @property
     def on_validation(self) -> bool:
         return self.metric.startswith(VALIDATION)
 

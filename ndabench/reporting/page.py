@@ -78,7 +78,7 @@ def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
     if not compared:
         return [TextSpec(["No finished trial has measured anything that can be compared yet."])]
     tables: list[Block] = [*_comparison_tables(compared)]
-    kinds = {(c.group.task, c.group.dataset, c.conditional): None for c in compared}
+    kinds = {(c.group.task, c.measured_on, c.conditional): None for c in compared}
     published = [(measure, *kind[1:]) for kind in kinds for measure in paper.published(*kind)]
     if frames.doubled:
         again = count(frames.doubled, "finished trial")

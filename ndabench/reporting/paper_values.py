@@ -127,9 +127,9 @@ PUBLISHED = (
             "image_contrastive",
             f"voc07_{name}",
             f"Pascal VOC {name.upper()} ↑",
-            "The paper's detection transfer to Pascal VOC from MoCo-v2; which interpolation its averages "
-            "use and what it was pre-trained on are recalled, too.",
-            tuple(PaperValue("imagenet100", arm, value) for arm, value in row.items()),
+            "The paper's detection transfer to Pascal VOC from MoCo-v2; that it trained on VOC 07+12 and "
+            "averaged over 11 points, as MoCo did, is assumed; what it was pre-trained on is not known.",
+            tuple(PaperValue("voc0712", arm, value) for arm, value in row.items()),
         )
         for name, row in _DETECTION.items()
     ),

@@ -166,7 +166,7 @@ def _why_no_p(difference: Difference) -> str:
 
 def _published(comparison: Comparison) -> Published | None:
     """The paper's measure that this comparison's metric follows, where the paper has it on this data."""
-    known = paper.published(comparison.group.task, comparison.group.dataset, comparison.conditional)
+    known = paper.published(comparison.group.task, comparison.measured_on, comparison.conditional)
     return next((measure for measure in known if measure.metric == comparison.metric), None)
 
 
@@ -177,7 +177,7 @@ def _paper(comparison: Comparison, measure: Published, setting: Setting) -> Cell
         return Cell(NOTHING)
     value = paper.paper_value(
         measure,
-        comparison.group.dataset,
+        comparison.measured_on,
         comparison.conditional,
         setting.negative,
         setting.positive,

@@ -46,6 +46,11 @@ class MocoConfig(Config):
             raise UserError(f"method: queue_size {self.queue_size} is smaller than {per_step}")
         if self.queue_size % keys:
             raise UserError(f"method: queue_size {self.queue_size} is not a multiple of {per_step}")
+        if batch_size % self.batch_norm_splits:
+            raise UserError(
+                f"method: batch_norm_splits {self.batch_norm_splits} does not divide the batch_size of "
+                f"{batch_size}"
+            )
 
 
 class SimclrConfig(Config):
@@ -54,7 +59,8 @@ class SimclrConfig(Config):
     name: Literal["simclr"] = "simclr"
     symmetric: Literal[True] = True
     shuffle_keys: Literal[False] = False
-    batch_norm_splits: int = Field(1, ge=1)
+    batch_norm_splits: Literal[1] = 1
+    """Moments of the whole batch, both views of it together."""
 
     def check(self, batch_size: int) -> None:
         """Any batch will do."""
@@ -145,9 +151,8 @@ class Moco:
     def compile(self, example: Tensor) -> str:
         """Compiles what embeds images such as `example`; returns why it could not, or an empty string."""
         self.embed, why_not = compiled_if_possible(self.network, example)
-        if not why_not:
-            self.embed_keys = torch.compile(self.key_network, dynamic=False)
-        return why_not
+        self.embed_keys, why_not_keys = compiled_if_possible(self.key_network, example, trains=False)
+        return why_not or why_not_keys
 
     def conclude(self, step: int) -> None:
         """After the step's backward pass: its keys enter the queue. `step` counts from 0."""

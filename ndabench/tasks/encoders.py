@@ -22,7 +22,9 @@ class ResNetConfig(Config):
     """Channels of the first stage; the published networks have 64."""
     stem: Literal["cifar", "imagenet"] = "cifar"
     weights: FullPath | None = None
-    """A state dict to start from, as `encoder.pt` of another trial or torchvision's."""
+    """A state dict to start from, such as the `encoder.pt` of another trial; it sees images in [-1, 1].
+
+    The file's content is no part of a trial's identity: give changed weights another name."""
 
 
 class PixelsConfig(Config):

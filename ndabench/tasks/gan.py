@@ -66,7 +66,7 @@ class GanTask:
         self.evaluations = tuple(evaluations)
         self.negative = negative if lambda_ < 1 else None
         self.real = RealImages(
-            data.train, config.batch_size, seed, positive, horizontal_flip, config.conditional
+            data.train, config.batch_size, seed, positive, horizontal_flip, config.conditional, workers
         )
         self.loss = ADVERSARIAL_LOSSES[config.losses]
         self.judge = judge_negatives_apart if config.reference else judge_together

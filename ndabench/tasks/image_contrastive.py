@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from ndabench.augmentations import Augmentation
-from ndabench.augmentations.views import Views
-from ndabench.data import ImageData, shuffled_batches
+from ndabench.data import ImageData, global_batches, shuffled_batches
 from ndabench.data.sheets import COLUMNS
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
@@ -66,7 +65,7 @@ class ImageContrastiveTask:
         self.config, self.data, self.seed, self.lambda_ = config, data, seed, lambda_
         self.evaluations = tuple(evaluations)
         self.pairs = ViewPairs(
-            Views(**config.views.model_dump()),
+            config.views.build(),
             negative=negative if lambda_ > 0 else None,
             positive=positive,
             num_nda_keys=config.num_nda_keys,
@@ -102,24 +101,26 @@ class ImageContrastiveTask:
     def run(self) -> Iterator[Progress]:
         """Trains from wherever the state stands to the last step; see `Task`.
 
-        A fresh task first yields step 0, with the measurements that are taken on the way.
+        A fresh task first yields step 0, with the measurements that are taken on the way. The last step is
+        yielded twice: first to be saved, with the encoder, then with its evaluations, which may take hours
+        and are made up for where a run was stopped in them.
         """
         config = self.config
         notes = self._choose_kernels()
-        if self.step == 0:
-            yield self._progress(notes)
+        if self.step in (0, config.num_steps):
+            yield from self._pause(notes)
         batches = self._batches()
         while self.step < config.num_steps:
             self._train(next(batches))
             self.step += 1
             if self._pauses_here():
-                yield self._progress(notes)
+                yield from self._pause(notes)
 
     def _batches(self) -> Iterator[Tensor]:
         """Global batches of uint8 images without end, from that of the next step on."""
         split, order = self.data.train, stream_seed(self.seed, "data order")
         indices = shuffled_batches(len(split), self.config.batch_size, seed=order, start=self.step)
-        return (images for images, _ in split.batches(indices))
+        return (images for images, _ in global_batches(split, indices, self.workers))
 
     def _train(self, images: Tensor) -> None:
         """One step down L, on a global batch of images."""
@@ -152,7 +153,14 @@ class ImageContrastiveTask:
         intervals = [self.config.log_every, self.config.checkpoint_every]
         return any(map(self._due, intervals + [evaluation.every for evaluation in self.evaluations]))
 
-    def _progress(self, notes: Mapping[str, Measurement]) -> Progress:
+    def _pause(self, notes: Mapping[str, Measurement]) -> Iterator[Progress]:
+        if 0 < self.step == self.config.num_steps:
+            yield self._progress(notes, [])
+        yield self._progress(notes, [one for one in self.evaluations if self._due(one.every)])
+
+    def _progress(
+        self, notes: Mapping[str, Measurement], evaluations: Sequence[RepresentationEvaluation]
+    ) -> Progress:
         config, last = self.config, self.step == self.config.num_steps
         average_running_moments(self.encoder, self.workers)
         curves = self.curves.read()
@@ -160,9 +168,10 @@ class ImageContrastiveTask:
         metrics = dict(notes)
         if self._due(config.log_every):
             metrics |= {name: Measurement(value) for name, value in curves.items()}
+        if self._due(config.log_every) and not last:
             self.curves.clear()
         evaluated = evaluate_encoder(
-            [evaluation for evaluation in self.evaluations if self._due(evaluation.every)],
+            evaluations,
             self.encoder,
             self.data,
             test=last,
@@ -240,19 +249,11 @@ def _validate(
         raise UserError("evaluate: detection needs a ResNet to start from; the encoder pixels has no layers")
     if config.num_steps == 0:
         return
-    if pixels:
-        raise UserError("the encoder pixels has nothing to train; set num_steps: 0")
     if config.batch_size > len(data.train):
         raise UserError(
             f"batch_size {config.batch_size} exceeds the {len(data.train)} training images there are"
         )
-    config.method.check(config.batch_size)
-    splits = config.method.batch_norm_splits
     if config.batch_size % workers.world_size:
         raise UserError(
             f"batch_size {config.batch_size} cannot be shared equally by {workers.world_size} workers"
-        )
-    if config.batch_size % splits:
-        raise UserError(
-            f"method: batch_norm_splits {splits} does not divide the batch_size of {config.batch_size}"
         )

@@ -3,12 +3,13 @@
 import math
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ndabench.augmentations.views import Views
 from ndabench.config import Config
 from ndabench.tasks.contrastive_methods import MethodConfig, MocoConfig
 from ndabench.tasks.contrastive_views import NdaSource
-from ndabench.tasks.encoders import EncoderConfig, ResNetConfig
+from ndabench.tasks.encoders import EncoderConfig, PixelsConfig, ResNetConfig
 from ndabench.tasks.task import LambdaRule
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -27,6 +28,15 @@ class ViewsConfig(Config):
     grey: Probability = 0.2
     blur: Probability = 0.0
     """MoCo-v2 has 0.5 on ImageNet."""
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> "ViewsConfig":
+        self.build()
+        return self
+
+    def build(self) -> Views:
+        """`UserError` for values that do not go together."""
+        return Views(**self.model_dump())
 
 
 class ImageContrastiveConfig(Config):
@@ -74,6 +84,19 @@ class ImageContrastiveConfig(Config):
 
     log_every: int = Field(50, ge=1)
     checkpoint_every: int = Field(500, ge=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ImageContrastiveConfig":
+        if self.num_steps == 0:
+            return self
+        if isinstance(self.encoder, PixelsConfig):
+            raise ValueError("the encoder pixels has nothing to train; set num_steps: 0")
+        self.method.check(self.batch_size)
+        if self.num_warm_up_steps > self.num_steps:
+            raise ValueError(
+                f"num_warm_up_steps {self.num_warm_up_steps} must not exceed num_steps {self.num_steps}"
+            )
+        return self
 
     @property
     def num_images(self) -> int:

@@ -15,16 +15,21 @@ def choose_cuda_kernels(*, tf32: bool) -> None:
     torch.backends.cudnn.benchmark = True
 
 
-def compiled_if_possible(network: nn.Module, *example: Tensor) -> tuple[Callable[..., Tensor], str]:
+def compiled_if_possible(
+    network: nn.Module, *example: Tensor, trains: bool = True
+) -> tuple[Callable[..., Tensor], str]:
     """The compiled network and an empty string, or the network itself and why it could not be compiled.
 
-    Whether it works shows only in use, so the network is tried, forward and backward, on `example`; its
-    weights and buffers are afterwards what they were before.
+    Whether it works shows only in use, so the network is tried, forward and, where it `trains`, backward, on
+    `example`; its weights and buffers are afterwards what they were before.
     """
     state = copy.deepcopy(network.state_dict())
     compiled = torch.compile(network, dynamic=False)
     try:
-        compiled(*example).sum().backward()
+        with torch.set_grad_enabled(trains):
+            output = compiled(*example)
+        if trains:
+            output.sum().backward()
     except Exception as error:  # whatever a missing compiler, driver or kernel raises
         reason = str(error).strip().partition("\n")[0]
         return network, f"{type(error).__name__}: {reason}"[:300]

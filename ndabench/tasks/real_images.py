@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from ndabench.augmentations import Augmentation
-from ndabench.data import ImageSplit, shuffled_batches, to_float, to_uint8
+from ndabench.data import ImageSplit, global_batches, shuffled_batches, to_float, to_uint8
 from ndabench.data.sheets import COLUMNS, comparison_sheet
+from ndabench.distributed import Workers
 from ndabench.tasks.judging import Batch
 from ndabench.tasks.random_streams import random_stream, stream_seed
 
@@ -24,12 +25,15 @@ class RealImages:
     horizontal_flip: bool
     conditional: bool
     """Without it all labels are 0."""
+    workers: Workers
 
     def batches(self, streams: Mapping[str, torch.Generator], *, start: int) -> Iterator[Batch]:
         """Batches without end from batch `start` on, drawing on the streams "flips" and "positives"."""
         order = stream_seed(self.seed, "order")
         indices = shuffled_batches(len(self.split), self.batch_size, seed=order, start=start)
-        return (self._prepared(*batch, streams) for batch in self.split.batches(indices))
+        return (
+            self._prepared(*batch, streams) for batch in global_batches(self.split, indices, self.workers)
+        )
 
     def _prepared(self, images: Tensor, labels: Tensor, streams: Mapping[str, torch.Generator]) -> Batch:
         shown = to_float(images)

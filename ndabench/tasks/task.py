@@ -1,5 +1,6 @@
 """What every task is: a resumable iterator of progress. It prints nothing and knows no Ray."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -26,7 +27,12 @@ class LambdaRule:
         """`UserError`, beginning with `where`, if `value` is no λ of this task."""
         number = isinstance(value, int | float) and not isinstance(value, bool)
         low_is_out = self.range.startswith("(")
-        if not number or not self.low <= value <= self.high or (low_is_out and value == self.low):
+        if (
+            not number
+            or not self.low <= value <= self.high
+            or (low_is_out and value == self.low)
+            or (math.isinf(value))
+        ):
             raise UserError(f"{where}lambda must lie in {self.range}, got {value!r}")
 
 

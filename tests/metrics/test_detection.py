@@ -1,6 +1,7 @@
 """Detection transfer from an encoder: training, values, protocol, picture, and what is refused."""
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ndabench.errors import UserError
 from ndabench.metrics.average_precision import Detections
 from ndabench.metrics.detection import DetectionConfig, evaluate_detection, prepare_detection
 from ndabench.metrics.detection_sheet import detection_sheet
-from ndabench.metrics.detector_training import picture_of, rate_factor, train_detector
+from ndabench.metrics.detector_training import DetectorDivergedError, picture_of, rate_factor, train_detector
 from ndabench.models.detector import Detector
 from ndabench.models.resnet import ResNet
 
@@ -98,7 +99,7 @@ def test_two_runs_are_equal(body: str) -> None:
 
 def test_the_loss_falls() -> None:
     values, _ = train(config(num_steps=30, learning_rate=0.01, warm_up_steps=5), width=8)
-    assert sum(values[-5:]) < 0.7 * sum(values[:5])
+    assert sum(values[-5:]) < 0.85 * sum(values[:5])
 
 
 def test_learning_rate_warms_up_and_falls() -> None:
@@ -107,11 +108,19 @@ def test_learning_rate_warms_up_and_falls() -> None:
     assert factors == pytest.approx([0.25, 1, 1, 0.1, 0.01])
 
 
-def test_a_loss_that_is_not_finite_is_one_clear_line() -> None:
-    with pytest.raises(
-        UserError, match=r"detection: loss_\w+ is (nan|inf) at step \d+ .* lower learning_rate"
-    ):
-        train(config(num_steps=20, learning_rate=1e12, warm_up_steps=0))
+def test_a_detector_that_diverges_has_no_values_and_costs_no_encoder() -> None:
+    wild = config(num_steps=20, learning_rate=1e12, warm_up_steps=0)
+    with pytest.raises(DetectorDivergedError, match=r"loss_\w+ is (nan|inf) at step \d+"):
+        train(wild)
+    measured, artifacts = evaluate_detection(wild, encoder(), test=True, seed=0, workers=Workers())
+    values = {name: one.value for name, one in measured.items()}
+    assert 0 <= values.pop("detection_diverged_at") < 20
+    assert len(values) == 12
+    assert all(math.isnan(value) for value in values.values())
+    assert not artifacts
+    fine, _ = evaluate_detection(config(num_steps=2), encoder(), test=True, seed=0, workers=Workers())
+    for name in values:
+        assert {*fine[name].protocol} == {*measured[name].protocol}, "both stand in one table"
 
 
 def test_what_is_refused() -> None:

@@ -89,6 +89,7 @@ def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(method: str) -> None
 
     whole = task()
     expected = {progress.step: progress for progress in whole.run()}
+    assert "knn" in expected[4].metrics
     for stop in (1, 3, 4):
         first = task()
         for progress in first.run():
@@ -98,9 +99,9 @@ def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(method: str) -> None
         torch.save(first.state_dict(), buffer)
         second = task()
         second.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
-        for progress in second.run():
+        for step, progress in {progress.step: progress for progress in second.run()}.items():
             values = {name: m.value for name, m in progress.metrics.items()}
-            assert values == {name: m.value for name, m in expected[progress.step].metrics.items()}
+            assert values == {name: m.value for name, m in expected[step].metrics.items()}
         assert differences(second.state_dict(), whole.state_dict()) == []
 
 
@@ -126,6 +127,20 @@ def test_it_measures_validation_on_the_way_and_the_test_split_at_the_end() -> No
 def test_its_files_are_sheets_at_first_and_the_encoder_at_last() -> None:
     files = {p.step: set(p.artifacts) for p in toy_training(negative=STITCH, lambda_=1.0).run()}
     assert files == {0: {"views.png", "negatives.png"}, 1: set(), 2: set(), 3: set(), 4: {"encoder.pt"}}
+
+
+def test_the_encoder_is_saved_before_evaluations_that_may_take_hours() -> None:
+    task = toy_training(evaluations=[KnnConfig(neighbours=5)])
+    *_, saved, measured = task.run()
+    assert saved.step == measured.step == 4
+    assert saved.checkpoint_due
+    assert "encoder.pt" in saved.artifacts
+    assert "knn" not in saved.metrics
+    assert {*saved.metrics} < {*measured.metrics}, "the second record of a step replaces the first"
+    resumed = toy_training(evaluations=[KnnConfig(neighbours=5)])
+    resumed.load_state_dict(task.state_dict())
+    *_, again = resumed.run()
+    assert {n: m.value for n, m in again.metrics.items()} == {n: m.value for n, m in measured.metrics.items()}
 
 
 def test_no_steps_only_evaluate() -> None:
@@ -199,23 +214,6 @@ def test_a_training_that_leaves_the_finite_numbers_says_so() -> None:
     [
         ({"lambda_": -1.0, "negative": STITCH}, r"lambda must lie in \[0, ∞\), got -1\.0"),
         ({"lambda_": 1.0}, "lambda 1.0 weighs the keys of a negative, but there is none"),
-        ({"config": {"encoder": "pixels"}}, "the encoder pixels has nothing to train; set num_steps: 0"),
-        (
-            {"config": {"method": {**MOCO, "queue_size": 4}}},
-            "queue_size 4 is smaller than the 8 keys of a step",
-        ),
-        (
-            {"config": {"method": {**MOCO, "queue_size": 20}}},
-            "queue_size 20 is not a multiple of the 8 keys of a step",
-        ),
-        (
-            {"config": {"method": {**MOCO, "symmetric": True, "queue_size": 24}}},
-            r"queue_size 24 is not a multiple of the 16 keys of a step \(both views of a batch\)",
-        ),
-        (
-            {"config": {"method": {**MOCO, "batch_norm_splits": 3}}},
-            "batch_norm_splits 3 does not divide the batch_size of 8",
-        ),
         ({"workers": Workers(world_size=3)}, "cannot be shared equally by 3 workers"),
         ({"config": {"batch_size": 72, "method": "simclr"}}, "batch_size 72 exceeds the 64 training images"),
     ],
@@ -225,6 +223,36 @@ def test_what_does_not_fit_together_is_refused_at_once(changes: dict[str, Any], 
         toy_training(**changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoder": "pixels"}, "the encoder pixels has nothing to train; set num_steps: 0"),
+        (
+            {"method": {**MOCO, "queue_size": 4}},
+            "queue_size 4 is smaller than the 8 keys of a step",
+        ),
+        (
+            {"method": {**MOCO, "queue_size": 20}},
+            "queue_size 20 is not a multiple of the 8 keys of a step",
+        ),
+        (
+            {"method": {**MOCO, "symmetric": True, "queue_size": 24}},
+            r"queue_size 24 is not a multiple of the 16 keys of a step \(both views of a batch\)",
+        ),
+        (
+            {"method": {**MOCO, "batch_norm_splits": 3}},
+            "batch_norm_splits 3 does not divide the batch_size of 8",
+        ),
+        ({"method": {"name": "simclr", "batch_norm_splits": 2}}, "batch_norm_splits"),
+        ({"views": {"crop_scale": (0.9, 0.2)}}, "crop_scale needs 0 < low <= high <= 1"),
+        ({"num_warm_up_steps": 5}, "num_warm_up_steps 5 must not exceed num_steps 4"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_together(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        toy_settings(**changes)
+
+
 def test_grey_pictures_train_too() -> None:
     task = ImageContrastiveTask(toy_settings(), toy_pictures(channels=1), negative=STITCH, lambda_=1.0)
-    assert [p.step for p in task.run()] == [0, 1, 2, 3, 4]
+    assert {p.step for p in task.run()} == {0, 1, 2, 3, 4}
