@@ -25,7 +25,8 @@ SHOWN_STATUSES = ("finished", "running", "stopped")
 
 
 def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[FigureGroup]:
-    """Every metric measured at two or more steps: first the evaluations, then, folded, the training curves.
+    """Every metric that some setting has at two or more steps: first the evaluations, then, folded, the
+    training curves.
 
     Mean and 95 % t-interval over the seeds measured at that step. Trials that failed or diverged are left
     out: their last values would bend a mean that the others carry on.
@@ -37,7 +38,9 @@ def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[Figu
     by_metric: list[tuple[Any, pd.DataFrame]] = list(curves.groupby(["group", "metric"], observed=True))
     for (group, metric), same_metric in by_metric:
         protocols = [
-            p for _, p in same_metric.groupby("protocol_json", observed=True) if p["step"].nunique() > 1
+            p
+            for _, p in same_metric.groupby("protocol_json", observed=True)
+            if p.groupby("setting")["step"].nunique().max() > 1
         ]
         for place, curve in enumerate(protocols):
             title = f"{metric} over training"

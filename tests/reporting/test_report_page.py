@@ -55,6 +55,15 @@ def test_curves_leave_out_diverged_trials_and_nan(store: RecordStore) -> None:
     assert [(point.x, point.mean) for point in figure.lines[0].points] == [(0, 1.0), (1, 1.0), (3, 1.0)]
 
 
+def test_a_curve_needs_two_steps_of_one_setting(store: RecordStore) -> None:
+    record(store, Trial("trained", 1, 0), {10: {"loss": Measurement(1.0), "knn": Measurement(50.0)}})
+    record(store, Trial("untrained", 1, 0), {0: {"loss": Measurement(2.0), "knn": Measurement(30.0)}})
+    assert not step_figures(load(store), [])
+    record(store, Trial("trained", 1, 1), {s: {"loss": Measurement(1.0)} for s in (0, 10)})
+    (figure,) = steps(store)
+    assert figure.title == "loss over training"
+
+
 def test_long_curves_are_thinned_and_keep_their_ends(store: RecordStore) -> None:
     record(store, Trial("none", 1, 0), {step: {"loss": Measurement(float(step))} for step in range(150)})
     (figure,) = steps(store)
