@@ -176,7 +176,7 @@ def convolution(
 class DeepConv3d(nn.Conv3d):
     """A convolution over time, which on CPUs autocast leaves in float32.
 
-    In bfloat16 there (torch 2.15, AVX-512) part of the gradient of the kernel is never written where maps have
+    In bfloat16 there (torch 2.15, AVX-512) part of the kernel's gradient is never written where maps have
     fewer frames than it, but more than one; DPC's blocks of five frames come down to two under a kernel of
     three.
     """
