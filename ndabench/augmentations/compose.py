@@ -1,4 +1,4 @@
-"""One augmentation out of several: a mixture (one of them per image) or a chain (all of them in turn)."""
+"""One augmentation out of several: a mixture (one of them per image or clip) or a chain (all in turn)."""
 
 import math
 from collections.abc import Sequence
@@ -13,16 +13,17 @@ from ndabench.errors import UserError
 
 
 class Augmentation(Protocol):
-    """A negative with its parameters settled: `[N, C, H, W]` in, the same shape and dtype out."""
+    """A negative with its parameters settled: images `[N, C, H, W]` or clips `[N, C, T, H, W]` in, the same
+    shape and dtype out."""
 
     def __call__(self, images: Tensor, *, generator: torch.Generator) -> Tensor: ...
 
 
 def mixture(augmentations: Sequence[Augmentation], weights: Sequence[float]) -> Augmentation:
-    """Each image goes through one of `augmentations`, drawn in proportion to `weights` (which need no sum).
+    """Each image or clip goes through one of `augmentations`, drawn in proportion to `weights`.
 
-    It keeps whatever all of them promise. All are applied to the whole batch, so that its shapes do not
-    depend on the draw; the cost is their sum.
+    The weights need no sum. It keeps whatever all of them promise. All are applied to the whole batch, so
+    that its shapes do not depend on the draw; the cost is their sum.
     """
     if not augmentations or len(augmentations) != len(weights):
         raise UserError(f"mixture: {len(augmentations)} augmentations cannot have {len(weights)} weights")
@@ -31,7 +32,8 @@ def mixture(augmentations: Sequence[Augmentation], weights: Sequence[float]) -> 
     edges = [edge / sum(weights) for edge in accumulate(weights)][:-1]
 
     def mixed(images: Tensor, *, generator: torch.Generator) -> Tensor:
-        uniform = torch.rand(len(images), generator=generator, device=images.device).view(-1, 1, 1, 1)
+        uniform = torch.rand(len(images), generator=generator, device=images.device)
+        uniform = uniform.view(-1, *[1] * (images.dim() - 1))
         first, *others = augmentations
         output = first(images, generator=generator)
         for edge, augmentation in zip(edges, others, strict=True):
@@ -43,7 +45,7 @@ def mixture(augmentations: Sequence[Augmentation], weights: Sequence[float]) -> 
 
 
 def chain(augmentations: Sequence[Augmentation]) -> Augmentation:
-    """All of `augmentations` on every image, in order.
+    """All of `augmentations` on every image (or clip), in order.
 
     It promises less than its links, since one can undo another (a flip a flip).
     """

@@ -7,7 +7,8 @@ are fractions of the image's sides, with defaults that give the paper's pixels a
 Each names what it promises: no draw is the identity *operation*, but an image can be blind to one (a flat
 image looks the same however its tiles lie). `UserError` says which sizes would fit when the images do not.
 
-One draw a clip is these functions on `[N, C * T, H, W]`, one draw a frame on `[N * T, C, H, W]`.
+`clips.py` lifts them to clips. Those that pair images exist with given partners, too, since a frame's partner
+must not be a frame of its own clip.
 """
 
 import torch
@@ -34,7 +35,11 @@ def stitch(images: Tensor, *, generator: torch.Generator) -> Tensor:
 
     The image changes unless its partner's half looks the same.
     """
-    partner = draws.partners("stitch", images, generator=generator)
+    return stitch_with(images, draws.partners("stitch", images, generator=generator), generator=generator)
+
+
+def stitch_with(images: Tensor, partner: Tensor, *, generator: torch.Generator) -> Tensor:
+    """`stitch` with given partners, `[N, C, H, W]`, which are overwritten."""
     n, _, h, w = images.shape
     if min(h, w) < 2:
         raise UserError(f"stitch: images of {h}×{w} cannot be halved; both sides need at least 2 pixels")
@@ -51,6 +56,11 @@ def mixup(images: Tensor, *, generator: torch.Generator, alpha: float = 25.0) ->
     The image changes unless its partner looks the same (for uint8, to within rounding).
     """
     partner = draws.partners("mixup", images, generator=generator)
+    return mixup_with(images, partner, generator=generator, alpha=alpha)
+
+
+def mixup_with(images: Tensor, partner: Tensor, *, generator: torch.Generator, alpha: float = 25.0) -> Tensor:
+    """`mixup` with given partners, `[N, C, H, W]`, which are overwritten."""
     share = draws.betas(alpha, len(images), generator=generator).view(-1, 1, 1, 1)
     if images.is_floating_point():
         return partner.lerp_(images, share.to(images.dtype))
@@ -81,6 +91,11 @@ def cutmix(images: Tensor, *, generator: torch.Generator, alpha: float = 1.0) ->
     the output is neither image; it changes unless the partner's box looks the same.
     """
     partner = draws.partners("cutmix", images, generator=generator)
+    return cutmix_with(images, partner, generator=generator, alpha=alpha)
+
+
+def cutmix_with(images: Tensor, partner: Tensor, *, generator: torch.Generator, alpha: float = 1.0) -> Tensor:
+    """`cutmix` with given partners, `[N, C, H, W]`, which are overwritten."""
     n, _, h, w = images.shape
     if min(h, w) < 2:
         raise UserError(f"cutmix: images of {h}×{w} leave no room for a box; both sides need 2 pixels")

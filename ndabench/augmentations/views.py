@@ -86,14 +86,16 @@ class Views:
         with torch.autocast(images.device.type, enabled=False):
             view = images.float()
             view = (view + 1) / 2 if images.is_floating_point() else view / 255
-            view = crop(view, draws, height, width)
-            if self.jitter_probability and any(self.jitter):
-                view = jitter(view, draws)
-            if self.grey:
-                view = grey(view, draws)
-            if self.blur:
-                view = blur(view, draws)
+            view = self.colour(crop(view, draws, height, width), draws)
             return view.mul_(2).sub_(1).clamp_(-1, 1)
+
+    def colour(self, images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
+        """All but crop and flip, on float32 images in [0, 1], which may be overwritten."""
+        if self.jitter_probability and any(self.jitter):
+            images = jitter(images, draws)
+        if self.grey:
+            images = grey(images, draws)
+        return blur(images, draws) if self.blur else images
 
 
 def _uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

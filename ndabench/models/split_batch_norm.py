@@ -16,15 +16,15 @@ from ndabench.distributed import Workers
 from ndabench.errors import UserError
 
 
-class SplitBatchNorm(nn.BatchNorm2d):
-    """Normalises `[N, C, H, W]`; in training by the moments of each of `splits` equal parts of the batch.
+class _SplitMoments(nn.modules.batchnorm._BatchNorm):
+    """Normalises `[N, C, ...]`; in training by the moments of each of `splits` equal parts of the batch.
 
     The parts are consecutive images of the global batch. Of several workers each holds `splits / world_size`
     whole parts and needs nothing of the others; one split is the global batch itself, and its moments are
     taken over all workers. The running moments move towards the mean of this worker's parts' moments;
     `average_running_moments` makes them those of all parts.
 
-    Evaluation, parameters, buffers and their names are those of `nn.BatchNorm2d`. As there, setting
+    Evaluation, parameters, buffers and their names are those of PyTorch's batch norms. As there, setting
     `track_running_stats` to False on the finished module leaves its running moments as they are.
     """
 
@@ -55,13 +55,18 @@ class SplitBatchNorm(nn.BatchNorm2d):
             return self._normalise_over_workers(images)
         num_parts = self.splits // self.workers.world_size
         if num_parts == 1:
-            return self._normalise(images, self._kept(self.running_mean), self._kept(self.running_var))
+            return self._normalise(images, self._moving(self.running_mean), self._moving(self.running_var))
         return self._normalise_parts(images, num_parts)
 
-    def _kept(self, moment: Tensor) -> Tensor | None:
-        return moment if self.track_running_stats else None
+    def _moving(self, moment: Tensor) -> Tensor:
+        """Itself, or a copy where it shall not move.
 
-    def _normalise(self, images: Tensor, mean: Tensor | None, variance: Tensor | None) -> Tensor:
+        Without any PyTorch would save fewer tensors for the backward pass, and activation checkpointing wants
+        as many from each of its two passes.
+        """
+        return moment if self.track_running_stats else moment.clone()
+
+    def _normalise(self, images: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """By the images' own moments, towards which `mean` and `variance` move in place."""
         return F.batch_norm(images, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
 
@@ -69,20 +74,19 @@ class SplitBatchNorm(nn.BatchNorm2d):
         """Part by part, because slices of a batch need no copy in either memory format."""
         _check_parts(images, num_parts, self.workers)
         parts = images.chunk(num_parts)
-        if not self.track_running_stats:
-            return torch.cat([self._normalise(part, None, None) for part in parts])
         means = self.running_mean.repeat(num_parts, 1)
         variances = self.running_var.repeat(num_parts, 1)
         outputs = [self._normalise(*each) for each in zip(parts, means, variances, strict=True)]
-        self.running_mean.copy_(means.mean(0))
-        self.running_var.copy_(variances.mean(0))
+        if self.track_running_stats:
+            self.running_mean.copy_(means.mean(0))
+            self.running_var.copy_(variances.mean(0))
         return torch.cat(outputs)
 
     def _normalise_over_workers(self, images: Tensor) -> Tensor:
         """By the moments of all workers' batches, from each one's in a single exchange:
         `variance = mean of (each variance + (each mean - mean)²)`, weighed by their numbers of values."""
         values = images.to(torch.promote_types(images.dtype, torch.float32))
-        variance, mean = torch.var_mean(values, (0, 2, 3), correction=0)
+        variance, mean = torch.var_mean(values, (0, *range(2, values.dim())), correction=0)
         own = torch.stack([mean, variance, torch.full_like(mean, values.numel() // values.shape[1])])[None]
         means, variances, counts = self.workers.all_gather_with_gradient(own).unbind(1)
         count = counts.detach().sum(0)
@@ -93,14 +97,23 @@ class SplitBatchNorm(nn.BatchNorm2d):
             with torch.no_grad():
                 self.running_mean.lerp_(mean, self.momentum)
                 self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
-        scale = torch.rsqrt(variance + self.eps) * self.weight
-        normalised = (values - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]
+        channels = (-1, *[1] * (values.dim() - 2))
+        scale = (torch.rsqrt(variance + self.eps) * self.weight).view(channels)
+        normalised = (values - mean.view(channels)) * scale + self.bias.view(channels)
         return normalised.to(images.dtype)
+
+
+class SplitBatchNorm(_SplitMoments, nn.BatchNorm2d):
+    """For images, `[N, C, H, W]`."""
+
+
+class SplitBatchNorm3d(_SplitMoments, nn.BatchNorm3d):
+    """For clips, `[N, C, T, H, W]`."""
 
 
 @torch.no_grad()
 def average_running_moments(network: nn.Module, workers: Workers) -> None:
-    """Replaces the running moments of every `SplitBatchNorm` in `network` by their mean over the workers.
+    """Replaces the running moments of every split batch norm in `network` by their mean over the workers.
 
     They are linear in the parts' moments, so that done at any pauses this gives what one worker with all
     parts has. All workers must call it.
@@ -131,8 +144,8 @@ def running_moments_kept(network: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
-def _norms(network: nn.Module) -> list[SplitBatchNorm]:
-    return [module for module in network.modules() if isinstance(module, SplitBatchNorm)]
+def _norms(network: nn.Module) -> list[_SplitMoments]:
+    return [module for module in network.modules() if isinstance(module, _SplitMoments)]
 
 
 def _check_parts(images: Tensor, num_parts: int, workers: Workers) -> None:

@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.models.split_batch_norm import SplitBatchNorm, keep_running_moments, running_moments_kept
+from ndabench.models.split_batch_norm import (
+    SplitBatchNorm,
+    SplitBatchNorm3d,
+    keep_running_moments,
+    running_moments_kept,
+)
 
 
 def batch(seed: int = 0, count: int = 8) -> Tensor:
@@ -18,7 +23,7 @@ def batch(seed: int = 0, count: int = 8) -> Tensor:
     return 1 + noise * torch.linspace(0.5, 3, count)[:, None, None, None]
 
 
-def with_learned_weights(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
+def with_learned_weights(norm: nn.BatchNorm2d | nn.BatchNorm3d) -> nn.BatchNorm2d | nn.BatchNorm3d:
     with torch.no_grad():
         norm.weight.copy_(torch.linspace(0.5, 2, 5))
         norm.bias.copy_(torch.linspace(-1, 1, 5))
@@ -57,6 +62,22 @@ def test_is_a_batch_norm_for_each_part(splits: int, memory_format: torch.memory_
         mean = torch.stack([getattr(norm, name) for norm in theirs]).mean(0)
         torch.testing.assert_close(getattr(ours, name), mean)
     assert ours.num_batches_tracked == 3
+
+
+@pytest.mark.parametrize("splits", [1, 4])
+def test_clips_are_normalised_as_images_that_hold_all_their_frames(splits: int) -> None:
+    flat, deep = split_norm(splits), SplitBatchNorm3d(5, splits=splits)
+    with_learned_weights(deep)
+    clips = batch().unflatten(2, (3, 1))
+    torch.testing.assert_close(deep(clips).flatten(2, 3), flat(batch()))
+    for one, other in zip(deep.buffers(), flat.buffers(), strict=True):
+        torch.testing.assert_close(one, other)
+    assert isinstance(deep, nn.BatchNorm3d)
+    with running_moments_kept(deep):
+        deep(clips)
+    assert _moments_equal(deep, flat)
+    with pytest.raises(ValueError, match="expected 5D input"):
+        deep.eval()(batch())
 
 
 @pytest.mark.parametrize("splits", [1, 4])

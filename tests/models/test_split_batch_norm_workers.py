@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ndabench.distributed import Workers
-from ndabench.models.split_batch_norm import SplitBatchNorm, average_running_moments
+from ndabench.models.split_batch_norm import SplitBatchNorm, SplitBatchNorm3d, average_running_moments
 
 NUM_WORKERS = 2
 SPLITS = (1, 2, 4)
@@ -19,7 +19,9 @@ def train(splits: int, workers: Workers) -> dict[str, Tensor]:
     network = nn.Sequential(
         SplitBatchNorm(4, splits=splits, workers=workers),
         nn.Tanh(),
-        SplitBatchNorm(4, splits=splits, workers=workers),
+        nn.Unflatten(2, (1, 3)),
+        SplitBatchNorm3d(4, splits=splits, workers=workers),
+        nn.Flatten(2, 3),
     ).double()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
     generator = torch.Generator().manual_seed(0)

@@ -1,0 +1,210 @@
+"""Negatives for clips: those for images, once a clip or once a frame, and those that break the order of time.
+
+Every function takes clips `[N, C, T, H, W]`, uint8 or float in [-1, 1], and a generator on their device, and
+returns new clips of the same shape and dtype. Draws are made per clip; nothing waits for the device, and the
+host loops over neither clips nor frames. As in `images.py`, no draw is the identity *operation*, but a clip
+can be blind to one: a still clip looks the same in any order of its frames.
+
+A negative for images has a parameter `per`. With "clip" all frames get the same draw, so that what moved
+still moves as it did (a still clip stays still). With "frame" each gets its own, which breaks motion, too;
+those that pair images take each frame's partner at the same moment of *another* clip, since frames of one
+clip are hardly different images.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ndabench.augmentations import draws, images, pixels
+from ndabench.augmentations.patches import patches
+from ndabench.errors import UserError
+
+Per = Literal["clip", "frame"]
+"""How often a negative for images is drawn."""
+
+
+def shuffle_frames(clips: Tensor, *, generator: torch.Generator, block: int | None = None) -> Tensor:
+    """The frames of each block of `block` consecutive frames (None: of the whole clip) in a new order.
+
+    Every block's order is its own, uniform over all but the right one, and the blocks stay where they are.
+    A clip changes unless the frames that change places look the same.
+    """
+    n, _, t = clips.shape[:3]
+    size = t if block is None else block
+    _check_frames("shuffle_frames", t)
+    if size < 2 or t % size:
+        raise UserError(
+            f"shuffle_frames: clips of {t} frames are not made up of blocks of {size} frames; "
+            f"block must be one of {_listed(_divisors(t)[1:])}"
+        )
+    order = draws.orders(n * (t // size), size, generator=generator).view(n, t // size, size)
+    start = torch.arange(0, t, size, device=clips.device)
+    return _frames_from(clips, frame=(order + start[:, None]).flatten(1))
+
+
+def shuffle_blocks(clips: Tensor, *, generator: torch.Generator, block: int = 5) -> Tensor:
+    """The blocks of `block` consecutive frames (DPC's are of 5) in a new order, each block intact.
+
+    The order is uniform over all but the right one; a clip changes unless the blocks that change places look
+    the same.
+    """
+    n, _, t = clips.shape[:3]
+    _check_frames("shuffle_blocks", t)
+    if block < 1 or t % block or t == block:
+        raise UserError(
+            f"shuffle_blocks: clips of {t} frames are not two or more blocks of {block} frames; "
+            f"block must be one of {_listed(_divisors(t)[:-1])}"
+        )
+    order = draws.orders(n, t // block, generator=generator)
+    within = torch.arange(block, device=clips.device)
+    return _frames_from(clips, frame=(order[:, :, None] * block + within).flatten(1))
+
+
+def splice(clips: Tensor, *, generator: torch.Generator) -> Tensor:
+    """The first part of a clip, then another clip from the same moment on; the cut is uniform over 1..T-1.
+
+    The clip changes unless its partner's part looks the same.
+    """
+    n, _, t = clips.shape[:3]
+    _check_frames("splice", t)
+    _check_partners("splice", n)
+    own = torch.arange(n, device=clips.device)
+    partner = draws.partners("splice", own, generator=generator)
+    cut = draws.integers(1, t - 1, n, generator=generator)[:, None]
+    frame = torch.arange(t, device=clips.device)
+    return _frames_from(clips, clip=torch.where(frame < cut, own[:, None], partner[:, None]), frame=frame)
+
+
+def reverse(clips: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Every clip backwards: the operation has nothing to draw, and `generator` is not used.
+
+    Often *inside* the support of the data: many movements look as natural backwards (a swing, a step, a ball
+    in the air), and then this is no negative, as a mirrored photograph is none. It changes every clip that is
+    not its own reverse.
+    """
+    _check_frames("reverse", clips.shape[2])
+    return clips.flip(2)
+
+
+def gaussian_noise(
+    clips: Tensor, *, generator: torch.Generator, per: Per = "clip", std: float = 0.2
+) -> Tensor:
+    """The noise of `images.gaussian_noise`: the same on all frames of a clip, or on each frame its own."""
+    _check_per("gaussian_noise", per)
+    if per == "frame":
+        return images.gaussian_noise(clips, generator=generator, std=std)
+    if not std > 0:
+        raise UserError(f"gaussian_noise: std must be above 0, got {std}")
+    n, c, _, h, w = clips.shape
+    noise = torch.empty(n, c, 1, h, w, device=clips.device).normal_(0.0, std, generator=generator)
+    if clips.is_floating_point():
+        return (noise.to(clips.dtype) + clips).clamp_(-1, 1)
+    return pixels.to_dtype_of(clips, noise.mul_(127.5) + clips)
+
+
+def _lifted(
+    negative: Callable[..., Tensor], paired: Callable[..., Tensor] | None = None
+) -> Callable[..., Tensor]:
+    """A negative for images as one for clips, by folding frames into channels or into the batch.
+
+    In the channels every frame keeps a plane of its own for each colour, so that what is taken per channel,
+    as cutout's mean is, remains each frame's. `paired` is a negative that pairs images, with the partners as
+    its second argument.
+    """
+    name = negative.__name__
+
+    def lifted(
+        clips: Tensor, *, generator: torch.Generator, per: Per = "clip", **parameters: object
+    ) -> Tensor:
+        _check_per(name, per)
+        if paired is not None:
+            _check_partners(name, len(clips))
+        if per == "clip":
+            return negative(clips.flatten(1, 2), generator=generator, **parameters).view(clips.shape)
+        frames = _folded(clips)
+        if paired is None:
+            output = negative(frames, generator=generator, **parameters)
+        else:
+            partner = _folded(_other_clips(clips, generator=generator))
+            output = paired(frames, partner, generator=generator, **parameters)
+        return output.unflatten(0, (clips.shape[0], clips.shape[2])).transpose(1, 2).contiguous()
+
+    lifted.__name__ = lifted.__qualname__ = name
+    lifted.__doc__ = f"`images.{name}`, drawn once `per` clip or frame.\n\n    {negative.__doc__}"
+    own = inspect.signature(lifted).parameters
+    theirs = list(inspect.signature(negative).parameters.values())[2:]
+    taken = [own[key] for key in ("clips", "generator", "per")]
+    lifted.__signature__ = inspect.Signature([*taken, *theirs], return_annotation=Tensor)  # type: ignore[attr-defined]
+    return lifted
+
+
+def _folded(clips: Tensor) -> Tensor:
+    """The frames as images, `[N * T, C, H, W]`."""
+    return clips.transpose(1, 2).flatten(0, 1)
+
+
+def _other_clips(clips: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Clips whose frame t is that of another clip at t, along one uniformly drawn cycle for each t."""
+    n, _, t = clips.shape[:3]
+    cycle = torch.rand(n, t, generator=generator, device=clips.device).argsort(0)
+    partner = torch.empty_like(cycle).scatter_(0, cycle, cycle.roll(1, 0))
+    return _frames_from(clips, clip=partner, frame=torch.arange(t, device=clips.device))
+
+
+def _frames_from(clips: Tensor, *, frame: Tensor, clip: Tensor | None = None) -> Tensor:
+    """Clips whose frame t is number `frame[n, t]` of clip `clip[n, t]` (None: of clip n itself).
+
+    Both are int64 and broadcast to `[N, T]`. Whole planes are read, which is far faster than a gather of
+    values.
+    """
+    n, c, t, h, w = clips.shape
+    if clip is None:
+        clip = torch.arange(n, device=clips.device)[:, None]
+    channel = torch.arange(c, device=clips.device)[:, None]
+    plane = (clip[:, None] * c + channel) * t + frame.expand(n, t)[:, None]
+    return clips.reshape(n * c * t, h * w).index_select(0, plane.flatten()).view(clips.shape)
+
+
+def _check_per(name: str, per: str) -> None:
+    if per not in ("clip", "frame"):
+        raise UserError(f"{name}: per must be clip or frame, got {per!r}")
+
+
+def _check_frames(name: str, count: int) -> None:
+    if count < 2:
+        raise UserError(f"{name}: changes the order of time, so clips need at least 2 frames, got {count}")
+
+
+def _check_partners(name: str, count: int) -> None:
+    if count < 2:
+        raise UserError(f"{name}: pairs each clip with another, so a batch needs at least 2, got {count}")
+
+
+def _divisors(number: int) -> list[int]:
+    return [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+CLIP_NEGATIVES = {
+    "jigsaw": _lifted(images.jigsaw),
+    "stitch": _lifted(images.stitch, images.stitch_with),
+    "mixup": _lifted(images.mixup, images.mixup_with),
+    "cutout": _lifted(images.cutout),
+    "cutmix": _lifted(images.cutmix, images.cutmix_with),
+    "rotate": _lifted(images.rotate),
+    "shift": _lifted(images.shift),
+    "gaussian_noise": gaussian_noise,
+    "random_crop": _lifted(images.random_crop),
+    "flip": _lifted(images.flip),
+    "patches": _lifted(patches),
+    "shuffle_frames": shuffle_frames,
+    "shuffle_blocks": shuffle_blocks,
+    "splice": splice,
+    "reverse": reverse,
+}

@@ -1,0 +1,99 @@
+"""What a task sees of a video data set: splits that give the clips it asks for.
+
+A clip is asked for by a `ClipRequest`, so that what is decoded, and in which order, is a function of the
+requests alone, however many processes decode. Clips are uint8 `[B, C, T, H, W]`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from ndabench.errors import UserError
+
+
+class ClipRequest(NamedTuple):
+    """Frames `first`, `first + stride`, … of a video, `frames` of them; past its end, its last frame."""
+
+    video: int
+    first: int
+    frames: int
+    stride: int = 1
+
+    @property
+    def span(self) -> int:
+        """Frames of the video from the clip's first to its last, both counted."""
+        return (self.frames - 1) * self.stride + 1
+
+    def indices(self, num_frames: int) -> list[int]:
+        """The clip's frames in a video of `num_frames`, `[frames]`."""
+        assert 0 <= self.first < num_frames
+        assert self.frames >= 1
+        assert self.stride >= 1
+        return [min(self.first + step * self.stride, num_frames - 1) for step in range(self.frames)]
+
+
+ClipBatch = Sequence[ClipRequest]
+"""Clips of one length that are given out together."""
+
+
+class ClipSplit(Protocol):
+    """One split of a data set, wherever its frames live."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 `[N]` on the CPU."""
+        ...
+
+    @property
+    def num_frames(self) -> Sequence[int]:
+        """How many frames each of the N videos has (at the configured rate, where there is one)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def clips(self, batches: Iterable[ClipBatch]) -> Iterator[tuple[Tensor, Tensor]]:
+        """For every batch of B requests: (uint8 `[B, C, T, H, W]`, int64 `[B]`) on the device.
+
+        Requests may be read ahead of the clips that are given out. Raises `UserError` naming the file where
+        a video cannot be read, and for clips that the memory cannot hold.
+        """
+        ...
+
+    def windows(self, video: int, frames: int, stride: int, overlap: float) -> list[ClipRequest]:
+        """The clips that together cover a whole video: see `covering_windows`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClipData:
+    """A video data set ready for training: three splits that share no video."""
+
+    name: str
+    content_hash: str
+    """Hex digest of the videos, how they are decoded, labels, class names and the cut into splits."""
+    class_names: tuple[str, ...]
+    frame_shape: tuple[int, int, int]
+    """(C, H, W)."""
+    train: ClipSplit
+    validation: ClipSplit
+    test: ClipSplit
+    unreadable: tuple[str, ...] = ()
+    """A line for every listed video that was left out because it cannot be read (`unreadable: skip`)."""
+
+
+def covering_windows(
+    video: int, num_frames: int, frames: int, stride: int, overlap: float
+) -> list[ClipRequest]:
+    """Windows of `frames` frames from the first frame of a video to its last; the last one ends with it.
+
+    Neighbours share the part `overlap` in [0, 1) of their frames (the last two may share more), 0.5 in DPC's
+    test. A video shorter than a window has one, which is padded.
+    """
+    if not 0 <= overlap < 1:
+        raise UserError(f"overlap {overlap:g} of windows must be at least 0 and less than 1")
+    last = max(num_frames - ClipRequest(video, 0, frames, stride).span, 0)
+    step = max(round(frames * (1 - overlap)), 1) * stride
+    firsts = [*range(0, last, step), last]
+    return [ClipRequest(video, first, frames, stride) for first in firsts]

@@ -1,0 +1,201 @@
+"""Decoding exactly the frames that are wanted, with PyAV (FFmpeg's libraries).
+
+A video is decoded once from beginning to end when it is scanned: this gives the exact number of frames, which
+no container's header can be trusted for, and finds every video that cannot be read. Where decoding may start
+in its midst is found out by trying: a key frame becomes an *anchor* only if, sought in a freshly opened file,
+it and its successor come out bit for bit as they did from the beginning. So seeking is right for any codec
+and container (B-frames, open groups of pictures, intra refresh, times that do not start at 0 or are missing);
+where no anchor passes, decoding starts from the beginning. From an anchor on frames are counted, so that
+variable frame rates need nothing more.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from itertools import islice, pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from ndabench.config import Config
+from ndabench.data.videos.framing import Framing, Pixels
+from ndabench.errors import UserError
+
+ANCHOR_DISTANCE = 12
+"""Frames at least between two anchors: decoding so few costs less than opening the file and seeking."""
+HASHED_BYTES = 2**20
+
+START = (0, None)
+"""The anchor that every video has."""
+Anchor = tuple[int, int | None]
+"""A frame's index, and its time stamp in the stream's own units (None: the beginning of the file)."""
+
+
+class VideoFacts(Config):
+    """What a scan finds out about a video."""
+
+    num_frames: int
+    height: int
+    width: int
+    """Of the first frame."""
+    frame_rate: float
+    """Frames a second, on average."""
+    times: tuple[float, ...] | None = None
+    """Seconds from the first frame to each, where they do not come at equal intervals."""
+    anchors: tuple[tuple[int, int], ...] = ()
+    """Where decoding may start besides the beginning, ascending."""
+    sha256: str
+    """Of the file's bytes."""
+
+    def anchor_of(self, frame: int) -> Anchor:
+        """The last anchor that is not behind `frame`."""
+        place = bisect_right(self.anchors, frame, key=lambda anchor: anchor[0])
+        return self.anchors[place - 1] if place else START
+
+
+def scan(path: Path) -> VideoFacts:
+    """Decodes the whole video; `UserError` naming it where that does not go."""
+    times: list[int | None] = []
+    candidates: list[int] = []
+    digests: dict[int, bytes] = {}
+    with closing(_checked(_frames_from(path, START), path)) as frames:
+        for index, frame in enumerate(frames):
+            times.append(frame.pts)
+            last = candidates[-1] if candidates else 0
+            if frame.key_frame and index >= last + ANCHOR_DISTANCE:
+                candidates.append(index)
+            if candidates and index <= candidates[-1] + 1:
+                digests[index] = _digest(frame)
+            if index == 0:
+                height, width, time_base = frame.height, frame.width, frame.time_base
+                stated_rate = _stated_rate(path)
+    if not times:
+        raise UserError(f"{path}: the video has no frame")
+    seconds = _seconds(times, float(time_base or 0))
+    frame_rate = (len(times) - 1) / seconds[-1] if seconds else stated_rate
+    return VideoFacts(
+        num_frames=len(times),
+        height=height,
+        width=width,
+        frame_rate=frame_rate,
+        times=seconds if seconds and not _regular(seconds, frame_rate) else None,
+        anchors=_anchors(path, candidates, times, digests),
+        sha256=_sha256(path),
+    )
+
+
+def read_frames(path: Path, facts: VideoFacts, wanted: Sequence[int], framing: Framing) -> Pixels:
+    """Frames `wanted` (any order, repeats allowed) of a scanned video, uint8 RGB `[T, H, W, 3]`.
+
+    Only the frames between an anchor and a wanted one are decoded, only wanted ones become RGB.
+    """
+    distinct, place = np.unique(np.asarray(wanted), return_inverse=True)
+    shown = np.empty((len(distinct), framing.height, framing.width, 3), dtype=np.uint8)
+    reformatter = VideoReformatter()  # keeps its tables from frame to frame
+    for row, frame in enumerate(_pick(path, facts, distinct.tolist())):
+        height, width = framing.scaled_size(frame.height, frame.width)
+        scaled = reformatter.reformat(frame, width, height, "rgb24", interpolation="BILINEAR")
+        shown[row] = framing.cut(np.asarray(scaled.to_ndarray(), dtype=np.uint8))
+    return shown[place]
+
+
+def _pick(path: Path, facts: VideoFacts, ascending: Sequence[int]) -> Iterator[av.VideoFrame]:
+    """The frames at the `ascending` indices, from the nearest anchor each where that saves decoding."""
+    frames: Iterator[av.VideoFrame] | None = None
+    following = 0
+    for index in ascending:
+        anchor = facts.anchor_of(index)
+        if frames is None or anchor[0] > following:
+            frames, following = _checked(_frames_from(path, anchor), path), anchor[0]
+        frame = next(islice(frames, index - following, None), None)
+        if frame is None:
+            raise UserError(f"{path}: has no frame {index} any more; it was changed after it was scanned")
+        following = index + 1
+        yield frame
+
+
+def _frames_from(path: Path, anchor: Anchor) -> Generator[av.VideoFrame, None, None]:
+    """The frames from `anchor` on, in the order in which they are shown; none if it is not found.
+
+    Always in a freshly opened file: some demuxers seek otherwise once they have read more of it.
+    """
+    with av.open(str(path), metadata_errors="replace") as container:
+        if not container.streams.video:
+            raise UserError(f"{path}: has no video stream")
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise UserError(f"{path}: its video codec is unknown to this FFmpeg")
+        stream.codec_context.thread_count = 1  # processes and threads above decode in parallel
+        _, time_stamp = anchor
+        if time_stamp is not None:
+            container.seek(time_stamp, stream=stream, backward=True)
+        found = time_stamp is None
+        for frame in container.decode(stream):
+            found = found or frame.pts == time_stamp
+            if found:
+                yield frame
+
+
+def _checked(frames: Iterator[av.VideoFrame], path: Path) -> Generator[av.VideoFrame, None, None]:
+    """`frames`, with what FFmpeg finds wrong told in one line."""
+    try:
+        yield from frames
+    except (av.FFmpegError, OSError) as error:
+        reason = error.strerror or type(error).__name__
+        raise UserError(f"{path}: the video cannot be read ({reason})") from None
+
+
+def _stated_rate(path: Path) -> float:
+    """Frames a second by the file's header, for videos whose frames bear no (ascending) times."""
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = container.streams.video[0]
+        return float(stream.average_rate or stream.guessed_rate or 25)
+
+
+def _seconds(times: Sequence[int | None], time_base: float) -> tuple[float, ...] | None:
+    """Seconds since the first frame; None unless every frame has a time and they ascend."""
+    known = [time for time in times if time is not None]
+    ascending = all(early < late for early, late in pairwise(known))
+    if len(known) < max(len(times), 2) or not ascending or not time_base:
+        return None
+    return tuple(round((time - known[0]) * time_base, 6) for time in known)
+
+
+def _regular(seconds: Sequence[float], frame_rate: float) -> bool:
+    """Whether no frame is off its place at equal intervals by a quarter of one."""
+    return all(abs(time * frame_rate - index) < 0.25 for index, time in enumerate(seconds))
+
+
+def _anchors(
+    path: Path, candidates: Sequence[int], times: Sequence[int | None], digests: dict[int, bytes]
+) -> tuple[tuple[int, int], ...]:
+    """The candidates from which decoding gives the same two frames as from the beginning."""
+    anchors = []
+    for index in candidates:
+        time = times[index]
+        if time is None:
+            continue
+        expected = [(times[i], digests[i]) for i in (index, index + 1) if i < len(times)]
+        try:
+            with closing(_frames_from(path, (index, time))) as frames:
+                found = [(frame.pts, _digest(frame)) for frame in islice(frames, len(expected))]
+        except (av.FFmpegError, OSError):  # a container that cannot seek
+            continue
+        if found == expected:
+            anchors.append((index, time))
+    return tuple(anchors)
+
+
+def _digest(frame: av.VideoFrame) -> bytes:
+    return hashlib.blake2b(frame.to_ndarray(format="rgb24").tobytes(), digest_size=16).digest()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASHED_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

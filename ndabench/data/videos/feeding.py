@@ -1,0 +1,148 @@
+"""The two ways in which clips reach the device: from a tensor that lives there, or decoded now.
+
+Decoding keeps nothing between clips: a file is opened for a clip and closed after it.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ndabench.data.videos.clips import ClipBatch, ClipRequest, covering_windows
+from ndabench.data.videos.decoding import VideoFacts
+from ndabench.data.videos.framing import Framing, Pixels
+from ndabench.data.videos.memory import require_room
+from ndabench.data.videos.source import Video
+from ndabench.data.videos.timing import frames_at, shown_frames
+from ndabench.errors import UserError
+
+BATCHES_AHEAD = 2
+"""Batches that each decoding process has ready or in work."""
+
+Clips = tuple[Tensor, Tensor]
+ReadFrames = Callable[[Path, VideoFacts, Sequence[int], Framing], Pixels]
+"""A decoder: frames `wanted` of a scanned video, uint8 RGB `[T, H, W, 3]`."""
+
+
+class ScannedVideo(NamedTuple):
+    """A listed video that can be read."""
+
+    video: Video
+    facts: VideoFacts
+
+
+class ResidentClips:
+    """Grey videos of one length that live on the device, given out with three equal channels."""
+
+    def __init__(self, videos: Tensor, labels: Tensor, rows: Tensor) -> None:
+        """`videos`: uint8 `[M, T, H, W]`, shared by the splits; `labels`, `rows`: int64 `[N]`, CPU."""
+        self.labels = labels
+        self.num_frames = [videos.shape[1]] * len(labels)
+        self._videos, self._rows = videos, rows
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def clips(self, batches: Iterable[ClipBatch]) -> Iterator[Clips]:
+        device = self._videos.device
+        for requests in batches:
+            video = torch.tensor([request.video for request in requests])
+            frames = torch.tensor([request.indices(self._videos.shape[1]) for request in requests])
+            rows, there = (i.to(device, non_blocking=True) for i in (self._rows[video], frames))
+            grey = self._videos[rows[:, None], there]
+            yield grey[:, None].repeat(1, 3, 1, 1, 1), self.labels[video].to(device, non_blocking=True)
+
+    def windows(self, video: int, frames: int, stride: int, overlap: float) -> list[ClipRequest]:
+        return covering_windows(video, self.num_frames[video], frames, stride, overlap)
+
+
+class DecodedClips:
+    """Clips of video files, decoded when their turn comes, in worker processes."""
+
+    def __init__(
+        self,
+        videos: Sequence[ScannedVideo],
+        *,
+        read_frames: ReadFrames,
+        framing: Framing,
+        frame_rate: float | None,
+        workers: int,
+        device: torch.device,
+    ) -> None:
+        self.labels = torch.tensor([video.label for video, _ in videos], dtype=torch.int64)
+        self.num_frames = [frames_at(facts, frame_rate) for _, facts in videos]
+        self._decoding = _Decoding(videos, self.num_frames, self.labels, read_frames, framing, frame_rate)
+        self._workers = min(workers, len(os.sched_getaffinity(0)))
+        self._device = device
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def clips(self, batches: Iterable[ClipBatch]) -> Iterator[Clips]:
+        loader = DataLoader(
+            self._decoding,
+            batch_sampler=self._that_fit(batches),  # type: ignore[arg-type]
+            collate_fn=_as_it_is,  # type: ignore[arg-type]
+            num_workers=self._workers,
+            prefetch_factor=BATCHES_AHEAD if self._workers else None,
+            pin_memory=self._device.type == "cuda",
+            generator=torch.Generator(),  # or it would draw from the global one
+        )
+        for batch in loader:
+            if isinstance(batch, str):
+                raise UserError(batch)
+            clips, labels = batch
+            yield clips.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
+
+    def windows(self, video: int, frames: int, stride: int, overlap: float) -> list[ClipRequest]:
+        return covering_windows(video, self.num_frames[video], frames, stride, overlap)
+
+    def _that_fit(self, batches: Iterable[ClipBatch]) -> Iterator[ClipBatch]:
+        """`batches`; before the first of each shape, `UserError` where the memory cannot hold it."""
+        framing, known = self._decoding.framing, set()
+        at_a_time = self._workers * BATCHES_AHEAD + 1
+        for requests in batches:
+            shape = (len(requests), 3, requests[0].frames, framing.height, framing.width)
+            if shape not in known:
+                require_room(shape, at_a_time, shared=self._workers > 0)
+                known.add(shape)
+            yield requests
+
+
+class _Decoding(Dataset[Clips]):
+    def __init__(
+        self,
+        videos: Sequence[ScannedVideo],
+        num_frames: Sequence[int],
+        labels: Tensor,
+        read_frames: ReadFrames,
+        framing: Framing,
+        frame_rate: float | None,
+    ) -> None:
+        self.videos, self.num_frames, self.labels = videos, num_frames, labels
+        self.read_frames, self.framing, self.frame_rate = read_frames, framing, frame_rate
+
+    def __getitems__(self, requests: ClipBatch) -> Clips | str:
+        """A whole batch, or the line of its `UserError`: raised here, it would arrive as a traceback."""
+        size = (self.framing.height, self.framing.width)
+        clips = np.empty((len(requests), 3, requests[0].frames, *size), dtype=np.uint8)
+        try:
+            for clip, request in zip(clips, requests, strict=True):
+                clip[:] = self._read(request).transpose(3, 0, 1, 2)
+        except UserError as error:
+            return str(error)
+        return torch.from_numpy(clips), self.labels[[request.video for request in requests]]
+
+    def _read(self, request: ClipRequest) -> Pixels:
+        video, facts = self.videos[request.video]
+        wanted = request.indices(self.num_frames[request.video])
+        return self.read_frames(video.path, facts, shown_frames(facts, wanted, self.frame_rate), self.framing)
+
+
+def _as_it_is(batch: Clips | str) -> Clips | str:
+    return batch

@@ -1,0 +1,99 @@
+"""The way from listed video files to the three splits that a task sees."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+
+from ndabench.data.videos import decoding, torchcodec_decoding
+from ndabench.data.videos.clips import ClipData
+from ndabench.data.videos.feeding import DecodedClips, ReadFrames, ScannedVideo
+from ndabench.data.videos.groups import held_out_groups
+from ndabench.data.videos.scanning import scan_once
+from ndabench.data.videos.source import Video, VideoConfig, VideoLists
+from ndabench.errors import UserError
+
+SplitName = Literal["train", "validation", "test"]
+
+DECODERS: dict[str, ReadFrames] = {
+    "pyav": decoding.read_frames,
+    "torchcodec": torchcodec_decoding.read_frames,
+}
+
+
+def load_files(config: VideoConfig, lists: VideoLists, device: torch.device) -> ClipData:
+    """Scans the listed videos, if no one has yet, cuts off validation where need be, and opens the splits."""
+    framing = config.framing
+    if config.decoder == "torchcodec":
+        torchcodec_decoding.require_torchcodec()
+    train, validation, test, unreadable = _readable(config, lists)
+    if not validation:
+        train, validation = _cut(config, train, lists.class_names)
+    scanned: dict[SplitName, list[ScannedVideo]] = {"train": train, "validation": validation, "test": test}
+    splits = {
+        name: DecodedClips(
+            videos,
+            read_frames=DECODERS[config.decoder],
+            framing=framing,
+            frame_rate=config.frame_rate,
+            workers=config.decode_workers,
+            device=device,
+        )
+        for name, videos in scanned.items()
+    }
+    return ClipData(
+        name=config.title,
+        content_hash=_content_hash(config, lists.class_names, scanned),
+        class_names=lists.class_names,
+        frame_shape=(3, framing.height, framing.width),
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits["test"],
+        unreadable=unreadable,
+    )
+
+
+Readable = tuple[list[ScannedVideo], list[ScannedVideo], list[ScannedVideo], tuple[str, ...]]
+
+
+def _readable(config: VideoConfig, lists: VideoLists) -> Readable:
+    """Train, validation and test videos that can be read, and the lines about those that cannot."""
+    listed: dict[SplitName, Sequence[Video]] = {
+        "train": lists.train, "validation": lists.validation, "test": lists.test
+    }  # fmt: skip
+    facts = scan_once([video.path for videos in listed.values() for video in videos])
+    unreadable = tuple(line for line in facts.values() if isinstance(line, str))
+    if unreadable and config.unreadable == "error":
+        more = f" (and {len(unreadable) - 1} more of {len(facts)} videos)" if len(unreadable) > 1 else ""
+        raise UserError(f"{unreadable[0]}{more}; `unreadable: skip` would leave it out")
+    found: dict[SplitName, list[ScannedVideo]] = {}
+    for name, videos in listed.items():
+        seen = ((video, facts[video.path]) for video in videos)
+        found[name] = [ScannedVideo(video, known) for video, known in seen if not isinstance(known, str)]
+    for name in ("train", "test"):
+        if not found[name]:
+            raise UserError(f"{config.title}: the {name} list has no video that can be read")
+    return found["train"], found["validation"], found["test"], unreadable
+
+
+def _cut(
+    config: VideoConfig, train: Sequence[ScannedVideo], class_names: Sequence[str]
+) -> tuple[list[ScannedVideo], list[ScannedVideo]]:
+    kept, held = held_out_groups(
+        [video for video, _ in train],
+        config.validation_fraction,
+        seed=config.split_seed,
+        class_names=class_names,
+    )
+    return [train[row] for row in kept], [train[row] for row in held]
+
+
+def _content_hash(
+    config: VideoConfig, class_names: Sequence[str], splits: Mapping[SplitName, Sequence[ScannedVideo]]
+) -> str:
+    """Of all that decides which pixels and labels a clip has; the same wherever the files lie."""
+    content = {name: [(facts.sha256, video.label) for video, facts in splits[name]] for name in splits}
+    identity = [class_names, config.framing, config.frame_rate, config.decoder, content]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""Scanning a set of videos once: how many frames each has, where decoding may start, whether it can be read.
+
+The result is cached by the files' names, sizes and times, so that all splits and trials share it.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import av
+from pydantic import ValidationError
+
+from ndabench.config import Config
+from ndabench.data.videos.decoding import VideoFacts, scan
+from ndabench.data.videos.once import made_once
+from ndabench.errors import UserError
+
+FORMAT = 1
+"""Part of every key: raise it when scanning finds out other things."""
+
+
+class Scanned(Config):
+    """The facts of each file, or the line that says why it cannot be read, in the order asked for."""
+
+    found: tuple[VideoFacts | str, ...]
+
+
+def scan_once(paths: Sequence[Path]) -> dict[Path, VideoFacts | str]:
+    """What is known of each video; the first process to ask scans them (in threads), others wait for it."""
+    distinct = sorted(set(paths))
+
+    def scan_all(file: Path) -> None:
+        # Threads will do: FFmpeg decodes without the interpreter's lock.
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            found = tuple(pool.map(_facts, distinct))
+        file.write_text(Scanned(found=found).model_dump_json(exclude_defaults=True), encoding="utf-8")
+
+    file = made_once("scans", f"{_key(distinct)}.json", scan_all)
+    try:
+        scanned = Scanned.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValidationError):
+        raise UserError(f"{file}: the cached scan is damaged; delete this file") from None
+    return dict(zip(distinct, scanned.found, strict=True))
+
+
+def _facts(path: Path) -> VideoFacts | str:
+    try:
+        return scan(path)
+    except UserError as error:
+        return str(error)
+
+
+def _key(paths: Sequence[Path]) -> str:
+    try:
+        stats = [(str(path), path.stat()) for path in paths]
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    # Anchors were tried with this PyAV; another one might seek otherwise.
+    identity = json.dumps([FORMAT, av.__version__, files])
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]

@@ -1,0 +1,118 @@
+"""What every set of video files is made of: a configuration that lists its videos by split.
+
+A data set is one `VideoConfig` class, whose `lists()` reads its official files. Scanning, the cut of
+validation videos and decoding are alike for all of them (`load.py`).
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from pydantic import AfterValidator, Field
+
+from ndabench.config import Config
+from ndabench.data.videos.clips import ClipData
+from ndabench.data.videos.framing import Framing
+from ndabench.errors import UserError
+
+
+def _possible(size: int | tuple[int, int]) -> int | tuple[int, int]:
+    if not all(1 <= side <= 4096 for side in ((size,) if isinstance(size, int) else size)):
+        raise ValueError(f"{size} must lie between 1 and 4096 pixels")
+    return size
+
+
+FrameSize = Annotated[int | tuple[int, int], AfterValidator(_possible)]
+
+
+class Video(NamedTuple):
+    """A listed video."""
+
+    path: Path
+    label: int
+    group: str
+    """Videos of one group (one scene, one film) are never parted between training and validation."""
+
+
+@dataclass(frozen=True)
+class VideoLists:
+    """The videos of each split in the order of their lists; without `validation` it is cut from train."""
+
+    class_names: tuple[str, ...]
+    train: Sequence[Video]
+    test: Sequence[Video]
+    validation: Sequence[Video] = ()
+
+
+class VideoConfig(Config):
+    """The keys that every video data set has."""
+
+    name: str
+    frame_size: FrameSize = 128
+    """Side, or (height, width), in pixels, to which all frames are brought."""
+    crop: bool = True
+    """Scale frames until they cover `frame_size` and keep the centre; else squeeze the whole frame in."""
+    frame_rate: float | None = Field(default=None, gt=0, le=1000)
+    """Count frames at so many a second, whatever a file's own rate; None: the file's frames as they are."""
+    decoder: Literal["pyav", "torchcodec"] = "pyav"
+    decode_workers: int = Field(default=2, ge=0)
+    """Processes that decode (at most one a core; 0: none besides the trainer's)."""
+    unreadable: Literal["error", "skip"] = "error"
+    """What a video that cannot be read does; videos left out are listed in the data set's `unreadable`."""
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the training videos kept for validation, whole groups, where there is no validation list."""
+    split_seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @property
+    def title(self) -> str:
+        """How records and reports call the data set."""
+        return self.name
+
+    @property
+    def framing(self) -> Framing:
+        height, width = (self.frame_size,) * 2 if isinstance(self.frame_size, int) else self.frame_size
+        return Framing(height, width, self.crop)
+
+    @abstractmethod
+    def lists(self) -> VideoLists:
+        """The videos by split; `UserError` for lists or folders that are missing or contradict each other."""
+
+    def load(self, device: torch.device) -> ClipData:
+        """The data set, ready; see `load_clips`."""
+        from ndabench.data.videos.load import load_files  # late: PyAV takes a quarter of a second
+
+        return load_files(self, self.lists(), device)
+
+
+def require_distinct(train: Sequence[Video], test: Sequence[Video], where: str) -> None:
+    """`UserError` for a video that stands in a list twice, or in the training list and in the test list."""
+    seen: dict[Path, str] = {}
+    for name, videos in (("training", train), ("test", test)):
+        for video in videos:
+            before = seen.setdefault(video.path, "")
+            if before:
+                also = f"in the {before} list and" if before != name else "twice"
+                raise UserError(f"{where}: {video.path.name} stands {also} in the {name} list")
+            seen[video.path] = name
+
+
+def require_files(videos: Sequence[Video], where: str) -> None:
+    """`UserError` naming the first listed video that is not there, and how many more are not."""
+    missing = [video.path for video in videos if not video.path.is_file()]
+    if missing:
+        more = f" (and {len(missing) - 1} more of its {len(videos)} videos)" if len(missing) > 1 else ""
+        raise UserError(f"{where}: names {missing[0]}, which is not there{more}")
+
+
+def read_lines(file: Path) -> list[tuple[str, str]]:
+    """The lines of a list that hold something, each with `file:number` for errors."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file in UTF-8"
+        raise UserError(f"{file}: the list cannot be read ({reason})") from None
+    lines = enumerate(text.splitlines(), 1)
+    return [(f"{file}:{number}", line.strip()) for number, line in lines if line.strip()]

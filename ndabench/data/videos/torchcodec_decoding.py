@@ -1,0 +1,51 @@
+"""The optional decoder: TorchCodec, which needs the system's FFmpeg; its colours are rounded differently."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from torch.nn import functional
+
+from ndabench.data.videos.decoding import VideoFacts
+from ndabench.data.videos.framing import Framing, Pixels
+from ndabench.errors import UserError
+
+
+def require_torchcodec() -> None:
+    """`UserError` where TorchCodec is not installed, or finds no FFmpeg."""
+    try:
+        import_module("torchcodec.decoders")
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"decoder: torchcodec cannot be used here ({reason}); install torchcodec and FFmpeg, "
+            "or choose decoder: pyav"
+        ) from None
+
+
+def read_frames(path: Path, facts: VideoFacts, wanted: Sequence[int], framing: Framing) -> Pixels:
+    """Frames `wanted` (any order, repeats allowed) of a scanned video, uint8 RGB `[T, H, W, 3]`."""
+    decoders = import_module("torchcodec.decoders")  # optional, and slow to import
+    distinct, place = np.unique(np.asarray(wanted), return_inverse=True)
+    try:
+        # "exact" reads every packet's header first, so that an index means the same frame as in the scan
+        decoder = decoders.VideoDecoder(
+            str(path), dimension_order="NCHW", num_ffmpeg_threads=1, seek_mode="exact"
+        )
+        num_frames = len(decoder)
+        frames = decoder.get_frames_at(indices=distinct.tolist()).data
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: TorchCodec cannot read the video ({reason})") from None
+    if num_frames != facts.num_frames:
+        raise UserError(
+            f"{path}: TorchCodec counts {num_frames} frames where {facts.num_frames} were scanned; "
+            "choose decoder: pyav for this set"
+        )
+    size = framing.scaled_size(*frames.shape[-2:])
+    if size != tuple(frames.shape[-2:]):
+        scaled = functional.interpolate(frames.float(), size, mode="bilinear", antialias=True)
+        frames = scaled.round().clamp(0, 255).byte()
+    shown = np.stack([framing.cut(frame.permute(1, 2, 0).numpy()) for frame in frames])
+    return shown[place]
