@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,17 @@ def test_a_set_is_scanned_once_and_again_when_it_changes(ucf: Path, monkeypatch:
     write_video(ucf / "UCF-101/Any name/v_Any name_g01_c01.avi", num_frames=33)
     assert load(name="ucf101", path=ucf).test.num_frames[2] == 33
     assert len(scanned) == 32
+
+
+def test_processes_that_start_together_scan_once(ucf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scanned = []
+    scan = scanning.scan
+    monkeypatch.setattr(scanning, "scan", lambda path: scanned.append(path) or scan(path))
+    paths = sorted((ucf / "UCF-101").rglob("*.avi"))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: scanning.scan_once(paths), range(4)))
+    assert len(scanned) == 16
+    assert all(facts == found[0] for facts in found)
 
 
 HMDB = {

@@ -96,9 +96,8 @@ def read_frames(path: Path, facts: VideoFacts, wanted: Sequence[int], framing: F
     shown = np.empty((len(distinct), framing.height, framing.width, 3), dtype=np.uint8)
     reformatter = VideoReformatter()  # keeps its tables from frame to frame
     for row, frame in enumerate(_pick(path, facts, distinct.tolist())):
-        height, width = framing.scaled_size(frame.height, frame.width)
-        scaled = reformatter.reformat(frame, width, height, "rgb24", interpolation="BILINEAR")
-        shown[row] = framing.cut(np.asarray(scaled.to_ndarray(), dtype=np.uint8))
+        size = framing.scaled_size(frame.height, frame.width)
+        shown[row] = framing.cut(_picture(frame, size, reformatter))
     return shown[place]
 
 
@@ -190,7 +189,16 @@ def _anchors(
 
 
 def _digest(frame: av.VideoFrame) -> bytes:
-    return hashlib.blake2b(frame.to_ndarray(format="rgb24").tobytes(), digest_size=16).digest()
+    picture = _picture(frame, (frame.height, frame.width), VideoReformatter())
+    return hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
+
+
+def _picture(frame: av.VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> Pixels:
+    """`frame`, scaled to `size` (height, width), as uint8 RGB `[H, W, 3]`."""
+    height, width = size
+    # One thread: starting more for every small frame takes longer than scaling it.
+    scaled = reformatter.reformat(frame, width, height, "rgb24", interpolation="BILINEAR", threads=1)
+    return np.asarray(scaled.to_ndarray(), dtype=np.uint8)
 
 
 def _sha256(path: Path) -> str:

@@ -12,7 +12,10 @@ from pydantic import AfterValidator, Field
 from ndabench.config import Config
 from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.groups import held_out_groups
+from ndabench.data.videos.moving_digits import CLASS_NAMES, NOMINAL_RATE, TEST_GROUPS, draw_motions, render
+from ndabench.data.videos.once import made_once
 from ndabench.data.videos.source import FrameSize, Video, VideoConfig, VideoLists
+from ndabench.data.videos.ucf101 import official_lists
 from ndabench.errors import UserError
 
 FORMAT = 1
@@ -56,8 +59,6 @@ class MovingDigitsConfig(VideoConfig):
         return f"{self.name} split {self.split}"
 
     def lists(self) -> VideoLists:
-        from ndabench.data.videos.ucf101 import official_lists
-
         folder = self.written()
         return official_lists(folder / "UCF-101", folder / "ucfTrainTestlist", self.split)
 
@@ -66,9 +67,7 @@ class MovingDigitsConfig(VideoConfig):
 
     def written(self) -> Path:
         """The folder with the set's files, in UCF-101's layout; the first process to ask writes them."""
-        from ndabench.data.videos.digit_files import clear, write_moving_digits
-        from ndabench.data.videos.moving_digits import NOMINAL_RATE
-        from ndabench.data.videos.once import made_once
+        from ndabench.data.videos.digit_files import clear, write_moving_digits  # late: it needs PyAV
 
         files = self.files or DigitFiles()
 
@@ -89,25 +88,24 @@ class MovingDigitsConfig(VideoConfig):
         return made_once("moving_digits", key, write)
 
     def _in_memory(self, device: torch.device) -> ClipData:
-        from ndabench.data.videos import moving_digits as digits
-        from ndabench.data.videos.feeding import ResidentClips
+        from ndabench.data.videos.feeding import ResidentClips  # late: it needs PyAV
 
         framing = self.framing
-        if self.frame_rate not in (None, digits.NOMINAL_RATE):
+        if self.frame_rate not in (None, NOMINAL_RATE):
             raise UserError(
-                f"data.frame_rate: moving digits in memory have {digits.NOMINAL_RATE:g} frames a second; "
+                f"data.frame_rate: moving digits in memory have {NOMINAL_RATE:g} frames a second; "
                 "with data.files they can have others"
             )
-        motions = digits.draw_motions(self.clips_per_group, self.seed)
-        seconds = torch.arange(self.video_frames, dtype=torch.float64) / digits.NOMINAL_RATE
-        grey = digits.render(motions, seconds, framing.height, framing.width)
+        motions = draw_motions(self.clips_per_group, self.seed)
+        seconds = torch.arange(self.video_frames, dtype=torch.float64) / NOMINAL_RATE
+        grey = render(motions, seconds, framing.height, framing.width)
         rows = self._cut(motions.labels, motions.groups)
         shown = grey.to(device)
         splits = {name: ResidentClips(shown, motions.labels[own], own) for name, own in rows.items()}
         return ClipData(
             name=self.title,
             content_hash=_content_hash(grey, motions.labels, rows),
-            class_names=digits.CLASS_NAMES,
+            class_names=CLASS_NAMES,
             frame_shape=(3, framing.height, framing.width),
             train=splits["train"],
             validation=splits["validation"],
@@ -116,8 +114,6 @@ class MovingDigitsConfig(VideoConfig):
 
     def _cut(self, labels: torch.Tensor, groups: torch.Tensor) -> dict[str, torch.Tensor]:
         """The rows of each split, exactly those that the written files would have."""
-        from ndabench.data.videos.moving_digits import CLASS_NAMES, TEST_GROUPS
-
         for_test = torch.isin(groups, torch.tensor(list(TEST_GROUPS[self.split])))
         trained = (~for_test).nonzero()[:, 0]
         pairs = zip(labels[trained].tolist(), groups[trained].tolist(), strict=True)
