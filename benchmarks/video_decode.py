@@ -2,13 +2,14 @@
 
     python benchmarks/video_decode.py [--frames 16] [--stride 1] [--workers 0] [--rounds 7] [--folder DATA]
 
-The files are moving digits, MPEG-4 in AVI and H.264 in MP4, of UCF-101's size, rate and mean length (240×320,
-25 a second, 7.2 s), with a key frame every 12 frames; `--folder` reads those below another folder instead.
-Every contestant gives random clips as RGB of 128×128 (short side, centre), ours as uint8 in batches,
-pytorchvideo's as float one by one, since they differ by a frame in length (it cuts in seconds); its own
-transforms cannot be imported any more, so torch resizes them. The third contestant decodes like ours, but
-without a DataLoader. With workers, starting the processes is counted. Medians over the rounds with their
-quartiles; the aim is 10 times as many clips as pytorchvideo.
+The files are moving digits, MPEG-4 in AVI and H.264 in MP4, of UCF-101's size, rate and mean length
+(240×320, 25 a second, 7.2 s), with a key frame every 12 frames; `--folder` reads those below another folder
+instead. Every contestant gives random clips as RGB of 128×128 (short side, centre), ours as uint8 in
+batches, pytorchvideo's as float one by one, since they differ by a frame in length (it cuts in seconds);
+its own transforms cannot be imported any more, so torch resizes them. "no DataLoader" calls our PyAV
+decoder for the clips of a round one by one; TorchCodec takes part where it is installed. With workers,
+starting the processes is counted. Medians over the rounds with their quartiles; the aim is 10 times as many
+clips as pytorchvideo.
 """
 
 import importlib.metadata
@@ -17,6 +18,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,9 +36,12 @@ from ndabench.data.videos.decoding import read_frames
 from ndabench.data.videos.digit_files import write_moving_digits
 from ndabench.data.videos.feeding import DecodedClips, ScannedVideo
 from ndabench.data.videos.framing import Framing
+from ndabench.data.videos.load import DECODERS
 from ndabench.data.videos.scanning import scan_once
 from ndabench.data.videos.source import Video
+from ndabench.data.videos.torchcodec_decoding import require_torchcodec
 from ndabench.data.videos.video_folder import SUFFIXES
+from ndabench.errors import UserError
 
 SIDE = 128
 FRAMING = Framing(SIDE, SIDE, crop=True)
@@ -51,15 +56,24 @@ def scanned(folder: Path) -> list[ScannedVideo]:
     return [ScannedVideo(Video(path, 0, ""), fact) for path, fact in known if not isinstance(fact, str)]
 
 
-def our_split(videos: list[ScannedVideo], workers: int) -> DecodedClips:
+def our_split(videos: list[ScannedVideo], workers: int, decoder: str) -> DecodedClips:
     return DecodedClips(
         videos,
-        read_frames=read_frames,
+        read_frames=DECODERS[decoder],
         framing=FRAMING,
         frame_rate=None,
         workers=workers,
         device=torch.device("cpu"),
     )
+
+
+def decoders() -> list[str]:
+    """TorchCodec takes part where it is installed."""
+    try:
+        require_torchcodec()
+    except UserError:
+        return ["pyav"]
+    return ["pyav", "torchcodec"]
 
 
 def alone(videos: list[ScannedVideo], batches: list[list[ClipRequest]]) -> None:
@@ -143,20 +157,20 @@ def main(
         num_clips = batch_size * batches
         if num_clips > len(videos):  # an epoch of theirs would end too early
             raise typer.BadParameter(f"a round of {num_clips} clips needs as many videos, not {len(videos)}")
-        split = our_split(videos, workers)
-        requests = random_clips(split, batch_size, frames=frames, stride=stride, seed=0)
+        splits = {decoder: our_split(videos, workers, decoder) for decoder in decoders()}
+        requests = random_clips(splits["pyav"], batch_size, frames=frames, stride=stride, seed=0)
 
-        def ours() -> None:
-            assert len(list(split.clips(list(islice(requests, batches))))) == batches
+        def ours(decoder: str) -> None:
+            assert len(list(splits[decoder].clips(list(islice(requests, batches))))) == batches
 
         def theirs() -> None:
             clips = pytorchvideo_clips(videos, frames * stride / 25, stride, workers)
             assert len(list(islice(clips, num_clips))) == num_clips
 
         contestants = {
-            "ndabench": ours,
             "pytorchvideo": theirs,
             "ndabench, no DataLoader": lambda: alone(videos, list(islice(requests, batches))),
+            **{f"ndabench, {decoder}": partial(ours, decoder) for decoder in splits},
         }
         console.print(
             f"clips of {frames} frames, stride {stride}, {SIDE}×{SIDE}; {workers} workers; "

@@ -45,7 +45,7 @@ def read_frames(path: Path, facts: VideoFacts, wanted: Sequence[int], framing: F
         )
     size = framing.scaled_size(*frames.shape[-2:])
     if size != tuple(frames.shape[-2:]):
-        scaled = functional.interpolate(frames.float(), size, mode="bilinear", antialias=True)
-        frames = scaled.round().clamp(0, 255).byte()
+        # as uint8, which is ten times as fast as float here
+        frames = functional.interpolate(frames, size, mode="bilinear", antialias=True)
     shown = np.stack([framing.cut(frame.permute(1, 2, 0).numpy()) for frame in frames])
     return shown[place]
