@@ -48,12 +48,18 @@ def hardware(device: torch.device) -> str:
 
 
 def show(
-    console: Console, seconds: dict[str, list[float]], rival: str, *, steps: int, num_images: int
+    console: Console,
+    seconds: dict[str, list[float]],
+    rival: str,
+    *,
+    steps: int,
+    num_images: int,
+    unit: str = "images",
 ) -> None:
-    """Prints medians and quartiles; `num_images` are those of a round of `steps`."""
+    """Prints medians and quartiles; `num_images` (of `unit`) are those of a round of `steps`."""
     rivals = statistics.median(seconds[rival]) if rival in seconds else None
     table = Table(box=box.SIMPLE)
-    for column in ("", "seconds a step (quartiles)", "images/s", f"× {rival}"):
+    for column in ("", "seconds a step (quartiles)", f"{unit}/s", f"× {rival}"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for name, samples in seconds.items():
         median = statistics.median(samples)

@@ -177,7 +177,7 @@ def main(
             f"n = {rounds} rounds of {num_clips} clips, median (quartiles)"
         )
         seconds = racing.race(contestants, rounds, torch.device("cpu"))
-        racing.show(console, seconds, "pytorchvideo", steps=batches, num_images=num_clips)
+        racing.show(console, seconds, "pytorchvideo", steps=batches, num_images=num_clips, unit="clips")
 
 
 if __name__ == "__main__":
