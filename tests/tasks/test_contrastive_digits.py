@@ -14,12 +14,13 @@ MOCO = {"name": "moco", "queue_size": 256, "batch_norm_splits": 4, "symmetric": 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("method", "rate", "num_steps", "gain", "gap"), [(MOCO, 0.03, 150, 0, 0.03), ("simclr", 0.1, 120, 6, 0.3)]
+    ("method", "rate", "num_steps"),
+    [(MOCO, 0.03, 250), ("simclr", 0.1, 120)],
 )
 def test_probes_rise_and_views_come_nearer_than_negatives(
-    method: object, rate: float, num_steps: int, gain: float, gap: float
+    method: object, rate: float, num_steps: int
 ) -> None:
-    """In so few steps MoCo, whose queue has hardly turned over, gets less far than SimCLR."""
+    """MoCo takes longer than SimCLR: its queue has to turn over first."""
     data = load_images(parse(ImageDataConfig, {"name": "digits"}, "data"), device=torch.device("cpu"))  # type: ignore[arg-type]
     settings = {
         "method": method,
@@ -40,5 +41,5 @@ def test_probes_rise_and_views_come_nearer_than_negatives(
         evaluations=[probe],
     )
     first, *_, last = [p.metrics for p in task.run() if "val_linear_probe_lbfgs" in p.metrics]
-    assert last["val_linear_probe_lbfgs"].value > first["val_linear_probe_lbfgs"].value + gain
-    assert last["similarity_positive"].value > last["similarity_nda"].value + gap
+    assert last["val_linear_probe_lbfgs"].value > first["val_linear_probe_lbfgs"].value + 6
+    assert last["similarity_positive"].value > last["similarity_nda"].value + 0.3
