@@ -98,8 +98,8 @@ def test_two_runs_are_equal(body: str) -> None:
 
 
 def test_the_loss_falls() -> None:
-    values, _ = train(config(num_steps=30, learning_rate=0.01, warm_up_steps=5), width=8)
-    assert sum(values[-5:]) < 0.85 * sum(values[:5])
+    values, _ = train(config(num_steps=30, learning_rate=0.01, warm_up_steps=5, batch_norm="frozen"), width=8)
+    assert sum(values[-5:]) < 0.7 * sum(values[:5])
 
 
 def test_learning_rate_warms_up_and_falls() -> None:
