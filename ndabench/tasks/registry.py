@@ -28,7 +28,7 @@ from ndabench.metrics.representation import (
     LinearProbeSgdConfig,
 )
 from ndabench.tasks.gan import GanConfig, GanTask
-from ndabench.tasks.image_contrastive import ImageContrastiveConfig, ImageContrastiveTask
+from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
 from ndabench.tasks.negatives import NegativeSpec, Variant, check, resolve
 from ndabench.tasks.task import Task
 
@@ -76,7 +76,7 @@ def _prepare_gan(
 def _image_contrastive(
     config: ImageContrastiveConfig, data_config: DataConfig, data: ImageData, **rest: Any
 ) -> Task:
-    return ImageContrastiveTask(config, data, **rest)
+    return image_contrastive_task(config, data, **rest)
 
 
 TASKS: dict[str, Kind] = {
