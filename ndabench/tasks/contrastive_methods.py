@@ -71,12 +71,12 @@ class SimclrConfig(Config):
         """Any batch will do."""
 
 
-def _named(value: Any) -> Any:
+def named(value: Any) -> Any:
     """`moco` is short for `{name: moco}`."""
     return {"name": value} if isinstance(value, str) else value
 
 
-MethodConfig = Annotated[MocoConfig | SimclrConfig, Field(discriminator="name"), BeforeValidator(_named)]
+MethodConfig = Annotated[MocoConfig | SimclrConfig, Field(discriminator="name"), BeforeValidator(named)]
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class ViewPairs:
     """Whether keys are made in another order than queries."""
     workers: Workers
 
-    def pairs(self, images: Tensor, streams: Streams) -> list[Pair]:
+    def inputs(self, images: Tensor, streams: Streams) -> list[Pair]:
         """The pairs of a global batch of uint8 images `[N, C, H, W]` or clips `[N, C, T, H, W]`: two where
         `symmetric`, else one."""
         first, second = (self._draw(images, streams["views"]) for _ in range(2))
@@ -103,7 +103,7 @@ class ViewPairs:
     def sheets(self, images: Tensor, streams: Streams) -> dict[str, bytes]:
         """PNG files of uint8 images, each above its two views, and of what T sees above what it makes."""
         alone = replace(self, workers=Workers(device=images.device), shuffle=False, num_nda_keys=1)
-        pair = alone.pairs(images, streams)[0]
+        pair = alone.inputs(images, streams)[0]
         shown = self._raw(images)
         sheets = {"views.png": comparison_sheet(*map(to_uint8, (shown, pair.query, pair.key)))}
         if pair.nda:

@@ -115,7 +115,7 @@ class ImageMaterial:
         return (images for images, _ in global_batches(split, indices, self.workers))
 
     def inputs(self, batch: Tensor, streams: Streams) -> list[Pair]:
-        return self.pairs.pairs(batch, streams)
+        return self.pairs.inputs(batch, streams)
 
     def example(self) -> Tensor:
         size = self.config.batch_size // self.workers.world_size
