@@ -96,5 +96,5 @@ class DpcFinetuneConfig(ClassifierConfig):
 def measure_dpc_finetune(
     config: DpcFinetuneConfig, encoded: EncodedVideos, *, test: bool, seed: int
 ) -> Evaluated:
-    """`val_dpc_finetune`, with `test` also `dpc_finetune`; top-5 and confusion. Random numbers are `seed`'s."""
+    """`val_dpc_finetune`, with `test` also `dpc_finetune`; top-5 and confusion. `seed` gives its draws."""
     raise NotImplementedError
