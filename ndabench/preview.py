@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,11 +69,9 @@ def versions(data: "ImageData", count: int, seed: int) -> "dict[str, torch.Tenso
 def strips(data: "ClipData", num_frames: int, count: int, seed: int) -> "dict[str, torch.Tensor]":
     """`count` frames, evenly sampled, of a clip of `num_frames` and of every negative of it.
 
-    uint8 `[count, C, H, W]` by title. The clip spans its whole video. Negatives that pair clips take the
-    frames of the last training video, which is mostly of another class.
+    uint8 `[count, C, H, W]` by title. The clip's stride is the largest with which the video suffices.
+    Negatives that pair clips take the frames of the last training video, which is mostly of another class.
     """
-    from functools import partial
-
     import torch
 
     from ndabench.augmentations import CLIP_NEGATIVES, NEGATIVES

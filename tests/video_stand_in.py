@@ -31,7 +31,7 @@ class StandInConfig(Config):
     num_steps: int = Field(1, ge=0)
     clip_frames: int = 10
     size: int = 8
-    num_images: ClassVar[int] = 0
+    num_images: ClassVar[int] = 80
 
     def shown_shape(self, frame_shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
         return frame_shape[0], self.clip_frames, self.size, self.size

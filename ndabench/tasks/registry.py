@@ -116,6 +116,11 @@ def check_data(task: TaskConfig, data: DataConfig) -> None:
         )
 
 
+def counted(task: TaskConfig) -> str:
+    """What the task's `num_images` counts."""
+    return "clips" if TASKS[task.name].learns_from == "videos" else "images"
+
+
 def evaluations_of(task: TaskConfig) -> Sequence[str]:
     """The names of what the task can be measured by, the usual one first."""
     return list(TASKS[task.name].evaluations)
