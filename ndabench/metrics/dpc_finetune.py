@@ -22,8 +22,6 @@ from ndabench.augmentations.clip_views import ClipViews
 from ndabench.augmentations.views import Views
 from ndabench.data.videos import ClipData
 from ndabench.errors import UserError
-from ndabench.metrics.clip_features import EncodedVideos
-from ndabench.metrics.probing import Evaluated
 from ndabench.metrics.video_scores import ClassifierConfig
 
 
@@ -91,10 +89,3 @@ class DpcFinetuneConfig(ClassifierConfig):
             )
         if self.precision == "bf16" and device.type != "cuda":
             raise UserError(f"{self.name}: precision bf16 is for GPUs; on a {device.type} take fp32")
-
-
-def measure_dpc_finetune(
-    config: DpcFinetuneConfig, encoded: EncodedVideos, *, test: bool, seed: int
-) -> Evaluated:
-    """`val_dpc_finetune`, with `test` also `dpc_finetune`; top-5 and confusion. `seed` gives its draws."""
-    raise NotImplementedError

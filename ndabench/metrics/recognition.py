@@ -19,8 +19,9 @@ from ndabench.data.source import SplitName
 from ndabench.data.videos import ClipData, VideoDataConfig, load_clips
 from ndabench.distributed import Workers
 from ndabench.metrics.clip_features import ClipSampling, EncodedVideos, window_values
+from ndabench.metrics.clip_finetuning import measure_dpc_finetune
 from ndabench.metrics.clip_linear_probe import ClipLinearProbeConfig, measure_clip_linear_probe
-from ndabench.metrics.dpc_finetune import DpcFinetuneConfig, measure_dpc_finetune
+from ndabench.metrics.dpc_finetune import DpcFinetuneConfig
 from ndabench.metrics.probing import Evaluated, require_distinct
 from ndabench.metrics.retrieval import RetrievalConfig, measure_retrieval
 from ndabench.metrics.video_scores import together
