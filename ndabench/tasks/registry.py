@@ -17,9 +17,16 @@ from ndabench.distributed import Workers
 from ndabench.errors import UserError, unknown
 from ndabench.metrics import (
     GENERATIVE,
+    RECOGNITION,
     REPRESENTATION,
+    ClipLinearProbeConfig,
+    DpcFinetuneConfig,
     GenerativeEvaluation,
+    RecognitionEvaluation,
+    RepresentationEvaluation,
+    RetrievalConfig,
     prepare,
+    prepare_recognition,
     prepare_representation,
 )
 from ndabench.metrics.generative import FrechetConfig, InceptionScoreConfig, KernelConfig
@@ -33,8 +40,11 @@ from ndabench.tasks.gan import GanConfig, GanTask
 from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
 from ndabench.tasks.negatives import NegativeSpec, Rule, check, resolve
 from ndabench.tasks.task import Task
+from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task
 
-TaskConfig = Annotated[GanConfig | ImageContrastiveConfig, Field(discriminator="name")]
+TaskConfig = Annotated[
+    GanConfig | ImageContrastiveConfig | VideoContrastiveConfig, Field(discriminator="name")
+]
 Data: TypeAlias = ImageData | ClipData
 Medium = Literal["images", "videos"]
 DATA_SETS: dict[Medium, Mapping[str, type]] = {"images": IMAGE_DATA, "videos": VIDEO_DATA}
@@ -60,7 +70,10 @@ EvaluationConfig = Annotated[
     | KnnConfig
     | LinearProbeLbfgsConfig
     | LinearProbeSgdConfig
-    | DetectionConfig,
+    | DetectionConfig
+    | DpcFinetuneConfig
+    | ClipLinearProbeConfig
+    | RetrievalConfig,
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]
@@ -81,7 +94,12 @@ def _gan(config: GanConfig, data_config: ImageConfig, data: ImageData, **rest: A
 
 
 def _prepare_gan(
-    evaluations: Sequence[GenerativeEvaluation], data: ImageData, *, device: torch.device, num_workers: int
+    config: GanConfig,
+    evaluations: Sequence[GenerativeEvaluation],
+    data: ImageData,
+    *,
+    device: torch.device,
+    num_workers: int,
 ) -> None:
     prepare(evaluations, data, device=device)
 
@@ -92,9 +110,31 @@ def _image_contrastive(
     return image_contrastive_task(config, data, **rest)
 
 
+def _prepare_image_contrastive(
+    config: ImageContrastiveConfig,
+    evaluations: Sequence[RepresentationEvaluation],
+    data: ImageData,
+    **rest: Any,
+) -> None:
+    prepare_representation(evaluations, data, **rest)
+
+
+def _video_contrastive(
+    config: VideoContrastiveConfig, data_config: VideoConfig, data: ClipData, **rest: Any
+) -> Task:
+    return video_contrastive_task(config, data, **rest)
+
+
+def _prepare_video_contrastive(
+    config: VideoContrastiveConfig, evaluations: Sequence[RecognitionEvaluation], data: ClipData, **rest: Any
+) -> None:
+    prepare_recognition(evaluations, data, sampling=config.sampling, **rest)
+
+
 TASKS: dict[str, Kind] = {
     "gan": Kind(_gan, GENERATIVE, _prepare_gan),
-    "image_contrastive": Kind(_image_contrastive, REPRESENTATION, prepare_representation),
+    "image_contrastive": Kind(_image_contrastive, REPRESENTATION, _prepare_image_contrastive),
+    "video_contrastive": Kind(_video_contrastive, RECOGNITION, _prepare_video_contrastive, "videos"),
 }
 
 
@@ -141,7 +181,7 @@ def prepare_evaluations(
     num_workers: int,
 ) -> None:
     """Fits or fetches what the evaluations need, once for all trials; `UserError` where one cannot."""
-    TASKS[task.name].prepare(evaluations, data, device=device, num_workers=num_workers)
+    TASKS[task.name].prepare(task, evaluations, data, device=device, num_workers=num_workers)
 
 
 def build_augmentation(task: TaskConfig, spec: NegativeSpec | None) -> Augmentation | None:
