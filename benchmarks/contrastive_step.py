@@ -3,7 +3,7 @@
     python benchmarks/contrastive_step.py [--lightly CHECKOUT] [--batch-size 64] [--rounds 5] [--device cuda]
 
 One step is: two views of every image, queries and keys of a ResNet-18 with the CIFAR stem, the loss against a
-queue of 4096, backward, SGD, the momentum update. Ours goes through `ImageContrastiveTask.run`. lightly's is
+queue of 4096, backward, SGD, the momentum update. Ours goes through `ContrastiveTask.run`. lightly's is
 put together from its own modules as its example does, from CHECKOUT, a copy of github.com/lightly-ai/lightly,
 with torchvision's ResNet-18; its views are made by its transform in this process, image by image, and once
 more with views that lie ready ("views free"). All contestants take turns in one process.
@@ -27,7 +27,7 @@ from ndabench.augmentations import NEGATIVES
 from ndabench.data import ImageData
 from ndabench.data.feeding import ResidentSplit
 from ndabench.distributed import Workers
-from ndabench.tasks.image_contrastive import ImageContrastiveConfig, ImageContrastiveTask
+from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
 
 RIVAL = "lightly"
 QUEUE = 4096
@@ -67,7 +67,7 @@ def ours(settings: dict[str, Any], *, batch_size: int, width: int, steps: int, d
         }
     )
     with_negative = "num_nda_keys" in settings
-    task = ImageContrastiveTask(
+    task = image_contrastive_task(
         config,
         random_pictures(device),
         negative=NEGATIVES["jigsaw"] if with_negative else None,

@@ -1,6 +1,8 @@
-"""`python -m ndabench.preview`: a PNG sheet of a data set's images, a row for each negative."""
+"""`python -m ndabench.preview`: a PNG sheet of a data set's images or of a clip, a row for each negative."""
 
 import io
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,14 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from ndabench.data import ImageData
+    from ndabench.data.videos import ClipData
+
+    Negative = Callable[..., torch.Tensor]
+
+REAL = {"real", "another"}
+"""Titles of the rows that are no negatives."""
+
 
 def preview(
     file: Annotated[Path, typer.Argument(help="The sweep file whose data to show.")] = Path(
@@ -19,31 +29,82 @@ def preview(
     ),
     set_: Annotated[list[str] | None, SET] = None,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("preview.png"),
-    images: Annotated[int, typer.Option(min=2, max=64, help="Images in a row.")] = 8,
+    images: Annotated[int, typer.Option(min=2, max=64, help="Images, or frames of a clip, in a row.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Write a PNG sheet of a data set's images beside every negative of each."""
+    """Write a PNG sheet of a data set's images, or of a clip, beside every negative of each."""
     import torch
 
-    from ndabench.augmentations import NEGATIVES, RELEASED
+    from ndabench.data.videos import ClipData
     from ndabench.errors import UserError
     from ndabench.sweepfile import read_sweep
     from ndabench.tasks.registry import load_data
 
-    data = load_data(read_sweep(file, set_ or []).data, torch.device("cpu"))
-    real, _ = next(iter(data.train.batches([torch.arange(images)])))
-    rows = {"real": real}
-    for title, registry in (("{}", NEGATIVES), ("{} (released)", RELEASED)):
-        for name, negative in registry.items():
-            try:
-                rows[title.format(name)] = negative(real, generator=torch.Generator().manual_seed(seed))
-            except UserError as error:
-                print(f"left out: {error}")
+    config = read_sweep(file, set_ or [])
+    data = load_data(config.data, torch.device("cpu"))
+    if isinstance(data, ClipData):
+        frames = config.task.shown_shape(data.frame_shape)[-3]  # of (C, T, H, W)
+        rows, what = strips(data, frames, images, seed), "frames of a clip"
+    else:
+        rows, what = versions(data, images, seed), "images"
     try:
         out.write_bytes(sheet(rows))
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror})") from None
-    print(f"{out}: {images} images of {data.name}, {len(rows) - 1} negatives of each")
+    count = len(next(iter(rows.values())))
+    print(f"{out}: {count} {what} of {data.name}, {len(rows.keys() - REAL)} negatives of them")
+
+
+def versions(data: "ImageData", count: int, seed: int) -> "dict[str, torch.Tensor]":
+    """The first training images and every negative of them, uint8 `[count, C, H, W]` by title."""
+    import torch
+
+    from ndabench.augmentations import NEGATIVES, RELEASED
+
+    real, _ = next(iter(data.train.batches([torch.arange(count)])))
+    negatives = {**NEGATIVES, **{f"{name} (released)": negative for name, negative in RELEASED.items()}}
+    return {"real": real, **dict(_applied(negatives, real, seed))}
+
+
+def strips(data: "ClipData", num_frames: int, count: int, seed: int) -> "dict[str, torch.Tensor]":
+    """`count` frames, evenly sampled, of a clip of `num_frames` and of every negative of it.
+
+    uint8 `[count, C, H, W]` by title. The clip's stride is the largest with which the video suffices.
+    Negatives that pair clips take the frames of the last training video, which is mostly of another class.
+    """
+    import torch
+
+    from ndabench.augmentations import CLIP_NEGATIVES, NEGATIVES
+    from ndabench.data.videos import ClipRequest
+
+    lengths = data.train.num_frames
+    strides = [max((lengths[video] - 1) // max(num_frames - 1, 1), 1) for video in (0, -1)]
+    pair = [
+        ClipRequest(video, 0, num_frames, stride)
+        for video, stride in zip((0, len(lengths) - 1), strides, strict=True)
+    ]
+    real, _ = next(iter(data.train.clips([pair])))
+    negatives = dict(CLIP_NEGATIVES)
+    negatives |= {f"{name} (per frame)": partial(CLIP_NEGATIVES[name], per="frame") for name in NEGATIVES}
+    clips = {"real": real[0], "another": real[1]}
+    clips |= {name: made[0] for name, made in _applied(negatives, real, seed)}
+    shown = torch.linspace(0, num_frames - 1, min(count, num_frames)).round().long()
+    return {name: clip[:, shown].transpose(0, 1) for name, clip in clips.items()}
+
+
+def _applied(
+    negatives: "dict[str, Negative]", real: "torch.Tensor", seed: int
+) -> "Iterator[tuple[str, torch.Tensor]]":
+    """Each negative of `real` by name; says which do not fit and leaves them out."""
+    import torch
+
+    from ndabench.errors import UserError
+
+    for name, negative in negatives.items():
+        try:
+            yield name, negative(real, generator=torch.Generator().manual_seed(seed))
+        except UserError as error:
+            print(f"left out: {error}")
 
 
 def sheet(rows: "dict[str, torch.Tensor]", cell: int = 64) -> bytes:

@@ -66,14 +66,17 @@ def _continuation(file: Path, assignments: list[str], out: str | None, address: 
 
 
 def print_plan(config: "SweepConfig", console: Console) -> None:
-    """The dry run: every trial, what it asks for, and the work in images."""
+    """The dry run: every trial, what it asks for, and the work in images or clips."""
     from rich.table import Table
 
+    from ndabench.tasks.registry import counted
+
+    unit = counted(config.task)
     search = config.search
     sampled = search.sampler != "grid"
     table = Table(title=f"{config.name}: {config.trial_count()} trials", title_justify="left")
-    for column in ("trial", "arm", "λ", "parameters", "seed", "images"):
-        table.add_column(column, justify="right" if column == "images" else "left", no_wrap=column == "trial")
+    for column in ("trial", "arm", "λ", "parameters", "seed", unit):
+        table.add_column(column, justify="right" if column == unit else "left", no_wrap=column == "trial")
     trials = [] if sampled else config.grid_trials()
     for trial in trials:
         parameters = ", ".join(f"{key}={value}" for key, value in trial.parameters.items())
@@ -97,7 +100,7 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
         table.add_row(f"{len(config.seeds)} × the best", arm.name, "", "", str(list(config.seeds)), work)
     console.print(table)
     console.print(f"each trial asks for {config.resources}", highlight=False)
-    console.print(f"work in all: {images:,} images", highlight=False)
+    console.print(f"work in all: {images:,} {unit}", highlight=False)
 
 
 if __name__ == "__main__":

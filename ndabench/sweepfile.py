@@ -16,7 +16,14 @@ from ndabench.config import Config, override, parse, read_yaml
 from ndabench.errors import nearest, unknown
 from ndabench.search_space import LAMBDA, Dimension, Search
 from ndabench.tasks.negatives import NegativeSpec
-from ndabench.tasks.registry import DataConfig, EvaluationConfig, TaskConfig, check_evaluation
+from ndabench.tasks.registry import (
+    DataConfig,
+    EvaluationConfig,
+    TaskConfig,
+    check_data,
+    check_evaluation,
+    evaluations_of,
+)
 from ndabench.trials import TrialConfig
 
 
@@ -126,13 +133,12 @@ class SweepConfig(Config):
             raise ValueError(f"two arms are named {doubled[0]!r}; give each its own name")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"a seed stands twice in seeds {list(self.seeds)}")
+        check_data(self.task, self.data)
         self._check_keys()
         if self.search.sampler != "grid":
             if self.search.dimensions and self.objective is None:
-                example = self.evaluate[0].metrics[0] if self.evaluate else "fd_classifier"
-                raise ValueError(
-                    f"sampler: {self.search.sampler} needs an objective, e.g. {{metric: {example}}}"
-                )
+                example = f"{{metric: {self.evaluate[0].metrics[0]}}}" if self.evaluate else "{metric: …}"
+                raise ValueError(f"sampler: {self.search.sampler} needs an objective, e.g. {example}")
             if self.search.seed in self.seeds:
                 raise ValueError(f"search.seed {self.search.seed} must not be one of the repeats' seeds")
         elif self.scheduler is not None:
@@ -172,7 +178,8 @@ class SweepConfig(Config):
             return
         measured = {metric: evaluation for evaluation in self.evaluate for metric in evaluation.metrics}
         if not measured:
-            raise ValueError("objective: nothing is measured; add an evaluation, e.g. evaluate: [{name: fd}]")
+            usual = evaluations_of(self.task)[0]
+            raise ValueError(f"objective: nothing is measured; add an evaluation, e.g. evaluate: [{usual}]")
         if self.objective.metric not in measured:
             raise ValueError(f"objective: {unknown('metric', self.objective.metric, measured)}")
         better = measured[self.objective.metric].better

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ndabench.config import Config
 from ndabench.diary import Diary, close_row, now, one_line
@@ -30,6 +30,7 @@ from ndabench.tasks.registry import (
     EvaluationConfig,
     TaskConfig,
     augmentation_label,
+    build_augmentation,
     build_task,
     check_augmentation,
     load_data,
@@ -57,6 +58,12 @@ class TrialConfig(Config):
     parameters: dict[str, Any] = Field(default_factory=dict)
     """The searched values other than λ, as they were set in `task`; told apart in tables."""
 
+    @model_validator(mode="after")
+    def _augmentations_are_the_tasks(self) -> "TrialConfig":
+        for spec in (self.negative, self.positive):
+            build_augmentation(self.task, spec)
+        return self
+
     def to_json(self) -> str:
         """The canonical text of the configuration: the same configuration, the same text."""
         return json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
@@ -82,7 +89,11 @@ class TrialConfig(Config):
 
 
 PLACES = {"path", "download", "stream", "decode_workers", "weights"}
-"""Keys of data and evaluations that say where something lies, not what it is: a sweep may move."""
+"""Keys of data and evaluations that say where something lies, not what it is: a sweep may move.
+
+Folders inside a `path` are none of them: `split_lists` of another name may well list other videos. Nor is the
+`decoder` of videos: each rounds colours in its own way.
+"""
 
 
 def without_places(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ keeps to is written in `images.py` and `clips.py`.
 """
 
 from ndabench.augmentations.clips import CLIP_NEGATIVES
-from ndabench.augmentations.compose import Augmentation, chain, mixture
+from ndabench.augmentations.compose import Augmentation, chain, check_weights, mixture
 from ndabench.augmentations.images import NEGATIVES
 from ndabench.augmentations.released import RELEASED
 
-__all__ = ["CLIP_NEGATIVES", "NEGATIVES", "RELEASED", "Augmentation", "chain", "mixture"]
+__all__ = ["CLIP_NEGATIVES", "NEGATIVES", "RELEASED", "Augmentation", "chain", "check_weights", "mixture"]

@@ -28,6 +28,11 @@ class ClipViews:
         if self.colours not in ("clip", "frame"):
             raise UserError(f"views: colours must be drawn per clip or frame, got {self.colours!r}")
 
+    @property
+    def size(self) -> int | None:
+        """Side of a view; None: the clip's own sides."""
+        return self.views.size
+
     def draw(
         self, count: int, shape: tuple[int, int, int, int], *, generator: torch.Generator
     ) -> dict[str, Tensor]:

@@ -191,7 +191,7 @@ def _listed(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-CLIP_NEGATIVES = {
+CLIP_NEGATIVES: dict[str, Callable[..., Tensor]] = {
     "jigsaw": _lifted(images.jigsaw),
     "stitch": _lifted(images.stitch, images.stitch_with),
     "mixup": _lifted(images.mixup, images.mixup_with),

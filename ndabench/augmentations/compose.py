@@ -25,10 +25,7 @@ def mixture(augmentations: Sequence[Augmentation], weights: Sequence[float]) -> 
     The weights need no sum. It keeps whatever all of them promise. All are applied to the whole batch, so
     that its shapes do not depend on the draw; the cost is their sum.
     """
-    if not augmentations or len(augmentations) != len(weights):
-        raise UserError(f"mixture: {len(augmentations)} augmentations cannot have {len(weights)} weights")
-    if not all(weight > 0 and math.isfinite(weight) for weight in weights):
-        raise UserError(f"mixture: weights must be finite and above 0, got {list(weights)}")
+    check_weights(weights, len(augmentations))
     edges = [edge / sum(weights) for edge in accumulate(weights)][:-1]
 
     def mixed(images: Tensor, *, generator: torch.Generator) -> Tensor:
@@ -42,6 +39,14 @@ def mixture(augmentations: Sequence[Augmentation], weights: Sequence[float]) -> 
         return output
 
     return mixed
+
+
+def check_weights(weights: Sequence[float], num_augmentations: int) -> None:
+    """`UserError` for weights that cannot be those of a mixture of so many."""
+    if not num_augmentations or num_augmentations != len(weights):
+        raise UserError(f"mixture: {num_augmentations} augmentations cannot have {len(weights)} weights")
+    if not all(weight > 0 and math.isfinite(weight) for weight in weights):
+        raise UserError(f"mixture: weights must be finite and above 0, got {list(weights)}")
 
 
 def chain(augmentations: Sequence[Augmentation]) -> Augmentation:

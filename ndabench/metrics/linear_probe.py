@@ -59,9 +59,13 @@ class LinearClassifier:
     mean: Tensor
     scale: Tensor
 
+    def logits(self, features: Tensor) -> Tensor:
+        """The scores of the classes for features `[m, d]`, `[m, k]`."""
+        return F.linear((features - self.mean) / self.scale, self.weight, self.bias)
+
     def predict(self, features: Tensor) -> Tensor:
         """The classes of features `[m, d]`, int64 `[m]`."""
-        return F.linear((features - self.mean) / self.scale, self.weight, self.bias).argmax(1)
+        return self.logits(features).argmax(1)
 
 
 def standardisation(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,22 +1,43 @@
 """What all probes of an encoder share: which images they learn from, which they are scored on, and how that
-is written down.
+is written down. Probes of videos do alike.
 
 While settings are chosen, a probe learns from the training images and is scored on the validation images.
 The test value is that of a probe that learned from both, as published probes use the whole training set.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from pydantic import Field
 from torch import Tensor
 
 from ndabench.config import Config
-from ndabench.data.images import ImageData
 from ndabench.data.source import SplitName
 from ndabench.errors import UserError
 from ndabench.measurement import Better, Measurement
+
+
+class Labelled(Protocol):
+    """What a probe's protocol tells of a data set, be it of images or of videos."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def content_hash(self) -> str: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def train(self) -> Sized: ...
+
+    @property
+    def validation(self) -> Sized: ...
+
+    @property
+    def test(self) -> Sized: ...
 
 
 class ProbeConfig(Config):
@@ -33,9 +54,16 @@ class ProbeConfig(Config):
         """The names of its values."""
         return (self.name,)
 
-    def check(self, data: ImageData) -> None:
+    def check(self, data: Labelled) -> None:
         """Raises `UserError` where `data` do not allow this measure."""
         check_labelled(self.name, data)
+
+
+class Reporting(Protocol):
+    """Anything that says under which names it will report values."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +91,7 @@ class Evaluated:
     measurements: dict[str, Measurement]
     """By name, alike on every worker."""
     artifacts: dict[str, bytes] = field(default_factory=dict)
-    """File names to PNG files, on the main worker only."""
+    """File names to files (PNG pictures, JSON), on the main worker only."""
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
@@ -75,7 +103,7 @@ def probe_measurement(
     name: str,
     percent: float,
     scoring: Scoring,
-    data: ImageData,
+    data: Labelled,
     settings: Mapping[str, Any],
     *,
     seconds: float,
@@ -100,7 +128,15 @@ def probe_measurement(
     return Measurement(percent, better="higher", unit="%", protocol=protocol, seconds=seconds)
 
 
-def check_labelled(name: str, data: ImageData) -> None:
+def check_labelled(name: str, data: Labelled) -> None:
     """`UserError` where there are no two classes to tell apart."""
     if len(data.class_names) < 2:
         raise UserError(f"{name}: {data.name} has no labels to predict; take a data set with classes")
+
+
+def require_distinct(evaluations: Sequence[Reporting]) -> None:
+    """`UserError` for two evaluations that would report values under the same name."""
+    names = [name for evaluation in evaluations for name in evaluation.metrics]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"evaluate: {name} is asked for {names.count(name)} times; keep one of them")

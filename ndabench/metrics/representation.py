@@ -18,14 +18,13 @@ from torch import nn
 from ndabench.data.images import ImageData
 from ndabench.data.source import SplitName
 from ndabench.distributed import Workers
-from ndabench.errors import UserError
 from ndabench.measurement import Measurement
 from ndabench.metrics.detection import DetectionConfig, evaluate_detection, prepare_detection
 from ndabench.metrics.features import Encoded, backbone_features
 from ndabench.metrics.knn import KnnConfig, measure_knn
 from ndabench.metrics.linear_probe import LinearProbeLbfgsConfig, measure_linear_probe_lbfgs
 from ndabench.metrics.linear_probe_sgd import LinearProbeSgdConfig, measure_linear_probe_sgd
-from ndabench.metrics.probing import Evaluated
+from ndabench.metrics.probing import Evaluated, require_distinct
 
 RepresentationEvaluation = Annotated[
     KnnConfig | LinearProbeLbfgsConfig | LinearProbeSgdConfig | DetectionConfig, Field(discriminator="name")
@@ -47,10 +46,7 @@ def prepare_representation(
     Raises `UserError` for two evaluations that would report the same name, and for one that the data or the
     number of workers do not allow. `device` is where the encoder will be.
     """
-    names = [name for evaluation in evaluations for name in evaluation.metrics]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"evaluate: {name} is asked for {names.count(name)} times; keep one of them")
+    require_distinct(evaluations)
     for evaluation in evaluations:
         if isinstance(evaluation, DetectionConfig):
             prepare_detection(evaluation, data.image_shape[0], num_workers=num_workers)

@@ -5,6 +5,8 @@ the maps of the first blocks, and from its state the next block's map is predict
 predict the one after it. `losses/dense_info_nce.py` compares the predictions with the maps of what came.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,10 +41,17 @@ class Dpc(nn.Module):
             orthogonal_convolution(channels, channels, 1, generator=generator),
         )
 
-    def forward(self, blocks: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        blocks: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        encoder: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Predictions and targets, both `[N, num_steps, D, h, w]` float32, for blocks `[N, B, C, T, H, W]`.
 
-        The last `num_steps` blocks are to be predicted. `generator` is for dropout in training.
+        The last `num_steps` blocks are to be predicted. `generator` is for dropout in training, `encoder`
+        what to call in the encoder's place (a compiled one).
         """
         num_blocks = blocks.shape[1]
         if num_blocks <= self.num_steps:
@@ -50,30 +59,47 @@ class Dpc(nn.Module):
                 f"clips of {num_blocks} blocks leave nothing to predict the last {self.num_steps} from; "
                 f"take at least {self.num_steps + 1} blocks, or fewer predicted steps"
             )
-        maps = self.encode(blocks)
+        maps = encode_blocks(encoder or self.encoder, blocks)
         seen, targets = maps.split([num_blocks - self.num_steps, self.num_steps], 1)
         return self.predict(seen, generator=generator), targets
 
-    def encode(self, blocks: Tensor) -> Tensor:
-        """The map of each block by itself, `[N, B, C, T, H, W] -> [N, B, D, h, w]` float32, meant over time.
-
-        There is no ReLU on them yet: these are what predictions are compared with.
-        """
-        maps = self.encoder(blocks.flatten(0, 1)).mean(2, dtype=torch.float32)
-        return maps.unflatten(0, blocks.shape[:2])
-
-    def context(self, maps: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """What the blocks seen amount to, `[N, B, D, h, w] -> [N, D, h, w]`: the ConvGRU's last state."""
-        return self.gru(F.relu(maps), generator=generator)[:, -1]
-
     def predict(self, maps: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """The maps of the next blocks, `[N, B, D, h, w] -> [N, num_steps, D, h, w]` float32."""
-        state = self.context(maps, generator=generator)
+        state = summed_up(self.gru, maps, generator=generator)
         predictions = [self.predictor(state)]
         while len(predictions) < self.num_steps:
             state = self.gru.step(F.relu(predictions[-1]), state, generator=generator)
             predictions.append(self.predictor(state))
         return torch.stack(predictions, 1).float()
+
+
+class DpcFeatures(nn.Module):
+    """What DPC is measured on, as published: its encoder and ConvGRU over *all* blocks of a clip, meant over
+    space."""
+
+    def __init__(self, dpc: Dpc, num_blocks: int) -> None:
+        """Shares its weights with `dpc`."""
+        super().__init__()
+        self.encoder, self.gru = dpc.encoder, dpc.gru
+        self.num_blocks, self.dimension = num_blocks, dpc.gru.channels
+
+    def forward(self, clips: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """`[N, C, T, H, W] -> [N, dimension]` float32; `generator` is for dropout in training."""
+        maps = encode_blocks(self.encoder, blocks_of(clips, self.num_blocks))
+        return summed_up(self.gru, maps, generator=generator).mean((2, 3), dtype=torch.float32)
+
+
+def encode_blocks(encoder: Callable[[Tensor], Tensor], blocks: Tensor) -> Tensor:
+    """The map of each block by itself, `[N, B, C, T, H, W] -> [N, B, D, h, w]` float32, meant over time.
+
+    There is no ReLU on them yet: these are what predictions are compared with.
+    """
+    return encoder(blocks.flatten(0, 1)).mean(2, dtype=torch.float32).unflatten(0, blocks.shape[:2])
+
+
+def summed_up(gru: ConvGru, maps: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """What blocks amount to, `[N, B, D, h, w] -> [N, D, h, w]`: the ConvGRU's last state."""
+    return gru(F.relu(maps), generator=generator)[:, -1]
 
 
 def blocks_of(clips: Tensor, num_blocks: int) -> Tensor:

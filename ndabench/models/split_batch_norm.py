@@ -126,6 +126,14 @@ def average_running_moments(network: nn.Module, workers: Workers) -> None:
         moment.copy_(value)
 
 
+def take_whole_batches(network: nn.Module) -> nn.Module:
+    """`network` itself, its split batch norms from now on normalising by the whole batch's moments and
+    keeping running ones: for a training that has no keys to hide from queries."""
+    for norm in _norms(network):
+        norm.splits, norm.track_running_stats = 1, True
+    return network
+
+
 def keep_running_moments(network: nn.Module) -> None:
     """Lets no forward pass of `network` move its running moments any more."""
     for norm in _norms(network):

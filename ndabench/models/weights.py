@@ -1,26 +1,29 @@
-"""Encoders to and from files: plain ResNet state dicts with the names that torchvision and timm use."""
+"""Encoders to and from files: plain state dicts with the names that published networks use."""
 
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ndabench.errors import UserError
-from ndabench.models.resnet import ARCHITECTURES, Bottleneck, ResNet
+from ndabench.models.resnet import ARCHITECTURES, Bottleneck
 
-HEADS = ("fc.", "classifier.", "head.")
+HEADS = re.compile(r"(fc|classifier|head|blocks\.\d+\.proj)\.")
+"""How the names of what tells classes apart begin, in torchvision, timm and pytorchvideo."""
 COUNTER = "num_batches_tracked"
 """Batch norm's count of steps, which old files lack and nothing here depends on."""
 
 State = Mapping[str, Tensor]
 
 
-def export_encoder(encoder: ResNet) -> bytes:
-    """A file that `torch.load` reads: float32 tensors on the CPU, by torchvision's names, without `fc`.
+def export_encoder(encoder: nn.Module) -> bytes:
+    """A file that `torch.load` reads: float32 tensors on the CPU, by the encoder's own names.
 
+    They are torchvision's for a ResNet, and the published ones for the body of a `ClipEncoder`.
     Of several workers' encoders with own batch-norm moments, `average_running_moments` comes first.
     """
     state = {name: _plain(tensor) for name, tensor in encoder.state_dict().items()}
@@ -29,25 +32,30 @@ def export_encoder(encoder: ResNet) -> bytes:
     return buffer.getvalue()
 
 
-def load_encoder_weights(encoder: ResNet, path: Path | str) -> None:
-    """Fills `encoder` from the state dict of an equal ResNet, its classifier ignored.
+def load_encoder_weights(encoder: nn.Module, path: Path | str, *, title: str = "no ResNet") -> None:
+    """Fills `encoder` from the state dict of an equal network, its classifier ignored.
 
-    Raises `UserError` for a file that is missing, unreadable, no ResNet's, or another ResNet's.
+    Raises `UserError` for a file that is missing, unreadable, or of another network; `title` is what it then
+    calls an encoder that is no ResNet.
     """
-    theirs = {name: tensor for name, tensor in _read(Path(path)).items() if not name.startswith(HEADS)}
+    theirs = {name: tensor for name, tensor in _read(Path(path)).items() if not HEADS.match(name)}
     ours = encoder.state_dict()
     if _shapes(theirs) != _shapes(ours):
-        raise UserError(f"{path} {_difference(theirs, ours)}")
+        raise UserError(f"{path} {_difference(theirs, ours, title)}")
     encoder.load_state_dict({**ours, **theirs})
 
 
-def describe(state: State) -> str:
-    """Whose names and shapes these are, such as `ResNet-18 of width 64 (cifar stem, 3-channel images)`."""
+def describe(state: State) -> str | None:
+    """Whose names and shapes these are, such as `ResNet-18 of width 64 (cifar stem, 3-channel images)`.
+
+    None where they are no ResNet's of images and no 2D3D ResNet's of clips.
+    """
     stem = state.get("conv1.weight")
-    if stem is None or stem.ndim != 4 or "layer4.0.conv1.weight" not in state:
-        return "no ResNet"
-    width, channels, kernel_size, _ = stem.shape
-    return f"{_depth(state)} of width {width} ({_stem(kernel_size)}, {channels}-channel images)"
+    if stem is None or stem.ndim not in (4, 5) or "layer4.0.conv1.weight" not in state:
+        return None
+    kind, seen = ("", "images") if stem.ndim == 4 else ("2D3D ", "clips")
+    width, channels, *_, kernel_size = stem.shape
+    return f"{kind}{_depth(state)} of width {width} ({_stem(kernel_size)}, {channels}-channel {seen})"
 
 
 def _depth(state: State) -> str:
@@ -67,15 +75,15 @@ def _stem(kernel_size: int) -> str:
     return {3: "cifar stem", 7: "imagenet stem"}.get(kernel_size, f"a {kernel_size}×{kernel_size} stem")
 
 
-def _difference(theirs: State, ours: State) -> str:
+def _difference(theirs: State, ours: State, title: str) -> str:
     """What is in the file and what was wanted; by name where the two look like the same architecture."""
     found, wanted = describe(theirs), describe(ours)
     if found != wanted:
-        return f"holds the weights of {found}, but the encoder is {wanted}"
+        return f"holds the weights of {found or 'no ResNet'}, but the encoder is {wanted or title}"
     left, right = _shapes(theirs), _shapes(ours)
     name = next(name for name in {**right, **left} if left.get(name) != right.get(name))
     sizes = ["missing" if shape is None else f"{shape}" for shape in (left.get(name), right.get(name))]
-    return f"is not quite {wanted}: {name} is {sizes[0]} there and {sizes[1]} in the encoder"
+    return f"is not quite {wanted or title}: {name} is {sizes[0]} there and {sizes[1]} in the encoder"
 
 
 def _shapes(state: State) -> dict[str, list[int]]:

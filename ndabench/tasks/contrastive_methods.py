@@ -1,7 +1,8 @@
-"""MoCo-v2 and SimCLR: how views become queries, keys and negatives. NDA keys enter both in the same way.
+"""MoCo-v2 and SimCLR, on images and on clips: how views become queries, keys and negatives.
 
-NDA keys k̄ are the embeddings of T(x) of the query's own image, made by the network that makes the positive
-key, without gradient; they are never another query's negatives and never enter a queue.
+NDA keys k̄ enter both in the same way. They are the embeddings of T(x) of the query's own image, made by the
+network that makes the positive key, without gradient; they are never another query's negatives and never
+enter a queue.
 """
 
 import copy
@@ -18,9 +19,13 @@ from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.losses.contrastive import NdaKeys, info_nce, nt_xent
 from ndabench.models.ema import trail
+from ndabench.models.embedder import Embedder
+from ndabench.models.heads import ProjectionHead
 from ndabench.models.queue import KeyQueue
 from ndabench.models.split_batch_norm import keep_running_moments, running_moments_kept
+from ndabench.tasks.contrastive_config import ContrastiveConfig
 from ndabench.tasks.kernels import compiled_if_possible
+from ndabench.tasks.random_streams import random_stream
 from ndabench.tasks.resuming import Stateful
 
 
@@ -66,24 +71,25 @@ class SimclrConfig(Config):
         """Any batch will do."""
 
 
-def _named(value: Any) -> Any:
+def named(value: Any) -> Any:
     """`moco` is short for `{name: moco}`."""
     return {"name": value} if isinstance(value, str) else value
 
 
-MethodConfig = Annotated[MocoConfig | SimclrConfig, Field(discriminator="name"), BeforeValidator(_named)]
+MethodConfig = Annotated[MocoConfig | SimclrConfig, Field(discriminator="name"), BeforeValidator(named)]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What one direction of a step looks at: float images in [-1, 1], this worker's share of each."""
+    """What one direction of a step looks at: float images `[n, C, S, S]` or clips `[n, C, T, S, S]` in
+    [-1, 1], this worker's share of each."""
 
     query: Tensor
-    """`[n, C, S, S]`, in the order of the batch."""
+    """In the order of the batch."""
     key: Tensor
-    """`[n, C, S, S]`: the other views of the images that `order` gives to this worker."""
+    """The other views of the images that `order` gives to this worker."""
     nda: Sequence[Tensor]
-    """For every NDA key `[n, C, S, S]`: T of the images of `key`, in the same order."""
+    """For every NDA key T of the images of `key`, in the same order."""
     order: Tensor
     """int64 `[N]`: a permutation of the global batch."""
 
@@ -216,3 +222,27 @@ def _together(directions: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 METHODS: dict[str, type[Moco] | type[SimClr]] = {"moco": Moco, "simclr": SimClr}
+
+
+def build_method(
+    config: ContrastiveConfig,
+    method: MocoConfig | SimclrConfig,
+    encoder: nn.Module,
+    *,
+    lambda_: float,
+    seed: int,
+    workers: Workers,
+) -> Moco | SimClr:
+    """The method over `encoder`, which has a `dimension`, with a projection head on it."""
+    dimension = int(encoder.dimension)  # type: ignore[arg-type]
+    trained = any(True for _ in encoder.parameters())  # bare pixels are many, and no head of theirs learns
+    hidden_dim = (config.hidden_dim or dimension) if config.mlp_head and trained else None
+    head = ProjectionHead(dimension, hidden_dim, config.embedding_dim, random_stream(seed, "head"))
+    return METHODS[method.name](
+        method,  # type: ignore[arg-type]
+        Contrast(config.temperature, lambda_, config.nda_scale),
+        Embedder(encoder, head, bf16=config.precision == "bf16").to(workers.device),
+        config.embedding_dim,
+        generator=random_stream(seed, "queue"),
+        workers=workers,
+    )

@@ -1,34 +1,33 @@
-"""From a batch of images to what a contrastive training step looks at: two views of each, and negatives.
+"""From a batch of images or clips to what a training step of MoCo looks at: two views of each, and negatives.
 
 All draws are made for the global batch, alike on every worker; each then makes the views that it needs.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ndabench.augmentations import Augmentation
+from ndabench.augmentations.clip_views import ClipViews
 from ndabench.augmentations.views import Views
 from ndabench.data import to_float, to_uint8
 from ndabench.data.sheets import comparison_sheet
 from ndabench.distributed import Workers
+from ndabench.tasks.contrastive import Streams
+from ndabench.tasks.contrastive_config import NdaSource
 from ndabench.tasks.contrastive_methods import Pair
 
-NdaSource = Literal["query", "key", "raw"]
 Draws = Mapping[str, Tensor]
-Streams = Mapping[str, torch.Generator]
-"""Under "views", "order", "negatives" and "positives"."""
 
 
 @dataclass(frozen=True)
 class ViewPairs:
     """How pairs of views come about."""
 
-    views: Views
+    views: Views | ClipViews
     negative: Augmentation | None
     """T; None where no NDA keys are wanted."""
     positive: Augmentation | None
@@ -43,15 +42,15 @@ class ViewPairs:
     """Whether keys are made in another order than queries."""
     workers: Workers
 
-    def pairs(self, images: Tensor, streams: Streams) -> list[Pair]:
-        """The pairs of a global batch of uint8 images `[N, C, H, W]`: two where `symmetric`, else one."""
+    def inputs(self, images: Tensor, streams: Streams) -> list[Pair]:
+        """The pairs of a global batch of uint8 images `[N, C, H, W]` or clips `[N, C, T, H, W]`: two where
+        `symmetric`, else one."""
         first, second = (self._draw(images, streams["views"]) for _ in range(2))
         directions = [(first, second), (second, first)] if self.symmetric else [(first, second)]
         return [self._pair(images, *draws, streams) for draws in directions]
 
     def _draw(self, images: Tensor, stream: torch.Generator) -> Draws:
-        count, channels, height, width = images.shape
-        return self.views.draw(count, (channels, height, width), generator=stream)
+        return self.views.draw(len(images), tuple(images.shape[1:]), generator=stream)  # type: ignore[arg-type]
 
     def _pair(self, images: Tensor, query: Draws, key: Draws, streams: Streams) -> Pair:
         order = self._order(len(images), streams["order"])
@@ -64,7 +63,7 @@ class ViewPairs:
     def _view(
         self, images: Tensor, draws: Draws, streams: Streams, *, whole: bool
     ) -> Callable[[Tensor], Tensor]:
-        """Rows to the float views `[rows, C, S, S]` of these images.
+        """Rows to the float views of these images.
 
         Augmentations may mix images and must see the view of the `whole` batch; else only what is asked for
         is made.
@@ -94,11 +93,7 @@ class ViewPairs:
 
     def _raw(self, images: Tensor) -> Tensor:
         """The images as they are, at the views' size."""
-        size = self.views.size
-        shown = to_float(images)
-        if size is None or shown.shape[-2:] == (size, size):
-            return shown
-        return interpolate(shown, (size, size), mode="bilinear", antialias=True)
+        return at_size(to_float(images), self.views.size)
 
     def _order(self, count: int, stream: torch.Generator) -> Tensor:
         if self.shuffle:
@@ -108,10 +103,18 @@ class ViewPairs:
     def sheets(self, images: Tensor, streams: Streams) -> dict[str, bytes]:
         """PNG files of uint8 images, each above its two views, and of what T sees above what it makes."""
         alone = replace(self, workers=Workers(device=images.device), shuffle=False, num_nda_keys=1)
-        pair = alone.pairs(images, streams)[0]
+        pair = alone.inputs(images, streams)[0]
         shown = self._raw(images)
         sheets = {"views.png": comparison_sheet(*map(to_uint8, (shown, pair.query, pair.key)))}
         if pair.nda:
             source = {"query": pair.query, "key": pair.key, "raw": shown}[self.nda_source]
             sheets["negatives.png"] = comparison_sheet(to_uint8(source), to_uint8(pair.nda[0]))
         return sheets
+
+
+def at_size(images: Tensor, size: int | None) -> Tensor:
+    """Float images or clips `[..., H, W]`, brought to `size` × `size`; None: as they are."""
+    if size is None or images.shape[-2:] == (size, size):
+        return images
+    planes = interpolate(images.flatten(1, -3), (size, size), mode="bilinear", antialias=True)
+    return planes.view(*images.shape[:-2], size, size)

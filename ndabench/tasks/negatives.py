@@ -5,29 +5,44 @@
     {mixture: {jigsaw: 0.5, cutout: 0.5}}
     {mixture: [{of: {name: jigsaw, grid: 4}, weight: 0.7}, {of: cutout, weight: 0.3}]}
     {chain: [jigsaw, {name: rotate, degrees: 30}]}
+    {chain: [{name: jigsaw, per: frame}, shuffle_blocks]}
 
 `NegativeSpec` is the type to give a field of a `Config`; it reads any of these forms, nested as deep as one
-likes, and dumps one canonical form that it reads again. Everything that does not depend on the images' size
-is checked on reading; `check` does the rest.
+likes, and dumps one canonical form that it reads again, in which a parameter at its default does not stand.
+Reading knows the negatives for images and for clips, since a negative does not know its task: `build` refuses
+what images or clips do not have, `check` what does not fit their size.
 """
 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 import torch
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 from torch import Tensor
 
-from ndabench.augmentations import NEGATIVES, RELEASED, Augmentation, chain, mixture
+from ndabench.augmentations import (
+    CLIP_NEGATIVES,
+    NEGATIVES,
+    RELEASED,
+    Augmentation,
+    chain,
+    check_weights,
+    mixture,
+)
 from ndabench.errors import UserError, nearest, unknown
 
 Variant = Literal["corrected", "released"]
-_REGISTRIES: dict[Variant, Mapping[str, Callable[..., Tensor]]] = {
+Rule = Literal["corrected", "released", "clips"]
+"""How negatives are built that name no variant: by the corrected rules for images, by the released ones where
+they exist, or by the rules for clips."""
+_REGISTRIES: dict[Rule, Mapping[str, Callable[..., Tensor]]] = {
     "corrected": NEGATIVES,
     "released": RELEASED,
+    "clips": CLIP_NEGATIVES,
 }
 
 
@@ -37,19 +52,25 @@ class Single:
 
     name: str
     variant: Variant | None = None
-    parameters: tuple[tuple[str, float], ...] = ()
+    parameters: tuple[tuple[str, float | str | None], ...] = ()
 
-    def build(self, variant_default: Variant = "corrected") -> Augmentation:
-        """The augmentation; without a `variant` of its own it takes the default one, where that exists."""
-        variant = self.variant or (variant_default if self.name in RELEASED else "corrected")
-        function = _REGISTRIES[variant][self.name]
+    def build(self, rule: Rule = "corrected") -> Augmentation:
+        """The augmentation by `rule`, or by its own `variant`; `UserError` for what the rule has not."""
+        if rule == "clips" and self.variant == "released":
+            raise UserError(f"{self.name}: the released code has no rules for clips; leave its variant out")
+        if rule != "clips":
+            if self.name not in NEGATIVES:
+                raise UserError(
+                    f"{self.name}: is for clips alone (for images: {', '.join(sorted(NEGATIVES))})"
+                )
+            rule = self.variant or (rule if self.name in RELEASED else "corrected")
         parameters = dict(self.parameters)
-        _check_names(self.name, variant, parameters)
-        return partial(function, **parameters)
+        _check_names(self.name, rule, parameters)
+        return partial(_REGISTRIES[rule][self.name], **parameters)
 
     @property
     def label(self) -> str:
-        settings = ", ".join(f"{key}={value:g}" for key, value in self.parameters)
+        settings = ", ".join(f"{key}={_shown(value)}" for key, value in self.parameters)
         return (
             self.name + (f"({settings})" if settings else "") + (f"[{self.variant}]" if self.variant else "")
         )
@@ -62,13 +83,13 @@ class Single:
 
 @dataclass(frozen=True)
 class Mixture:
-    """One of `members` per image, drawn in proportion to `weights`."""
+    """One of `members` per image or clip, drawn in proportion to `weights`."""
 
     members: tuple["Negative", ...]
     weights: tuple[float, ...]
 
-    def build(self, variant_default: Variant = "corrected") -> Augmentation:
-        return mixture([member.build(variant_default) for member in self.members], self.weights)
+    def build(self, rule: Rule = "corrected") -> Augmentation:
+        return mixture([member.build(rule) for member in self.members], self.weights)
 
     @property
     def label(self) -> str:
@@ -84,12 +105,12 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Chain:
-    """All of `links` on every image, in order."""
+    """All of `links` on every image or clip, in order."""
 
     links: tuple["Negative", ...]
 
-    def build(self, variant_default: Variant = "corrected") -> Augmentation:
-        return chain([link.build(variant_default) for link in self.links])
+    def build(self, rule: Rule = "corrected") -> Augmentation:
+        return chain([link.build(rule) for link in self.links])
 
     @property
     def label(self) -> str:
@@ -102,26 +123,29 @@ class Chain:
 Negative: TypeAlias = Single | Mixture | Chain
 
 
-def check(
-    negative: Negative, image_shape: tuple[int, int, int], variant_default: Variant = "corrected"
-) -> None:
-    """`UserError` when images `(C, H, W)` do not fit the negative or a parameter is out of its range."""
-    blank = torch.zeros(2, *image_shape, dtype=torch.uint8)
-    negative.build(variant_default)(blank, generator=torch.Generator())
+def check(negative: Negative, shape: tuple[int, ...], rule: Rule = "corrected") -> None:
+    """`UserError` when images `(C, H, W)`, or clips `(C, T, H, W)` by the rule "clips", do not fit the
+    negative, or a parameter is out of its range."""
+    blank = torch.zeros(2, *shape, dtype=torch.uint8)
+    negative.build(rule)(blank, generator=torch.Generator())
 
 
-def resolve(negative: Negative, variant_default: Variant) -> Negative:
+def resolve(negative: Negative, rule: Rule) -> Negative:
     """`negative` with the rule that `build` would take for it named, where that is the released one."""
     if isinstance(negative, Mixture):
-        return replace(negative, members=tuple(resolve(m, variant_default) for m in negative.members))
+        return replace(negative, members=tuple(resolve(m, rule) for m in negative.members))
     if isinstance(negative, Chain):
-        return replace(negative, links=tuple(resolve(link, variant_default) for link in negative.links))
-    released = negative.variant is None and variant_default == "released" and negative.name in RELEASED
+        return replace(negative, links=tuple(resolve(link, rule) for link in negative.links))
+    released = negative.variant is None and rule == "released" and negative.name in RELEASED
     return replace(negative, variant="released") if released else negative
 
 
 def _part(negative: Negative) -> str:
     return negative.label if isinstance(negative, Single) else f"({negative.label})"
+
+
+def _shown(value: float | str | None) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _read(value: Any) -> Negative:
@@ -142,28 +166,29 @@ def _read(value: Any) -> Negative:
 
 
 def _read_single(name: Any, settings: Mapping[str, Any]) -> Single:
-    if not isinstance(name, str) or name not in NEGATIVES:
-        raise unknown("negative", str(name), NEGATIVES)
+    if not isinstance(name, str) or name not in CLIP_NEGATIVES:
+        raise unknown("negative", str(name), CLIP_NEGATIVES)
     parameters = dict(settings)
     variant = parameters.pop("variant", None)
     if variant is not None and variant not in get_args(Variant):
         raise UserError(f"{name}: variant must be corrected or released, got {variant!r}")
     if variant == "released" and name not in RELEASED:
         raise UserError(f"{name}: the released code has no such rule (it has: {', '.join(sorted(RELEASED))})")
-    known = _check_names(name, variant or "corrected", parameters)
+    # The rules for clips have every parameter of the corrected ones for images, and `per`.
+    known = _check_names(name, "released" if variant == "released" else "clips", parameters)
     checked = [(key, _typed(name, known[key], parameters[key])) for key in known if key in parameters]
     return Single(name, variant, tuple((key, value) for key, value in checked if value != known[key].default))
 
 
-def _check_names(name: str, variant: Variant, parameters: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
-    """The parameters that the function has beside images and generator; `UserError` for one it has not."""
-    signature = inspect.signature(_REGISTRIES[variant][name]).parameters
-    known = {key: p for key, p in signature.items() if key not in ("images", "generator")}
+def _check_names(name: str, rule: Rule, parameters: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
+    """The parameters that a rule has beside its images or clips and the generator; `UserError` for others."""
+    signature = inspect.signature(_REGISTRIES[rule][name]).parameters
+    known = {key: p for key, p in signature.items() if key not in ("images", "clips", "generator")}
     for key in parameters:
         if key not in known:
             listed = f"known: {', '.join(known)}" if known else "it has none"
-            rule = f"{name}[released]" if variant == "released" else name
-            raise UserError(f"{rule}: unknown parameter {key!r}{nearest(str(key), known)} ({listed})")
+            where = {"corrected": f"{name} for images", "released": f"{name}[released]", "clips": name}[rule]
+            raise UserError(f"{where}: unknown parameter {key!r}{nearest(str(key), known)} ({listed})")
     return known
 
 
@@ -171,8 +196,18 @@ def _typed(name: str, parameter: inspect.Parameter, value: Any) -> Any:
     try:
         return TypeAdapter(parameter.annotation).validate_python(value, strict=True)
     except ValidationError:
-        kind = "a whole number" if parameter.annotation is int else "a number"
-        raise UserError(f"{name}: {parameter.name} must be {kind}, got {value!r}") from None
+        right = _in_words(parameter.annotation)
+        raise UserError(f"{name}: {parameter.name} must be {right}, got {value!r}") from None
+
+
+def _in_words(annotation: Any) -> str:
+    """What a parameter of this type may be: a number, one of some words, null, or either of such."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return " or ".join(parts)
+    if parts:
+        return " or ".join(map(_in_words, parts))
+    return {int: "a whole number", float: "a number", NoneType: "null"}[annotation]
 
 
 def _read_mixture(value: Any) -> Mixture:
@@ -187,9 +222,9 @@ def _read_mixture(value: Any) -> Mixture:
     for _, weight in pairs:
         if isinstance(weight, bool) or not isinstance(weight, int | float):
             raise UserError(f"mixture: a weight must be a number, got {weight!r}")
-    spec = Mixture(tuple(_read(of) for of, _ in pairs), tuple(float(weight) for _, weight in pairs))
-    spec.build()
-    return spec
+    weights = tuple(float(weight) for _, weight in pairs)
+    check_weights(weights, len(pairs))
+    return Mixture(tuple(_read(of) for of, _ in pairs), weights)
 
 
 def _read_chain(value: Any) -> Chain:

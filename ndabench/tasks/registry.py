@@ -1,23 +1,32 @@
-"""The tasks there are, how each is built, and what it can be measured by.
+"""The tasks there are: what each learns from, how it is built, and what it can be measured by.
 
-A new task is one file and one entry here.
+A new task is one file, a member of `TaskConfig` and one entry here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
 import torch
 from pydantic import BeforeValidator, Field
 
-from ndabench.data import ImageData, ImageDataConfig, load_images
+from ndabench.augmentations import Augmentation
+from ndabench.data import IMAGE_DATA, ImageConfig, ImageData, load_images
+from ndabench.data.videos import VIDEO_DATA, ClipData, VideoConfig, load_clips
 from ndabench.distributed import Workers
 from ndabench.errors import UserError, unknown
 from ndabench.metrics import (
     GENERATIVE,
+    RECOGNITION,
     REPRESENTATION,
+    ClipLinearProbeConfig,
+    DpcFinetuneConfig,
     GenerativeEvaluation,
+    RecognitionEvaluation,
+    RepresentationEvaluation,
+    RetrievalConfig,
     prepare,
+    prepare_recognition,
     prepare_representation,
 )
 from ndabench.metrics.generative import FrechetConfig, InceptionScoreConfig, KernelConfig
@@ -28,12 +37,25 @@ from ndabench.metrics.representation import (
     LinearProbeSgdConfig,
 )
 from ndabench.tasks.gan import GanConfig, GanTask
-from ndabench.tasks.image_contrastive import ImageContrastiveConfig, ImageContrastiveTask
-from ndabench.tasks.negatives import NegativeSpec, Variant, check, resolve
+from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
+from ndabench.tasks.negatives import NegativeSpec, Rule, check, resolve
 from ndabench.tasks.task import Task
+from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task
 
-TaskConfig = Annotated[GanConfig | ImageContrastiveConfig, Field(discriminator="name")]
-DataConfig = ImageDataConfig
+TaskConfig = Annotated[
+    GanConfig | ImageContrastiveConfig | VideoContrastiveConfig, Field(discriminator="name")
+]
+Data: TypeAlias = ImageData | ClipData
+Medium = Literal["images", "videos"]
+DATA_SETS: dict[Medium, Mapping[str, type]] = {"images": IMAGE_DATA, "videos": VIDEO_DATA}
+
+if TYPE_CHECKING:
+    DataConfig: TypeAlias = ImageConfig | VideoConfig
+else:  # pydantic picks the class by its `name`, of which images and videos have no two alike
+    DataConfig = Annotated[
+        Union[tuple(kind for sets in DATA_SETS.values() for kind in sets.values())],  # noqa: UP007
+        Field(discriminator="name"),
+    ]
 
 
 def _named(value: Any) -> Any:
@@ -48,7 +70,10 @@ EvaluationConfig = Annotated[
     | KnnConfig
     | LinearProbeLbfgsConfig
     | LinearProbeSgdConfig
-    | DetectionConfig,
+    | DetectionConfig
+    | DpcFinetuneConfig
+    | ClipLinearProbeConfig
+    | RetrievalConfig,
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]
@@ -61,33 +86,84 @@ class Kind:
     build: Callable[..., Task]
     evaluations: Mapping[str, type]
     prepare: Callable[..., None]
+    learns_from: Medium = "images"
 
 
-def _gan(config: GanConfig, data_config: DataConfig, data: ImageData, **rest: Any) -> Task:
+def _gan(config: GanConfig, data_config: ImageConfig, data: ImageData, **rest: Any) -> Task:
     return GanTask(config, data, horizontal_flip=data_config.horizontal_flip, **rest)
 
 
 def _prepare_gan(
-    evaluations: Sequence[GenerativeEvaluation], data: ImageData, *, device: torch.device, num_workers: int
+    config: GanConfig,
+    evaluations: Sequence[GenerativeEvaluation],
+    data: ImageData,
+    *,
+    device: torch.device,
+    num_workers: int,
 ) -> None:
     prepare(evaluations, data, device=device)
 
 
 def _image_contrastive(
-    config: ImageContrastiveConfig, data_config: DataConfig, data: ImageData, **rest: Any
+    config: ImageContrastiveConfig, data_config: ImageConfig, data: ImageData, **rest: Any
 ) -> Task:
-    return ImageContrastiveTask(config, data, **rest)
+    return image_contrastive_task(config, data, **rest)
+
+
+def _prepare_image_contrastive(
+    config: ImageContrastiveConfig,
+    evaluations: Sequence[RepresentationEvaluation],
+    data: ImageData,
+    **rest: Any,
+) -> None:
+    prepare_representation(evaluations, data, **rest)
+
+
+def _video_contrastive(
+    config: VideoContrastiveConfig, data_config: VideoConfig, data: ClipData, **rest: Any
+) -> Task:
+    return video_contrastive_task(config, data, **rest)
+
+
+def _prepare_video_contrastive(
+    config: VideoContrastiveConfig, evaluations: Sequence[RecognitionEvaluation], data: ClipData, **rest: Any
+) -> None:
+    prepare_recognition(evaluations, data, sampling=config.sampling, **rest)
 
 
 TASKS: dict[str, Kind] = {
     "gan": Kind(_gan, GENERATIVE, _prepare_gan),
-    "image_contrastive": Kind(_image_contrastive, REPRESENTATION, prepare_representation),
+    "image_contrastive": Kind(_image_contrastive, REPRESENTATION, _prepare_image_contrastive),
+    "video_contrastive": Kind(_video_contrastive, RECOGNITION, _prepare_video_contrastive, "videos"),
 }
 
 
-def load_data(config: DataConfig, device: torch.device) -> ImageData:
-    """The data set of a configuration, ready to be indexed on `device`."""
+def load_data(config: DataConfig, device: torch.device) -> Data:
+    """The data set of a configuration, which gives its images or clips out on `device`."""
+    if isinstance(config, VideoConfig):
+        return load_clips(config, device=device)
     return load_images(config, device=device)
+
+
+def check_data(task: TaskConfig, data: DataConfig) -> None:
+    """`UserError` where the task learns from images and the data set holds videos, or the reverse."""
+    medium = TASKS[task.name].learns_from
+    if data.name not in DATA_SETS[medium]:
+        held = next(other for other, sets in DATA_SETS.items() if data.name in sets)
+        raise UserError(
+            f"data: task {task.name} learns from {medium}; {data.name} holds {held} "
+            f"(take {', '.join(sorted(DATA_SETS[medium]))})"
+        )
+
+
+def counted(task: TaskConfig) -> str:
+    """What the task's `num_images` counts."""
+    return "clips" if TASKS[task.name].learns_from == "videos" else "images"
+
+
+def evaluations_of(task: TaskConfig) -> Sequence[str]:
+    """The names of what the task can be measured by, the usual one first."""
+    return list(TASKS[task.name].evaluations)
 
 
 def check_evaluation(task: TaskConfig, evaluation: EvaluationConfig) -> None:
@@ -100,33 +176,41 @@ def check_evaluation(task: TaskConfig, evaluation: EvaluationConfig) -> None:
 def prepare_evaluations(
     task: TaskConfig,
     evaluations: Sequence[EvaluationConfig],
-    data: ImageData,
+    data: Data,
     device: torch.device,
     num_workers: int,
 ) -> None:
     """Fits or fetches what the evaluations need, once for all trials; `UserError` where one cannot."""
-    TASKS[task.name].prepare(evaluations, data, device=device, num_workers=num_workers)
+    TASKS[task.name].prepare(task, evaluations, data, device=device, num_workers=num_workers)
 
 
-def check_augmentation(task: TaskConfig, spec: NegativeSpec, data: ImageData) -> None:
-    """`UserError` where the images that the task shows it do not fit the augmentation."""
-    check(spec, task.shown_shape(data.image_shape), _variant(task))
+def build_augmentation(task: TaskConfig, spec: NegativeSpec | None) -> Augmentation | None:
+    """The augmentation by the task's rule; `UserError` for what its images or clips do not have."""
+    return spec.build(_rule(task)) if spec is not None else None
+
+
+def check_augmentation(task: TaskConfig, spec: NegativeSpec, data: Data) -> None:
+    """`UserError` where the images or clips that the task shows it do not fit the augmentation."""
+    shape = data.frame_shape if isinstance(data, ClipData) else data.image_shape
+    check(spec, task.shown_shape(shape), _rule(task))
 
 
 def augmentation_label(task: TaskConfig, spec: NegativeSpec | None) -> str:
     """What tables call the augmentation, its rule named where that is the released one; empty for none."""
-    return "" if spec is None else resolve(spec, _variant(task)).label
+    return "" if spec is None else resolve(spec, _rule(task)).label
 
 
-def _variant(task: TaskConfig) -> Variant:
+def _rule(task: TaskConfig) -> Rule:
     """The rule of a negative that names none: reference mode does as the released code."""
+    if TASKS[task.name].learns_from == "videos":
+        return "clips"
     return "released" if isinstance(task, GanConfig) and task.reference else "corrected"
 
 
 def build_task(
     config: TaskConfig,
     data_config: DataConfig,
-    data: ImageData,
+    data: Data,
     *,
     negative: NegativeSpec | None,
     positive: NegativeSpec | None,
@@ -136,13 +220,12 @@ def build_task(
     workers: Workers,
 ) -> Task:
     """The task of a trial, at its step 0."""
-    variant = _variant(config)
     return TASKS[config.name].build(
         config,
         data_config,
         data,
-        negative=negative.build(variant) if negative is not None else None,
-        positive=positive.build(variant) if positive is not None else None,
+        negative=build_augmentation(config, negative),
+        positive=build_augmentation(config, positive),
         lambda_=lambda_,
         seed=seed,
         evaluations=evaluations,

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ndabench.errors import UserError
-from ndabench.models.dpc import Dpc, blocks_of
+from ndabench.models.dpc import Dpc, blocks_of, summed_up
 from ndabench.models.resnet2d3d import ResNet2d3d
 
 
@@ -32,7 +32,7 @@ def test_predictions_are_fed_back() -> None:
     torch.testing.assert_close(targets, maps[:, 2:])
     assert (targets < 0).any()
     state = network.gru(maps[:, :2].relu())[:, -1]
-    torch.testing.assert_close(network.context(maps[:, :2]), state)
+    torch.testing.assert_close(summed_up(network.gru, maps[:, :2]), state)
     for step in range(3):
         expected = network.predictor(state)
         torch.testing.assert_close(predictions[:, step], expected)

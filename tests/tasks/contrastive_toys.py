@@ -7,7 +7,8 @@ import torch
 from ndabench.augmentations import NEGATIVES, Augmentation
 from ndabench.data import ImageData
 from ndabench.data.feeding import ResidentSplit
-from ndabench.tasks.image_contrastive import ImageContrastiveConfig, ImageContrastiveTask
+from ndabench.tasks.contrastive import ContrastiveTask
+from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
 
 STITCH: Augmentation = NEGATIVES["stitch"]
 """Mixes the images of a batch, so that it shows what batch it was given."""
@@ -47,7 +48,5 @@ def toy_settings(**changes: Any) -> ImageContrastiveConfig:
     return ImageContrastiveConfig.model_validate({**settings, **changes})
 
 
-def toy_training(
-    config: dict[str, Any] | None = None, size: int = 8, **arguments: Any
-) -> ImageContrastiveTask:
-    return ImageContrastiveTask(toy_settings(**(config or {})), toy_pictures(size=size), **arguments)
+def toy_training(config: dict[str, Any] | None = None, size: int = 8, **arguments: Any) -> ContrastiveTask:
+    return image_contrastive_task(toy_settings(**(config or {})), toy_pictures(size=size), **arguments)

@@ -7,7 +7,7 @@ from ndabench.augmentations import NEGATIVES
 from ndabench.config import parse
 from ndabench.data import ImageDataConfig, load_images
 from ndabench.metrics import LinearProbeLbfgsConfig
-from ndabench.tasks.image_contrastive import ImageContrastiveConfig, ImageContrastiveTask
+from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
 
 MOCO = {"name": "moco", "queue_size": 256, "batch_norm_splits": 4, "symmetric": True}
 
@@ -33,7 +33,7 @@ def test_probes_rise_and_views_come_nearer_than_negatives(
         "views": {"crop_scale": [0.4, 1.0], "flip": 0.0, "jitter": [0.4, 0.4, 0, 0], "grey": 0.0},
     }
     probe = LinearProbeLbfgsConfig(every=num_steps, penalties=(1e-3, 1e-2))
-    task = ImageContrastiveTask(
+    task = image_contrastive_task(
         ImageContrastiveConfig.model_validate(settings),
         data,
         negative=NEGATIVES["jigsaw"],

@@ -12,8 +12,9 @@ from torch import Tensor
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import KnnConfig, LinearProbeLbfgsConfig
+from ndabench.tasks.contrastive import ContrastiveTask
 from ndabench.tasks.contrastive_methods import Moco
-from ndabench.tasks.image_contrastive import ImageContrastiveTask
+from ndabench.tasks.image_contrastive import image_contrastive_task
 from ndabench.tasks.task import DivergedError
 
 METHODS = {"moco": {"method": MOCO}, "symmetric moco": {"method": SYMMETRIC}, "simclr": {"method": "simclr"}}
@@ -24,7 +25,7 @@ def _never(images: Tensor, *, generator: torch.Generator) -> Tensor:
     raise AssertionError("must not be called")
 
 
-def _state(task: ImageContrastiveTask) -> dict[str, Any]:
+def _state(task: ContrastiveTask) -> dict[str, Any]:
     return {key: value for key, value in task.state_dict().items() if key not in ("made_by", "streams")}
 
 
@@ -76,14 +77,14 @@ def test_the_key_network_trails_the_trained_one() -> None:
     now = list(task.method.network.parameters())
     assert all(torch.equal(a, b) for a, b in zip(start, task.method.key_network.parameters(), strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(start, now, strict=True))
-    task.method.loss(task.pairs.pairs(next(task._batches()), task.streams))
+    task.method.loss(task.material.inputs(next(task.material.batches(task.step)), task.streams))
     for first, last, key in zip(start, now, task.method.key_network.parameters(), strict=True):
         torch.testing.assert_close(key, 0.75 * first + 0.25 * last)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(method: str) -> None:
-    def task() -> ImageContrastiveTask:
+    def task() -> ContrastiveTask:
         config = {**METHODS[method], "checkpoint_every": 1, "log_every": 3}
         return toy_training(config, negative=STITCH, lambda_=0.5, seed=3, evaluations=[KnnConfig(every=2)])
 
@@ -160,7 +161,7 @@ def test_an_exported_encoder_is_where_another_arm_can_start(tmp_path: Any) -> No
     file.write_bytes(last.artifacts["encoder.pt"])
     encoder = {"name": "resnet", "width": 2, "weights": str(file)}
     started = toy_training({"encoder": encoder, "num_steps": 0}, seed=5)
-    assert differences(started.encoder.state_dict(), trained.encoder.state_dict()) == []
+    assert differences(started.material.encoder.state_dict(), trained.material.encoder.state_dict()) == []
     with pytest.raises(UserError, match=r"encoder\.pt holds the weights of ResNet-18 of width 2 .* width 4"):
         toy_training({"encoder": {**encoder, "width": 4}})
 
@@ -170,7 +171,7 @@ def test_positives_change_every_view_and_no_raw_image() -> None:
         return torch.zeros_like(images)
 
     task = toy_training({"nda_source": "raw"}, positive=grey_out, negative=STITCH, lambda_=1.0)
-    (pair,) = task.pairs.pairs(next(task._batches()), task.streams)
+    (pair,) = task.material.inputs(next(task.material.batches(task.step)), task.streams)
     assert not pair.query.any()
     assert not pair.key.any()
     assert pair.nda[0].any()
@@ -182,7 +183,7 @@ def test_nda_keys_are_made_of_the_querys_own_image(source: str) -> None:
         return -images
 
     task = toy_training({"nda_source": source, "num_nda_keys": 2}, negative=negate, lambda_=1.0)
-    (pair,) = task.pairs.pairs(next(task._batches()), task.streams)
+    (pair,) = task.material.inputs(next(task.material.batches(task.step)), task.streams)
     source_view = pair.query[pair.order] if source == "query" else pair.key
     assert [torch.equal(nda, -source_view) for nda in pair.nda] == [True, True]
 
@@ -190,7 +191,7 @@ def test_nda_keys_are_made_of_the_querys_own_image(source: str) -> None:
 def test_views_may_have_another_size() -> None:
     for source in ("query", "raw"):
         task = toy_training({"views": {"size": 4}, "nda_source": source}, negative=STITCH, lambda_=1.0)
-        (pair,) = task.pairs.pairs(next(task._batches()), task.streams)
+        (pair,) = task.material.inputs(next(task.material.batches(task.step)), task.streams)
         assert pair.query.shape == pair.nda[0].shape == (8, 3, 4, 4)
     assert toy_settings(views={"size": 4}).shown_shape((3, 8, 8)) == (3, 4, 4)
 
@@ -254,5 +255,5 @@ def test_a_configuration_that_does_not_fit_together(changes: dict[str, Any], mes
 
 
 def test_grey_pictures_train_too() -> None:
-    task = ImageContrastiveTask(toy_settings(), toy_pictures(channels=1), negative=STITCH, lambda_=1.0)
+    task = image_contrastive_task(toy_settings(), toy_pictures(channels=1), negative=STITCH, lambda_=1.0)
     assert {p.step for p in task.run()} == {0, 1, 2, 3, 4}

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndabench.augmentations import NEGATIVES, RELEASED
+from ndabench.augmentations import CLIP_NEGATIVES, NEGATIVES, RELEASED
 from ndabench.config import Config, parse
 from ndabench.errors import UserError
-from ndabench.tasks.negatives import NegativeSpec, check
+from ndabench.tasks.negatives import NegativeSpec, check, resolve
 
 
 class Arm(Config):
@@ -21,14 +21,20 @@ def read(value):
     return parse(Arm, {"negative": value}, "sweep.yaml").negative
 
 
-def run(augmentation, seed=0):
-    batch = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(9)) * 2 - 1
+def run(augmentation, seed=0, shape=(8, 3, 32, 32)):
+    batch = torch.rand(*shape, generator=torch.Generator().manual_seed(9)) * 2 - 1
     return augmentation(batch, generator=torch.Generator().manual_seed(seed)), batch
 
 
 singles = st.one_of(
-    st.sampled_from(sorted(NEGATIVES)),
+    st.sampled_from(sorted(CLIP_NEGATIVES)),
     st.builds(lambda grid: {"name": "jigsaw", "grid": grid}, st.integers(2, 5)),
+    st.builds(
+        lambda name, per: {"name": name, "per": per},
+        st.sampled_from(sorted(NEGATIVES)),
+        st.sampled_from(["clip", "frame"]),
+    ),
+    st.builds(lambda block: {"name": "shuffle_frames", "block": block}, st.none() | st.integers(2, 5)),
     st.builds(lambda name: {"name": name, "variant": "released"}, st.sampled_from(sorted(RELEASED))),
     st.builds(lambda degrees: {"name": "rotate", "degrees": degrees}, st.floats(1, 359)),
 )
@@ -103,6 +109,17 @@ def test_every_form_survives_a_round_trip_through_json(value):
             {"chain": [{"name": "jigsaw"}, {"name": "rotate", "degrees": 30.0}]},
             "jigsaw>rotate(degrees=30)",
         ),
+        (
+            {"name": "jigsaw", "grid": 4, "per": "frame"},
+            {"name": "jigsaw", "per": "frame", "grid": 4},
+            "jigsaw(per=frame, grid=4)",
+        ),
+        ({"name": "jigsaw", "per": "clip"}, {"name": "jigsaw"}, "jigsaw"),
+        (
+            {"chain": [{"name": "shuffle_frames", "block": None}, {"name": "shuffle_blocks", "block": 4}]},
+            {"chain": [{"name": "shuffle_frames"}, {"name": "shuffle_blocks", "block": 4}]},
+            "shuffle_frames>shuffle_blocks(block=4)",
+        ),
     ],
 )
 def test_canonical_form_and_label(value, canonical, label):
@@ -131,6 +148,65 @@ def test_the_default_variant_reaches_into_compositions_where_a_released_rule_exi
     assert torch.equal(run(own.build("released"))[0], run(NEGATIVES["jigsaw"])[0])
 
 
+CLIPS = (4, 3, 10, 8, 8)
+
+
+@pytest.mark.parametrize("name", sorted(CLIP_NEGATIVES))
+def test_a_name_builds_the_rule_for_clips(name):
+    expected, batch = run(CLIP_NEGATIVES[name], shape=CLIPS)
+    assert torch.equal(run(read(name).build("clips"), shape=CLIPS)[0], expected)
+    assert not torch.equal(expected, batch)
+    own = {"name": name, "variant": "corrected"}
+    assert torch.equal(run(read(own).build("clips"), shape=CLIPS)[0], expected)
+
+
+def test_parameters_for_clips_reach_into_compositions():
+    each = {"name": "rotate", "per": "frame", "degrees": 45}
+    blocks = {"name": "shuffle_blocks", "block": 2}
+    chained = read({"chain": [{"mixture": [{"of": each, "weight": 2}]}, blocks]})
+    generator = torch.Generator().manual_seed(0)
+    output, batch = run(chained.build("clips"), shape=CLIPS)
+    torch.rand(len(batch), generator=generator)  # what the mixture draws
+    turned = CLIP_NEGATIVES["rotate"](batch, per="frame", degrees=45.0, generator=generator)
+    assert torch.equal(output, CLIP_NEGATIVES["shuffle_blocks"](turned, block=2, generator=generator))
+    assert resolve(chained, "clips") == chained
+
+
+@pytest.mark.parametrize(
+    ("value", "rule", "message"),
+    [
+        ("shuffle_frames", "corrected", "shuffle_frames: is for clips alone (for images: cutmix, cutout, "),
+        ({"mixture": {"jigsaw": 1, "splice": 1}}, "released", "splice: is for clips alone (for images: "),
+        (
+            {"name": "jigsaw", "per": "frame"},
+            "corrected",
+            "jigsaw for images: unknown parameter 'per' (known: grid)",
+        ),
+        (
+            {"chain": ["flip", {"name": "flip", "per": "frame"}]},
+            "released",
+            "flip for images: unknown parameter 'per' (it has none)",
+        ),
+        (
+            {"name": "jigsaw", "per": "frame", "grid": 3},
+            "released",
+            "jigsaw[released]: unknown parameter 'per' (known: grid)",
+        ),
+        (
+            {"chain": ["reverse", {"name": "jigsaw", "variant": "released"}]},
+            "clips",
+            "jigsaw: the released code has no rules for clips; leave its variant out",
+        ),
+    ],
+)
+def test_a_rule_refuses_what_it_has_not(value, rule, message):
+    spec = read(value)
+    with pytest.raises(UserError) as caught:
+        spec.build(rule)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -138,9 +214,22 @@ def test_the_default_variant_reaches_into_compositions_where_a_released_rule_exi
         ({"name": ["jigsaw"]}, "unknown negative \"['jigsaw']\""),
         (
             {"name": "jigsaw", "gird": 4},
-            "jigsaw: unknown parameter 'gird'; did you mean 'grid'? (known: grid)",
+            "jigsaw: unknown parameter 'gird'; did you mean 'grid'? (known: per, grid)",
         ),
-        ({"name": "flip", "std": 1}, "flip: unknown parameter 'std' (it has none)"),
+        ({"name": "flip", "std": 1}, "flip: unknown parameter 'std' (known: per)"),
+        ({"name": "reverse", "per": "clip"}, "reverse: unknown parameter 'per' (it has none)"),
+        (
+            {"name": "jigsaw", "variant": "released", "per": "frame"},
+            "jigsaw[released]: unknown parameter 'per' (known: grid)",
+        ),
+        ({"name": "jigsaw", "per": "image"}, "jigsaw: per must be clip or frame, got 'image'"),
+        ({"name": "jigsaw", "per": None}, "jigsaw: per must be clip or frame, got None"),
+        ({"name": "splice", "variant": "released"}, "splice: the released code has no such rule"),
+        (
+            {"name": "shuffle_frames", "block": 2.5},
+            "shuffle_frames: block must be a whole number or null, got 2.5",
+        ),
+        ({"name": "shuffle_blocks", "block": None}, "shuffle_blocks: block must be a whole number, got None"),
         (
             {"name": "cutout", "variant": "released", "largest": 0.5},
             "cutout[released]: unknown parameter 'largest' (it has none)",
@@ -181,3 +270,12 @@ def test_check_knows_the_images():
     check(read({"name": "jigsaw", "grid": 4}), (3, 32, 32))
     with pytest.raises(UserError, match="grid of 4 does not divide images of 30×32"):
         check(read({"chain": ["flip", {"name": "jigsaw", "grid": 4}]}), (3, 30, 32))
+
+
+def test_check_knows_the_clips():
+    blocks = read({"mixture": {"shuffle_blocks": 1, "jigsaw": 1}})
+    check(blocks, (3, 40, 8, 8), "clips")
+    with pytest.raises(UserError, match="clips of 12 frames are not two or more blocks of 5 frames"):
+        check(blocks, (3, 12, 8, 8), "clips")
+    with pytest.raises(UserError, match="grid of 2 does not divide images of 9×8"):
+        check(blocks, (3, 40, 9, 8), "clips")

@@ -2,7 +2,7 @@
 
 from ndabench.data.videos.clips import ClipBatch, ClipData, ClipRequest, ClipSplit, covering_windows
 from ndabench.data.videos.registry import VIDEO_DATA, VideoDataConfig, load_clips
-from ndabench.data.videos.sampling import random_clips
+from ndabench.data.videos.sampling import global_clips, random_clips
 from ndabench.data.videos.source import VideoConfig
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "VideoConfig",
     "VideoDataConfig",
     "covering_windows",
+    "global_clips",
     "load_clips",
     "random_clips",
 ]

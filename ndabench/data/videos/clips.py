@@ -65,6 +65,10 @@ class ClipSplit(Protocol):
         """The clips that together cover a whole video: see `covering_windows`."""
         ...
 
+    def require_room(self, num_clips: int, frames: int) -> None:
+        """`UserError`, saying what would fit, where the memory cannot hold such batches of clips."""
+        ...
+
 
 @dataclass(frozen=True)
 class ClipData:

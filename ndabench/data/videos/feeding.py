@@ -60,6 +60,10 @@ class ResidentClips:
     def windows(self, video: int, frames: int, stride: int, overlap: float) -> list[ClipRequest]:
         return covering_windows(video, self.num_frames[video], frames, stride, overlap)
 
+    def require_room(self, num_clips: int, frames: int) -> None:
+        framing = self._videos.shape[2:]
+        require_room((num_clips, 3, frames, *framing), 1, shared=False)
+
 
 class DecodedClips:
     """Clips of video files, decoded when their turn comes, in worker processes."""
@@ -102,14 +106,18 @@ class DecodedClips:
     def windows(self, video: int, frames: int, stride: int, overlap: float) -> list[ClipRequest]:
         return covering_windows(video, self.num_frames[video], frames, stride, overlap)
 
+    def require_room(self, num_clips: int, frames: int) -> None:
+        framing = self._decoding.framing
+        shape = (num_clips, 3, frames, framing.height, framing.width)
+        require_room(shape, self._workers * BATCHES_AHEAD + 1, shared=self._workers > 0)
+
     def _that_fit(self, batches: Iterable[ClipBatch]) -> Iterator[ClipBatch]:
         """`batches`; before the first of each shape, `UserError` where the memory cannot hold it."""
-        framing, known = self._decoding.framing, set()
-        at_a_time = self._workers * BATCHES_AHEAD + 1
+        known = set()
         for requests in batches:
-            shape = (len(requests), 3, requests[0].frames, framing.height, framing.width)
+            shape = (len(requests), requests[0].frames)
             if shape not in known:
-                require_room(shape, at_a_time, shared=self._workers > 0)
+                self.require_room(*shape)
                 known.add(shape)
             yield requests
 

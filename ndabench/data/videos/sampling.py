@@ -1,12 +1,14 @@
 """Which clips make up which batch of training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ndabench.data.sampling import shuffled_batches
-from ndabench.data.videos.clips import ClipRequest, ClipSplit
+from ndabench.data.videos.clips import ClipBatch, ClipRequest, ClipSplit
+from ndabench.distributed import Workers
 from ndabench.errors import UserError
 
 
@@ -22,6 +24,18 @@ def random_clips(
     if not 1 <= batch_size <= len(split):
         raise UserError(f"batch_size {batch_size} must lie between 1 and the {len(split)} videos there are")
     return _random_clips(split, batch_size, frames, stride, seed, start)
+
+
+def global_clips(
+    split: ClipSplit, batches: Iterable[ClipBatch], workers: Workers
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Whole batches of clips and labels on every worker; each decodes its share, and all exchange them."""
+    for clips, labels in split.clips(_share(requests, workers) for requests in batches):
+        yield workers.all_gather(clips), workers.all_gather(labels)
+
+
+def _share(requests: ClipBatch, workers: Workers) -> ClipBatch:
+    return [requests[row] for row in workers.shard(torch.arange(len(requests))).tolist()]
 
 
 def _random_clips(

@@ -1,0 +1,139 @@
+"""What measures of action recognition have in common."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+from toy_encoder import assert_untouched, snapshot
+from toy_features import ToyFeatures
+
+from ndabench.config import parse
+from ndabench.data.videos import ClipData, VideoDataConfig, load_clips
+from ndabench.distributed import Workers
+from ndabench.errors import UserError
+from ndabench.metrics import (
+    RECOGNITION,
+    ClipSampling,
+    Evaluated,
+    RecognitionEvaluation,
+    RetrievalConfig,
+    evaluate_recognition,
+    prepare_recognition,
+)
+from ndabench.metrics import recognition as module
+
+CPU = torch.device("cpu")
+SAMPLING = ClipSampling(frames=6, stride=2, size=16)
+CHEAP: list[RecognitionEvaluation] = [RetrievalConfig()]
+
+
+def digits(**keys: object) -> VideoDataConfig:
+    keys = {"name": "moving_digits", "frame_size": 16, "video_frames": 20, "clips_per_group": 1, **keys}
+    return parse(VideoDataConfig, keys, "data")
+
+
+@pytest.fixture(scope="module")
+def clips() -> ClipData:
+    return load_clips(digits(), device=CPU)
+
+
+def evaluate(
+    data: ClipData, evaluations: Any = CHEAP, features: Any = None, *, test: bool = True
+) -> Evaluated:
+    return evaluate_recognition(
+        evaluations, features or ToyFeatures(), data, SAMPLING, test=test, seed=0, workers=Workers()
+    )
+
+
+def values(evaluated: Evaluated) -> dict[str, float]:
+    return {name: measurement.value for name, measurement in evaluated.measurements.items()}
+
+
+def test_before_the_test_nothing_looks_at_the_test_videos(clips: ClipData) -> None:
+    class Forbidden:
+        __len__ = None  # type: ignore[assignment]
+
+        def __getattr__(self, name: str) -> Any:
+            pytest.fail("the test videos were looked at")
+
+    evaluated, whole = evaluate(replace(clips, test=Forbidden()), test=False), evaluate(clips)
+    assert all(name.startswith("val_") or name.endswith("_penalty") for name in evaluated.measurements)
+    assert values(evaluated).items() <= values(whole).items()
+    assert evaluated.artifacts == {}
+
+
+def test_the_features_module_is_left_as_it_was(clips: ClipData) -> None:
+    features = ToyFeatures()
+    before = snapshot(features)
+    state = torch.get_rng_state()
+    first = evaluate(clips, features=features)
+    assert_untouched(features, before)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert values(evaluate(clips, features=features)) == values(first)
+
+
+def test_names_and_protocols(clips: ClipData) -> None:
+    evaluated, wider = evaluate(clips), evaluate(clips, features=ToyFeatures(20))
+    named = {name for evaluation in CHEAP for name in evaluation.metrics}
+    measured = {name for name in evaluated.measurements if not name.endswith("_penalty")}
+    assert measured == named | {f"val_{name}" for name in named}
+    for name in measured:
+        one = evaluated.measurements[name]
+        split = "validation" if name.startswith("val_") else "test"
+        protocol = json.loads(json.dumps(one.protocol))
+        assert protocol == json.loads(json.dumps(wider.measurements[name].protocol))
+        assert (one.better, one.unit, protocol["split"]) == ("higher", "%", split)
+        assert one.seconds > 0
+        assert protocol["num_evaluated"] == len(getattr(clips, split))
+        assert (protocol["data"], protocol["data_hash"]) == (clips.name, clips.content_hash)
+        assert (protocol["clip_frames"], protocol["frame_stride"], protocol["clip_size"]) == (6, 2, [16, 16])
+
+
+def test_evaluations_of_one_data_set_share_features_and_others_have_their_own(
+    clips: ClipData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extracted, extract = [], module.window_values
+
+    def counted(network: Any, split: Any, *rest: Any) -> Any:
+        extracted.append(len(split))
+        return extract(network, split, *rest)
+
+    monkeypatch.setattr(module, "window_values", counted)
+    own = len(clips.train), len(clips.validation), len(clips.test)
+    evaluate(clips, [*CHEAP[-1:], *CHEAP[:-1]])
+    assert tuple(extracted) == own
+    extracted.clear()
+    evaluated = evaluate(clips, [RetrievalConfig(data=digits(split=2, split_seed=1))], test=False)
+    assert len(extracted) == 2
+    protocol = evaluated.measurements["val_retrieval_r1"].protocol
+    assert protocol["data"] == "moving_digits split 2"
+    extracted.clear()
+    evaluate(clips, [])
+    assert extracted == []
+
+
+@pytest.mark.parametrize("name", RECOGNITION)
+def test_every_entry_of_the_registry_reads_and_round_trips(name: str) -> None:
+    keys = {"name": name, "every": 50, "data": {"name": "moving_digits", "split": 2}}
+    evaluation = parse(RecognitionEvaluation, keys, "evaluate")
+    assert isinstance(evaluation, RECOGNITION[name])
+    assert (evaluation.every, evaluation.better, evaluation.data.split) == (50, "higher", 2)
+    assert all(metric.startswith(name) for metric in evaluation.metrics)
+    dumped = TypeAdapter(RecognitionEvaluation).dump_python(evaluation, mode="json")
+    assert parse(RecognitionEvaluation, json.loads(json.dumps(dumped)), "evaluate") == evaluation
+
+
+def test_what_cannot_be_measured_is_refused_before_training(clips: ClipData) -> None:
+    with pytest.raises(UserError, match="retrieval_r1 is asked for 2 times"):
+        prepare_recognition([RetrievalConfig(), RetrievalConfig(every=5)], clips, device=CPU)
+    with pytest.raises(UserError, match="retrieval: moving_digits split 1 has no labels"):
+        prepare_recognition([RetrievalConfig()], replace(clips, class_names=("all",)), device=CPU)
+    missing = parse(VideoDataConfig, {"name": "ucf101", "path": "/nowhere/ucf101"}, "data")
+    with pytest.raises(UserError, match="ucf101"):
+        prepare_recognition([RetrievalConfig(data=missing)], clips, device=CPU)
+    larger = replace(SAMPLING, size=32)
+    with pytest.raises(UserError, match=r"frames are 16×16, but the encoder looks at 32×32; set .* least 32"):
+        prepare_recognition([RetrievalConfig()], clips, device=CPU, sampling=larger)

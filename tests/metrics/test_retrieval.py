@@ -1,0 +1,57 @@
+"""Retrieval beside a loop over videos."""
+
+import torch
+import torch.nn.functional as F
+from test_recognition import SAMPLING, digits
+from toy_features import ToyFeatures
+
+from ndabench.data.images import to_float
+from ndabench.data.videos import load_clips
+from ndabench.distributed import Workers
+from ndabench.metrics.clip_features import Windows, joined, window_values
+from ndabench.metrics.retrieval import recalls
+
+
+def some_windows(num_videos: int, seed: int) -> Windows:
+    generator = torch.Generator().manual_seed(seed)
+    videos = torch.arange(num_videos).repeat_interleave(torch.arange(num_videos) % 3 + 1)
+    values = torch.randn(len(videos), 6, generator=generator)
+    return Windows(values, videos, torch.randint(4, (num_videos,), generator=generator))
+
+
+def test_recalls_are_those_of_a_loop() -> None:
+    queries, gallery = some_windows(30, 0), some_windows(40, 1)
+    hits = {1: 0, 5: 0, 10: 0}
+    for query in range(30):
+        own = queries.values[queries.videos == query].mean(0)
+        others = [gallery.values[gallery.videos == video].mean(0) for video in range(40)]
+        similar = [float(F.cosine_similarity(own, other, dim=0)) for other in others]
+        order = sorted(range(40), key=lambda video: -similar[video])
+        for rank in hits:
+            hits[rank] += any(gallery.labels[video] == queries.labels[query] for video in order[:rank])
+    assert recalls(queries, gallery) == [100 * count / 30 for count in hits.values()]
+    assert 0 < hits[1] < hits[5] < hits[10]
+
+
+def test_a_gallery_smaller_than_the_rank_counts_whole() -> None:
+    queries, gallery = some_windows(10, 0), some_windows(3, 1)
+    assert recalls(queries, gallery)[1] == recalls(queries, gallery)[2]
+
+
+def test_every_video_is_seen_whole() -> None:
+    """The windows' values are those of clips cut by hand, the last one ending with its video."""
+    data, network = load_clips(digits(), device=torch.device("cpu")), ToyFeatures()
+    found = window_values(network, data.validation, SAMPLING, Workers())
+    # Windows of 6 frames at stride 2 cover 11 of 20 frames; by half of one, the next starts 6 later.
+    assert found.videos.tolist() == [video for video in range(len(data.validation)) for _ in range(3)]
+    firsts = [0, 6, 9]
+    network.eval()
+    for row in (0, 1, 2, 10):
+        video, first = divmod(row, 3)
+        frames = [firsts[first] + 2 * step for step in range(6)]
+        whole = data.validation._videos[data.validation._rows[video]]
+        clip = to_float(whole[frames][None, None].repeat(1, 3, 1, 1, 1))
+        torch.testing.assert_close(found.values[row], network(clip)[0].detach())
+    twice = joined([found, found])
+    assert torch.equal(twice.videos[len(found.videos) :], found.videos + len(data.validation))
+    torch.testing.assert_close(twice.means()[len(found.labels) :], found.means())

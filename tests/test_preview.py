@@ -1,0 +1,96 @@
+"""The preview: a labelled row for each negative, of images or of a clip's frames."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command_lines import CommandLine
+from PIL import Image
+from video_stand_in import DIGITS, SWEEP, use_stand_in
+
+from ndabench import sweepfile
+from ndabench.augmentations import CLIP_NEGATIVES, NEGATIVES, RELEASED
+from ndabench.config import parse
+from ndabench.data.videos import ClipRequest, VideoDataConfig, load_clips
+from ndabench.preview import preview, sheet, strips
+
+ROW = 66
+"""Height of a row in pixels."""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NDABENCH_CACHE", str(tmp_path / "cache"))
+
+
+def digits(**keys: Any) -> Any:
+    return load_clips(parse(VideoDataConfig, {**DIGITS, **keys}, "data"), device=torch.device("cpu"))
+
+
+def rows_of(png: Path) -> int:
+    with Image.open(png) as picture:
+        assert picture.height % ROW == 0
+        return picture.height // ROW
+
+
+def test_images_beside_their_negatives(command_line: CommandLine, capsys: pytest.CaptureFixture) -> None:
+    png = command_line.folder / "p.png"
+    code, _ = command_line(preview, command_line.file(), "--out", str(png), "--images", "4")
+    assert code == 0
+    assert rows_of(png) == 1 + len(NEGATIVES) + len(RELEASED)
+
+
+@pytest.mark.parametrize(("clip_frames", "left_out"), [(10, 0), (12, 1)])
+def test_a_clip_beside_its_negatives(
+    command_line: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    clip_frames: int,
+    left_out: int,
+) -> None:
+    kind = use_stand_in(monkeypatch)
+    monkeypatch.setattr(sweepfile, "SweepConfig", kind)
+    png = command_line.folder / "p.png"
+    task = {"name": "stand_in", "clip_frames": clip_frames}
+    file = command_line.file(**{**SWEEP, "task": task, "arms": ["none"]})
+    preview(Path(file), out=png)
+    printed = capsys.readouterr().out
+    count = len(CLIP_NEGATIVES) + len(NEGATIVES) - left_out
+    assert rows_of(png) == 2 + count
+    assert f"{png}: 8 frames of a clip of moving_digits split 1, {count} negatives of them" in printed
+    assert printed.count("left out: ") == left_out
+    if left_out:
+        assert "left out: shuffle_blocks: clips of 12 frames" in printed
+
+
+def test_strips_are_evenly_sampled_frames_of_one_clip() -> None:
+    data = digits(video_frames=21)
+    strip = strips(data, num_frames=10, count=4, seed=0)
+    whole = strips(data, num_frames=10, count=64, seed=0)
+    assert all(frames.shape == (4, 3, 16, 16) for frames in strip.values())
+    assert all(frames.shape == (10, 3, 16, 16) for frames in whole.values())
+    for name, frames in strip.items():
+        assert torch.equal(frames, whole[name][[0, 3, 6, 9]]), name
+    real, another = whole["real"], whole["another"]
+    requests = [ClipRequest(video, 0, 10, stride=2) for video in (0, len(data.train) - 1)]
+    clips, _ = next(iter(data.train.clips([requests])))
+    assert torch.equal(real, clips[0].transpose(0, 1))
+    assert torch.equal(another, clips[1].transpose(0, 1))
+    assert torch.equal(whole["reverse"], real.flip(0))
+    assert torch.equal(whole["flip"], real.flip(-1))
+    cut = [torch.equal(a, b) for a, b in zip(whole["splice"], real, strict=True)].index(False)
+    assert torch.equal(whole["splice"], torch.cat([real[:cut], another[cut:]]))
+
+
+def test_a_video_shorter_than_the_clip_ends_with_its_last_frame() -> None:
+    whole = strips(digits(video_frames=4), num_frames=10, count=10, seed=0)["real"]
+    assert torch.equal(whole[3:], whole[3:4].expand(7, -1, -1, -1))
+
+
+def test_a_sheet_is_as_wide_as_its_frames() -> None:
+    rows = {"real": torch.zeros(3, 3, 8, 16, dtype=torch.uint8)}
+    with Image.open(io.BytesIO(sheet(rows))) as picture:
+        assert picture.height == ROW
+        assert picture.width > 3 * 128
