@@ -70,7 +70,8 @@ class Dpc(nn.Module):
         while len(predictions) < self.num_steps:
             state = self.gru.step(F.relu(predictions[-1]), state, generator=generator)
             predictions.append(self.predictor(state))
-        return torch.stack(predictions, 1).float()
+        stacked = torch.stack(predictions, 1)
+        return stacked.to(_exact(stacked))
 
 
 class DpcFeatures(nn.Module):
@@ -94,7 +95,8 @@ def encode_blocks(encoder: Callable[[Tensor], Tensor], blocks: Tensor) -> Tensor
 
     There is no ReLU on them yet: these are what predictions are compared with.
     """
-    return encoder(blocks.flatten(0, 1)).mean(2, dtype=torch.float32).unflatten(0, blocks.shape[:2])
+    maps = encoder(blocks.flatten(0, 1))
+    return maps.mean(2, dtype=_exact(maps)).unflatten(0, blocks.shape[:2])
 
 
 def summed_up(gru: ConvGru, maps: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -108,3 +110,8 @@ def blocks_of(clips: Tensor, num_blocks: int) -> Tensor:
     if frames % num_blocks:
         raise UserError(f"clips of {frames} frames cannot be cut into {num_blocks} equal blocks")
     return clips.unflatten(2, (num_blocks, frames // num_blocks)).transpose(1, 2)
+
+
+def _exact(tensor: Tensor) -> torch.dtype:
+    """float32 where autocast made less of it."""
+    return torch.promote_types(tensor.dtype, torch.float32)

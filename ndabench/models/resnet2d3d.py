@@ -185,7 +185,7 @@ class DeepConv3d(nn.Conv3d):
         if maps.device.type != "cpu":
             return super().forward(maps)
         with torch.autocast("cpu", enabled=False):
-            return super().forward(maps.float())
+            return super().forward(maps.to(self.weight.dtype))
 
 
 NUMS_BLOCKS: Mapping[int, tuple[int, int, int, int]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}

@@ -105,14 +105,15 @@ def build_clip_encoder(
     """
     title = ", ".join(f"{key} {value}" for key, value in _sizes(config).items())
     title = f"{config.name} ({title})" if title else config.name
+    memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
     encoder = clip_encoder(
-        _body(config, clip_shape[0], batch_norm_splits, workers, generator),
+        _body(config, clip_shape[0], batch_norm_splits, workers, generator, memory_format),
         clip_shape,
         title=title,
         batch_norm_splits=batch_norm_splits,
         workers=workers,
         generator=generator,
-        memory_format=torch.channels_last_3d if channels_last else torch.contiguous_format,
+        memory_format=memory_format,
     )
     if config.weights is not None:
         load_encoder_weights(encoder.body, config.weights, title=title)
@@ -125,6 +126,7 @@ def _body(
     batch_norm_splits: int,
     workers: Workers,
     generator: torch.Generator,
+    memory_format: torch.memory_format,
 ) -> Callable[[], nn.Module]:
     sizes = _sizes(config)
     if isinstance(config, TorchvisionConfig):
@@ -137,6 +139,7 @@ def _body(
             batch_norm_splits=batch_norm_splits,
             workers=workers,
             generator=generator,
+            memory_format=memory_format,
         )
     return partial(clip_bodies.PYTORCHVIDEO[config.name], **sizes)
 

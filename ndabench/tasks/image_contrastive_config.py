@@ -19,7 +19,6 @@ class ImageContrastiveConfig(ContrastiveConfig):
     method: MethodConfig = MocoConfig()
     encoder: EncoderConfig = ResNetConfig()
     views: ViewsConfig = ViewsConfig()
-    channels_last: bool = True
 
     @model_validator(mode="after")
     def _fits_together(self) -> "ImageContrastiveConfig":

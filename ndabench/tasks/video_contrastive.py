@@ -58,6 +58,7 @@ def video_contrastive_task(
         batch_norm_splits=config.method.batch_norm_splits,
         generator=random_stream(seed, "encoder"),
         workers=workers,
+        channels_last=config.channels_last,
     )
     streams = random_streams(seed, workers.device)
     learning = _dpc if isinstance(config.method, DpcConfig) else _pairs

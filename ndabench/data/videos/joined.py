@@ -53,3 +53,6 @@ class JoinedClips:
 
     def windows(self, video: int, frames: int, stride: int, overlap: float) -> list[ClipRequest]:
         return covering_windows(video, self.num_frames[video], frames, stride, overlap)
+
+    def require_room(self, num_clips: int, frames: int) -> None:
+        self.first.require_room(num_clips, frames)

@@ -1,0 +1,304 @@
+"""What a contrastive training on clips does: its methods, its arms, its pauses, its errors."""
+
+import io
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from gan_toys import differences
+from torch import Tensor
+from video_toys import DPC, METHODS, MOCO, SPLICE, toy_settings, toy_training, toy_videos
+
+from ndabench.data.videos.feeding import ResidentClips
+from ndabench.distributed import Workers
+from ndabench.errors import UserError
+from ndabench.metrics import ClipLinearProbeConfig, RetrievalConfig
+from ndabench.models.dpc import Dpc
+from ndabench.tasks.contrastive import ContrastiveTask
+from ndabench.tasks.dpc import DpcInputs, DpcMethod
+from ndabench.tasks.video_contrastive import VideoMaterial, video_contrastive_task
+
+
+def _never(clips: Tensor, *, generator: torch.Generator) -> Tensor:
+    raise AssertionError("must not be called")
+
+
+def _state(task: ContrastiveTask) -> dict[str, Any]:
+    return {key: value for key, value in task.state_dict().items() if key not in ("made_by", "streams")}
+
+
+def _inputs(task: ContrastiveTask) -> Any:
+    return task.material.inputs(next(task.material.batches(task.step)), task.streams)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_lambda_zero_is_the_plain_loss_to_the_bit_and_draws_no_negative(method: str) -> None:
+    plain, with_negative = toy_training(METHODS[method]), toy_training(METHODS[method], negative=_never)
+    list(plain.run())
+    list(with_negative.run())
+    assert differences(_state(plain), _state(with_negative)) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_vanishing_lambda_trains_as_the_plain_loss(method: str) -> None:
+    plain = toy_training(METHODS[method])
+    vanishing = toy_training(METHODS[method], negative=SPLICE, lambda_=1e-30)
+    list(plain.run())
+    list(vanishing.run())
+    assert differences(_state(plain)["network"], _state(vanishing)["network"]) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_negatives_change_the_training_but_not_its_views_or_order(method: str) -> None:
+    plain = toy_training(METHODS[method])
+    task = toy_training(METHODS[method], negative=SPLICE, lambda_=1.0)
+    list(plain.run())
+    list(task.run())
+    changed = differences(_state(plain)["network"], _state(task)["network"])
+    assert any(name.endswith("conv1.weight") for name in changed)
+    for name in ("views", "order", "positives", "dropout"):
+        assert torch.equal(task.streams[name].get_state(), plain.streams[name].get_state()), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(method: str) -> None:
+    def task() -> ContrastiveTask:
+        config = {**METHODS[method], "checkpoint_every": 1, "log_every": 3}
+        return toy_training(config, negative=SPLICE, lambda_=0.5, seed=3, evaluations=[RetrievalConfig()])
+
+    whole = task()
+    expected = {progress.step: progress for progress in whole.run()}
+    assert "retrieval_r1" in expected[4].metrics
+    for stop in (1, 3, 4):
+        first = task()
+        for progress in first.run():
+            if progress.step == stop:
+                break
+        buffer = io.BytesIO()
+        torch.save(first.state_dict(), buffer)
+        second = task()
+        second.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
+        for step, progress in {progress.step: progress for progress in second.run()}.items():
+            values = {name: m.value for name, m in progress.metrics.items()}
+            assert values == {name: m.value for name, m in expected[step].metrics.items()}
+        assert differences(second.state_dict(), whole.state_dict()) == []
+
+
+@pytest.mark.parametrize("scope", ["clip", "batch"])
+def test_the_loss_of_dpc_is_that_of_a_loop_over_clips_steps_and_locations(scope: str) -> None:
+    weight, scale = 0.7, 1.3
+    method = {**DPC, "nda_scope": scope, "dropout": 0.0}
+    config = {"method": method, "num_nda_keys": 2, "nda_scale": scale, "batch_size": 4}
+    task = toy_training(config, size=32, negative=SPLICE, lambda_=weight)
+    inputs = _inputs(task)
+    assert isinstance(task.method, DpcMethod)
+    network = task.method.network
+    loss = float(task.method.loss(inputs)["loss"].detach())
+
+    def maps(clips: Tensor, blocks: int) -> Tensor:  # [N, blocks, D, h, w], block by block
+        length = clips.shape[2] // blocks
+        cut = [clips[n : n + 1, :, b * length : (b + 1) * length] for n in range(4) for b in range(blocks)]
+        return network.encoder(torch.cat(cut)).mean(2).view(4, blocks, -1, 4, 4)
+
+    with torch.no_grad():
+        future = maps(inputs.clips, 4)
+        predicted = network.predict(future[:, :2])
+        nda = torch.cat([maps(one, 2) for one in inputs.nda], 1)
+    losses = []
+    places = [(y, x) for y in range(4) for x in range(4)]
+    for n in range(4):
+        for step in range(2):
+            for y, x in places:
+                p = predicted[n, step, :, y, x]
+                total = sum(
+                    math.exp(float(p @ future[m, 2 + s, :, v, u]))
+                    for m in range(4)
+                    for s in range(2)
+                    for v, u in places
+                )
+                for m in range(4) if scope == "batch" else (n,):
+                    for k in range(4):
+                        for v, u in places:
+                            total += weight * math.exp(scale * float(p @ nda[m, k, :, v, u]))
+                losses.append(math.log(total) - float(p @ future[n, 2 + step, :, y, x]))
+    assert loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+def test_a_negative_of_dpc_sees_the_frames_to_be_predicted_alone() -> None:
+    seen = []
+
+    def negate(clips: Tensor, *, generator: torch.Generator) -> Tensor:
+        seen.append(clips)
+        return -clips
+
+    inputs: DpcInputs = _inputs(toy_training({"num_nda_keys": 2}, negative=negate, lambda_=1.0))
+    assert [clips.shape for clips in seen] == [(8, 3, 4, 16, 16)] * 2
+    assert all(torch.equal(clips, inputs.clips[:, :, 4:]) for clips in seen)
+    assert all(torch.equal(nda, -inputs.clips[:, :, 4:]) for nda in inputs.nda)
+    assert toy_settings().shown_shape((3, 16, 16)) == (3, 4, 16, 16)
+    assert toy_settings(method="simclr", views={"size": 12}).shown_shape((3, 16, 16)) == (3, 8, 12, 12)
+
+
+def test_nda_keys_of_dpc_move_no_moments_and_are_trained_only_where_asked() -> None:
+    def gradients(**changes: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        task = toy_training({"method": {**DPC, **changes}}, negative=SPLICE, lambda_=1.0)
+        assert isinstance(task.method, DpcMethod)
+        task.method.loss(_inputs(task))["loss"].backward()
+        network = task.method.network
+        return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}, {
+            n: b.clone() for n, b in network.named_buffers()
+        }
+
+    trained, moments = gradients()
+    fixed, same_moments = gradients(nda_gradient=False)
+    assert differences(moments, same_moments) == []
+    assert "/encoder.conv1.weight" in differences(trained, fixed)
+    plain = toy_training()
+    assert isinstance(plain.method, DpcMethod)
+    plain.method.loss(_inputs(plain))
+    assert differences(dict(plain.method.network.named_buffers()), moments) == []
+
+
+def test_positives_change_every_view() -> None:
+    def grey_out(clips: Tensor, *, generator: torch.Generator) -> Tensor:
+        return torch.zeros_like(clips)
+
+    inputs = _inputs(toy_training(positive=grey_out, negative=SPLICE, lambda_=1.0))
+    assert not inputs.clips.any()
+    (pair,) = _inputs(toy_training({"method": MOCO}, positive=grey_out))
+    assert not pair.query.any()
+    assert not pair.key.any()
+
+
+def test_pairs_of_clips_may_have_another_size_and_negatives_of_the_clip_itself() -> None:
+    for source in ("query", "raw"):
+        config = {"method": MOCO, "views": {"size": 12}, "nda_source": source}
+        (pair,) = _inputs(toy_training(config, negative=SPLICE, lambda_=1.0))
+        assert pair.query.shape == pair.nda[0].shape == (8, 3, 8, 12, 12)
+
+
+def test_it_measures_validation_on_the_way_and_the_test_split_at_the_end() -> None:
+    task = toy_training(evaluations=[RetrievalConfig(every=2), ClipLinearProbeConfig()])
+    found = {
+        p.step: {n for n in p.metrics if n.removeprefix("val_") == "retrieval_r1" or "probe" in n}
+        for p in task.run()
+    }
+    probe = {"val_linear_probe", "linear_probe", "linear_probe_penalty"}
+    curve = {"val_retrieval_r1"}
+    assert found == {0: curve, 1: set(), 2: curve, 3: set(), 4: curve | {"retrieval_r1"} | probe}
+
+
+def test_its_files_are_film_strips_at_first_and_the_encoder_at_last(tmp_path: Any) -> None:
+    task = toy_training(negative=SPLICE, lambda_=1.0)
+    files = {p.step: dict(p.artifacts) for p in task.run()}
+    assert {step: set(found) for step, found in files.items()} == {
+        0: {"views.png", "negatives.png"}, 1: set(), 2: set(), 3: set(), 4: {"encoder.pt"}
+    }  # fmt: skip
+    (tmp_path / "encoder.pt").write_bytes(files[4]["encoder.pt"])
+    encoder = {"name": "resnet2d3d", "width": 2, "stem": "cifar", "weights": str(tmp_path / "encoder.pt")}
+    started = toy_training({"encoder": encoder, "method": MOCO, "num_steps": 0}, seed=5)
+    assert isinstance(task.material, VideoMaterial)
+    assert isinstance(started.material, VideoMaterial)
+    bodies = [one.material.encoder.body.state_dict() for one in (task, started)]
+    assert differences(*bodies) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_steps_only_evaluate(method: str) -> None:
+    task = toy_training({**METHODS[method], "num_steps": 0}, evaluations=[RetrievalConfig()])
+    (progress,) = list(task.run())
+    assert progress.num_images == 0
+    assert {"retrieval_r1", "val_retrieval_r1"} <= set(progress.metrics)
+    assert not {"views.png", "negatives.png"} & set(progress.artifacts)
+
+
+def test_recomputing_saves_memory_and_changes_nothing() -> None:
+    encoder = {"name": "resnet2d3d", "width": 2, "stem": "cifar"}
+    plain = toy_training({"num_steps": 2}, negative=SPLICE, lambda_=1.0)
+    again = toy_training(
+        {"encoder": {**encoder, "recompute": True}, "num_steps": 2}, negative=SPLICE, lambda_=1.0
+    )
+    list(plain.run())
+    list(again.run())
+    assert differences(_state(plain)["network"], _state(again)["network"]) == []
+
+
+def test_half_precision_is_close() -> None:
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        task = toy_training({"precision": precision, "num_steps": 1}, negative=SPLICE, lambda_=1.0)
+        losses[precision] = [*task.run()][-1].metrics["loss"].value
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+    assert losses["bf16"] != losses["fp32"]
+
+
+def test_the_learning_rate_drops_or_falls_along_a_cosine() -> None:
+    drops = toy_settings(num_steps=10, num_warm_up_steps=2, learning_rate=1.0, drops=(0.5, 0.8))
+    assert [drops.learning_rate_at(step) for step in range(10)] == pytest.approx(
+        [0.5, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01]
+    )
+    cosine = toy_settings(num_steps=10, learning_rate=1.0)
+    assert cosine.learning_rate_at(5) == pytest.approx(0.5)
+
+
+def test_colours_may_be_drawn_for_each_frame() -> None:
+    views = {"colours": "frame", "crop_scale": (1.0, 1.0), "flip": 0.0, "jitter": (0.9, 0.0, 0.0, 0.0)}
+    inputs = _inputs(toy_training({"views": {**views, "jitter_probability": 1.0, "grey": 0.0}}))
+    still = F.avg_pool3d(inputs.clips, (1, 16, 16))
+    assert (still.std(2) > 0.02).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lambda_": 1.0}, "lambda 1.0 weighs the keys of a negative, but there is none"),
+        ({"workers": Workers(world_size=3)}, "cannot be shared equally by 3 workers"),
+        ({"config": {"batch_size": 30}}, "batch_size 30 exceeds the 24 training videos"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_at_once(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        toy_training(**changes)
+
+
+def test_clips_that_the_memory_cannot_hold_are_refused_with_what_would_fit() -> None:
+    videos = toy_videos()
+    pixels = torch.empty(1, 1, 1, 1, dtype=torch.uint8).expand(48, 10, 4096, 4096)
+    train = ResidentClips(pixels, torch.zeros(24, dtype=torch.int64), torch.arange(24))
+    huge = replace(videos, train=train, frame_shape=(3, 4096, 4096))
+    with pytest.raises(UserError, match=r"8 clips of 1024 frames of 4096×4096 take .* GiB.*would fit"):
+        video_contrastive_task(toy_settings(clip_frames=1024), huge)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"encoder": "r3d_18"},
+            "method dpc predicts the maps of a resnet2d3d; r3d_18 goes with moco or simclr",
+        ),
+        ({"clip_frames": 10}, "clip_frames 10 cannot be cut into 4 equal blocks"),
+        ({"method": {**DPC, "num_predicted": 4}}, "num_predicted 4 of 4 blocks leaves none to predict from"),
+        ({"temperature": 0.2}, "temperature means nothing to method dpc"),
+        ({"views": {"colours": "pixel"}}, "colours"),
+        ({"views": {"crop_scale": (0.9, 0.2)}}, "crop_scale needs 0 < low <= high <= 1"),
+        ({"drops": (1.5,)}, "drops"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_together(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        toy_settings(**changes)
+
+
+def test_the_network_that_is_measured_is_the_one_that_is_trained() -> None:
+    task = toy_training()
+    assert isinstance(task.method, DpcMethod)
+    assert isinstance(task.method.network, Dpc)
+    assert isinstance(task.material, VideoMaterial)
+    trained = {id(p) for p in task.method.network.parameters()}
+    measured = {id(p) for p in task.material.features.parameters()}
+    assert measured < trained
+    assert {id(p) for p in task.material.encoder.parameters()} < measured
