@@ -13,8 +13,30 @@ from typing import Any
 from torch import Tensor, nn
 
 
-def torchvision_body(name: str) -> nn.Module:
-    """`r3d_18` and `r2plus1d_18` (Tran et al., arXiv 1711.11248), or `s3d` (Xie et al., arXiv 1712.04851)."""
+def r3d_18() -> nn.Module:
+    """ResNet-18 of 3D convolutions (Tran et al., arXiv 1711.11248)."""
+    return _torchvision("r3d_18")
+
+
+def r2plus1d_18() -> nn.Module:
+    """R(2+1)D-18 (Tran et al., arXiv 1711.11248)."""
+    return _torchvision("r2plus1d_18")
+
+
+def s3d() -> nn.Module:
+    """S3D (Xie et al., arXiv 1712.04851), for clips of at least 5 frames of 17×17 pixels.
+
+    Its first convolution over time pads its frames beforehand, by mode: where torch 2.15 does so as it
+    computes, the gradient of a kernel of 7 at stride 2 over 5 to 7 frames is wrong on CPUs, and memory that
+    is not its own is written.
+    """
+    body: Any = _torchvision("s3d")
+    body.features[0][1][0].padding_mode = "constant"
+    network: nn.Module = body
+    return network
+
+
+def _torchvision(name: str) -> nn.Sequential:
     from torchvision.models import video
 
     layers = getattr(video, name)().named_children()
@@ -24,8 +46,10 @@ def torchvision_body(name: str) -> nn.Module:
 
 
 def slow(*, depth: int = 50, width: int = 64) -> nn.Module:
-    """The slow pathway of SlowFast by itself (Feichtenhofer et al., arXiv 1812.03982)."""
-    body: nn.Module = _builder("resnet")(model_depth=depth, stem_dim_out=width, head=None)
+    """SlowFast's slow pathway alone (Feichtenhofer et al., arXiv 1812.03982); its stem sees single frames."""
+    body: nn.Module = _builder("resnet")(
+        model_depth=depth, stem_dim_out=width, stem_conv_kernel_size=(1, 7, 7), head=None
+    )
     return body
 
 
@@ -42,11 +66,14 @@ def r2plus1d(*, depth: int = 50, width: int = 64) -> nn.Module:
 def x3d(*, width_factor: float = 2.0, depth_factor: float = 2.2, dimension: int = 2048) -> nn.Module:
     """X3D (Feichtenhofer, arXiv 2004.04730); XS, S and M are one network for different clips.
 
-    Its last two layers, of which the first meets the last maps and the second their mean, are part of what
-    is published as features; so the maps here have one place.
+    Its features are what its classifier sees: the last maps pass one layer before their mean is taken, and
+    another after it. So the maps here have but one place.
     """
     network: Any = _builder("x3d")(
-        width_factor=width_factor, depth_factor=depth_factor, head_dim_out=dimension
+        width_factor=width_factor,
+        depth_factor=depth_factor,
+        head_dim_out=dimension,
+        inner_act=nn.SiLU,  # the same as their own, which asks PyTorch for what is deprecated
     )
     head = network.blocks[-1]
     head.dropout = head.proj = head.activation = head.output_pool = None
@@ -69,6 +96,7 @@ class SlowFast(nn.Module):
         self.blocks = _builder("slowfast")(
             model_depth=depth,
             stem_dim_outs=(width, width // 8),
+            slowfast_fusion_conv_kernel_size=(5 if depth == 101 else 7, 1, 1),  # as published
             slowfast_fusion_conv_stride=(self.FRAMES_PER_SLOW_FRAME, 1, 1),
             head=None,
             head_pool=nn.AdaptiveAvgPool3d,
@@ -97,10 +125,14 @@ def _builder(name: str) -> Callable[..., Any]:
     return build
 
 
-PYTORCHVIDEO: Mapping[str, Callable[..., nn.Module]] = {
+BODIES: Mapping[str, Callable[..., nn.Module]] = {
+    "r3d_18": r3d_18,
+    "r2plus1d_18": r2plus1d_18,
+    "s3d": s3d,
     "slow": slow,
     "csn": csn,
     "r2plus1d": r2plus1d,
     "slowfast": SlowFast,
     "x3d": x3d,
 }
+"""Those of libraries; `resnet2d3d.py` is our own."""

@@ -15,8 +15,8 @@ from ndabench.errors import UserError
 from ndabench.models.resnet2d3d import DeepConv3d
 from ndabench.models.split_batch_norm import SplitBatchNorm3d
 
-SHORTEST, SMALLEST = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32), (1, 2, 4, 8, 16, 17, 24, 32, 48, 64, 96, 128, 224)
-"""Numbers of frames, and of pixels a side, that are tried when an error is to say what would do."""
+SOUGHT = range(1, 65)
+"""Numbers of frames, and of pixels a side, among which an error looks for the smallest that would do."""
 
 
 class ClipEncoder(nn.Module):
@@ -56,7 +56,7 @@ def clip_encoder(
         if isinstance(module, nn.BatchNorm3d) and not isinstance(module, SplitBatchNorm3d):
             return _split_norm(module, batch_norm_splits, workers)
         if isinstance(module, nn.Conv3d) and module.kernel_size[0] > 1:
-            return _deep_convolution(module)
+            return module if isinstance(module, DeepConv3d) else _deep_convolution(module)
         return module
 
     body = with_modules_replaced(drawn(make_body, generator), replaced)
@@ -91,12 +91,11 @@ def tried(body: nn.Module, clip_shape: tuple[int, int, int, int], *, title: str)
     try:
         return _shape_of_maps(body, clip_shape)
     except RuntimeError as error:
-        channels, frames, height, width = clip_shape
+        smallest = _smallest(body, clip_shape[0])
         reason = str(error).strip().partition("\n")[0]
-        wanted = _smallest(body, channels)
         raise UserError(
-            f"the encoder {title} cannot take clips of {frames} frames of {height}×{width} pixels in "
-            f"{channels} channels ({wanted or reason})"
+            f"the encoder {title} cannot take clips of {list(clip_shape)} (channels, frames, height, width): "
+            + (f"it takes {smallest} or more" if smallest else reason)
         ) from error
 
 
@@ -109,11 +108,9 @@ def _smallest(body: nn.Module, channels: int) -> str | None:
         except RuntimeError:
             return False
 
-    frames = next((frames for frames in SHORTEST if fits(frames, SMALLEST[-1])), None)
-    side = next((side for side in SMALLEST if fits(SHORTEST[-1], side)), None)
-    if frames is None or side is None:
-        return None
-    return f"the smallest it takes are {frames} frames of {side}×{side}"
+    frames = next((frames for frames in SOUGHT if fits(frames, SOUGHT[-1])), None)
+    side = next((side for side in SOUGHT if fits(SOUGHT[-1], side)), None)
+    return None if frames is None or side is None else f"{frames} frames of {side}×{side} pixels"
 
 
 def _shape_of_maps(body: nn.Module, clip_shape: tuple[int, int, int, int]) -> tuple[int, ...]:
@@ -136,7 +133,8 @@ def _split_norm(norm: nn.BatchNorm3d, splits: int, workers: Workers | None) -> S
     """Its like with the same state; PyTorch's own momentum and eps differ between the libraries' networks."""
     split = SplitBatchNorm3d(norm.num_features, splits=splits, workers=workers)
     split.load_state_dict(norm.state_dict())
-    split.eps, split.momentum = norm.eps, norm.momentum or 0.0
+    assert norm.momentum is not None  # none of the libraries' networks asks for a plain mean
+    split.eps, split.momentum = norm.eps, norm.momentum
     return split
 
 
@@ -151,8 +149,8 @@ def _deep_convolution(convolution: nn.Conv3d) -> DeepConv3d:
         convolution.dilation,  # type: ignore[arg-type]
         convolution.groups,
         convolution.bias is not None,
-        convolution.padding_mode,
         device="meta",
     )
     deep.weight, deep.bias = convolution.weight, convolution.bias
+    deep.padding_mode = convolution.padding_mode
     return deep

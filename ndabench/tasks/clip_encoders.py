@@ -1,29 +1,36 @@
 """How a sweep file names an encoder of clips: a published network, of its published size if not told else."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BeforeValidator, Field
-from torch import nn
 
 from ndabench.config import Config
 from ndabench.data.source import FullPath
 from ndabench.distributed import Workers
-from ndabench.models import clip_bodies
+from ndabench.models.clip_bodies import BODIES
 from ndabench.models.clip_encoders import ClipEncoder, clip_encoder
 from ndabench.models.resnet2d3d import ResNet2d3d
 from ndabench.models.weights import load_encoder_weights
 
-WeightsPath = FullPath | None
-"""A state dict to start from, such as the `encoder.pt` of another trial; it sees clips in [-1, 1].
 
-The file's content is no part of a trial's identity: give changed weights another name."""
+class _ClipEncoderConfig(Config):
+    """What all have in common; every other key but the name is a size that the body is built with."""
+
+    weights: FullPath | None = None
+    """A state dict to start from, such as the `encoder.pt` of another trial; it sees clips in [-1, 1].
+
+    The file's content is no part of a trial's identity: give changed weights another name."""
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"name", "weights"})
 
 
-class ResNet2d3dConfig(Config):
+class ResNet2d3dConfig(_ClipEncoderConfig):
     """DPC's own; see `models.resnet2d3d`."""
 
     name: Literal["resnet2d3d"] = "resnet2d3d"
@@ -33,27 +40,53 @@ class ResNet2d3dConfig(Config):
     stem: Literal["cifar", "imagenet"] = "imagenet"
     recompute: bool = False
     """Compute stages once more for the gradients, to have their memory for larger batches."""
-    weights: WeightsPath = None
 
 
-class TorchvisionConfig(Config):
-    """torchvision's networks, of one size each."""
+class R3d18Config(_ClipEncoderConfig):
+    """torchvision's ResNet-18 of 3D convolutions, of one size; see `models.clip_bodies` for all below."""
 
-    name: Literal["r3d_18", "r2plus1d_18", "s3d"]
-    weights: WeightsPath = None
+    name: Literal["r3d_18"] = "r3d_18"
 
 
-class BottleneckConfig(Config):
-    """pytorchvideo's networks of bottlenecks: the slow pathway alone, CSN and R(2+1)D."""
+class R2plus1d18Config(_ClipEncoderConfig):
+    """torchvision's R(2+1)D-18, of one size."""
 
-    name: Literal["slow", "csn", "r2plus1d"]
+    name: Literal["r2plus1d_18"] = "r2plus1d_18"
+
+
+class S3dConfig(_ClipEncoderConfig):
+    """torchvision's S3D, of one size."""
+
+    name: Literal["s3d"] = "s3d"
+
+
+class _BottleneckConfig(_ClipEncoderConfig):
+    """pytorchvideo's networks of bottlenecks."""
+
     depth: Literal[50, 101, 152] = 50
     width: int = Field(64, ge=1)
     """Channels of the stem; the published networks have 64."""
-    weights: WeightsPath = None
 
 
-class SlowFastConfig(Config):
+class SlowConfig(_BottleneckConfig):
+    """pytorchvideo's ResNet of 3D convolutions, SlowFast's slow pathway alone."""
+
+    name: Literal["slow"] = "slow"
+
+
+class CsnConfig(_BottleneckConfig):
+    """pytorchvideo's channel-separated network."""
+
+    name: Literal["csn"] = "csn"
+
+
+class R2plus1dConfig(_BottleneckConfig):
+    """pytorchvideo's R(2+1)D."""
+
+    name: Literal["r2plus1d"] = "r2plus1d"
+
+
+class SlowFastConfig(_ClipEncoderConfig):
     """pytorchvideo's SlowFast, with one slow frame for four fast ones."""
 
     name: Literal["slowfast"] = "slowfast"
@@ -61,37 +94,44 @@ class SlowFastConfig(Config):
     """18 is pytorchvideo's own: one bottleneck a stage."""
     width: int = Field(64, ge=8, multiple_of=8)
     """Channels of the slow pathway's stem, published as 64; the fast one's has an eighth of them."""
-    weights: WeightsPath = None
 
 
-class X3dConfig(Config):
-    """pytorchvideo's X3D; the defaults are X3D-M (and S, and XS), a `depth_factor` of 5 is X3D-L's."""
+class X3dConfig(_ClipEncoderConfig):
+    """pytorchvideo's X3D; the defaults are those of XS, S and M, and a `depth_factor` of 5 is that of L."""
 
     name: Literal["x3d"] = "x3d"
-    width_factor: float = Field(2.0, gt=0)
-    depth_factor: float = Field(2.2, gt=0)
+    width_factor: float = Field(2.0, gt=0, le=100)
+    depth_factor: float = Field(2.2, gt=0, le=100)
     dimension: int = Field(2048, ge=1)
     """Number of features."""
-    weights: WeightsPath = None
+
+
+AnyClipEncoderConfig = (
+    ResNet2d3dConfig
+    | R3d18Config
+    | R2plus1d18Config
+    | S3dConfig
+    | SlowConfig
+    | CsnConfig
+    | R2plus1dConfig
+    | SlowFastConfig
+    | X3dConfig
+)
 
 
 def _named(value: Any) -> Any:
     """`resnet2d3d18`, `slow_r50`, `x3d` and the like are short for mappings."""
     if not isinstance(value, str):
         return value
-    short = re.fullmatch(r"(resnet2d3d|slow_r|csn_r|r2plus1d_r|slowfast_r)(\d+)", value)
-    return {"name": short[1].removesuffix("_r"), "depth": int(short[2])} if short else {"name": value}
+    short = re.fullmatch(r"(resnet2d3d|(?:slow|csn|r2plus1d|slowfast)(?=_r))(?:_r)?(\d+)", value)
+    return {"name": short[1], "depth": int(short[2])} if short else {"name": value}
 
 
-ClipEncoderConfig = Annotated[
-    ResNet2d3dConfig | TorchvisionConfig | BottleneckConfig | SlowFastConfig | X3dConfig,
-    Field(discriminator="name"),
-    BeforeValidator(_named),
-]
+ClipEncoderConfig = Annotated[AnyClipEncoderConfig, Field(discriminator="name"), BeforeValidator(_named)]
 
 
 def build_clip_encoder(
-    config: ClipEncoderConfig,
+    config: AnyClipEncoderConfig,
     clip_shape: tuple[int, int, int, int],
     *,
     batch_norm_splits: int,
@@ -99,50 +139,28 @@ def build_clip_encoder(
     workers: Workers,
     channels_last: bool = False,
 ) -> ClipEncoder:
-    """The encoder that a `ClipEncoderConfig` means, on the workers' device, alike on all.
+    """The encoder on the workers' device, alike on all, for clips of shape (C, T, H, W).
 
-    Raises `UserError` for clips (C, T, H, W) that it cannot take and for weights that do not fit.
+    Raises `UserError` for clips that it cannot take and for weights that do not fit.
     """
-    title = ", ".join(f"{key} {value}" for key, value in _sizes(config).items())
-    title = f"{config.name} ({title})" if title else config.name
-    memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
-    encoder = clip_encoder(
-        _body(config, clip_shape[0], batch_norm_splits, workers, generator, memory_format),
-        clip_shape,
-        title=title,
-        batch_norm_splits=batch_norm_splits,
-        workers=workers,
-        generator=generator,
-        memory_format=memory_format,
+    shared: dict[str, Any] = {
+        "batch_norm_splits": batch_norm_splits,
+        "workers": workers,
+        "generator": generator,
+        "memory_format": torch.channels_last_3d if channels_last else torch.contiguous_format,
+    }
+    make_body = (
+        partial(ResNet2d3d, image_channels=clip_shape[0], **config.sizes, **shared)
+        if isinstance(config, ResNet2d3dConfig)
+        else partial(BODIES[config.name], **config.sizes)
     )
+    title = f"{config.name}{_in_brackets(config.sizes)}"
+    encoder = clip_encoder(make_body, clip_shape, title=title, **shared)
     if config.weights is not None:
         load_encoder_weights(encoder.body, config.weights, title=title)
     return encoder.to(workers.device)
 
 
-def _body(
-    config: ClipEncoderConfig,
-    channels: int,
-    batch_norm_splits: int,
-    workers: Workers,
-    generator: torch.Generator,
-    memory_format: torch.memory_format,
-) -> Callable[[], nn.Module]:
-    sizes = _sizes(config)
-    if isinstance(config, TorchvisionConfig):
-        return partial(clip_bodies.torchvision_body, config.name)
-    if isinstance(config, ResNet2d3dConfig):
-        return partial(
-            ResNet2d3d,
-            **sizes,
-            image_channels=channels,
-            batch_norm_splits=batch_norm_splits,
-            workers=workers,
-            generator=generator,
-            memory_format=memory_format,
-        )
-    return partial(clip_bodies.PYTORCHVIDEO[config.name], **sizes)
-
-
-def _sizes(config: ClipEncoderConfig) -> dict[str, Any]:
-    return config.model_dump(exclude={"name", "weights"})
+def _in_brackets(sizes: Mapping[str, Any]) -> str:
+    listed = ", ".join(f"{key} {value}" for key, value in sizes.items())
+    return f" ({listed})" if listed else ""
