@@ -1,4 +1,4 @@
-"""Pictures that trials made, inlined: what each arm generates, what its negatives look like."""
+"""Pictures that trials made, inlined: what each arm generates, its negatives, what it takes for what."""
 
 import struct
 from typing import Any
@@ -15,10 +15,14 @@ TITLES = {
     "samples": "Generated samples",
     "neighbours": "Test images and their nearest training images",
     "detections": "Detections",
+    "confusion_dpc_finetune": "Classes taken for one another, after fine-tuning",
+    "confusion_linear_probe": "Classes taken for one another, by the linear probe",
     "negatives": "Negatives, as training sees them",
     "views": "Views",
 }
 PNG = b"\x89PNG\r\n\x1a\n"
+WIDE = 480
+"""Pixels; film strips and matrices with more than this have to be shown large to be read."""
 MOST_MORE = 60
 """Pictures inlined behind a button, per kind; beyond it the report says where the rest lies."""
 
@@ -54,9 +58,9 @@ def _sheet_spec(
     notes = ["Each arm at its setting of the best mean, one seed."] if leaders and len(rest) else []
     if len(rest) > MOST_MORE:
         notes.append(f"{count(len(rest) - MOST_MORE, 'more picture')} under {store.local_path('files')}.")
-    return SheetSpec(
-        f"sheet-{kind}", title, sheets, _sheets(store, frames, rest.head(MOST_MORE), title), notes
-    )
+    more = _sheets(store, frames, rest.head(MOST_MORE), title)
+    wide = any(sheet.width > WIDE for sheet in (*sheets, *more))
+    return SheetSpec(f"sheet-{kind}", title, sheets, more, notes, wide)
 
 
 def _sheets(store: RecordStore, frames: Frames, pictures: pd.DataFrame, title: str) -> list[Sheet]:

@@ -112,6 +112,8 @@ class SheetSpec:
     sheets: Sequence[Sheet]
     more: Sequence[Sheet] = ()
     notes: Sequence[str] = ()
+    wide: bool = False
+    """Whether they have more detail than a narrow column can show."""
 
 
 @dataclass(frozen=True)
