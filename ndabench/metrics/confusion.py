@@ -19,6 +19,8 @@ BAR = 120
 GAP = 8
 RIGHT, WRONG = (0, 114, 178), (213, 94, 0)
 """Told apart with any kind of colour vision (Okabe and Ito)."""
+DARK = 0.75
+"""From this strength on numbers are white."""
 FAINTEST = 0.15
 """Strength of the colour of a cell that is hardly above 0."""
 
@@ -62,6 +64,7 @@ def confusion_picture(counts: Tensor, class_names: Sequence[str]) -> bytes:
     )
     draw = ImageDraw.Draw(picture)
     draw.text((left - GAP, top - GAP), "true \\ predicted", fill="black", font=font, anchor="rs")
+    draw.text((left + side + GAP, top - GAP), "recognised", fill="black", font=font, anchor="ls")
     _column_names(picture, names, font, left, top, cell)
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     for row, accuracy in enumerate(class_accuracies(counts)):
@@ -96,7 +99,7 @@ def _cell(
     fill = tuple(round(255 + (level - 255) * strength) for level in colour)
     draw.rectangle((x, y, x + side - 1, y + side - 1), fill=fill, outline="#dddddd")
     if count and side >= COUNTED_CELL:
-        shade = "white" if strength > 0.6 else "black"
+        shade = "white" if strength > DARK else "black"
         draw.text((x + side / 2, y + side / 2), str(count), fill=shade, font=font, anchor="mm")
 
 

@@ -80,7 +80,7 @@ class DpcFinetuneConfig(ClassifierConfig):
         if self.batch_size > len(data.train):
             raise UserError(
                 f"{self.name}: batch_size {self.batch_size} exceeds the {len(data.train)} training videos of "
-                f"{data.name}"
+                f"{data.name}; take at most as many"
             )
         if self.batch_size % num_workers:
             raise UserError(

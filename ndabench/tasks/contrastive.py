@@ -45,7 +45,8 @@ class Evaluation(Protocol):
 class Method(Protocol):
     """How a network learns from what its material gives it for a step."""
 
-    network: nn.Module
+    @property
+    def network(self) -> nn.Module: ...
 
     def loss(self, inputs: Any) -> dict[str, Tensor]:
         """The "loss" of a step, and what describes it."""

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from recognising import CPU, digits
 from striped import striped_data
 
 from ndabench.data import ImageData
+from ndabench.data.videos import ClipData, load_clips
 from ndabench.metrics import classifier
 
 
@@ -24,3 +26,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def data(cache: Path) -> ImageData:
     return striped_data()
+
+
+@pytest.fixture(scope="session")
+def clips(cache: Path) -> ClipData:
+    return load_clips(digits(), device=CPU)

@@ -7,49 +7,29 @@ from typing import Any
 import pytest
 import torch
 from pydantic import TypeAdapter
+from recognising import CPU, SAMPLING, digits, evaluate, values
 from toy_encoder import assert_untouched, snapshot
 from toy_features import ToyFeatures
 
 from ndabench.config import parse
-from ndabench.data.videos import ClipData, VideoDataConfig, load_clips
+from ndabench.data.videos import ClipData, VideoDataConfig
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import (
     RECOGNITION,
-    ClipSampling,
-    Evaluated,
+    ClipLinearProbeConfig,
+    DpcFinetuneConfig,
     RecognitionEvaluation,
     RetrievalConfig,
-    evaluate_recognition,
     prepare_recognition,
 )
 from ndabench.metrics import recognition as module
 
-CPU = torch.device("cpu")
-SAMPLING = ClipSampling(frames=6, stride=2, size=16)
-CHEAP: list[RecognitionEvaluation] = [RetrievalConfig()]
-
-
-def digits(**keys: object) -> VideoDataConfig:
-    keys = {"name": "moving_digits", "frame_size": 16, "video_frames": 20, "clips_per_group": 1, **keys}
-    return parse(VideoDataConfig, keys, "data")
-
-
-@pytest.fixture(scope="module")
-def clips() -> ClipData:
-    return load_clips(digits(), device=CPU)
-
-
-def evaluate(
-    data: ClipData, evaluations: Any = CHEAP, features: Any = None, *, test: bool = True
-) -> Evaluated:
-    return evaluate_recognition(
-        evaluations, features or ToyFeatures(), data, SAMPLING, test=test, seed=0, workers=Workers()
-    )
-
-
-def values(evaluated: Evaluated) -> dict[str, float]:
-    return {name: measurement.value for name, measurement in evaluated.measurements.items()}
+CHEAP: list[RecognitionEvaluation] = [
+    DpcFinetuneConfig(num_epochs=1, batch_size=32),
+    ClipLinearProbeConfig(penalties=(1e-2, 1.0), max_iterations=50),
+    RetrievalConfig(),
+]
 
 
 def test_before_the_test_nothing_looks_at_the_test_videos(clips: ClipData) -> None:
@@ -59,7 +39,7 @@ def test_before_the_test_nothing_looks_at_the_test_videos(clips: ClipData) -> No
         def __getattr__(self, name: str) -> Any:
             pytest.fail("the test videos were looked at")
 
-    evaluated, whole = evaluate(replace(clips, test=Forbidden()), test=False), evaluate(clips)
+    evaluated, whole = evaluate(replace(clips, test=Forbidden()), CHEAP, test=False), evaluate(clips, CHEAP)
     assert all(name.startswith("val_") or name.endswith("_penalty") for name in evaluated.measurements)
     assert values(evaluated).items() <= values(whole).items()
     assert evaluated.artifacts == {}
@@ -69,14 +49,14 @@ def test_the_features_module_is_left_as_it_was(clips: ClipData) -> None:
     features = ToyFeatures()
     before = snapshot(features)
     state = torch.get_rng_state()
-    first = evaluate(clips, features=features)
+    first = evaluate(clips, CHEAP, features=features)
     assert_untouched(features, before)
     assert torch.equal(torch.get_rng_state(), state)
-    assert values(evaluate(clips, features=features)) == values(first)
+    assert values(evaluate(clips, CHEAP, features=features)) == values(first)
 
 
 def test_names_and_protocols(clips: ClipData) -> None:
-    evaluated, wider = evaluate(clips), evaluate(clips, features=ToyFeatures(20))
+    evaluated, wider = evaluate(clips, CHEAP), evaluate(clips, CHEAP, features=ToyFeatures(20))
     named = {name for evaluation in CHEAP for name in evaluation.metrics}
     measured = {name for name in evaluated.measurements if not name.endswith("_penalty")}
     assert measured == named | {f"val_{name}" for name in named}
@@ -89,7 +69,28 @@ def test_names_and_protocols(clips: ClipData) -> None:
         assert one.seconds > 0
         assert protocol["num_evaluated"] == len(getattr(clips, split))
         assert (protocol["data"], protocol["data_hash"]) == (clips.name, clips.content_hash)
+        both = split == "test" and not name.startswith("dpc_finetune")
+        assert protocol["fitted_on"] == ("train+validation" if both else "train")
         assert (protocol["clip_frames"], protocol["frame_stride"], protocol["clip_size"]) == (6, 2, [16, 16])
+
+
+def test_files_show_the_confusion_of_the_test_videos(clips: ClipData) -> None:
+    files = evaluate(clips, CHEAP).artifacts
+    assert sorted(files) == [
+        f"confusion_{name}.{kind}" for name in ("dpc_finetune", "linear_probe") for kind in ("json", "png")
+    ]
+    for name in ("dpc_finetune", "linear_probe"):
+        assert files[f"confusion_{name}.png"].startswith(b"\x89PNG")
+        content = json.loads(files[f"confusion_{name}.json"])
+        assert content["class_names"] == list(clips.class_names)
+        assert [sum(row) for row in content["counts"]] == clips.test.labels.bincount().tolist()
+    assert evaluate(clips, CHEAP[1:], workers=SecondOfOne()).artifacts == {}
+
+
+class SecondOfOne(Workers):
+    """A worker that is not the main one, and has nobody to exchange anything with."""
+
+    is_main = False
 
 
 def test_evaluations_of_one_data_set_share_features_and_others_have_their_own(

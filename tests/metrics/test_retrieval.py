@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from test_recognition import SAMPLING, digits
+from recognising import CPU, SAMPLING, digits
 from toy_features import ToyFeatures
 
 from ndabench.data.images import to_float
@@ -40,7 +40,7 @@ def test_a_gallery_smaller_than_the_rank_counts_whole() -> None:
 
 def test_every_video_is_seen_whole() -> None:
     """The windows' values are those of clips cut by hand, the last one ending with its video."""
-    data, network = load_clips(digits(), device=torch.device("cpu")), ToyFeatures()
+    data, network = load_clips(digits(), device=CPU), ToyFeatures()
     found = window_values(network, data.validation, SAMPLING, Workers())
     # Windows of 6 frames at stride 2 cover 11 of 20 frames; by half of one, the next starts 6 later.
     assert found.videos.tolist() == [video for video in range(len(data.validation)) for _ in range(3)]

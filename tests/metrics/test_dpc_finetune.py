@@ -1,0 +1,210 @@
+"""Fine-tuning beside a loop that is written out, on moving digits."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from recognising import CPU, SAMPLING, digits, evaluate
+from torch import Tensor, nn
+from toy_features import ToyFeatures
+
+from ndabench.config import parse
+from ndabench.data.images import to_float
+from ndabench.data.videos import ClipData, ClipRequest, load_clips, random_clips
+from ndabench.data.videos.joined import JoinedClips
+from ndabench.distributed import Workers
+from ndabench.errors import UserError
+from ndabench.metrics import ClipSampling, DpcFinetuneConfig, prepare_recognition
+from ndabench.metrics.clip_finetuning import finetune
+
+PLAIN = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter_probability": 0.0, "dropout": 0.0}
+
+
+class Recorded:
+    """A split that remembers what it gave out."""
+
+    def __init__(self, split: Any) -> None:
+        self.split, self.given, self.requests = split, [], []
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.split, name)
+
+    def clips(self, batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+        for requests in batches:
+            self.requests.append(requests)
+            self.given.extend(self.split.clips([requests]))
+            yield self.given[-1]
+
+
+def trained(split: Any, network: nn.Module | None = None, *, seed: int = 3, **keys: Any) -> nn.Module:
+    config = DpcFinetuneConfig(**{"num_epochs": 1, "batch_size": 32, **keys})
+    network = network or ToyFeatures(dropout=0.0)
+    return finetune(config, network, split, SAMPLING, num_classes=8, seed=seed, workers=Workers())
+
+
+def test_training_is_that_of_a_loop(clips: ClipData) -> None:
+    """Adam by its formulas, with decay as a term of the gradient and steps down, on whole-batch moments."""
+    split = Recorded(clips.train)
+    found = trained(split, num_epochs=2, drops=(0.5,), weight_decay=0.01, backbone_rate=0.5, **PLAIN)
+    assert len(split.given) == 2 * (len(split) // 32)
+    network, norm, linear = ToyFeatures(dropout=0.0), nn.BatchNorm1d(12), nn.Linear(12, 8)
+    for each in network.norms:
+        each.splits = 1
+    word = np.random.SeedSequence(3).generate_state(4, np.uint64)[0]
+    nn.init.orthogonal_(linear.weight, generator=torch.Generator().manual_seed(int(word)))
+    nn.init.zeros_(linear.bias)
+    parameters = [*network.parameters(), *norm.parameters(), *linear.parameters()]
+    moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in parameters]
+    for step, (batch, labels) in enumerate(split.given, 1):
+        loss = F.cross_entropy(linear(norm(network(to_float(batch)))), labels)
+        gradients = torch.autograd.grad(loss, parameters)
+        rate = 1e-3 if step <= len(split.given) // 2 else 1e-4
+        for place, (p, g, (m, v)) in enumerate(zip(parameters, gradients, moments, strict=True)):
+            with torch.no_grad():
+                g = g + 0.01 * p
+                m.mul_(0.9).add_(0.1 * g)
+                v.mul_(0.999).add_(0.001 * g * g)
+                update = (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
+                p -= rate * (0.5 if place < len(list(network.parameters())) else 1.0) * update
+    expected = {**network.state_dict(prefix="network."), **norm.state_dict(prefix="norm.")}
+    expected |= linear.state_dict(prefix="linear.")
+    assert expected.keys() == found.state_dict().keys()
+    for name, value in found.state_dict().items():
+        torch.testing.assert_close(value, expected[name], atol=2e-4, rtol=1e-3, msg=name)
+
+
+def test_it_learns_motions_that_the_frozen_features_do_not_tell() -> None:
+    data = load_clips(digits(clips_per_group=2), device=CPU)
+    keys = {**PLAIN, "crop_scale": (0.8, 1.0), "learning_rate": 1e-2, "weight_decay": 0.0}
+    evaluated = evaluate(data, [DpcFinetuneConfig(num_epochs=25, batch_size=32, **keys)])
+    assert evaluated.measurements["dpc_finetune"].value > 30  # chance is 12.5
+    assert evaluated.measurements["dpc_finetune_top5"].value > evaluated.measurements["dpc_finetune"].value
+    assert evaluated.measurements["dpc_finetune"].protocol["fitted_on"] == "train"
+
+
+def test_random_numbers_are_the_seeds_and_change_with_it(clips: ClipData) -> None:
+    def weights(seed: int) -> Tensor:
+        return trained(clips.train, ToyFeatures(), seed=seed, num_epochs=1).linear.weight
+
+    torch.manual_seed(0)
+    first = weights(1)
+    torch.manual_seed(1)
+    assert torch.equal(first, weights(1))
+    assert not torch.equal(first, weights(2))
+
+
+def test_a_backbone_without_a_rate_stays(clips: ClipData) -> None:
+    network = ToyFeatures()
+    found = trained(clips.train, network, backbone_rate=0.0)
+    assert torch.equal(found.network.first.weight, network.first.weight)
+    assert found.linear.bias.abs().max() > 0
+
+
+def test_the_rate_falls_after_shares_of_the_epochs() -> None:
+    config = DpcFinetuneConfig()
+    rates = [config.rate_factor(epoch) for epoch in (0, 59, 60, 79, 80, 99)]
+    assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_refitted_it_has_learned_from_validation_videos_too(clips: ClipData) -> None:
+    train, validation = Recorded(clips.train), Recorded(clips.validation)
+    data = replace(clips, train=train, validation=validation)
+    config = DpcFinetuneConfig(num_epochs=1, batch_size=16, refit=True)
+    measured = evaluate(data, [config]).measurements
+    assert measured["val_dpc_finetune"].protocol["fitted_on"] == "train"
+    assert measured["val_dpc_finetune"].protocol["num_fitted"] == len(train)
+    assert measured["dpc_finetune"].protocol["fitted_on"] == "train+validation"
+    assert measured["dpc_finetune"].protocol["num_fitted"] == len(train) + len(validation)
+    # One epoch of each training: 128 of 144 videos alone, then 144 of both; and the windows of validation.
+    learned = sum(len(batch) for batch in train.requests)
+    windows = 3 * len(validation)
+    assert learned + sum(len(batch) for batch in validation.requests) - windows == sum(
+        count // 16 * 16 for count in (len(train), len(train) + len(validation))
+    )
+
+
+def test_joined_splits_are_one(clips: ClipData) -> None:
+    joined = JoinedClips(clips.train, clips.validation)
+    cut = len(clips.train)
+    assert len(joined) == len(joined.num_frames) == len(joined.labels) == cut + len(clips.validation)
+    batches = [
+        *islice(random_clips(joined, 12, frames=4, stride=2, seed=0), 20),
+        joined.windows(0, 4, 1, 0.5),
+    ]
+    batches.append(joined.windows(cut, 4, 1, 0.5))
+    for requests, (shown, labels) in zip(batches, joined.clips(batches), strict=True):
+        for request, clip, label in zip(requests, shown, labels, strict=True):
+            own = request if request.video < cut else request._replace(video=request.video - cut)
+            split = clips.train if request.video < cut else clips.validation
+            [(expected, _)] = split.clips([[ClipRequest(*own)]])
+            assert torch.equal(clip, expected[0])
+            assert label == joined.labels[request.video]
+
+
+def test_short_videos_count() -> None:
+    data = load_clips(digits(video_frames=4), device=CPU)
+    measured = evaluate(data, [DpcFinetuneConfig(num_epochs=1, batch_size=32)]).measurements
+    assert measured["dpc_finetune"].protocol["num_evaluated"] == len(data.test) == 8 * 7
+
+
+@pytest.mark.parametrize("size", [None, 12])
+def test_clips_may_be_whole_frames_or_their_middle(clips: ClipData, size: int | None) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Watching(ToyFeatures):
+        def forward(self, shown: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+            seen.append(tuple(shown.shape[1:]))
+            assert -1 <= shown.min() <= shown.max() <= 1
+            return super().forward(shown, generator=generator)
+
+    config, sampling = DpcFinetuneConfig(num_epochs=1, batch_size=64), ClipSampling(5, 1, size)
+    finetune(config, Watching(), clips.train, sampling, num_classes=8, seed=0, workers=Workers())
+    assert set(seen) == {(3, 5, size or 16, size or 16)}
+
+
+def test_a_training_that_leaves_the_numbers_has_no_accuracy(clips: ClipData) -> None:
+    config = DpcFinetuneConfig(num_epochs=2, batch_size=32, learning_rate=1e30)
+    measured = evaluate(clips, [config]).measurements
+    assert all(math.isnan(one.value) for one in measured.values())
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"crop_scale": [0.9, 0.5]}, "crop_scale needs 0 < low <= high <= 1"),
+        ({"drops": [1.0]}, "less than 1"),
+        ({"dropout": 1.0}, "less than 1"),
+        ({"epochs": 3}, "did you mean 'num_epochs'"),
+    ],
+)
+def test_impossible_settings_are_refused(keys: dict, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse(DpcFinetuneConfig, keys, "evaluate")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"batch_size": 1000}, "dpc_finetune: batch_size 1000 exceeds the 128 training videos of moving"),
+        ({"batch_size": 31}, "batch_size 31 cannot be shared equally by 2 workers; make it a multiple of 2"),
+        ({"batch_size": 32, "precision": "bf16"}, "precision bf16 is for GPUs; on a cpu take fp32"),
+    ],
+)
+def test_impossible_trainings_are_refused_beforehand(
+    clips: ClipData,
+    keys: dict,
+    message: str,
+) -> None:
+    with pytest.raises(UserError) as error:
+        prepare_recognition([DpcFinetuneConfig(**keys)], clips, device=CPU, num_workers=2)
+    assert message in str(error.value)

@@ -1,0 +1,62 @@
+"""Two workers fine-tune, probe and retrieve as one does."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from recognising import CPU, SAMPLING, digits, evaluate, values
+from torch import Tensor
+from toy_features import ToyFeatures
+
+from ndabench.data.videos import load_clips
+from ndabench.distributed import Workers
+from ndabench.metrics import ClipLinearProbeConfig, DpcFinetuneConfig, RetrievalConfig
+from ndabench.metrics.clip_finetuning import finetune
+
+NUM_WORKERS = 2
+FINETUNE = DpcFinetuneConfig(num_epochs=2, batch_size=32, refit=True)
+
+
+def trained(workers: Workers) -> dict[str, Tensor]:
+    """What one epoch makes of the classifier."""
+    config = DpcFinetuneConfig(num_epochs=1, batch_size=32)
+    network, data = ToyFeatures(workers=workers), load_clips(digits(), device=CPU)
+    return finetune(
+        config, network, data.train, SAMPLING, num_classes=8, seed=0, workers=workers
+    ).state_dict()
+
+
+def measured(workers: Workers) -> tuple[dict[str, float], list[str]]:
+    evaluations: list[Any] = [FINETUNE, ClipLinearProbeConfig(), RetrievalConfig()]
+    data = load_clips(digits(), device=CPU)
+    evaluated = evaluate(data, evaluations, ToyFeatures(workers=workers), workers=workers)
+    return values(evaluated), sorted(evaluated.artifacts)
+
+
+def worker(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    store = dist.FileStore(f"{folder}/store", NUM_WORKERS)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=NUM_WORKERS)
+    workers = Workers.current(CPU)
+    torch.save((trained(workers), *measured(workers)), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_workers_measure_what_one_does(tmp_path: Path) -> None:
+    mp.spawn(worker, args=(str(tmp_path),), nprocs=NUM_WORKERS)
+    (state, found, files), (other_state, other_found, no_files) = (
+        torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(NUM_WORKERS)
+    )
+    alone = trained(Workers())
+    assert state.keys() == other_state.keys() == alone.keys()
+    for name, value in alone.items():
+        assert torch.equal(state[name], other_state[name]), name
+        torch.testing.assert_close(state[name], value, atol=1e-4, rtol=1e-4, msg=name)
+    expected, expected_files = measured(Workers())
+    assert found == other_found
+    assert found == pytest.approx(expected, abs=100 / 16 + 0.01)  # one of 16 validation videos
+    assert (files, no_files) == (expected_files, [])
