@@ -9,20 +9,20 @@ from ndabench.records import RecordStore
 from ndabench.reporting.comparison import Comparison, leading
 from ndabench.reporting.formatting import count
 from ndabench.reporting.frames import Frames
-from ndabench.reporting.specs import Sheet, SheetSpec
+from ndabench.reporting.specs import Sheet, SheetSpec, Size
 
 TITLES = {
     "samples": "Generated samples",
     "neighbours": "Test images and their nearest training images",
     "detections": "Detections",
-    "confusion_dpc_finetune": "Classes taken for one another, after fine-tuning",
-    "confusion_linear_probe": "Classes taken for one another, by the linear probe",
     "negatives": "Negatives, as training sees them",
     "views": "Views",
+    "confusion_dpc_finetune": "Classes taken for one another, after fine-tuning",
+    "confusion_linear_probe": "Classes taken for one another, by the linear probe",
 }
 PNG = b"\x89PNG\r\n\x1a\n"
-WIDE = 480
-"""Pixels; film strips and matrices with more than this have to be shown large to be read."""
+LARGEST_SMALL, LARGEST_HALF = 480, 1200
+"""Pixels; pictures wider than these take half of the page, or all of it: their detail is to be read."""
 MOST_MORE = 60
 """Pictures inlined behind a button, per kind; beyond it the report says where the rest lies."""
 
@@ -59,8 +59,12 @@ def _sheet_spec(
     if len(rest) > MOST_MORE:
         notes.append(f"{count(len(rest) - MOST_MORE, 'more picture')} under {store.local_path('files')}.")
     more = _sheets(store, frames, rest.head(MOST_MORE), title)
-    wide = any(sheet.width > WIDE for sheet in (*sheets, *more))
-    return SheetSpec(f"sheet-{kind}", title, sheets, more, notes, wide)
+    return SheetSpec(f"sheet-{kind}", title, sheets, more, notes, _size([*sheets, *more]))
+
+
+def _size(sheets: list[Sheet]) -> Size:
+    widest = max((sheet.width for sheet in sheets), default=0)
+    return "small" if widest <= LARGEST_SMALL else "half" if widest <= LARGEST_HALF else "whole"
 
 
 def _sheets(store: RecordStore, frames: Frames, pictures: pd.DataFrame, title: str) -> list[Sheet]:

@@ -17,7 +17,7 @@ from ndabench.reporting.specs import SheetSpec, TableSpec
 
 UCF101, HMDB51 = "ucf101:my videos split 1", "hmdb51:HMDB split 2"
 ARMS = {"none": 60.0, "jigsaw": 64.0, "jigsaw(per=frame)": 63.0, "shuffle_frames": 61.0}
-STRIPS, MATRIX = (265, 265), (900, 820)
+STRIPS, MATRIX, LARGE_MATRIX = (265, 265), (900, 820), (1500, 1400)
 
 
 @pytest.fixture
@@ -44,7 +44,11 @@ def fill(store: RecordStore, *, measured_on: str) -> None:
 
 
 def add_pictures(store: RecordStore, trial: Trial) -> None:
-    pictures = {"negatives.png": noise(*STRIPS), "confusion_dpc_finetune.png": noise(*MATRIX)}
+    pictures = {
+        "negatives.png": noise(*STRIPS),
+        "confusion_dpc_finetune.png": noise(*MATRIX),
+        "confusion_linear_probe.png": noise(*LARGE_MATRIX),
+    }
     record(store, trial, {})
     store.write_progress("synthetic", trial.trial_id, 100, {}, pictures)
 
@@ -92,12 +96,13 @@ def test_other_videos_and_other_measures_have_no_paper(store: RecordStore) -> No
     assert "paper" not in [c.name for c in table.columns]
 
 
-def test_matrices_are_shown_large_and_small_strips_as_they_are(store: RecordStore) -> None:
+def test_matrices_are_shown_as_large_as_their_detail_asks_for(store: RecordStore) -> None:
     add_pictures(store, Trial("none", 0.0, 0, task="video_contrastive", dataset=UCF101))
     sheets = [b for s in report_spec(store).sections for b in s.blocks if isinstance(b, SheetSpec)]
-    assert {sheet.title: sheet.wide for sheet in sheets} == {
-        "Classes taken for one another, after fine-tuning": True,
-        "Negatives, as training sees them": False,
+    assert {sheet.title: sheet.size for sheet in sheets} == {
+        "Classes taken for one another, after fine-tuning": "half",
+        "Classes taken for one another, by the linear probe": "whole",
+        "Negatives, as training sees them": "small",
     }
 
 
@@ -110,6 +115,7 @@ def test_in_a_browser_matrices_have_room_and_fit_a_phone(store: RecordStore, tmp
         page.open(Path(write_report(store)).as_uri())
         widths = dict(page.run(shown))
         assert widths[MATRIX[0]] > 500 > widths[STRIPS[0]]
+        assert widths[LARGE_MATRIX[0]] > 700
         page.call(
             "Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=False
         )
