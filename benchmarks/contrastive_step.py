@@ -10,22 +10,18 @@ more with views that lie ready ("views free"). All contestants take turns in one
 """
 
 import copy
-import platform
 import sys
-import time
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
-from racing import Steps, hardware, race, show
+from racing import Steps, race_of_steps, random_images, steps_of
 from rich.console import Console
 from torch import Tensor, nn
 
 from ndabench.augmentations import NEGATIVES
-from ndabench.data import ImageData
-from ndabench.data.feeding import ResidentSplit
 from ndabench.distributed import Workers
 from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
 
@@ -42,14 +38,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plain, compiled": {"compile": True},
     "plain, bf16 compiled": {"precision": "bf16", "compile": True},
 }
-
-
-def random_pictures(device: torch.device) -> ImageData:
-    images = torch.randint(
-        0, 256, (1024, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    ).to(device)
-    split = ResidentSplit(images, torch.zeros(1024, dtype=torch.long), torch.arange(1024))
-    return ImageData("random", "", ("all",), (3, 32, 32), split, split, split)
 
 
 def ours(settings: dict[str, Any], *, batch_size: int, width: int, steps: int, device: torch.device) -> Steps:
@@ -69,20 +57,12 @@ def ours(settings: dict[str, Any], *, batch_size: int, width: int, steps: int, d
     with_negative = "num_nda_keys" in settings
     task = image_contrastive_task(
         config,
-        random_pictures(device),
+        random_images(device),
         negative=NEGATIVES["jigsaw"] if with_negative else None,
         lambda_=1.0 if with_negative else 0.0,
         workers=Workers(device=device),
     )
-    run = task.run()
-    compiled = next(run).metrics.get("compiled")
-    if compiled is not None and not compiled.value:
-        raise RuntimeError(compiled.protocol["failure"])
-
-    def take() -> None:
-        next(run)  # the pause after `steps` steps
-
-    return take
+    return steps_of(task)
 
 
 def lightlys(
@@ -130,19 +110,6 @@ def lightlys(
     return take
 
 
-def _contestants(
-    chosen: list[str], checkout: Path | None, console: Console, sizes: dict[str, Any]
-) -> Iterator[tuple[str, Steps]]:
-    if checkout is not None:
-        yield RIVAL, lightlys(checkout, **sizes, with_views=True)
-        yield f"{RIVAL}, views free", lightlys(checkout, **sizes, with_views=False)
-    for name in chosen:
-        try:
-            yield name, ours(VARIANTS[name], **sizes)
-        except RuntimeError as error:
-            console.print(f"left out: {name} ({error})")
-
-
 def main(
     checkout: Annotated[Path | None, typer.Option("--lightly", help="checkout of lightly")] = None,
     batch_size: int = 64,
@@ -155,13 +122,21 @@ def main(
     """Times one training step of every variant and prints a table."""
     console, on = Console(width=100), torch.device(device)
     sizes = {"batch_size": batch_size, "width": width, "steps": steps, "device": on}
-    contestants = dict(_contestants(variant or list(VARIANTS), checkout, console, sizes))
-    seconds = race(contestants, rounds, on)
-    console.print(
-        f"{hardware(on)}, Python {platform.python_version()}, torch {torch.__version__}; "
-        f"{time.strftime('%Y-%m-%d')}; batch {batch_size}, width {width}, medians of {rounds} rounds"
+    rivals = {RIVAL: True, f"{RIVAL}, views free": False} if checkout else {}
+    builders = {
+        name: partial(lightlys, checkout, **sizes, with_views=views) for name, views in rivals.items()
+    }
+    builders |= {name: partial(ours, VARIANTS[name], **sizes) for name in variant or VARIANTS}
+    race_of_steps(
+        console,
+        builders,
+        rival=RIVAL,
+        rounds=rounds,
+        steps=steps,
+        num_examples=batch_size,
+        device=on,
+        sizes=f"batch {batch_size}, width {width}",
     )
-    show(console, seconds, RIVAL, steps=steps, num_images=steps * batch_size)
 
 
 if __name__ == "__main__":

@@ -12,25 +12,22 @@ order. Figures are medians over the rounds with their quartiles.
 import contextlib
 import importlib
 import io
-import platform
 import sys
-import time
 import types
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
-from racing import Steps, hardware, race, show
+from racing import Steps, race_of_steps, random_images, steps_of
 from rich.console import Console
 
 from ndabench.augmentations import NEGATIVES
-from ndabench.data import ImageData
-from ndabench.data.feeding import ResidentSplit
 from ndabench.distributed import Workers
 from ndabench.tasks.gan import GanConfig, GanTask
 
+RIVAL = "released"
 NUM_DISCRIMINATOR_STEPS = 4
 LAMBDA = 0.25
 
@@ -74,14 +71,6 @@ RELEASED_SETTINGS: dict[str, Any] = {
 """What train_C10.sh and the parser's defaults set, as far as the networks and the step read it."""
 
 
-def random_data(device: torch.device) -> ImageData:
-    images = torch.randint(
-        0, 256, (1024, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    ).to(device)
-    split = ResidentSplit(images, torch.zeros(1024, dtype=torch.long), torch.arange(1024))
-    return ImageData("random", "", ("all",), (3, 32, 32), split, split, split)
-
-
 def ours(settings: dict[str, Any], *, batch_size: int, width: int, steps: int, device: torch.device) -> Steps:
     config = GanConfig(
         width=width,
@@ -93,17 +82,10 @@ def ours(settings: dict[str, Any], *, batch_size: int, width: int, steps: int, d
         **settings,
     )
     workers = Workers(device=device)
-    task = GanTask(config, random_data(device), negative=NEGATIVES["jigsaw"], lambda_=LAMBDA, workers=workers)
-    run = task.run()
-    first = next(run)  # step 0, with its sheets, and torch.compile's attempt
-    compiled = first.metrics.get("compiled")
-    if compiled is not None and not compiled.value:
-        raise RuntimeError(compiled.protocol["failure"])
-
-    def take() -> None:
-        next(run)  # the pause after `steps` steps
-
-    return take
+    task = GanTask(
+        config, random_images(device), negative=NEGATIVES["jigsaw"], lambda_=LAMBDA, workers=workers
+    )
+    return steps_of(task)
 
 
 def released(checkout: Path, *, batch_size: int, width: int, steps: int, device: torch.device) -> Steps:
@@ -146,18 +128,6 @@ def _stand_in(name: str) -> types.ModuleType:
     return module
 
 
-def _contestants(
-    chosen: list[str], checkout: Path | None, console: Console, sizes: dict[str, Any]
-) -> Iterator[tuple[str, Steps]]:
-    if checkout is not None:
-        yield "released", released(checkout, **sizes)
-    for name in chosen:
-        try:
-            yield name, ours(VARIANTS[name], **sizes)
-        except RuntimeError as error:
-            console.print(f"left out: {name} ({error})")
-
-
 def main(
     checkout: Annotated[Path | None, typer.Option("--released", help="checkout of the released code")] = None,
     batch_size: int = 64,
@@ -170,13 +140,18 @@ def main(
     """Times one training step of every variant and prints a table."""
     console, on = Console(width=100), torch.device(device)
     sizes = {"batch_size": batch_size, "width": width, "steps": steps, "device": on}
-    contestants = dict(_contestants(variant or list(VARIANTS), checkout, console, sizes))
-    seconds = race(contestants, rounds, on)
-    console.print(
-        f"{hardware(on)}, Python {platform.python_version()}, torch {torch.__version__}; "
-        f"{time.strftime('%Y-%m-%d')}; batch {batch_size}, width {width}, medians of {rounds} rounds"
+    builders = {RIVAL: partial(released, checkout, **sizes)} if checkout else {}
+    builders |= {name: partial(ours, VARIANTS[name], **sizes) for name in variant or VARIANTS}
+    race_of_steps(
+        console,
+        builders,
+        rival=RIVAL,
+        rounds=rounds,
+        steps=steps,
+        num_examples=NUM_DISCRIMINATOR_STEPS * batch_size,
+        device=on,
+        sizes=f"batch {batch_size}, width {width}",
     )
-    show(console, seconds, "released", steps=steps, num_images=steps * NUM_DISCRIMINATOR_STEPS * batch_size)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 import contextlib
 import os
+import platform
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -13,8 +14,62 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ndabench.data import ImageData
+from ndabench.data.feeding import ResidentSplit
+from ndabench.tasks.task import Task
+
 Steps = Callable[[], None]
 """Takes a fixed number of training steps."""
+
+
+def race_of_steps(
+    console: Console,
+    builders: Mapping[str, Callable[[], Steps]],
+    *,
+    rival: str,
+    rounds: int,
+    steps: int,
+    num_examples: int,
+    device: torch.device,
+    sizes: str,
+    unit: str = "images",
+) -> None:
+    """Times the contestants that can be built and prints a table; `num_examples` are those of a step."""
+    contestants = {}
+    for name, build in builders.items():
+        try:
+            contestants[name] = build()
+        except RuntimeError as error:
+            console.print(f"left out: {name} ({error})")
+    seconds = race(contestants, rounds, device)
+    console.print(
+        f"{hardware(device)}, Python {platform.python_version()}, torch {torch.__version__}; "
+        f"{time.strftime('%Y-%m-%d')}; {sizes}, medians of {rounds} rounds"
+    )
+    show(console, seconds, rival, steps=steps, num_images=steps * num_examples, unit=unit)
+
+
+def steps_of(task: Task) -> Steps:
+    """From one pause of a task to the next; `RuntimeError` where it was to compile and could not."""
+    run = task.run()
+    first = next(run)  # step 0, with its sheets, and torch.compile's attempt
+    compiled = first.metrics.get("compiled")
+    if compiled is not None and not compiled.value:
+        raise RuntimeError(compiled.protocol["failure"])
+
+    def take() -> None:
+        next(run)
+
+    return take
+
+
+def random_images(device: torch.device) -> ImageData:
+    """A thousand 32×32 pictures on the device, so that no reading is timed."""
+    images = torch.randint(
+        0, 256, (1024, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    ).to(device)
+    split = ResidentSplit(images, torch.zeros(1024, dtype=torch.long), torch.arange(1024))
+    return ImageData("random", "", ("all",), (3, 32, 32), split, split, split)
 
 
 def race(contestants: dict[str, Steps], rounds: int, device: torch.device) -> dict[str, list[float]]:

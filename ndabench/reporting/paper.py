@@ -12,9 +12,15 @@ STANDINGS = (
 )
 
 
+NAMED_BY_READER = ("ucf101", "hmdb51")
+"""Data sets whose title begins with what reads them; the folder may have any name."""
+
+
 def paper_dataset(name: str) -> str:
-    """The paper's name of a data set: `image_parquet:CIFAR-10` is `cifar10`."""
-    return re.sub(r"[^a-z0-9]", "", name.rsplit(":", 1)[-1].lower())
+    """The paper's name of a data set: `image_parquet:CIFAR-10` is `cifar10`, `ucf101:videos split 2` is
+    `ucf101`."""
+    reader = name.partition(":")[0]
+    return reader if reader in NAMED_BY_READER else re.sub(r"[^a-z0-9]", "", name.rsplit(":", 1)[-1].lower())
 
 
 def published(task: str, dataset: str, conditional: bool) -> list[Published]:

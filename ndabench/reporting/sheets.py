@@ -1,4 +1,4 @@
-"""Pictures that trials made, inlined: what each arm generates, what its negatives look like."""
+"""Pictures that trials made, inlined: what each arm generates, its negatives, what it takes for what."""
 
 import struct
 from typing import Any
@@ -9,7 +9,7 @@ from ndabench.records import RecordStore
 from ndabench.reporting.comparison import Comparison, leading
 from ndabench.reporting.formatting import count
 from ndabench.reporting.frames import Frames
-from ndabench.reporting.specs import Sheet, SheetSpec
+from ndabench.reporting.specs import Sheet, SheetSpec, Size
 
 TITLES = {
     "samples": "Generated samples",
@@ -17,8 +17,12 @@ TITLES = {
     "detections": "Detections",
     "negatives": "Negatives, as training sees them",
     "views": "Views",
+    "confusion_dpc_finetune": "Classes taken for one another, after fine-tuning",
+    "confusion_linear_probe": "Classes taken for one another, by the linear probe",
 }
 PNG = b"\x89PNG\r\n\x1a\n"
+LARGEST_SMALL, LARGEST_HALF = 480, 1200
+"""Pixels; pictures wider than these take half of the page, or all of it: their detail is to be read."""
 MOST_MORE = 60
 """Pictures inlined behind a button, per kind; beyond it the report says where the rest lies."""
 
@@ -54,9 +58,13 @@ def _sheet_spec(
     notes = ["Each arm at its setting of the best mean, one seed."] if leaders and len(rest) else []
     if len(rest) > MOST_MORE:
         notes.append(f"{count(len(rest) - MOST_MORE, 'more picture')} under {store.local_path('files')}.")
-    return SheetSpec(
-        f"sheet-{kind}", title, sheets, _sheets(store, frames, rest.head(MOST_MORE), title), notes
-    )
+    more = _sheets(store, frames, rest.head(MOST_MORE), title)
+    return SheetSpec(f"sheet-{kind}", title, sheets, more, notes, _size([*sheets, *more]))
+
+
+def _size(sheets: list[Sheet]) -> Size:
+    widest = max((sheet.width for sheet in sheets), default=0)
+    return "small" if widest <= LARGEST_SMALL else "half" if widest <= LARGEST_HALF else "whole"
 
 
 def _sheets(store: RecordStore, frames: Frames, pictures: pd.DataFrame, title: str) -> list[Sheet]:

@@ -103,6 +103,9 @@ class Sheet:
     height: int
 
 
+Size = Literal["small", "half", "whole"]
+
+
 @dataclass(frozen=True)
 class SheetSpec:
     """Pictures of one kind side by side; `more` hides behind a button."""
@@ -112,6 +115,8 @@ class SheetSpec:
     sheets: Sequence[Sheet]
     more: Sequence[Sheet] = ()
     notes: Sequence[str] = ()
+    size: Size = "small"
+    """How much of the page's width one of them takes: what its detail asks for."""
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,11 @@ from ndabench.reporting.specs import Cell, Column, TableSpec
 from ndabench.reporting.trial_tables import TROUBLE
 
 SIGNIFICANT = 0.05
+NDA_KEYS = "weight of the NDA keys among the negatives, 0 being the plain loss"
 LAMBDA = {
     "gan": "weight of the generated fakes, 1 being the plain objective; the negatives weigh 1 − λ",
-    "image_contrastive": "weight of the NDA keys among the negatives, 0 being the plain loss",
+    "image_contrastive": NDA_KEYS,
+    "video_contrastive": NDA_KEYS,
 }
 """What λ means, by task."""
 VERDICTS = {"good": " better", "bad": " worse", "": ""}

@@ -49,7 +49,7 @@ def trials_table(frames: Frames) -> TableSpec:
         Column("setting"),
         Column("seed", numeric=True),
         Column("time", "over all attempts", numeric=True),
-        Column("images/s", "real images (or clips) trained on a second, over all workers", numeric=True),
+        Column("images/s", "real images, or clips, trained on a second, over all workers", numeric=True),
         Column("device"),
         Column("trial"),
     ]

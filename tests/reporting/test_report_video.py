@@ -1,0 +1,122 @@
+"""Video sweeps in the report: the paper's Table I, film strips and confusion matrices."""
+
+import io
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, open_page
+from PIL import Image
+from synthetic import Trial, record
+
+from ndabench.measurement import Measurement
+from ndabench.records import RecordStore
+from ndabench.reporting import summary_tables, write_report
+from ndabench.reporting.page import report_spec
+from ndabench.reporting.paper import paper_dataset
+from ndabench.reporting.specs import SheetSpec, TableSpec
+
+UCF101, HMDB51 = "ucf101:my videos split 1", "hmdb51:HMDB split 2"
+ARMS = {"none": 60.0, "jigsaw": 64.0, "jigsaw(per=frame)": 63.0, "shuffle_frames": 61.0}
+STRIPS, MATRIX, LARGE_MATRIX = (265, 265), (900, 820), (1500, 1400)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RecordStore:
+    return RecordStore(str(tmp_path / "videos"))
+
+
+def fill(store: RecordStore, *, measured_on: str) -> None:
+    """Encoders pre-trained on UCF-101 and fine-tuned on `measured_on`, two seeds."""
+    protocol = {"protocol": "dpc_finetune", "data": measured_on, "split": "test"}
+    for arm, percent in ARMS.items():
+        negative = "" if arm == "none" else arm
+        for seed in range(2):
+            trial = Trial(
+                arm,
+                1.0 if negative else 0.0,
+                seed,
+                negative=negative,
+                task="video_contrastive",
+                dataset=UCF101,
+            )
+            value = Measurement(percent + seed, "higher", "%", protocol, 1.0)
+            record(store, trial, {100: {"dpc_finetune": value}})
+
+
+def add_pictures(store: RecordStore, trial: Trial) -> None:
+    pictures = {
+        "negatives.png": noise(*STRIPS),
+        "confusion_dpc_finetune.png": noise(*MATRIX),
+        "confusion_linear_probe.png": noise(*LARGE_MATRIX),
+    }
+    record(store, trial, {})
+    store.write_progress("synthetic", trial.trial_id, 100, {}, pictures)
+
+
+def noise(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((width, height), 60).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def column(table: TableSpec, name: str) -> list[str]:
+    place = [c.name for c in table.columns].index(name)
+    return [cells[place].text for cells in table.rows]
+
+
+def test_data_sets_of_the_paper_are_known_by_what_reads_them() -> None:
+    titles = (UCF101, HMDB51, "video_folder:UCF-101", "image_parquet:CIFAR-10", "moving_digits split 1")
+    names = ["ucf101", "hmdb51", "ucf101", "cifar10", "movingdigitssplit1"]
+    assert [paper_dataset(title) for title in titles] == names
+
+
+@pytest.mark.parametrize(
+    ("measured_on", "values"),
+    [(UCF101, ["61.35 †", "64.54 †", "—", "—"]), (HMDB51, ["45.31 †", "46.88 †", "—", "—"])],
+)
+def test_the_papers_accuracies_stand_beside_those_on_the_same_videos(
+    store: RecordStore, measured_on: str, values: list[str]
+) -> None:
+    fill(store, measured_on=measured_on)
+    (table,) = summary_tables(store)
+    assert dict(zip(column(table, "arm"), column(table, "paper"), strict=True)) == dict(
+        zip(ARMS, values, strict=True)
+    )
+    assert any("pre-trained on UCF-101" in note for note in table.notes)
+    assert "0 being the plain loss" in next(c.description for c in table.columns if c.name == "λ")
+    reference = report_spec(store).sections[0].blocks[-1]
+    assert isinstance(reference, TableSpec)
+    assert reference.title.endswith(f"on {paper_dataset(measured_on)}")
+    assert len(reference.rows) == 6
+
+
+def test_other_videos_and_other_measures_have_no_paper(store: RecordStore) -> None:
+    fill(store, measured_on="moving_digits split 1")
+    (table,) = summary_tables(store)
+    assert "paper" not in [c.name for c in table.columns]
+
+
+def test_matrices_are_shown_as_large_as_their_detail_asks_for(store: RecordStore) -> None:
+    add_pictures(store, Trial("none", 0.0, 0, task="video_contrastive", dataset=UCF101))
+    sheets = [b for s in report_spec(store).sections for b in s.blocks if isinstance(b, SheetSpec)]
+    assert {sheet.title: sheet.size for sheet in sheets} == {
+        "Classes taken for one another, after fine-tuning": "half",
+        "Classes taken for one another, by the linear probe": "whole",
+        "Negatives, as training sees them": "small",
+    }
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
+def test_in_a_browser_matrices_have_room_and_fit_a_phone(store: RecordStore, tmp_path: Path) -> None:
+    for arm in ("none", "jigsaw"):
+        add_pictures(store, Trial(arm, 0.0, 0, negative="", task="video_contrastive", dataset=UCF101))
+    shown = "Array.from(document.images, i => [i.naturalWidth, i.getBoundingClientRect().width])"
+    with open_page(tmp_path / "profile") as page:
+        page.open(Path(write_report(store)).as_uri())
+        widths = dict(page.run(shown))
+        assert widths[MATRIX[0]] > 500 > widths[STRIPS[0]]
+        assert widths[LARGE_MATRIX[0]] > 700
+        page.call(
+            "Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=False
+        )
+        assert page.run("document.documentElement.scrollWidth") <= 390
