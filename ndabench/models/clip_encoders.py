@@ -4,6 +4,7 @@ Whatever the body, its batch norms can be split and shared by workers, its weigh
 only, and its features are the mean of its last maps over time and space. The bodies are in `clip_bodies.py`.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 import torch
@@ -108,9 +109,12 @@ def _smallest(body: nn.Module, channels: int) -> str | None:
         except RuntimeError:
             return False
 
-    frames = next((frames for frames in SOUGHT if fits(frames, SOUGHT[-1])), None)
-    side = next((side for side in SOUGHT if fits(SOUGHT[-1], side)), None)
-    return None if frames is None or side is None else f"{frames} frames of {side}×{side} pixels"
+    most = SOUGHT[-1]
+    if not fits(most, most):
+        return None
+    frames = SOUGHT[bisect_left(SOUGHT, True, key=lambda frames: fits(frames, most))]
+    side = SOUGHT[bisect_left(SOUGHT, True, key=lambda side: fits(most, side))]
+    return f"{frames} frames of {side}×{side} pixels"
 
 
 def _shape_of_maps(body: nn.Module, clip_shape: tuple[int, int, int, int]) -> tuple[int, ...]:
