@@ -59,7 +59,7 @@ class Dpc(nn.Module):
                 f"clips of {num_blocks} blocks leave nothing to predict the last {self.num_steps} from; "
                 f"take at least {self.num_steps + 1} blocks, or fewer predicted steps"
             )
-        maps = encode_blocks(encoder or self.encoder, blocks)
+        maps = encode_blocks(self.encoder if encoder is None else encoder, blocks)
         seen, targets = maps.split([num_blocks - self.num_steps, self.num_steps], 1)
         return self.predict(seen, generator=generator), targets
 

@@ -85,6 +85,13 @@ def test_bfloat16_gives_float32_maps() -> None:
         torch.testing.assert_close(other, one, atol=0.3, rtol=0.1)
 
 
+def test_a_compiled_encoder_takes_the_encoders_place() -> None:
+    network = dpc().eval()
+    compiled = torch.compile(network.encoder, backend="eager")
+    for one, other in zip(network(blocks(), encoder=compiled), network(blocks()), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_blocks_are_consecutive_frames() -> None:
     clips = torch.arange(12.0).view(1, 1, 12, 1, 1).expand(2, 3, 12, 2, 2)
     cut = blocks_of(clips, 4)
