@@ -39,7 +39,13 @@ def _task(name: str) -> ContrastiveTask:
     return toy_training(config, size=32, negative=SPLICE, lambda_=1.0)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+LARGE = ("r3d_18", "r2plus1d_18")
+"""torchvision has them in one size."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in ENCODERS]
+)
 def test_it_trains_and_goes_on_from_a_checkpoint(name: str) -> None:
     whole = _task(name)
     start = {key: value.clone() for key, value in whole.method.network.named_parameters()}

@@ -56,9 +56,18 @@ def numbers_of(frames: np.ndarray) -> list[int]:
 
 
 def write_ucf101(
-    root: Path, classes: Sequence[str] = ("Archery", "Biking"), *, groups: Sequence[int] = (1, 8, 9, 10)
+    root: Path,
+    classes: Sequence[str] = ("Archery", "Biking"),
+    *,
+    groups: Sequence[int] = (1, 8, 9, 10),
+    sizes: Sequence[tuple[int, int]] = ((48, 64), (48, 80)),
+    rates: Sequence[int] = (25,),
+    codecs: Sequence[str] = ("mpeg4",),
 ) -> None:
-    """Two clips a group of each class; group 1 is split 1's test, as officially groups 1 to 7 are."""
+    """Two clips a group of each class; group 1 is split 1's test, as officially groups 1 to 7 are.
+
+    Sizes (height, width), frame rates and codecs are taken in turns, and every video is longer than the last.
+    """
     lists = root / "ucfTrainTestlist"
     lists.mkdir(parents=True, exist_ok=True)
     train, test, number = [], [], 0
@@ -67,7 +76,15 @@ def write_ucf101(
             for clip in (1, 2):
                 listed = f"{name}/v_{name}_g{group:02d}_c{clip:02d}.avi"
                 number += 1
-                write_video(root / "UCF-101" / listed, num_frames=10 + number, width=64 + 16 * (number % 2))
+                height, width = sizes[number % len(sizes)]
+                write_video(
+                    root / "UCF-101" / listed,
+                    codecs[number % len(codecs)],
+                    num_frames=10 + number,
+                    height=height,
+                    width=width,
+                    rate=rates[number % len(rates)],
+                )
                 (test if group <= 7 else train).append(listed if group <= 7 else f"{listed} {label}")
     (lists / "classInd.txt").write_text("".join(f"{i} {name}\r\n" for i, name in enumerate(classes, 1)))
     (lists / "trainlist01.txt").write_text("".join(f"{line}\n" for line in train))
