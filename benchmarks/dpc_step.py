@@ -197,9 +197,9 @@ def largest_batch(settings: dict[str, Any], sizes: Sizes, device: torch.device) 
         return torch.cuda.max_memory_allocated(device) / 2**30
 
     least, most, gib = 0, 2, 0.0
-    while (taken := fits(most)) is not None:
+    while most <= MOST_CLIPS and (taken := fits(most)) is not None:
         least, most, gib = most, 2 * most, taken
-    while most - least > max(1, least // 16):
+    while 0 < least < MOST_CLIPS and most - least > max(1, least // 16):
         middle = (least + most) // 2
         taken = fits(middle)
         least, most, gib = (least, middle, gib) if taken is None else (middle, most, taken)

@@ -73,7 +73,14 @@ def test_help_does_not_wait_for_torch(command: Callable[..., None]) -> None:
 def test_there_are_sweep_files() -> None:
     names = {str(file.relative_to(ROOT / "sweeps")) for file in SWEEP_FILES}
     paper = ["cifar10_unconditional", "cifar10_conditional", "cifar100_unconditional", "pda_vs_nda", "lambda"]
-    paper += ["moco_cifar10", "moco_cifar100", "moco_imagenet100", "detection_voc"]
+    paper += [
+        "moco_cifar10",
+        "moco_cifar100",
+        "moco_imagenet100",
+        "detection_voc",
+        "dpc_ucf101",
+        "dpc_hmdb51",
+    ]
     local = ["quickstart", "quickstart_contrastive", "cifar10_local", "cifar10_contrastive_local"]
     assert names >= {f"{name}.yaml" for name in local} | {f"paper/{name}.yaml" for name in paper}
 
