@@ -56,7 +56,7 @@ def folders(bench: Bench) -> tuple[Path, Path]:
     """Two sets of truly encoded files of several sizes, rates and lengths, some shorter than a clip."""
     one, other = bench.folder / "one", bench.folder / "other"
     write_ucf101(one, ("Juggling eggs", "Tying_Knots"), sizes=((48, 64), (36, 36), (64, 40)), rates=(25, 12))
-    write_ucf101(other, ("a", "b", "c"), sizes=((40, 40), (32, 80)), rates=(30,), codecs=("mpeg4", "mjpeg"))
+    write_ucf101(other, ("a", "b", "c"), sizes=((40, 40), (32, 80)), rates=(30,), codecs=("mpeg4", "libx264"))
     return one, other
 
 
