@@ -1,7 +1,9 @@
 """What every command shares: running as a program, and the options that stand in more than one."""
 
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,13 +41,26 @@ def run(*commands: Callable[..., None]) -> None:
     for command in commands:
         app.command()(command)
     try:
-        app()
+        with _long_work_heard():
+            app()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+@contextmanager
+def _long_work_heard() -> Iterator[None]:
+    """What the rooms below log of long work goes to stderr, a line each."""
+    logger, handler = logging.getLogger("ndabench"), logging.StreamHandler()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def show(store: "RecordStore", console: "Console") -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from ndabench.reporting.formatting import natural_order
 from ndabench.reporting.frames import TEST_KEY, VALIDATION, Frames, Group, Setting, decoded
 from ndabench.reporting.intervals import Difference, Summary, holm, paired_difference, summarise
 
@@ -77,7 +78,14 @@ def comparisons(frames: Frames) -> list[Comparison]:
         if part["better"].iloc[0] != "neither" or part["value"].notna().any()
     ]
     group_place = {group: place for place, group in enumerate(frames.groups)}
-    result.sort(key=lambda c: (group_place[c.group], c.on_validation, c.metric != frames.objective, c.metric))
+    result.sort(
+        key=lambda c: (
+            group_place[c.group],
+            c.on_validation,
+            c.metric != frames.objective,
+            natural_order(c.metric),
+        )
+    )
     return result
 
 

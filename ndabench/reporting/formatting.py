@@ -1,11 +1,17 @@
 """Numbers and times as a reader wants them: as many digits as the uncertainty carries, true minus signs."""
 
 import math
+import re
 from datetime import timedelta
 
 from ndabench.reporting.intervals import Summary
 
 NOTHING = "—"
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """A key that sorts `r5` before `r10`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def decimals_for(uncertainty: float | None, value: float) -> int:

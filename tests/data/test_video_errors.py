@@ -11,17 +11,29 @@ import torch
 from video_files import write_ucf101, write_video
 
 from ndabench.config import parse
-from ndabench.data.videos import ClipRequest, VideoDataConfig, load_clips, memory
+from ndabench.data.videos import ClipRequest, VideoDataConfig, load_clips, memory, scanning
 from ndabench.data.videos.decoding import scan
 from ndabench.errors import UserError
+
+CPU = torch.device("cpu")
 
 
 def error_of(**keys: Any) -> str:
     with pytest.raises(UserError) as caught:
-        load_clips(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
+        load_clips(parse(VideoDataConfig, keys, "data"), device=CPU)
     line = str(caught.value)
     assert "\n" not in line
     return line
+
+
+def test_a_long_scan_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_ucf101(tmp_path / "ucf")
+    monkeypatch.setattr(scanning, "SECONDS_OF_SILENCE", 0.0)
+    with caplog.at_level("INFO"):
+        load_clips(parse(VideoDataConfig, {"name": "ucf101", "path": tmp_path / "ucf"}, "data"), device=CPU)
+    assert caplog.messages == [f"scanned {number} of 16 videos" for number in range(1, 17)]
 
 
 @pytest.fixture

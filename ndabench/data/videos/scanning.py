@@ -5,10 +5,12 @@ The result is cached by the files' names, sizes and times, so that all splits an
 
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 
 import av
 from pydantic import ValidationError
@@ -18,6 +20,8 @@ from ndabench.data.videos.decoding import VideoFacts, scan
 from ndabench.data.videos.once import made_once
 from ndabench.errors import UserError
 
+logger = logging.getLogger(__name__)
+SECONDS_OF_SILENCE = 10.0
 FORMAT = 1
 """Part of every key: raise it when scanning finds out other things."""
 
@@ -35,7 +39,7 @@ def scan_once(paths: Sequence[Path]) -> dict[Path, VideoFacts | str]:
     def scan_all(file: Path) -> None:
         # Threads will do: FFmpeg decodes without the interpreter's lock.
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            found = tuple(pool.map(_facts, distinct))
+            found = tuple(_counted(pool.map(_facts, distinct), len(distinct)))
         file.write_text(Scanned(found=found).model_dump_json(exclude_defaults=True), encoding="utf-8")
 
     file = made_once("scans", f"{_key(distinct)}.json", scan_all)
@@ -44,6 +48,16 @@ def scan_once(paths: Sequence[Path]) -> dict[Path, VideoFacts | str]:
     except (OSError, ValidationError):
         raise UserError(f"{file}: the cached scan is damaged; delete this file") from None
     return dict(zip(distinct, scanned.found, strict=True))
+
+
+def _counted(facts: Iterable[VideoFacts | str], total: int) -> Iterator[VideoFacts | str]:
+    """`facts`, said to be under way every few seconds: of a large set this takes a quarter of an hour."""
+    said = monotonic()
+    for number, fact in enumerate(facts, 1):
+        if monotonic() - said >= SECONDS_OF_SILENCE:
+            said = monotonic()
+            logger.info("scanned %d of %d videos", number, total)
+        yield fact
 
 
 def _facts(path: Path) -> VideoFacts | str:
