@@ -16,9 +16,9 @@ from ndabench.augmentations.views import Views
 from ndabench.data import to_float, to_uint8
 from ndabench.data.sheets import comparison_sheet
 from ndabench.distributed import Workers
-from ndabench.tasks.contrastive import Streams
-from ndabench.tasks.contrastive_config import NdaSource
-from ndabench.tasks.contrastive_methods import Pair
+from ndabench.tasks.contrastive import Augmented, Streams
+from ndabench.tasks.contrastive_config import ContrastiveConfig, NdaSource
+from ndabench.tasks.contrastive_methods import MocoConfig, Pair, SimclrConfig
 
 Draws = Mapping[str, Tensor]
 
@@ -110,6 +110,26 @@ class ViewPairs:
             source = {"query": pair.query, "key": pair.key, "raw": shown}[self.nda_source]
             sheets["negatives.png"] = comparison_sheet(to_uint8(source), to_uint8(pair.nda[0]))
         return sheets
+
+
+def view_pairs(
+    views: Views | ClipViews,
+    config: ContrastiveConfig,
+    method: MocoConfig | SimclrConfig,
+    augmented: Augmented,
+    workers: Workers,
+) -> ViewPairs:
+    """The pairs that a configuration and its method ask for."""
+    return ViewPairs(
+        views,
+        negative=augmented.negative,
+        positive=augmented.positive,
+        num_nda_keys=config.num_nda_keys,
+        nda_source=config.nda_source,
+        symmetric=method.symmetric,
+        shuffle=method.shuffle_keys,
+        workers=workers,
+    )
 
 
 def at_size(images: Tensor, size: int | None) -> Tensor:
