@@ -16,6 +16,7 @@ from ndabench.augmentations.views import Views
 from ndabench.data import to_float, to_uint8
 from ndabench.data.sheets import comparison_sheet
 from ndabench.distributed import Workers
+from ndabench.metrics.features import middle
 from ndabench.tasks.contrastive import Augmented, Streams
 from ndabench.tasks.contrastive_config import ContrastiveConfig, NdaSource
 from ndabench.tasks.contrastive_methods import MocoConfig, Pair, SimclrConfig
@@ -133,8 +134,12 @@ def view_pairs(
 
 
 def at_size(images: Tensor, size: int | None) -> Tensor:
-    """Float images or clips `[..., H, W]`, brought to `size` × `size`; None: as they are."""
+    """The middle square of float images or clips `[..., H, W]`, brought to `size` × `size`; None: as they are.
+
+    Squeezed to a square, things would have other proportions than in the views.
+    """
     if size is None or images.shape[-2:] == (size, size):
         return images
+    images = middle(images, min(images.shape[-2:]))
     planes = interpolate(images.flatten(1, -3), (size, size), mode="bilinear", antialias=True)
     return planes.view(*images.shape[:-2], size, size)
