@@ -134,9 +134,9 @@ def view_pairs(
 
 
 def at_size(images: Tensor, size: int | None) -> Tensor:
-    """The middle square of float images or clips `[..., H, W]`, brought to `size` × `size`; None: as they are.
+    """The middle square of float images or clips `[..., H, W]`, `size` × `size`; None: as they are.
 
-    Squeezed to a square, things would have other proportions than in the views.
+    Squeezed into a square, things would have other proportions than in the views.
     """
     if size is None or images.shape[-2:] == (size, size):
         return images
