@@ -33,6 +33,8 @@ class Resources(Config):
     """What one trial takes, how its workers lie among the nodes, and how many trials may run at once."""
 
     workers: int = Field(1, ge=1)
+    min_workers: int | None = Field(None, ge=1)
+    """Where there is no room for all workers, a trial starts with fewer, down to this; None: it waits."""
     cpus_per_worker: float = Field(1, ge=SMALLEST)
     gpus_per_worker: float = Field(0, ge=0)
     memory_gib_per_worker: float = Field(0, ge=0)
@@ -66,9 +68,21 @@ class Resources(Config):
             raise ValueError(
                 "drivers_on is for trials of several workers; one worker alone is placed by custom_per_worker"
             )
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers {self.min_workers} must not be above workers {self.workers}")
         if self.autoscaling and self.max_concurrent is None:
             raise ValueError("autoscaling needs max_concurrent: how many trials to ask nodes for at once")
         return self
+
+    @property
+    def sizes(self) -> list["Resources"]:
+        """These resources, then those with as few workers as will do.
+
+        Divisors of `workers`, because they share equally every batch that `workers` can share.
+        """
+        least = self.min_workers or self.workers
+        counts = [count for count in range(self.workers, least - 1, -1) if self.workers % count == 0]
+        return [self.model_copy(update={"workers": count, "min_workers": None}) for count in counts]
 
     @property
     def worker_bundle(self) -> dict[str, float]:
@@ -96,7 +110,8 @@ class Resources(Config):
         amounts = ", ".join(_amount(name, amount) for name, amount in self.worker_bundle.items())
         where = {"strict_pack": ", all on one node", "strict_spread": ", each on a node of its own"}
         several = where.get(self.placement, "") if self.workers > 1 else ""
-        return f"{self.workers} {_workers(self.workers)} × ({amounts}){several}"
+        least = f"{self.sizes[-1].workers} to " if len(self.sizes) > 1 else ""
+        return f"{least}{_counted(self.workers, 'worker')} × ({amounts}){several}"
 
 
 def trials_fitting(nodes: Sequence[Node], resources: Resources) -> int:
@@ -119,6 +134,11 @@ def trials_fitting(nodes: Sequence[Node], resources: Resources) -> int:
     return min(trials, sum(math.floor(share + 1e-9) for share in shares))
 
 
+def largest_fitting(nodes: Sequence[Node], resources: Resources) -> Resources | None:
+    """The resources with the most of the workers that will do of which a trial fits on `nodes`."""
+    return next((size for size in resources.sizes if trials_fitting(nodes, size)), None)
+
+
 def why_none_fits(nodes: Sequence[Node], resources: Resources) -> str:
     """What is missing where `trials_fitting` is 0, in a few words."""
     for name, amount in resources.worker_bundle.items():
@@ -129,12 +149,12 @@ def why_none_fits(nodes: Sequence[Node], resources: Resources) -> str:
     if not sum(room):
         return "no node has all of that"
     if sum(room) < workers:
-        return f"its {len(nodes)} nodes have room for {sum(room)} such {_workers(sum(room))} in all"
+        return f"{_counted(len(nodes), 'node')} with room for {_counted(sum(room), 'such worker')} in all"
     if resources.placement == "strict_pack" and max(room) < workers:
         return f"one node has room for {max(room)} of them at most"
     with_room = sum(fitting > 0 for fitting in room)
     if resources.placement == "strict_spread" and with_room < workers:
-        return f"{with_room} of its {len(nodes)} nodes have room for such a worker"
+        return f"{_counted(with_room, 'node')} of {len(nodes)} with room for such a worker"
     return f"no node has the resource {resources.drivers_on!r} that drivers_on asks for"
 
 
@@ -148,5 +168,5 @@ def _amount(name: str, amount: float) -> str:
     return f"{amount / GIB:.3g} GiB memory" if name == "memory" else f"{amount:g} {name}"
 
 
-def _workers(count: int) -> str:
-    return "worker" if count == 1 else "workers"
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

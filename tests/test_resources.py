@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndabench.resources import GIB, Node, Resources, trials_fitting, why_none_fits
+from ndabench.resources import GIB, Node, Resources, largest_fitting, trials_fitting, why_none_fits
 
 
 def node(cpu: float, gpu: float = 0, memory_gib: float = 64, **custom: float) -> Node:
@@ -41,7 +41,7 @@ def test_what_fits(nodes: list[Node], asked: dict[str, Any], trials: int) -> Non
     ("nodes", "asked", "missing"),
     [
         ([node(2)], {"gpus_per_worker": 1000}, "no node has 1000 GPU (the most is 0 GPU)"),
-        ([node(2), node(1)], {"workers": 4}, "its 2 nodes have room for 3 such workers in all"),
+        ([node(2), node(1)], {"workers": 4}, "2 nodes with room for 3 such workers in all"),
         (
             [node(2, memory_gib=8), node(1, memory_gib=4)],
             {"memory_gib_per_worker": 16},
@@ -57,7 +57,7 @@ def test_what_fits(nodes: list[Node], asked: dict[str, Any], trials: int) -> Non
         (
             [node(4), node(0)],
             {"workers": 2, "placement": "strict_spread"},
-            "1 of its 2 nodes have room for such a worker",
+            "1 node of 2 with room for such a worker",
         ),
         (
             [node(4)],
@@ -117,3 +117,13 @@ def test_what_is_asked_in_words() -> None:
     assert str(asked) == "2 workers × (1 CPU, 1 GPU, 1.5 GiB memory), each on a node of its own"
     assert asked.worker_bundle == {"CPU": 1, "GPU": 1, "memory": 1.5 * GIB}
     assert asked.driver_bundle == {"memory": 1}
+
+
+def test_fewer_workers_where_all_have_no_room() -> None:
+    elastic = Resources(workers=6, min_workers=2)
+    assert str(elastic) == "2 to 6 workers × (1 CPU)"
+    assert [size.workers for size in elastic.sizes] == [6, 3, 2]
+    fitting = {cpus: largest_fitting([node(cpus), node(1)], elastic) for cpus in range(8)}
+    workers = {cpus: None if size is None else size.workers for cpus, size in fitting.items()}
+    assert workers == {0: None, 1: 2, 2: 3, 3: 3, 4: 3, 5: 6, 6: 6, 7: 6}
+    assert [size.workers for size in Resources(workers=6).sizes] == [6]

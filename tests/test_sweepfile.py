@@ -152,6 +152,7 @@ def test_an_evaluation_may_be_named_alone() -> None:
         ),
         ({"resources": {"custom_per_worker": {"a100": 0}}}, "resources.custom_per_worker.a100"),
         ({"resources": {"drivers_on": "safe"}}, "drivers_on is for trials of several workers"),
+        ({"resources": {"workers": 2, "min_workers": 3}}, "min_workers 3 must not be above workers 2"),
         ({"resources": {"autoscaling": True}}, "autoscaling needs max_concurrent"),
         ({"resources": {"memory_per_worker": 1}}, "unknown key.*did you mean 'memory_gib_per_worker'"),
         ({"search": {"lambda": [0.25, 0.25]}}, "a value is listed twice"),

@@ -12,7 +12,7 @@ import ray
 from ray._private import ray_constants
 
 from ndabench.errors import UserError
-from ndabench.resources import Node, Resources, trials_fitting, why_none_fits
+from ndabench.resources import Node, Resources, largest_fitting, trials_fitting, why_none_fits
 
 SECONDS_TO_ANSWER = 10
 
@@ -89,12 +89,13 @@ def concurrency(resources: Resources) -> int:
         assert resources.max_concurrent is not None
         return resources.max_concurrent
     alive = nodes()
-    trials = trials_fitting(alive, resources)
-    if trials == 0:
+    fitting = largest_fitting(alive, resources)
+    if fitting is None:
         raise UserError(
             f"resources: a trial asks for {resources}, which this Ray can never give: "
-            f"{why_none_fits(alive, resources)}"
+            f"{why_none_fits(alive, resources.sizes[-1])}"
         )
+    trials = trials_fitting(alive, fitting)
     return min(trials, resources.max_concurrent or trials)
 
 

@@ -15,10 +15,11 @@ from ray.core.generated.gcs_pb2 import PlacementGroupTableData as Group  # type:
 from ray.util.placement_group import PlacementGroup
 
 from ndabench.orchestration.cluster import nodes
-from ndabench.resources import Resources, trials_fitting, why_none_fits
+from ndabench.resources import Resources, largest_fitting, why_none_fits
 
 SECONDS_TO_LOOK = 1.0
 SECONDS_UNTIL_SAID = 15.0
+SECONDS_TO_SETTLE = 5.0
 LONGEST_SILENCE_SECONDS = 600.0
 
 Say = Callable[[str], None]
@@ -27,6 +28,7 @@ Say = Callable[[str], None]
 @contextlib.contextmanager
 def reserved(resources: Resources, say: Say) -> Iterator[PlacementGroup]:
     """The room of one trial, waited for as long as it takes, and free again afterwards."""
+    resources = largest_fitting(nodes(), resources) or resources
     bundles = [resources.worker_bundle] * resources.workers
     group = ray.util.placement_group(bundles, strategy=resources.placement.upper())
     waiting = Waiting(resources, say)
@@ -37,6 +39,23 @@ def reserved(resources: Resources, say: Say) -> Iterator[PlacementGroup]:
         yield group
     finally:
         ray.util.remove_placement_group(group)
+
+
+def size_now(resources: Resources) -> Resources:
+    """With how many of its workers a trial starts now: all, or where they have no room, as many as have.
+
+    It looks for a while, because what a lost trial held is free only after a moment.
+    """
+    until = time.monotonic() + SECONDS_TO_SETTLE
+    while len(resources.sizes) > 1:
+        free = list(cluster_state.available_resources_per_node().values())
+        size = largest_fitting(free, resources)
+        if size is not None and size.workers == resources.workers:
+            return size
+        if time.monotonic() > until:
+            return size or resources.sizes[-1]
+        time.sleep(SECONDS_TO_LOOK / 2)
+    return resources
 
 
 class Waiting:
@@ -122,6 +141,6 @@ def _shortage(resources: Resources) -> str:
         total = sum(node.get(name, 0) for node in alive)
         parts.append(f"{free.get(name, 0) / scale:.3g} of {total / scale:.3g} {unit}")
     known = f"free now: {', '.join(parts)}"
-    if trials_fitting(alive, resources) == 0:
-        return f"{known}; more nodes are needed, {why_none_fits(alive, resources)}"
+    if largest_fitting(alive, resources) is None:
+        return f"{known}; more nodes are needed, {why_none_fits(alive, resources.sizes[-1])}"
     return known

@@ -19,6 +19,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from ndabench.diary import one_line
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
+from ndabench.orchestration.room import size_now
 from ndabench.records import RecordStore
 from ndabench.resources import Resources
 from ndabench.sweepfile import SweepConfig
@@ -52,7 +53,7 @@ def _run_alone(loop: dict[str, Any]) -> None:
 
 
 def _run_nested(loop: dict[str, Any]) -> None:
-    resources: Resources = loop["resources"]
+    resources: Resources = size_now(loop["resources"])
     with tempfile.TemporaryDirectory(prefix="ndabench-train-") as scratch:
         trainer = TorchTrainer(
             _worker,

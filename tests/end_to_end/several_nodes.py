@@ -2,7 +2,8 @@
 
 python tests/end_to_end/several_nodes.py '[{"num_cpus": 0}, {"num_cpus": 2}]' python -m ndabench.sweep …
 
-The nodes are given as `ray.cluster_utils.Cluster.add_node` takes them, the head first.
+The nodes are given as `ray.cluster_utils.Cluster.add_node` takes them, the head first. Their main processes are in
+$RAYLETS, in this order: to kill one is to lose a node.
 """
 
 import json
@@ -30,11 +31,14 @@ def main(nodes: list[dict], command: list[str]) -> int:
 
         cluster = Cluster()
         shared = {"node_ip_address": "127.0.0.1", "temp_dir": folder, "object_store_memory": 80 * 2**20}
+        raylets = []
         try:
             for i, node in enumerate(nodes):
                 head = {"include_dashboard": False} if i == 0 else {}
-                cluster.add_node(**shared, **head, **node)
-            return subprocess.run(command, env={**os.environ, "RAY_ADDRESS": cluster.address}).returncode
+                added = cluster.add_node(**shared, **head, **node)
+                raylets.append(str(added.all_processes["raylet"][0].process.pid))
+            joined = {"RAY_ADDRESS": cluster.address, "RAYLETS": " ".join(raylets)}
+            return subprocess.run(command, env={**os.environ, **joined}).returncode
         finally:
             cluster.shutdown()
 

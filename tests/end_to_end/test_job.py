@@ -7,7 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from driving import Bench, Command, Reference, in_the_middle, metrics, statuses, times_written, wait_until
+from driving import (
+    Bench,
+    Command,
+    Ended,
+    Reference,
+    in_the_middle,
+    metrics,
+    statuses,
+    times_written,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -53,19 +63,11 @@ def free_ports(count: int) -> list[str]:
             one.close()
 
 
-def test_a_sweep_on_a_cluster(bench: Bench, reference: Reference) -> None:
-    scripts = Path(sys.executable).parent
-    if shutil.which("ray", path=str(scripts)) is None:
-        pytest.skip("the ray command is not installed beside this Python")
-    pytest.importorskip("ray.dashboard.optional_deps", reason="ray[default] is not installed")
-    ports = dict(zip(("RAY_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT"), free_ports(3), strict=True))
-    path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
+def _jobs(bench: Bench, file: str, environment: dict[str, str]) -> Ended:
+    """`JOBS` beside a head node, the first of them stopped in the middle of the sweep."""
     out = bench.folder / "out"
-    command = Command(
-        bench.folder,
-        [str(HERE / "with_head_node.sh"), "bash", "-euc", JOBS, "jobs", reference.file, str(out)],
-        {**bench.environment, **ports, "PATH": path, "PATIENT": PATIENT},
-    )
+    arguments = [str(HERE / "with_head_node.sh"), "bash", "-euc", JOBS, "jobs", file, str(out)]
+    command = Command(bench.folder, arguments, environment)
     try:
         wait_until(
             lambda: not command.running or ("ready" in command.output() and in_the_middle(out)),
@@ -76,6 +78,23 @@ def test_a_sweep_on_a_cluster(bench: Bench, reference: Reference) -> None:
         wait_until(lambda: not command.processes(), "no process of the node is left behind")
     finally:
         command.kill()
+    return ended
+
+
+def test_a_sweep_on_a_cluster(bench: Bench, reference: Reference) -> None:
+    scripts = Path(sys.executable).parent
+    if shutil.which("ray", path=str(scripts)) is None:
+        pytest.skip("the ray command is not installed beside this Python")
+    pytest.importorskip("ray.dashboard.optional_deps", reason="ray[default] is not installed")
+    ports = dict(zip(("RAY_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT"), free_ports(3), strict=True))
+    path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
+    out = bench.folder / "out"
+    environment = {**bench.environment, **ports, "PATH": path, "PATIENT": PATIENT}
+    ended = _jobs(bench, reference.file, environment)
+    if "WebSocket connection closed unexpectedly" in ended.stderr:  # Ray's own log stream broke, not the job
+        for left in bench.folder.glob("out*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        ended = _jobs(bench, reference.file, environment)
     assert ended.code == 0, ended.stdout + ended.stderr
     assert "the first job is STOPPED\n" in ended.stdout
     log = (bench.folder / "out-log").read_text()
