@@ -2,8 +2,8 @@
 
 python tests/end_to_end/several_nodes.py '[{"num_cpus": 0}, {"num_cpus": 2}]' python -m ndabench.sweep …
 
-The nodes are given as `ray.cluster_utils.Cluster.add_node` takes them, the head first. Their main processes are in
-$RAYLETS, in this order: to kill one is to lose a node.
+The nodes are given as `ray.cluster_utils.Cluster.add_node` takes them, the head first. Their main processes
+are in $RAYLETS, in this order: to kill one is to lose a node.
 """
 
 import json

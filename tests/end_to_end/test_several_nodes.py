@@ -1,4 +1,4 @@
-"""Trials of two workers on a cluster of several nodes: refused at once, waited for, and a node lost under them."""
+"""Trials of two workers on a cluster of several nodes: refused at once, waited for, and a node lost."""
 
 import json
 import os
@@ -58,8 +58,8 @@ def test_two_workers_on_two_nodes(bench: Bench, reference: Reference) -> None:
         command.kill()
     assert ended.code == 0, ended.stdout + ended.stderr
     assert ended.stderr == (
-        "error: resources: a trial asks for 2 workers × (1 CPU), all on one node, which this Ray can never give: "
-        "one node has room for 1 of them at most\n"
+        "error: resources: a trial asks for 2 workers × (1 CPU), all on one node, "
+        "which this Ray can never give: one node has room for 1 of them at most\n"
     )
     assert ended.stdout.startswith("refused with exit code 2\n")
     assert not (bench.folder / "never").exists()
