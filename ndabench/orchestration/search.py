@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import ray
 import ray.tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
-from ray.util.placement_group import PlacementGroup
 
 from ndabench.diary import STOPPED_EARLY, close_row
 from ndabench.errors import UserError
@@ -135,7 +133,6 @@ class Watcher(NotSaved, ray.tune.Callback):
             self._view.progressed(self._assigned[trial.trial_id].trial_id, result)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        _remove_placement_group(trial)
         self._view.restarted(self._assigned[trial.trial_id].trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -160,7 +157,6 @@ class Watcher(NotSaved, ray.tune.Callback):
             self._view.ended(trial_id, self._store.read_trial(trial_id), error)
         except UserError as problem:
             self.problem = problem
-        _remove_placement_group(trial)
 
 
 class StopOnProblem(NotSaved, ray.tune.Stopper):
@@ -174,10 +170,3 @@ class StopOnProblem(NotSaved, ray.tune.Stopper):
 
     def stop_all(self) -> bool:
         return self._watcher.problem is not None
-
-
-def _remove_placement_group(trial: Any) -> None:
-    """Frees the workers of a nested trial whose driver was stopped or lost: Train itself does not."""
-    group = (trial.last_result or {}).get("placement_group")
-    if group is not None:
-        ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group))))
