@@ -52,7 +52,7 @@ class FileTree:
     def at_once(self) -> "FileTree":
         """The same files without patience: every failure is an error at once."""
         other = copy.copy(self)
-        other._patience = Patience(())
+        other._patience = Patience(seconds=0)
         return other
 
     def full(self, path: str) -> str:

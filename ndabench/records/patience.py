@@ -5,13 +5,14 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
-PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
-"""Seconds before each further attempt: five minutes in all."""
+SECONDS = 300.0
+"""How long storage is waited for. Less than the ten minutes after which other workers on GPUs give up."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 _PASSING = frozenset(
     {
@@ -57,36 +58,36 @@ _dice = random.SystemRandom()  # never the generator that a training may have se
 class Patience:
     """Tries again, with growing pauses, what failed in a way that passes, and says so in the log.
 
-    Once it was in vain it tries only once, until something succeeds: a store that is gone for good costs
-    its pauses once, not for every file.
+    Once it was in vain it tries only once, until something succeeds: a store that is gone for good is waited
+    for once, not for every file.
     """
 
-    def __init__(self, pauses: Sequence[float] | None = None) -> None:
-        self._pauses, self._in_vain = tuple(PAUSES if pauses is None else pauses), False
+    def __init__(self, seconds: float | None = None) -> None:
+        self._seconds, self._in_vain = SECONDS if seconds is None else seconds, False
 
     def __call__(self, action: Callable[[], T], failure: str) -> T:
         """What `action` returns; its last `OSError` where it did not succeed. `failure` stands in the log."""
-        pauses = () if self._in_vain else self._pauses
-        started = time.monotonic()
-        for attempt in range(len(pauses) + 1):
+        started, pause = time.monotonic(), 0.0
+        seconds = 0.0 if self._in_vain else self._seconds
+        while True:
             try:
                 result = action()
             except OSError as error:
+                left = started + seconds - time.monotonic()
                 if not passes(error):
                     raise
-                if attempt == len(pauses):
+                if left <= 0:
                     self._in_vain = True
                     raise
-                pause = pauses[attempt] * _dice.uniform(0.8, 1.2)  # not all trials at the same moment
-                again = f"trying again in {pause:.2g} s ({attempt + 1} of {len(pauses)})"
-                _log.warning("%s (%s); %s", failure, reason(error), again)
-                time.sleep(pause)
+                pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE, left)
+                plan = f"trying again in {pause:.2g} s, for {left:.0f} s"
+                _log.warning("%s (%s); %s", failure, reason(error), plan)
+                time.sleep(pause * _dice.uniform(0.8, 1.0))  # not all trials at the same moment
             else:
-                if attempt:
+                if pause:
                     _log.warning("the storage is back after %.0f s", time.monotonic() - started)
                 self._in_vain = False
                 return result
-        raise AssertionError("the last attempt returns or raises")
 
 
 def passes(error: OSError) -> bool:
