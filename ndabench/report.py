@@ -17,7 +17,7 @@ def report(folder: Annotated[str, FOLDER] = "reports/quickstart") -> None:
     from ndabench.records import RecordStore
 
     store = RecordStore(folder)
-    if not store.list("trials"):
+    if not store.at_once().list("trials"):
         raise UserError(f"{folder}: no records here; give the folder of a sweep, e.g. reports/quickstart")
     show(store, Console())
 

@@ -44,7 +44,7 @@ def train(
     torch.set_num_threads(max(1, int(config.resources.cpus_per_worker)))  # as in a sweep, to the same bits
     store = RecordStore(results_folder(out, config.name))
     if workers.is_main:
-        row = store.read_trial(trial.trial_id)
+        row = store.at_once().read_trial(trial.trial_id)
         if row is not None and row.status in ("finished", "diverged"):
             raise UserError(f"{store.root}: {trial.label} is {row.status} already; choose another --out")
         prepare([trial], workers.device, workers.world_size)
