@@ -11,6 +11,7 @@ from ray.util.placement_group import PlacementGroup
 from ndabench.diary import STOPPED_EARLY, close_row
 from ndabench.errors import UserError
 from ndabench.orchestration.plan import Outcome, Plan
+from ndabench.orchestration.status_file import StatusFile
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
@@ -123,9 +124,13 @@ class Watcher(NotSaved, ray.tune.Callback):
     Where records cannot be written any more, `problem` says so; Tune would bury an exception.
     """
 
-    def __init__(self, view: View, assigned: Assigned, store: RecordStore) -> None:
-        self._view, self._assigned, self._store = view, assigned, store
+    def __init__(self, view: View, status: StatusFile, assigned: Assigned, store: RecordStore) -> None:
+        self._view, self._status, self._assigned, self._store = view, status, assigned, store
         self.problem: UserError | None = None
+
+    def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+        self._view.remind()
+        self._status.refresh()
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self._view.started(self._assigned[trial.trial_id])
@@ -151,6 +156,7 @@ class Watcher(NotSaved, ray.tune.Callback):
         running = self._view.running
         for trial_id in running:
             close_row(self._store, trial_id, "stopped", "interrupted; --resume goes on from its checkpoint")
+            self._view.closed(trial_id, "stopped")
         return len(running)
 
     def _end(self, trial: Any, status: Any, error: str) -> None:

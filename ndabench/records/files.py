@@ -7,6 +7,7 @@ reader of Parquet picks up, then renamed; on an object store it is put in one pi
 import errno
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -75,16 +76,21 @@ class FileTree:
 
     def walk(self, folder: str) -> list[str]:
         """Every file below `folder`, at any depth, as sorted paths inside this tree; no temporary files."""
+        return sorted(entry.path.removeprefix(f"{self.base}/") for entry in self._entries(folder))
+
+    def _entries(self, folder: str) -> Iterator[fs.FileInfo]:
         selector = fs.FileSelector(self.full(folder), allow_not_found=True, recursive=True)
         try:
             entries = self.filesystem.get_file_info(selector)
         except OSError as error:
             raise UserError(f"{self.shown(folder)}: cannot be read ({_reason(error)})") from error
-        return sorted(
-            entry.path.removeprefix(f"{self.base}/")
-            for entry in entries
-            if entry.type == fs.FileType.File and not entry.base_name.startswith((".", "_"))
-        )
+        for entry in entries:
+            if entry.type == fs.FileType.File and not entry.base_name.startswith((".", "_")):
+                yield entry
+
+    def stamps(self, folder: str) -> list[tuple[str, int, int]]:
+        """Path, size and time of change (ns) of every file below `folder`, sorted; opens none of them."""
+        return sorted((entry.path, entry.size, entry.mtime_ns) for entry in self._entries(folder))
 
     def delete(self, path: str) -> None:
         """Removes a file, or a folder with all that is in it; nothing happens when it is not there."""

@@ -7,6 +7,7 @@ A new kind of result (a probe, detections, film strips) is a function from frame
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import resources
 
@@ -39,9 +40,13 @@ REPORT_FILE = "report.html"
 STATUSES = ("finished", "running", "stopped", "diverged", "failed")
 
 
-def write_report(store: RecordStore) -> str:
-    """Writes `report.html` beside the records, at any moment of a sweep; returns its path to show."""
-    store.write_bytes(REPORT_FILE, render(report_spec(store)).encode())
+def write_report(store: RecordStore, reload_seconds: float | None = None) -> str:
+    """Writes `report.html` beside the records, at any moment of a sweep; returns its path to show.
+
+    With `reload_seconds` an open page loads itself again after that long.
+    """
+    spec = replace(report_spec(store), reload_seconds=reload_seconds)
+    store.write_bytes(REPORT_FILE, render(spec).encode())
     return store.local_path(REPORT_FILE)
 
 
