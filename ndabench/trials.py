@@ -37,6 +37,7 @@ from ndabench.tasks.registry import (
     prepare_evaluations,
 )
 from ndabench.tasks.task import DivergedError, Progress, Task
+from ndabench.tracking.tensorboard import write_curves
 
 CHECKPOINTS_KEPT = (
     2  # the newest may be unreadable after a crash of the storage; the one before it serves then
@@ -112,6 +113,8 @@ class Provenance:
 
     sweep: str
     git_commit: str = ""
+    curves: bool = True
+    """Whether TensorBoard's are wanted."""
 
 
 def git_commit() -> str:
@@ -185,6 +188,8 @@ def run_trial(
                 store.write_progress(
                     provenance.sweep, trial.trial_id, progress.step, progress.metrics, progress.artifacts
                 )
+                if provenance.curves:
+                    write_curves(store, trial.trial_id, progress.step, progress.metrics)
                 if progress.checkpoint_due:
                     state = {"trial": trial.to_json(), "task": task.state_dict(), **diary.spent()}
                     save_checkpoint(store, trial.trial_id, progress.step, state)

@@ -32,6 +32,8 @@ from ndabench.orchestration.trial import trainable
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
+from ndabench.tracking.mirror import Mirror
+from ndabench.tracking.tracker import make_trackers
 from ndabench.trials import Provenance, TrialConfig, git_commit, prepare
 
 Ending = Literal["complete", "interrupted", "out of time"]
@@ -62,17 +64,23 @@ def run_sweep(
 ) -> SweepResult:
     """Runs what is left of a sweep. Ray must be connected; `UserError` comes before anything is written."""
     slots = concurrency(config.resources)
+    mirror = Mirror(store, make_trackers(config.track, config.name, store))
     if ray.cluster_resources().get("GPU") and not config.resources.gpus_per_worker:
         console.print("resources.gpus_per_worker is 0: the GPUs here are not used", highlight=False)
     console.print(f"preparing {config.data.name} and what the evaluations need …", highlight=False)
     _prepare(config, local)
     claim(store, config, resume=resume)
-    with sole_driver(store):
-        return _run_claimed(config, store, status, slots, console)
+    with sole_driver(store), mirror:
+        return _run_claimed(config, store, status, mirror, slots, console)
 
 
 def _run_claimed(
-    config: SweepConfig, store: RecordStore, status: StatusFile, slots: int, console: Console
+    config: SweepConfig,
+    store: RecordStore,
+    status: StatusFile,
+    mirror: Mirror,
+    slots: int,
+    console: Console,
 ) -> SweepResult:
     recorded = recorded_outcomes(config, store)
     plan = make_plan(config, recorded)
@@ -93,9 +101,9 @@ def _run_claimed(
         View(console, standing, watched) as view,
         tempfile.TemporaryDirectory(prefix="ndabench-tune-") as scratch,
     ):
-        watcher = Watcher(view, status, assigned, store)
+        watcher = Watcher(view, status, mirror, assigned, store)
         tuner = Tuner(
-            trainable(config, store.root, Provenance(config.name, git_commit())),
+            trainable(config, store.root, Provenance(config.name, git_commit(), config.track.tensorboard)),
             tune_config=TuneConfig(
                 search_alg=PlanSearcher(plan, assigned, store, watched),
                 scheduler=ArmwiseAsha(config, assigned) if config.scheduler is not None else None,

@@ -15,6 +15,7 @@ from ndabench.orchestration.status_file import StatusFile
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
+from ndabench.tracking.mirror import Mirror
 from ndabench.trials import TrialConfig
 
 
@@ -124,8 +125,11 @@ class Watcher(NotSaved, ray.tune.Callback):
     Where records cannot be written any more, `problem` says so; Tune would bury an exception.
     """
 
-    def __init__(self, view: View, status: StatusFile, assigned: Assigned, store: RecordStore) -> None:
-        self._view, self._status, self._assigned, self._store = view, status, assigned, store
+    def __init__(
+        self, view: View, status: StatusFile, mirror: Mirror, assigned: Assigned, store: RecordStore
+    ) -> None:
+        self._view, self._status, self._mirror = view, status, mirror
+        self._assigned, self._store = assigned, store
         self.problem: UserError | None = None
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
@@ -137,7 +141,9 @@ class Watcher(NotSaved, ray.tune.Callback):
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         if "step" in result:
-            self._view.progressed(self._assigned[trial.trial_id].trial_id, result)
+            trial_id = self._assigned[trial.trial_id].trial_id
+            self._view.progressed(trial_id, result)
+            self._mirror.changed(trial_id)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         _remove_placement_group(trial)
@@ -164,6 +170,7 @@ class Watcher(NotSaved, ray.tune.Callback):
         try:
             close_row(self._store, trial_id, status, error)
             self._view.ended(trial_id, self._store.read_trial(trial_id), error)
+            self._mirror.changed(trial_id)
         except UserError as problem:
             self.problem = problem
         _remove_placement_group(trial)
