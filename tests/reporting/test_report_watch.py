@@ -10,6 +10,9 @@ from synthetic import Trial, finals, record
 
 from ndabench.errors import UserError
 from ndabench.records import RecordStore, RunningTrial, SweepStatus, read_status, write_status
+from ndabench.report import report
+from ndabench.reporting.page import report_spec
+from ndabench.reporting.specs import Fact
 from ndabench.reporting.watch import watch
 
 NOW = datetime.now(timezone.utc)
@@ -95,6 +98,25 @@ def test_a_page_reloads_while_the_sweep_runs(store: RecordStore) -> None:
     next(watch(store, 7))
     text = Path(store.local_path("report.html")).read_text()
     assert '<html lang="en" data-reload="7">' in text
+    assert Fact("left", "about 90 s") in report_spec(store).facts
+    for other in (
+        OVER,
+        replace(RUNNING, seconds_left=None),
+        replace(RUNNING, updated=NOW - timedelta(hours=1)),
+    ):
+        write_status(store, other)
+        assert "left" not in [fact.name for fact in report_spec(store).facts]
+    store.write_bytes("status.json", b"torn")
+    assert report_spec(store).facts
+
+
+def test_the_command_ends_with_the_sweep(store: RecordStore, capsys: pytest.CaptureFixture) -> None:
+    record(store, Trial("none", 1, 0), finals(1.0))
+    write_status(store, OVER)
+    report(store.root, watch=True, every=1)
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first.endswith(f"  1 of 3 trials ended, 1 running: {store.root}/report.html")
+    assert last == f"report   {store.root}/report.html"
 
 
 def test_watching_outlives_trouble_and_says_it_once(store: RecordStore) -> None:
