@@ -88,6 +88,10 @@ def stopped_in_the_middle(bench: Bench, how: str) -> tuple[str, Path]:
             assert (status.state, status.exit_code, status.running) == ("interrupted", 130, ())
             assert status.trials["finished"] + status.trials["stopped"] == len(statuses(out))
             wait_until(lambda: not command.processes(), "no process is left behind")
+        else:
+            status = read_status(RecordStore(str(out)))
+            assert status is not None
+            assert (status.state, status.exit_code) == ("running", None)
     finally:
         command.kill()
     return file, out

@@ -54,6 +54,7 @@ def test_what_is_not_installed_is_said_in_a_line(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLflow's tables, with a new SQLAlchemy
 def test_mlflow_holds_every_step_once(store: RecordStore) -> None:
     pytest.importorskip("mlflow")
