@@ -24,6 +24,7 @@ from ndabench.config import parse
 from ndabench.distributed import Workers
 from ndabench.orchestration.cluster import connect
 from ndabench.orchestration.run import run_sweep
+from ndabench.orchestration.status_file import StatusFile
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
 from ndabench.trials import Provenance, run_trial
@@ -53,7 +54,9 @@ def bare_seconds(config: SweepConfig, folder: str) -> float:
 
 def sweep_seconds(config: SweepConfig, folder: str) -> float:
     start = time.perf_counter()
-    result = run_sweep(config, RecordStore(folder), resume=False, local=True, console=Console(quiet=True))
+    store, console = RecordStore(folder), Console(quiet=True)
+    with StatusFile(store, config.name) as status:
+        result = run_sweep(config, store, status, resume=False, local=True, console=console)
     assert result.statuses == {"finished": len(config.seeds)}, result
     return time.perf_counter() - start
 

@@ -1,25 +1,51 @@
 """`python -m ndabench.report DIR`: the tables and the HTML again, from the Parquet records of a sweep."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ndabench.command_line import run, show
 from ndabench.errors import UserError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ndabench.records import RecordStore
+
 FOLDER = typer.Argument(help="The folder of a sweep (or its filesystem URI), e.g. reports/quickstart.")
+WATCH = typer.Option("--watch", help="Keep the report current until the sweep ends; Ctrl-C stops watching.")
+EVERY = typer.Option(min=1, metavar="SECONDS", help="How often --watch looks for new records.")
 
 
-def report(folder: Annotated[str, FOLDER] = "reports/quickstart") -> None:
+def report(
+    folder: Annotated[str, FOLDER] = "reports/quickstart",
+    watch: Annotated[bool, WATCH] = False,
+    every: Annotated[float, EVERY] = 10,
+) -> None:
     """Write the report of a sweep again, from its records."""
     from rich.console import Console
 
     from ndabench.records import RecordStore
 
-    store = RecordStore(folder)
-    if not store.at_once().list("trials"):
+    store, console = RecordStore(folder).at_once(), Console()
+    if watch and not _watched_to_the_end(store, every, console):
+        return
+    if not store.list("trials"):
         raise UserError(f"{folder}: no records here; give the folder of a sweep, e.g. reports/quickstart")
-    show(store, Console())
+    show(store, console)
+
+
+def _watched_to_the_end(store: "RecordStore", every: float, console: "Console") -> bool:
+    """Watches until the sweep has ended, or Ctrl-C: then False."""
+    from ndabench.reporting.watch import watch
+
+    try:
+        for line in watch(store, every):
+            console.print(f"{datetime.now():%H:%M:%S}  {line}", highlight=False, soft_wrap=True, markup=False)
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 if __name__ == "__main__":

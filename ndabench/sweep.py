@@ -36,23 +36,25 @@ def sweep(
 
     from ndabench.orchestration.cluster import connect
     from ndabench.orchestration.run import run_sweep
+    from ndabench.orchestration.status_file import StatusFile
     from ndabench.records import RecordStore
 
     store = RecordStore(results_folder(out, config.name))
     check_claim(store, config, resume=resume)
-    with connect(address) as local:
-        # A job is stopped with it. Set here, because ray.init has a handler of its own.
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-        result = run_sweep(config, store, resume=resume, local=local, console=console)
-    show(store, console)
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
+    with StatusFile(store, config.name) as status:
+        with connect(address) as local:
+            # A job is stopped with it. Set here, because ray.init has a handler of its own.
+            signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+            result = run_sweep(config, store, status, resume=resume, local=local, console=console)
+        show(store, console)
+        status.end(result.ending, result.exit_code)
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(result.statuses.items()))
     console.print(f"{result.ending}: {counts}", highlight=False)
     if result.ending != "complete":
         again = _continuation(file, set_ or [], out, address)
         console.print(f"continue with: {again}", highlight=False, soft_wrap=True, markup=False)
-        sys.exit(130 if result.ending == "interrupted" else 0)
-    if result.statuses.get("failed"):
-        sys.exit(1)
+    if result.exit_code:
+        sys.exit(result.exit_code)
 
 
 def _continuation(file: Path, assignments: list[str], out: str | None, address: str | None) -> str:

@@ -24,6 +24,7 @@ from ndabench.tasks.registry import (
     check_evaluation,
     evaluations_of,
 )
+from ndabench.tracking import Track
 from ndabench.trials import TrialConfig
 
 
@@ -100,6 +101,7 @@ class SweepConfig(Config):
     scheduler: Annotated[Asha | None, BeforeValidator(_scheduler)] = None
     time_budget_seconds: float | None = Field(None, gt=0)
     resources: Resources = Resources()
+    track: Track = Track()
 
     @model_validator(mode="after")
     def _consistent(self) -> "SweepConfig":

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ndabench.distributed import Workers
     from ndabench.records import RecordStore
     from ndabench.sweepfile import SweepConfig
-    from ndabench.trials import TrialConfig
+    from ndabench.tracking.mirror import Mirror
+    from ndabench.trials import Provenance, TrialConfig
 
 
 def train(
@@ -36,13 +37,16 @@ def train(
     from ndabench.records import RecordStore
     from ndabench.sweepfile import read_sweep
     from ndabench.tasks.task import DivergedError
-    from ndabench.trials import prepare
+    from ndabench.tracking.mirror import Mirror
+    from ndabench.tracking.tracker import make_trackers
+    from ndabench.trials import Provenance, git_commit, prepare
 
     config = read_sweep(file, set_ or [])
     trial = choose(config, arm, lambda_, seed)
     workers = start_workers()
     torch.set_num_threads(max(1, int(config.resources.cpus_per_worker)))  # as in a sweep, to the same bits
     store = RecordStore(results_folder(out, config.name))
+    mirror = Mirror(store, make_trackers(config.track, config.name, store) if workers.is_main else [])
     if workers.is_main:
         row = store.at_once().read_trial(trial.trial_id)
         if row is not None and row.status in ("finished", "diverged"):
@@ -51,7 +55,10 @@ def train(
         claim(store, config, resume=resume)
     workers.barrier()
     try:
-        _show(trial, store, config.name, workers)
+        with mirror:
+            _show(
+                trial, store, Provenance(config.name, git_commit(), config.track.tensorboard), mirror, workers
+            )
     except DivergedError as error:
         print(f"diverged: {error}", file=sys.stderr)
         sys.exit(1)
@@ -90,17 +97,20 @@ def start_workers() -> "Workers":
     return Workers.current(device)
 
 
-def _show(trial: "TrialConfig", store: "RecordStore", sweep: str, workers: "Workers") -> None:
+def _show(
+    trial: "TrialConfig", store: "RecordStore", provenance: "Provenance", mirror: "Mirror", workers: "Workers"
+) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from ndabench.trials import Provenance, git_commit, run_trial
+    from ndabench.trials import run_trial
 
     console = Console(quiet=not workers.is_main)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
         bar = bars.add_task(trial.label, total=None)
-        for progress in run_trial(trial, store, Provenance(sweep, git_commit()), workers):
+        for progress in run_trial(trial, store, provenance, workers):
+            mirror.changed(trial.trial_id)
             bars.update(bar, completed=progress.step, total=progress.num_steps)
             values = ", ".join(f"{name} {m.value:.4g}" for name, m in progress.metrics.items())
             line = f"{trial.label}: step {progress.step}/{progress.num_steps} {values}"

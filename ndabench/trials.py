@@ -37,6 +37,7 @@ from ndabench.tasks.registry import (
     prepare_evaluations,
 )
 from ndabench.tasks.task import DivergedError, Progress, Task
+from ndabench.tracking.tensorboard import write_curves
 
 
 class TrialConfig(Config):
@@ -108,6 +109,8 @@ class Provenance:
 
     sweep: str
     git_commit: str = ""
+    curves: bool = True
+    """Whether TensorBoard's are wanted."""
 
 
 def git_commit() -> str:
@@ -183,6 +186,8 @@ def run_trial(
                 store.write_progress(
                     provenance.sweep, trial.trial_id, progress.step, progress.metrics, progress.artifacts
                 )
+                if provenance.curves:
+                    write_curves(store, trial.trial_id, progress.step, progress.metrics)
                 if progress.checkpoint_due:
                     state = {"trial": trial.to_json(), "task": task.state_dict(), **diary.spent()}
                     save_checkpoint(store, trial.trial_id, progress.step, state)

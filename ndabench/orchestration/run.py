@@ -28,10 +28,14 @@ from ndabench.orchestration.search import (
     Watcher,
     recorded_values,
 )
+from ndabench.orchestration.standing import Standing
+from ndabench.orchestration.status_file import StatusFile
 from ndabench.orchestration.trial import trainable
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
+from ndabench.tracking.mirror import Mirror
+from ndabench.tracking.tracker import make_trackers
 from ndabench.trials import Provenance, TrialConfig, git_commit, prepare
 
 Ending = Literal["complete", "interrupted", "out of time"]
@@ -43,40 +47,65 @@ class SweepResult:
     statuses: Mapping[str, int]
     """How many of the sweep's trials stand at each status."""
 
+    @property
+    def exit_code(self) -> int:
+        """0 complete or out of its time budget, 1 a trial failed, 130 interrupted."""
+        if self.ending == "complete":
+            return 1 if self.statuses.get("failed") else 0
+        return 130 if self.ending == "interrupted" else 0
+
 
 def run_sweep(
-    config: SweepConfig, store: RecordStore, *, resume: bool, local: bool, console: Console
+    config: SweepConfig,
+    store: RecordStore,
+    status: StatusFile,
+    *,
+    resume: bool,
+    local: bool,
+    console: Console,
 ) -> SweepResult:
     """Runs what is left of a sweep. Ray must be connected; `UserError` comes before anything is written."""
     slots = concurrency(config.resources)
+    mirror = Mirror(store, make_trackers(config.track, config.name, store))
     if ray.cluster_resources().get("GPU") and not config.resources.gpus_per_worker:
         console.print("resources.gpus_per_worker is 0: the GPUs here are not used", highlight=False)
     console.print(f"preparing {config.data.name} and what the evaluations need …", highlight=False)
     _prepare(config, local, lambda line: console.print(line, highlight=False, soft_wrap=True))
-    with sole_driver(store):
+    with sole_driver(store), mirror:
         claim(store, config, resume=resume)
-        return _run_claimed(config, store, slots, console)
+        return _run_claimed(config, store, status, mirror, slots, console)
 
 
-def _run_claimed(config: SweepConfig, store: RecordStore, slots: int, console: Console) -> SweepResult:
+def _run_claimed(
+    config: SweepConfig,
+    store: RecordStore,
+    status: StatusFile,
+    mirror: Mirror,
+    slots: int,
+    console: Console,
+) -> SweepResult:
     recorded = recorded_outcomes(config, store)
     plan = make_plan(config, recorded)
-    total, already = config.trial_count(), sum(outcome.ended for outcome in recorded)
+    total = config.trial_count()
+    ended = Counter(
+        "stopped" if outcome.status == "pruned" else outcome.status for outcome in recorded if outcome.ended
+    )
     console.print(
-        f"{total} trials, {already} of them done, {slots} at a time, each {config.resources}; "
+        f"{total} trials, {ended.total()} of them done, {slots} at a time, each {config.resources}; "
         f"records in {store.root}",
         highlight=False,
         soft_wrap=True,
     )
-    assigned = Assigned()
+    assigned, standing = Assigned(), Standing(total, ended)
+    status.begin(standing)
     watched = config.objective.watched if config.objective is not None else None
     with (
-        View(console, total, already, watched) as view,
+        View(console, standing, watched) as view,
         tempfile.TemporaryDirectory(prefix="ndabench-tune-") as scratch,
     ):
-        watcher = Watcher(view, assigned, store)
+        watcher = Watcher(view, status, mirror, assigned, store)
         tuner = Tuner(
-            trainable(config, store.root, Provenance(config.name, git_commit())),
+            trainable(config, store.root, Provenance(config.name, git_commit(), config.track.tensorboard)),
             tune_config=TuneConfig(
                 search_alg=PlanSearcher(plan, assigned, store, watched),
                 scheduler=ArmwiseAsha(config, assigned) if config.scheduler is not None else None,

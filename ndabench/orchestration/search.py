@@ -9,9 +9,11 @@ from ray.tune.search import Searcher
 from ndabench.diary import STOPPED_EARLY, close_row
 from ndabench.errors import UserError
 from ndabench.orchestration.plan import Outcome, Plan
+from ndabench.orchestration.status_file import StatusFile
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
+from ndabench.tracking.mirror import Mirror
 from ndabench.trials import TrialConfig
 
 
@@ -121,16 +123,25 @@ class Watcher(NotSaved, ray.tune.Callback):
     Where records cannot be written any more, `problem` says so; Tune would bury an exception.
     """
 
-    def __init__(self, view: View, assigned: Assigned, store: RecordStore) -> None:
-        self._view, self._assigned, self._store = view, assigned, store
+    def __init__(
+        self, view: View, status: StatusFile, mirror: Mirror, assigned: Assigned, store: RecordStore
+    ) -> None:
+        self._view, self._status, self._mirror = view, status, mirror
+        self._assigned, self._store = assigned, store
         self.problem: UserError | None = None
+
+    def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+        self._view.remind()
+        self._status.refresh()
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self._view.started(self._assigned[trial.trial_id])
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         if "step" in result:
-            self._view.progressed(self._assigned[trial.trial_id].trial_id, result)
+            trial_id = self._assigned[trial.trial_id].trial_id
+            self._view.progressed(trial_id, result)
+            self._mirror.changed(trial_id)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self._view.restarted(self._assigned[trial.trial_id].trial_id)
@@ -148,6 +159,7 @@ class Watcher(NotSaved, ray.tune.Callback):
         running = self._view.running
         for trial_id in running:
             close_row(self._store, trial_id, "stopped", "interrupted; --resume goes on from its checkpoint")
+            self._view.closed(trial_id, "stopped")
         return len(running)
 
     def _end(self, trial: Any, status: Any, error: str) -> None:
@@ -155,6 +167,7 @@ class Watcher(NotSaved, ray.tune.Callback):
         try:
             close_row(self._store, trial_id, status, error)
             self._view.ended(trial_id, self._store.read_trial(trial_id), error)
+            self._mirror.changed(trial_id)
         except UserError as problem:
             self.problem = problem
 

@@ -1,35 +1,40 @@
-"""What a person sees while a sweep runs: one line a trial, a live bar on a terminal, and the time left."""
+"""What a person sees while a sweep runs: one line a trial, and the time left.
+
+On a terminal a live bar stands below the lines; in a log, such as that of a submitted job, a line a minute
+says what the bar would show.
+"""
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from ndabench.orchestration.standing import Running, Standing
 from ndabench.records import TrialRow
 from ndabench.trials import TrialConfig
 
 STATUS_STYLE = {"finished": "green", "stopped": "yellow", "diverged": "red", "failed": "red"}
-
-
-@dataclass
-class Running:
-    trial: TrialConfig
-    share: float = 0.0
-    bar: TaskID | None = None
-    values: dict[str, Any] = field(default_factory=dict)
+SECONDS_PER_LINE = 60
+MOST_NAMED = 8
+"""Running trials that a line of a log names."""
 
 
 class View:
-    """Lines for a log, the same lines above a live display on a terminal."""
+    """Lines for a log, the same lines above a live display on a terminal; keeps `standing` current."""
 
-    def __init__(self, console: Console, total: int, already: int, watched: str | None) -> None:
-        self._console, self._total, self._already, self._watched = console, total, already, watched
-        self._ended = already
-        self._running: dict[str, Running] = {}
-        self._clock = time.monotonic()
+    def __init__(
+        self,
+        console: Console,
+        standing: Standing,
+        watched: str | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console, self._standing, self._watched = console, standing, watched
+        self._bar_of: dict[str, TaskID] = {}
+        self._clock, self._said, self._changes = clock, clock(), standing.changes
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -40,7 +45,9 @@ class View:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._overall = self._bars.add_task("all trials", total=total, completed=already, note="")
+        self._overall = self._bars.add_task(
+            "all trials", total=standing.total, completed=standing.ended, note=""
+        )
 
     def __enter__(self) -> "View":
         self._bars.start()
@@ -52,29 +59,24 @@ class View:
     @property
     def running(self) -> list[str]:
         """The ids of the trials that have started and not ended."""
-        return list(self._running)
+        return list(self._standing.running)
 
     def started(self, trial: TrialConfig) -> None:
-        if trial.trial_id in self._running:  # restarted after a lost process
-            return
-        running = Running(trial)
-        if self._console.is_terminal:
-            running.bar = self._bars.add_task(f"  {escape(trial.label)}", total=1.0, note="")
-        self._running[trial.trial_id] = running
+        if self._standing.started(trial) and self._console.is_terminal:
+            label = f"  {escape(trial.label)}"
+            self._bar_of[trial.trial_id] = self._bars.add_task(label, total=1.0, note="")
 
-    def progressed(self, trial_id: str, result: dict[str, Any]) -> None:
-        running = self._running[trial_id]
-        running.share = result["step"] / max(1, result["num_steps"])
-        running.values = result
-        if running.bar is not None:
-            note = f"{self._watched} {result['objective']:.4g}" if "objective" in result else ""
-            self._bars.update(running.bar, completed=running.share, note=note)
+    def progressed(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        running = self._standing.progressed(trial_id, result)
+        if trial_id in self._bar_of:
+            note = f"{self._watched} {running.objective:.4g}" if running.objective is not None else ""
+            self._bars.update(self._bar_of[trial_id], completed=running.share, note=note)
         self._update_overall()
 
     def restarted(self, trial_id: str) -> None:
-        label = escape(self._running[trial_id].trial.label)
+        label = escape(self._standing.restarted(trial_id).trial.label)
         self._bars.console.print(
-            f"{label}: a process was lost; going on from the checkpoint", highlight=False
+            f"{label}: a process was lost; going on from the checkpoint", highlight=False, soft_wrap=True
         )
 
     def say(self, line: str) -> None:
@@ -83,14 +85,11 @@ class View:
 
     def ended(self, trial_id: str, row: TrialRow | None, reason: str) -> None:
         """Prints the trial's one line. Where it never came to have a record, it failed for that `reason`."""
-        running = self._running.pop(trial_id)
-        self._ended += 1
-        if running.bar is not None:
-            self._bars.remove_task(running.bar)
         status, error = (row.status, row.error) if row is not None else ("failed", reason)
-        value = running.values.get("objective")
+        running = self.closed(trial_id, status)
+        value = running.objective
         parts = [
-            f"[{self._ended}/{self._total}]",
+            f"[{self._standing.ended}/{self._standing.total}]",
             f"{escape(running.trial.label)}:",
             f"[{STATUS_STYLE.get(status, 'red')}]{status}[/]",
             f"{self._watched} {value:.4g}" if value is not None else "",
@@ -100,17 +99,40 @@ class View:
             f"· {self._left()}" if self._left() else "",
         ]
         self._bars.console.print(" ".join(filter(None, parts)), highlight=False, soft_wrap=True)
+        self._said = self._clock()
+
+    def closed(self, trial_id: str, status: str) -> Running:
+        """The trial runs no more; says nothing."""
+        running = self._standing.closed(trial_id, status)
+        if trial_id in self._bar_of:
+            self._bars.remove_task(self._bar_of.pop(trial_id))
         self._update_overall()
+        return running
+
+    def remind(self) -> None:
+        """In a log, a line where nothing was said for a while and something has moved; to be called often."""
+        if self._console.is_terminal or self._clock() - self._said < SECONDS_PER_LINE:
+            return
+        self._said = self._clock()
+        running = list(self._standing.running.values())
+        if not running or self._changes == self._standing.changes:
+            return
+        self._changes = self._standing.changes
+        named = [f"{escape(one.trial.label)} {one.share:.0%}" for one in running[:MOST_NAMED]]
+        parts = [
+            f"[{self._standing.ended}/{self._standing.total}]",
+            ", ".join(named),
+            f"and {len(running) - MOST_NAMED} more" if len(running) > MOST_NAMED else "",
+            f"· {self._left()}" if self._left() else "",
+        ]
+        self._console.print(" ".join(filter(None, parts)), highlight=False, soft_wrap=True)
 
     def _update_overall(self) -> None:
-        done = self._ended + sum(running.share for running in self._running.values())
-        self._bars.update(self._overall, completed=done, note=self._left())
+        self._bars.update(self._overall, completed=self._standing.share_ended, note=self._left())
 
     def _left(self) -> str:
-        """`about 3 min left`, from the share of the work done since the start."""
-        done = self._ended - self._already + sum(running.share for running in self._running.values())
-        remaining = self._total - self._already - done
-        if done < 0.3 or remaining <= 0:
+        """`about 3 min left`, or nothing while there is no telling."""
+        seconds = self._standing.seconds_left()
+        if seconds is None:
             return ""
-        seconds = (time.monotonic() - self._clock) * remaining / done
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"

@@ -8,10 +8,11 @@ share a file. Folder names hold no `key=value`, so no reader guesses partition c
 
 import copy
 import dataclasses
+import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -100,9 +101,22 @@ class RecordStore:
         """One row a trial, step and metric (`schema.METRICS`)."""
         return self._read_table("metrics", METRICS)
 
+    def read_steps(self, trial_id: str, after: int) -> Iterator[tuple[int, dict[str, float]]]:
+        """What one trial measured at each step later than `after`, in order: the step, and values by name."""
+        for path in self.list(f"metrics/{_safe(trial_id, 'trial id')}"):
+            step = int(PurePosixPath(path).stem)
+            if step > after and (data := self.read_bytes(path)) is not None:
+                table = pq.read_table(io.BytesIO(data), columns=["metric", "value"]).to_pydict()
+                yield step, dict(zip(table["metric"], table["value"], strict=True))
+
     def read_artifacts(self) -> pa.Table:
         """One row a trial, step and file (`schema.ARTIFACTS`); `read_bytes` takes their `path`."""
         return self._read_table("artifacts", ARTIFACTS)
+
+    def fingerprint(self) -> str:
+        """A text that changes whenever a record does; costs one listing and opens no file."""
+        stamps = [self._files.stamps(table) for table in ("trials", "metrics", "artifacts")]
+        return hashlib.sha256(repr(stamps).encode()).hexdigest()
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Puts a file at `path` below the root, whole or not at all."""

@@ -7,17 +7,19 @@ A new kind of result (a probe, detections, film strips) is a function from frame
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import resources
 
 import jinja2
 from markupsafe import Markup
 
-from ndabench.records import RecordStore
+from ndabench.errors import UserError
+from ndabench.records import RecordStore, read_status
 from ndabench.reporting import drawing, paper
 from ndabench.reporting.comparison import Comparison, comparisons
 from ndabench.reporting.figures import lambda_figures, step_figures
-from ndabench.reporting.formatting import count
+from ndabench.reporting.formatting import count, duration
 from ndabench.reporting.frames import SWEEP_FILE, Frames, load
 from ndabench.reporting.headline import headline
 from ndabench.reporting.provenance import pretty, protocols, provenance_table
@@ -39,9 +41,13 @@ REPORT_FILE = "report.html"
 STATUSES = ("finished", "running", "stopped", "diverged", "failed")
 
 
-def write_report(store: RecordStore) -> str:
-    """Writes `report.html` beside the records, at any moment of a sweep; returns its path to show."""
-    store.write_bytes(REPORT_FILE, render(report_spec(store)).encode())
+def write_report(store: RecordStore, reload_seconds: float | None = None) -> str:
+    """Writes `report.html` beside the records, at any moment of a sweep; returns its path to show.
+
+    With `reload_seconds` an open page loads itself again after that long.
+    """
+    spec = replace(report_spec(store), reload_seconds=reload_seconds)
+    store.write_bytes(REPORT_FILE, render(spec).encode())
     return store.local_path(REPORT_FILE)
 
 
@@ -68,7 +74,11 @@ def report_spec(store: RecordStore) -> ReportSpec:
     ]
     return ReportSpec(
         title=", ".join(frames.trials["sweep"].unique()) or "Empty sweep",
-        facts=_facts(frames),
+        facts=[
+            *_facts(frames),
+            *_left(store),
+            Fact("written", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"),
+        ],
         headline=headline(frames, compared),
         sections=[section for section in sections if section.blocks],
     )
@@ -129,8 +139,18 @@ def _facts(frames: Frames) -> list[Fact]:
         Fact("arms", ", ".join(frames.arms) or "none yet"),
         Fact("trials", f"{len(trials)}: {statuses}" if len(trials) else "none yet"),
         Fact("ran", f"{when} UTC" if when else "not yet"),
-        Fact("written", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"),
     ]
+
+
+def _left(store: RecordStore) -> list[Fact]:
+    """The time left, while a driver is at work and has an estimate."""
+    try:
+        status = read_status(store)
+    except UserError:  # a later version's, say: the report does not depend on it
+        return []
+    if status is None or status.exit_code is not None or status.is_silent() or status.seconds_left is None:
+        return []
+    return [Fact("left", f"about {duration(status.seconds_left)}")]
 
 
 def render(report: ReportSpec) -> str:

@@ -154,9 +154,13 @@ class Fact:
 
 @dataclass(frozen=True)
 class ReportSpec:
-    """A whole report; `headline` is what was found, in sentences."""
+    """A whole report; `headline` is what was found, in sentences.
+
+    Where `reload_seconds` is given, the page in a browser loads itself again after that long.
+    """
 
     title: str
     facts: Sequence[Fact]
     headline: Sequence[str]
     sections: Sequence[Section]
+    reload_seconds: float | None = None

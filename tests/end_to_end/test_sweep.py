@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from driving import Bench, Reference, in_the_middle, metrics, statuses, times_written, wait_until
 
-from ndabench.records import RecordStore
+from ndabench.records import RecordStore, read_status
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +22,10 @@ def test_a_sweep_runs_to_its_end(reference: Reference) -> None:
     assert f"report   {reference.out}/report.html\n" in printed
     assert printed.endswith("complete: 4 finished\n")
     assert "<html" in (reference.out / "report.html").read_text()
+    status = read_status(RecordStore(str(reference.out)))
+    assert status is not None
+    assert (status.state, status.exit_code, status.running) == ("complete", 0, ())
+    assert (status.trials["total"], status.trials["finished"]) == (4, 4)
 
 
 def test_the_records_of_a_sweep_are_whole(reference: Reference) -> None:
@@ -79,7 +83,15 @@ def stopped_in_the_middle(bench: Bench, how: str) -> tuple[str, Path]:
             assert summary.startswith("interrupted: ")
             assert advice == f"continue with: python -m ndabench.sweep {file} --out {out} --resume"
             assert set(statuses(out).values()) == {"finished", "stopped"}
+            status = read_status(RecordStore(str(out)))
+            assert status is not None
+            assert (status.state, status.exit_code, status.running) == ("interrupted", 130, ())
+            assert status.trials["finished"] + status.trials["stopped"] == len(statuses(out))
             wait_until(lambda: not command.processes(), "no process is left behind")
+        else:
+            status = read_status(RecordStore(str(out)))
+            assert status is not None
+            assert (status.state, status.exit_code) == ("running", None)
     finally:
         command.kill()
     return file, out

@@ -1,13 +1,16 @@
 """The page in a real browser: it loads nothing, breaks nothing, sorts by keyboard, fits a phone and paper."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, Page, open_page
+from browser import CHROMIUM, PATIENCE, Page, open_page
 
 from ndabench.records import RecordStore
 from ndabench.reporting import write_report
+from ndabench.reporting.page import render, report_spec
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
 
@@ -98,3 +101,24 @@ def test_printing_unfolds_what_is_folded(page: Page) -> None:
     page.run("dispatchEvent(new Event('afterprint'))")
     assert page.run(folded) > 3
     assert len(page.call("Page.printToPDF")["data"]) > 10_000
+
+
+def test_a_page_of_a_running_sweep_loads_itself_again(
+    page: Page, filled: RecordStore, tmp_path: Path
+) -> None:
+    """Where the reader had scrolled to and what was unfolded stays."""
+    path = tmp_path / "report.html"
+    path.write_text(render(replace(report_spec(filled), reload_seconds=1)))
+    page.events.clear()
+    page.open(path.as_uri())
+    page.run("document.querySelector('#first-configuration').open = true")
+    page.run("scrollTo({top: 500, behavior: 'instant'}); window.seenBefore = true")
+    deadline = time.monotonic() + PATIENCE
+    while page.run("document.readyState !== 'complete' || 'seenBefore' in window"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    unfolded = "Array.from(document.querySelectorAll('details[open]'), d => d.id)"
+    assert page.run(unfolded) == ["first-configuration"]
+    assert page.run("scrollY") == 500
+    assert page.heard("Runtime.exceptionThrown") == []
+    assert page.heard("Log.entryAdded") == []

@@ -38,3 +38,25 @@ addEventListener("beforeprint", () => {
   }
 });
 addEventListener("afterprint", () => folded.splice(0).forEach((details) => { details.open = false; }));
+// While a sweep runs the page loads itself again, as long as it is looked at; what was unfolded stays so.
+const seconds = Number(document.documentElement.dataset.reload);
+const unfolded = "ndabench unfolded";
+function foldable() {
+  return Array.from(document.querySelectorAll("details"));
+}
+function name(details) {
+  return details.id || details.querySelector("summary").textContent;
+}
+function again() {
+  if (document.hidden) {
+    document.addEventListener("visibilitychange", again, { once: true });
+    return;
+  }
+  sessionStorage.setItem(unfolded, JSON.stringify(foldable().filter((d) => d.open).map(name)));
+  location.reload();
+}
+if (seconds) {
+  const names = JSON.parse(sessionStorage.getItem(unfolded) || "[]");
+  for (const details of foldable()) if (names.includes(name(details))) details.open = true;
+  setTimeout(again, 1000 * seconds);
+}

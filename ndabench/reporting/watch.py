@@ -1,0 +1,52 @@
+"""The report kept current while a sweep runs."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from ndabench.errors import UserError
+from ndabench.records import RecordStore, SweepStatus, read_status
+from ndabench.reporting.page import write_report
+
+SHARE = 0.2
+"""Of the time, at most so much goes into writing reports: of a long sweep, one takes seconds."""
+
+
+def watch(store: RecordStore, every: float, sleep: Callable[[float], None] = time.sleep) -> Iterator[str]:
+    """Writes the report whenever the records have changed, looking every so many seconds.
+
+    Yields a line of text for each report that it wrote, and for what goes wrong on the way: it goes on.
+    Ends with the sweep, after the last report; never where no driver of a sweep is at work.
+    """
+    seen = problem = ""
+    silent = False
+    while True:
+        began = time.monotonic()
+        try:
+            status = read_status(store)  # before the records: once it says that all is over, they are whole
+            over = status is not None and status.exit_code is not None
+            stamp = f"{store.fingerprint()} {over}"
+            if stamp != seen:
+                if store.list("trials"):
+                    yield f"{_standing(status)}{write_report(store, None if over else every)}"
+                elif not seen:
+                    yield f"waiting for the first records in {store.root}"
+                seen, problem = stamp, ""
+            if over:
+                return
+            if silent != (silent := status is not None and status.is_silent()) and silent:
+                assert status is not None
+                yield f"no word from the driver on {status.host} since {status.updated:%Y-%m-%d %H:%M} UTC"
+        except UserError as error:  # the storage may come back
+            if str(error) != problem:
+                problem = str(error)
+                yield problem
+        sleep(max(every, (time.monotonic() - began) * (1 / SHARE - 1)))
+
+
+def _standing(status: SweepStatus | None) -> str:
+    """`3 of 24 trials ended, 2 running: `"""
+    if status is None:
+        return ""
+    trials = status.trials
+    ended = sum(trials.get(name, 0) for name in ("finished", "stopped", "diverged", "failed"))
+    return f"{ended} of {trials.get('total', 0)} trials ended, {trials.get('running', 0)} running: "

@@ -1,0 +1,74 @@
+"""Trials as runs in MLflow, each found again by a tag with the trial's id."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ndabench.records import RecordStore, TrialRow
+from ndabench.tracking.config import Mlflow
+from ndabench.tracking.tracker import local_folder, not_installed, run_name, run_settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+KEY = "track.mlflow.tracking_uri"
+TRIAL, STEP = "ndabench.trial", "ndabench.step"
+ENDINGS = {"finished": "FINISHED", "stopped": "KILLED"}
+
+
+class MlflowTracker:
+    """Speaks to one experiment, which it makes where there is none."""
+
+    name = "MLflow"
+
+    def __init__(self, config: Mlflow, sweep: str, store: RecordStore) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        try:
+            import mlflow  # noqa: F401
+        except ImportError:
+            raise not_installed("mlflow", "mlflow-skinny") from None
+        for name in ("mlflow", "alembic"):  # they announce every table that they make
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self._uri = config.tracking_uri or f"sqlite:///{local_folder(store, KEY)}/mlflow.db"
+        self._experiment = config.experiment or sweep
+        self._runs: dict[str, str] = {}
+
+    @cached_property
+    def _client(self) -> "MlflowClient":
+        """Late: the folder of a database is ours only once the sweep has begun."""
+        from mlflow import MlflowClient
+
+        return MlflowClient(self._uri)
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        known = self._client.get_experiment_by_name(self._experiment)
+        return known.experiment_id if known else self._client.create_experiment(self._experiment)
+
+    def begin(self, row: TrialRow) -> int:
+        found = self._client.search_runs([self._experiment_id], f"tags.`{TRIAL}` = '{row.trial_id}'")
+        if found:
+            run = found[0]
+            self._client.update_run(run.info.run_id, "RUNNING")
+        else:
+            tags = {TRIAL: row.trial_id}
+            run = self._client.create_run(self._experiment_id, run_name=run_name(row), tags=tags)
+            for key, value in run_settings(row).items():
+                self._client.log_param(run.info.run_id, key, value)
+        self._runs[row.trial_id] = run.info.run_id
+        return int(run.data.tags.get(STEP, -1))
+
+    def log(self, trial_id: str, step: int, values: Mapping[str, float]) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for name, value in values.items()]
+        self._client.log_batch(self._runs[trial_id], metrics, tags=[RunTag(STEP, str(step))])
+
+    def end(self, row: TrialRow) -> None:
+        if row.error:
+            self._client.set_tag(self._runs[row.trial_id], "ndabench.error", row.error)
+        self._client.set_terminated(self._runs[row.trial_id], ENDINGS.get(row.status, "FAILED"))

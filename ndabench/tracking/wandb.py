@@ -1,0 +1,62 @@
+"""Trials as runs in Weights & Biases; the id of a run is the trial's."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ndabench.errors import UserError
+from ndabench.records import RecordStore, TrialRow
+from ndabench.tracking.config import Wandb
+from ndabench.tracking.tracker import local_folder, not_installed, run_name, run_settings
+
+
+class WandbTracker:
+    """Any number of open runs in this process, or their files where it is offline."""
+
+    name = "Weights & Biases"
+
+    def __init__(self, config: Wandb, sweep: str, store: RecordStore) -> None:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        try:
+            import wandb
+        except ImportError:
+            raise not_installed("wandb", "wandb") from None
+        if config.mode == "online" and not wandb.api.api_key:  # it would ask for one, in the middle
+            raise UserError("track.wandb: no API key; `wandb login` first, or mode: offline")
+        self._config, self._sweep = config, sweep
+        self._folder = config.folder or local_folder(store, "track.wandb.folder")
+        self._runs: dict[str, Any] = {}
+
+    def begin(self, row: TrialRow) -> int:
+        import wandb
+
+        run = wandb.init(
+            project=self._config.project,
+            entity=self._config.entity,
+            mode=self._config.mode,
+            dir=self._folder,
+            id=row.trial_id,
+            name=run_name(row),
+            group=self._sweep,
+            config=run_settings(row),
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(
+                console="off",
+                silent=True,
+                disable_git=True,  # ours to say, in the configuration
+                save_code=False,
+                x_disable_stats=True,  # the driver's machine is not the trials'
+            ),
+        )
+        self._runs[row.trial_id] = run
+        return run.step - 1 if run.resumed else -1
+
+    def log(self, trial_id: str, step: int, values: Mapping[str, float]) -> None:
+        self._runs[trial_id].log(dict(values), step=step)
+
+    def end(self, row: TrialRow) -> None:
+        run = self._runs[row.trial_id]
+        run.summary.update({"status": row.status, "error": row.error or ""})
+        run.finish(exit_code=0 if row.status in ("finished", "stopped") else 1)
+        del self._runs[row.trial_id]

@@ -1,0 +1,114 @@
+"""MLflow and Weights & Biases themselves, without a network: what they hold, and what a user gets wrong."""
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tracked import write_row, write_step
+
+from ndabench.config import parse
+from ndabench.errors import UserError
+from ndabench.records import RecordStore
+from ndabench.tracking import Track
+from ndabench.tracking.mirror import Mirror
+from ndabench.tracking.tracker import make_trackers
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RecordStore:
+    return RecordStore(str(tmp_path / "out"))
+
+
+def track(**keys: Any) -> Track:
+    return parse(Track, keys, "track")
+
+
+def follow(store: RecordStore, wanted: Track) -> None:
+    """As a driver does, whose records are all there already."""
+    with Mirror(store, make_trackers(wanted, "synthetic", store), pause=0.01) as mirror:
+        mirror.changed("jigsaw-01")
+
+
+def test_nothing_is_asked_for_by_default(store: RecordStore) -> None:
+    assert make_trackers(Track(), "synthetic", store) == []
+    assert make_trackers(track(mlflow=False, wandb=None), "synthetic", store) == []
+
+
+@pytest.mark.parametrize(("key", "package"), [("mlflow", "mlflow-skinny"), ("wandb", "wandb")])
+def test_what_is_not_installed_is_said_in_a_line(
+    store: RecordStore, monkeypatch: pytest.MonkeyPatch, key: str, package: str
+) -> None:
+    imported = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == key:
+            raise ModuleNotFoundError(name)
+        return imported(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UserError) as caught:
+        make_trackers(track(**{key: True}), "synthetic", store)
+    assert str(caught.value) == (
+        f"track.{key}: {package} is not installed; `pip install {package}`, or leave the key out"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLflow's tables, with a new SQLAlchemy
+def test_mlflow_holds_every_step_once(store: RecordStore) -> None:
+    pytest.importorskip("mlflow")
+    from mlflow import MlflowClient
+
+    write_row(store, "running")
+    write_step(store, 0, loss=3.0, val_fd=9.0)
+    write_step(store, 10, loss=2.0)
+    follow(store, track(mlflow=True))
+    client = MlflowClient(f"sqlite:///{store.root}/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'synthetic'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "RUNNING"
+
+    write_step(store, 20, loss=1.0)
+    write_row(store, "failed", error="RuntimeError: no")
+    follow(store, track(mlflow={"tracking_uri": f"sqlite:///{store.root}/mlflow.db"}))
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FAILED"
+    assert run.info.run_name == "jigsaw λ=0.25 seed 1 (jigsaw-01)"
+    assert run.data.tags["ndabench.error"] == "RuntimeError: no"
+    assert run.data.params["lambda"] == "0.25"
+    assert run.data.params["width"] == "8"
+    history = client.get_metric_history(run.info.run_id, "loss")
+    assert [(metric.step, metric.value) for metric in history] == [(0, 3.0), (10, 2.0), (20, 1.0)]
+
+
+def test_wandb_keeps_a_run_for_later(store: RecordStore, capfd: pytest.CaptureFixture) -> None:
+    wandb = pytest.importorskip("wandb")
+    write_row(store, "finished")
+    write_step(store, 0, loss=3.0, val_fd=9.0)
+    write_step(store, 10, loss=2.0)
+    follow(store, track(wandb={"project": "mine"}))
+    wandb.teardown()
+    (file,) = Path(store.root).glob("wandb/offline-run-*-jigsaw-01/run-jigsaw-01.wandb")
+    content = file.read_bytes()
+    for part in (b"mine", b"synthetic", "jigsaw λ=0.25 seed 1".encode(), b"val_fd", b"loss", b"git_commit"):
+        assert part in content
+    assert capfd.readouterr() == ("", "")
+
+
+def test_wandb_online_needs_a_key(
+    store: RecordStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(UserError, match=r"^track\.wandb: no API key; `wandb login` first, or mode: offline$"):
+        make_trackers(track(wandb={"mode": "online"}), "synthetic", store)
+
+
+def test_an_object_store_has_no_room_for_their_files() -> None:
+    pytest.importorskip("mlflow")
+    store = RecordStore("mock:///bucket/out")
+    with pytest.raises(UserError, match=r"^track\.mlflow\.tracking_uri: must be given"):
+        make_trackers(track(mlflow=True), "synthetic", store)
+    make_trackers(track(mlflow={"tracking_uri": "http://127.0.0.1:1"}), "synthetic", store)
