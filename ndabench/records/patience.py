@@ -82,7 +82,8 @@ class Patience:
                 pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE, left)
                 plan = f"trying again in {pause:.2g} s, for {left:.0f} s"
                 _log.warning("%s (%s); %s", failure, reason(error), plan)
-                time.sleep(pause * _dice.uniform(0.8, 1.0))  # not all trials at the same moment
+                last = pause == left
+                time.sleep(pause if last else pause * _dice.uniform(0.8, 1.0))  # not all trials at a moment
             else:
                 if pause:
                     _log.warning("the storage is back after %.0f s", time.monotonic() - started)
