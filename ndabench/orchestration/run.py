@@ -76,7 +76,7 @@ def _run_claimed(config: SweepConfig, store: RecordStore, slots: int, console: C
         tuner = Tuner(
             trainable(config, store.root, Provenance(config.name, git_commit())),
             tune_config=TuneConfig(
-                search_alg=PlanSearcher(plan, assigned, store, watched),
+                search_alg=PlanSearcher(plan, watcher, store, watched),
                 scheduler=ArmwiseAsha(config, assigned) if config.scheduler is not None else None,
                 num_samples=total,
                 max_concurrent_trials=slots,
