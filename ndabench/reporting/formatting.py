@@ -28,7 +28,8 @@ def number(value: float | None, decimals: int, *, signed: bool = False) -> str:
         return NOTHING
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    if value != 0 and not 1e-4 <= abs(value) < 1e7:
+    nothing_at_this_precision = abs(value) < 1e-4 and decimals < 4
+    if value != 0 and not 1e-4 <= abs(value) < 1e7 and not nothing_at_this_precision:
         return f"{value:{'+' if signed else ''}.3g}".replace("-", "−")
     text = f"{value:{'+' if signed else ''}.{decimals}f}"
     return text.replace("-", "−")

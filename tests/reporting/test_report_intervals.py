@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from ndabench.reporting.formatting import number
 from ndabench.reporting.intervals import holm, paired_difference, summarise
 
 VALUES = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=8)
@@ -57,3 +58,8 @@ def test_holm_lies_between_raw_and_bonferroni(p_values: list[float]) -> None:
     for raw, adjusted in zip(p_values, holm(p_values), strict=True):
         assert adjusted is not None
         assert raw <= adjusted <= min(1.0, raw * len(p_values)) + 1e-12
+
+
+def test_what_is_nothing_beside_its_interval_is_shown_as_nothing() -> None:
+    assert number(4.7e-15, 1, signed=True) == "+0.0"
+    assert number(3e-5, 6) == "3e−05"
