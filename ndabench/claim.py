@@ -1,6 +1,9 @@
 """Whose a folder of results is: one sweep's, and one driver's at a time."""
 
 import contextlib
+import os
+import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +11,9 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ndabench.errors import UserError
+from ndabench.lease import Lease
 from ndabench.records import RecordStore
+from ndabench.records.patience import reason
 from ndabench.sweepfile import SweepConfig
 from ndabench.trials import without_places
 
@@ -20,7 +25,7 @@ def claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
     """Makes the folder this sweep's own; `UserError` where `check_claim` has one."""
     check_claim(store, config, resume=resume)
     mine = config.model_dump(mode="json", by_alias=True)
-    store.write_bytes(CLAIM, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode())
+    store.at_once().write_bytes(CLAIM, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode())
 
 
 def check_claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
@@ -31,8 +36,9 @@ def check_claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> Non
     """
     mine = config.model_dump(mode="json", by_alias=True)
     where = store.root
-    existing = store.read_bytes(CLAIM)
-    if existing is None and store.list("trials"):
+    now = store.at_once()  # a mistake in --out must not look like an outage
+    existing = now.read_bytes(CLAIM)
+    if existing is None and now.list("trials"):
         raise UserError(f"{where} holds the records of an unknown sweep; choose another folder with --out")
     if existing is not None:
         theirs = yaml.safe_load(existing)
@@ -52,20 +58,48 @@ def check_claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> Non
             )
 
 
+def require_claimed(store: RecordStore) -> None:
+    """Raises `UserError` on a node that does not see the folder which the sweep's driver has claimed."""
+    if store.read_bytes(CLAIM) is None:
+        raise UserError(
+            f"{store.root}: the sweep's folder is not seen on {socket.gethostname()}; "
+            "--out must lie where every node sees it"
+        )
+
+
 @contextlib.contextmanager
 def sole_driver(store: RecordStore) -> Iterator[None]:
-    """Keeps other drivers of sweeps out of the folder; the lock goes with its process, however that ends.
+    """Keeps other drivers of sweeps out of the folder; raises `UserError` where one is at work.
 
-    Raises `UserError` where one is at work. Only local folders can be locked, not object stores.
+    A local folder is locked, and the lock goes with its process, however that ends. Elsewhere there is a
+    `Lease`: a driver that lost it is interrupted, and told so by a `UserError`.
     """
-    if "://" in store.root:
-        yield
+    if store.is_local:
+        with _locked(Path(store.local_path(".driver.lock"))):
+            yield
         return
-    lock = FileLock(Path(store.root) / ".driver.lock")
+    lease = Lease(store, on_lost=lambda: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        lease.take()
+        yield
+    except KeyboardInterrupt:
+        if not lease.lost:
+            raise
+    finally:
+        lease.release()
+    if lease.lost:
+        raise UserError(f"{store.root}: another driver took this sweep over while this one was silent")
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(f"{store.root}: another driver is at work here; wait, or stop it") from None
+        raise UserError(f"{file.parent}: another driver is at work here; wait, or stop it") from None
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({reason(error)})") from error
     try:
         yield
     finally:

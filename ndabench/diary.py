@@ -21,7 +21,7 @@ class Diary:
 
     def __init__(self, row: TrialRow, store: RecordStore, writes: bool) -> None:
         before = store.read_trial(row.trial_id)
-        self._row = row if before is None else replace(row, started=before.started)
+        self._row = row if before is None else replace(row, started=before.started, notes=before.notes)
         self._store, self._writes = store, writes
         self._clock, self._earlier_seconds = time.monotonic(), 0.0
         self._training_seconds, self._num_images, self._first_image = 0.0, 0, 0

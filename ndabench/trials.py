@@ -5,7 +5,6 @@ resumed or extended sweep knows what it already has.
 """
 
 import hashlib
-import io
 import json
 import platform
 import re
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from pydantic import Field, model_validator
 
+from ndabench.checkpoints import load_checkpoint, save_checkpoint
 from ndabench.config import Config
 from ndabench.diary import Diary, close_row, now, one_line
 from ndabench.distributed import Workers
@@ -38,10 +38,6 @@ from ndabench.tasks.registry import (
 )
 from ndabench.tasks.task import DivergedError, Progress, Task
 from ndabench.tracking.tensorboard import write_curves
-
-CHECKPOINTS_KEPT = (
-    2  # the newest may be unreadable after a crash of the storage; the one before it serves then
-)
 
 
 class TrialConfig(Config):
@@ -178,7 +174,9 @@ def run_trial(
         data = load_data(trial.data, workers.device)
         diary.note(dataset=data.name, dataset_hash=data.content_hash)
         task = _build(trial, data, workers)
-        checkpoint = load_checkpoint(store, trial.trial_id, workers.device)
+        checkpoint, damage = load_checkpoint(store, trial.trial_id, workers)
+        if damage:
+            diary.note(notes=damage)
         if checkpoint is not None:
             task.load_state_dict(checkpoint["task"])
             diary.resumed(checkpoint)
@@ -204,26 +202,6 @@ def run_trial(
         diary.end("failed", one_line(error))
         raise
     diary.end("finished")
-
-
-def save_checkpoint(store: RecordStore, trial_id: str, step: int, state: dict[str, Any]) -> None:
-    """Writes the checkpoint atomically, then drops all but the newest few."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    store.write_bytes(f"checkpoints/{trial_id}/{step:09d}.pt", buffer.getvalue())
-    for old in sorted(store.list(f"checkpoints/{trial_id}"))[:-CHECKPOINTS_KEPT]:
-        store.delete(old)
-
-
-def load_checkpoint(store: RecordStore, trial_id: str, device: torch.device) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read, or None."""
-    for path in sorted(store.list(f"checkpoints/{trial_id}"), reverse=True):
-        content = store.read_bytes(path)
-        try:
-            return torch.load(io.BytesIO(content or b""), map_location=device, weights_only=True)
-        except Exception:  # what a damaged file raises depends on where it is damaged
-            continue
-    return None
 
 
 def _new_row(trial: TrialConfig, provenance: Provenance, workers: Workers) -> TrialRow:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_lines import CommandLine
+from object_stores import ObjectStore
 
 
 @pytest.fixture
@@ -31,3 +32,18 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield make
     if folder.is_mount():
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    with ObjectStore(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def object_store(s3_server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    """A running S3 server, to which this process and those that it starts find their way."""
+    for key, value in s3_server.environment.items():
+        monkeypatch.setenv(key, value)
+    yield s3_server
+    s3_server.start()

@@ -69,8 +69,8 @@ def run_sweep(
         console.print("resources.gpus_per_worker is 0: the GPUs here are not used", highlight=False)
     console.print(f"preparing {config.data.name} and what the evaluations need …", highlight=False)
     _prepare(config, local)
-    claim(store, config, resume=resume)
     with sole_driver(store), mirror:
+        claim(store, config, resume=resume)
         return _run_claimed(config, store, status, mirror, slots, console)
 
 

@@ -16,6 +16,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from ndabench.claim import require_claimed
 from ndabench.diary import one_line
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
@@ -97,7 +98,9 @@ def _train(loop: dict[str, Any], workers: Workers, report: Report) -> None:
     trial = TrialConfig.model_validate_json(loop["trial"])
     torch.set_num_threads(max(1, int(loop["resources"].cpus_per_worker)))
     result: dict[str, Any] = {}
-    for progress in run_trial(trial, RecordStore(loop["root"]), loop["provenance"], workers):
+    store = RecordStore(loop["root"])
+    require_claimed(store)
+    for progress in run_trial(trial, store, loop["provenance"], workers):
         watched = progress.metrics.get(loop["watched"] or "")
         result |= {
             "step": progress.step,

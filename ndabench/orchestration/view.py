@@ -91,6 +91,7 @@ class View:
             f"{self._watched} {value:.4g}" if value is not None else "",
             f"in {row.seconds:.0f} s" if row is not None and row.seconds is not None else "",
             f"({escape(error)})" if error else "",
+            f"({escape(row.notes)})" if row is not None and row.notes else "",
             f"· {self._left()}" if self._left() else "",
         ]
         self._bars.console.print(" ".join(filter(None, parts)), highlight=False, soft_wrap=True)

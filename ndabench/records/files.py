@@ -2,18 +2,25 @@
 
 On a local disk (and on other filesystems that can rename) a file is written under a temporary name that no
 reader of Parquet picks up, then renamed; on an object store it is put in one piece, which is atomic there.
+Storage that fails in a way that passes is waited for (`patience.py`).
 """
 
+import copy
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as fs
 
 from ndabench.errors import UserError
+from ndabench.records.patience import Patience, reason
+
+T = TypeVar("T")
 
 _OBJECT_STORES = {"s3", "gcs", "abfs"}
 
@@ -23,8 +30,13 @@ class FileTree:
 
     def __init__(self, root: str) -> None:
         if "://" in root:
+            if urlsplit(root).scheme == "s3" and "@" in urlsplit(root).netloc:
+                raise UserError(
+                    "a URI with a secret in it would stand in logs and records: give it as "
+                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
+                )
             try:
-                self.filesystem, self.base = fs.FileSystem.from_uri(root)
+                self.filesystem, self.base = fs.FileSystem.from_uri(_with_options(root))
             except (pa.ArrowInvalid, OSError, ValueError) as error:
                 raise UserError(f"{root}: cannot be opened ({' '.join(str(error).split())})") from None
             self.root = root.rstrip("/")
@@ -32,6 +44,16 @@ class FileTree:
             self.root = self.base = str(Path(root).expanduser().absolute())
             self.filesystem = fs.LocalFileSystem()
         self.is_local = isinstance(self.filesystem, fs.LocalFileSystem)
+        if self.is_local:
+            self.root = self.base
+        self._patience = Patience()
+        self._stood = self._was_mount = False
+
+    def at_once(self) -> "FileTree":
+        """The same files without patience: every failure is an error at once."""
+        other = copy.copy(self)
+        other._patience = Patience(seconds=0)
+        return other
 
     def full(self, path: str) -> str:
         """`path` inside this tree as the filesystem knows it; `UserError` if it would lead out of it."""
@@ -42,12 +64,45 @@ class FileTree:
 
     def shown(self, path: str) -> str:
         """`path` as a user would type it: an absolute local path or a URI."""
-        return f"{self.root}/{path}"
+        return f"{self.root.partition('?')[0].rstrip('/')}/{path}"
+
+    def perform(self, action: Callable[[], T], path: str, done: str) -> T:
+        """What `action` returns, waiting where storage fails for a while.
+
+        Raises `UserError` (`PATH: cannot be DONE (why)`) where it does not return, or fails otherwise.
+        """
+
+        def attempt() -> T:
+            self._require_root()
+            result = action()
+            self._note_root()
+            return result
+
+        failure = f"{self.shown(path)}: cannot be {done}"
+        try:
+            return self._patience(attempt, failure)
+        except OSError as error:
+            raise UserError(f"{failure} ({reason(error)})") from error
+
+    def _require_root(self) -> None:
+        """`OSError` where a local root was there and is gone, as when its disk was unmounted.
+
+        Made anew in its place, it would take the records to a disk on which nobody looks for them.
+        """
+        root = Path(self.base)
+        if self._stood and not (root.is_mount() if self._was_mount else root.is_dir()):
+            raise OSError(errno.ENODEV, "the folder is gone")
+
+    def _note_root(self) -> None:
+        if self.is_local and not self._stood:
+            root = Path(self.base)
+            self._stood, self._was_mount = root.is_dir(), root.is_mount()
 
     def write(self, path: str, data: bytes) -> None:
         """Puts `data` at `path`, replacing what was there; readers see the old or the new, never a part."""
         target = self.full(path)
-        try:
+
+        def put() -> None:
             if self.is_local:
                 _write_local(Path(target), data)
             elif self.filesystem.type_name in _OBJECT_STORES:
@@ -57,8 +112,8 @@ class FileTree:
                 self.filesystem.create_dir(str(PurePosixPath(target).parent), recursive=True)
                 self._put(temporary, data)
                 self.filesystem.move(temporary, target)
-        except OSError as error:
-            raise UserError(f"{self.shown(path)}: cannot be written ({_reason(error)})") from error
+
+        self.perform(put, path, "written")
 
     def _put(self, target: str, data: bytes) -> None:
         with self.filesystem.open_output_stream(target) as stream:
@@ -66,13 +121,16 @@ class FileTree:
 
     def read(self, path: str) -> bytes | None:
         """The bytes at `path`, or None when there is no such file."""
-        try:
-            with self.filesystem.open_input_stream(self.full(path), compression=None) as stream:
-                return bytes(stream.read())
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise UserError(f"{self.shown(path)}: cannot be read ({_reason(error)})") from error
+        source = self.full(path)
+
+        def get() -> bytes | None:
+            try:
+                with self.filesystem.open_input_stream(source, compression=None) as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                return None
+
+        return self.perform(get, path, "read")
 
     def walk(self, folder: str) -> list[str]:
         """Every file below `folder`, at any depth, as sorted paths inside this tree; no temporary files."""
@@ -80,11 +138,7 @@ class FileTree:
 
     def _entries(self, folder: str) -> Iterator[fs.FileInfo]:
         selector = fs.FileSelector(self.full(folder), allow_not_found=True, recursive=True)
-        try:
-            entries = self.filesystem.get_file_info(selector)
-        except OSError as error:
-            raise UserError(f"{self.shown(folder)}: cannot be read ({_reason(error)})") from error
-        for entry in entries:
+        for entry in self.perform(lambda: self.filesystem.get_file_info(selector), folder, "read"):
             if entry.type == fs.FileType.File and not entry.base_name.startswith((".", "_")):
                 yield entry
 
@@ -95,16 +149,25 @@ class FileTree:
     def delete(self, path: str) -> None:
         """Removes a file, or a folder with all that is in it; nothing happens when it is not there."""
         target = self.full(path)
-        try:
-            kind = self.filesystem.get_file_info(target).type
-            if kind == fs.FileType.Directory:
-                self.filesystem.delete_dir(target)
-            elif kind == fs.FileType.File:
-                self.filesystem.delete_file(target)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise UserError(f"{self.shown(path)}: cannot be deleted ({_reason(error)})") from error
+
+        def remove() -> None:
+            try:
+                kind = self.filesystem.get_file_info(target).type
+                if kind == fs.FileType.Directory:
+                    self.filesystem.delete_dir(target)
+                elif kind == fs.FileType.File:
+                    self.filesystem.delete_file(target)
+            except FileNotFoundError:
+                return
+
+        self.perform(remove, path, "deleted")
+
+
+def _with_options(uri: str) -> str:
+    """`uri`, and with it that small files go to S3 in one request instead of three."""
+    if urlsplit(uri).scheme != "s3" or "allow_delayed_open" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
 
 
 def _temporary_name(target: str) -> str:
@@ -125,13 +188,3 @@ def _write_local(target: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _reason(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full"
-    if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return "a file stands where a folder should be"
-    if error.errno and error.strerror:
-        return error.strerror[0].lower() + error.strerror[1:]
-    return " ".join(str(error).split())

@@ -59,6 +59,12 @@ TRIALS = pa.schema(
             "commit of the code, with -dirty after it when the tree was not clean",
             nullable=True,
         ),
+        _column(
+            "notes",
+            _TEXT,
+            "what happened on the way and did not end the trial, such as a damaged checkpoint",
+            nullable=True,
+        ),
     ]
 )
 
@@ -117,4 +123,5 @@ class TrialRow:
     hosts: tuple[str, ...] = ()
     versions_json: str = "{}"
     git_commit: str | None = None
+    notes: str | None = None
     schema_version: int = SCHEMA_VERSION

@@ -6,6 +6,7 @@ and step, so that a trial that is run again or resumed overwrites and never doub
 share a file. Folder names hold no `key=value`, so no reader guesses partition columns from them.
 """
 
+import copy
 import dataclasses
 import hashlib
 import io
@@ -33,12 +34,20 @@ class RecordStore:
     """The records of one sweep under `root`, a local path or a pyarrow filesystem URI (`s3://bucket/folder`).
 
     Any number of trials may write at once, and anyone may read at any moment: every file is whole or absent.
-    Writing raises `UserError` when the place is full, read-only or not there. Picklable.
+    Writing raises `UserError` when the place is full, read-only or not there; where that may pass, only after
+    minutes of trying again, with a line in the log for each attempt. Picklable.
     """
 
     def __init__(self, root: str) -> None:
         self._files = FileTree(root)
         self.root = self._files.root
+        self.is_local = self._files.is_local
+
+    def at_once(self) -> "RecordStore":
+        """The same records for who cannot wait: storage that fails is an error at once."""
+        other = copy.copy(self)
+        other._files = self._files.at_once()
+        return other
 
     def write_trial(self, row: TrialRow) -> None:
         """Writes or replaces the trial's row."""
@@ -136,11 +145,15 @@ class RecordStore:
 
     def _read_table(self, folder: str, schema: pa.Schema) -> pa.Table:
         filesystem, path = self._files.filesystem, self._files.full(folder)
-        if filesystem.get_file_info(path).type != fs.FileType.Directory:
-            return schema.empty_table()
+
+        def read() -> pa.Table:
+            if filesystem.get_file_info(path).type != fs.FileType.Directory:
+                return schema.empty_table()
+            return ds.dataset(path, schema=schema, format="parquet", filesystem=filesystem).to_table()
+
         try:
-            table = ds.dataset(path, schema=schema, format="parquet", filesystem=filesystem).to_table()
-        except (OSError, pa.ArrowException) as error:
+            table = self._files.perform(read, folder, "read")
+        except pa.ArrowException as error:
             raise UserError(f"{self.local_path(folder)}: cannot be read ({_one_line(error)})") from error
         newest = pc.max(table["schema_version"]).as_py()
         if newest is not None and newest > SCHEMA_VERSION:

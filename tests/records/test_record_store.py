@@ -40,8 +40,10 @@ ROW = TrialRow(
 METRIC = {"fid": Measurement(12.5, "lower", "", {"b": 2, "a": 1}, 0.5)}
 
 
-@pytest.fixture(params=["disk", "filesystem without a disk"])
+@pytest.fixture(params=["disk", "filesystem without a disk", "object store"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> RecordStore:
+    if request.param == "object store":
+        return RecordStore(request.getfixturevalue("object_store").folder())
     return RecordStore(str(tmp_path / "out") if request.param == "disk" else "mock:///bucket/out")
 
 
@@ -173,7 +175,7 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(UserError, match=message) as caught:
-        disk.write_trial(dataclasses.replace(ROW, status="failed"))
+        disk.at_once().write_trial(dataclasses.replace(ROW, status="failed"))
     assert "\n" not in str(caught.value)
     assert "trials/0123.parquet" in str(caught.value)
     assert disk.read_trials()["status"].to_pylist() == ["running"]
