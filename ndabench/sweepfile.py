@@ -5,7 +5,6 @@ reference, `sweeps/` for examples.
 """
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -14,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from ndabench.config import Config, override, parse, read_yaml
 from ndabench.errors import nearest, unknown
+from ndabench.resources import Resources
 from ndabench.search_space import LAMBDA, Dimension, Search
 from ndabench.tasks.negatives import NegativeSpec
 from ndabench.tasks.registry import (
@@ -81,30 +81,6 @@ class Asha(Config):
     name: Literal["asha"] = "asha"
     grace_steps: int = Field(ge=1)
     reduction_factor: int = Field(3, ge=2)
-
-
-class Resources(Config):
-    """What one trial asks for, and how many trials may run at once."""
-
-    workers: int = Field(1, ge=1)
-    cpus_per_worker: float = Field(1, gt=0)
-    gpus_per_worker: float = Field(0, ge=0)
-    max_concurrent: int | None = Field(None, ge=1)
-    max_restarts: int = Field(2, ge=0, description="times a trial is restarted after losing a worker")
-
-    @model_validator(mode="after")
-    def _whole_gpus_for_several(self) -> "Resources":
-        if self.workers > 1 and self.gpus_per_worker not in (0, math.floor(self.gpus_per_worker)):
-            raise ValueError(
-                "several workers need whole GPUs; a fraction of a GPU is for trials of one worker"
-            )
-        return self
-
-    def __str__(self) -> str:
-        """`2 workers × (1 CPU, 1 GPU)`"""
-        gpus = f", {self.gpus_per_worker:g} GPU" if self.gpus_per_worker else ""
-        workers = "worker" if self.workers == 1 else "workers"
-        return f"{self.workers} {workers} × ({self.cpus_per_worker:g} CPU{gpus})"
 
 
 def _scheduler(value: Any) -> Any:

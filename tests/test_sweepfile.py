@@ -141,6 +141,20 @@ def test_an_evaluation_may_be_named_alone() -> None:
         ({"scheduler": {"name": "asha", "grace_steps": 1}}, "asha stops search trials early"),
         ({"seeds": [1, 1]}, "a seed stands twice"),
         ({"resources": {"workers": 2, "gpus_per_worker": 0.5}}, "several workers need whole GPUs"),
+        (
+            {"resources": {"gpus_per_worker": 1.5}},
+            "resources: gpus_per_worker 1.5: a share of one GPU, or whole",
+        ),
+        ({"resources": {"placement": "packed"}}, "resources.placement.*'pack'.*'strict_spread'"),
+        (
+            {"resources": {"custom_per_worker": {"GPU": 1}}},
+            "resources: custom_per_worker: GPU has a key of its own, gpus_per_worker",
+        ),
+        ({"resources": {"custom_per_worker": {"a100": 0}}}, "resources.custom_per_worker.a100"),
+        ({"resources": {"drivers_on": "safe"}}, "drivers_on is for trials of several workers"),
+        ({"resources": {"workers": 2, "min_workers": 3}}, "min_workers 3 must not be above workers 2"),
+        ({"resources": {"autoscaling": True}}, "autoscaling needs max_concurrent"),
+        ({"resources": {"memory_per_worker": 1}}, "unknown key.*did you mean 'memory_gib_per_worker'"),
         ({"search": {"lambda": [0.25, 0.25]}}, "a value is listed twice"),
         ({"search": {"batch_size": [64, 64.0]}}, "a value is listed twice"),
         (

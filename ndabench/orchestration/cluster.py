@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 import os
 import socket
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import ray
 from ray._private import ray_constants
 
 from ndabench.errors import UserError
-from ndabench.sweepfile import Resources
+from ndabench.resources import Node, Resources, largest_fitting, trials_fitting, why_none_fits
 
 SECONDS_TO_ANSWER = 10
 
@@ -22,6 +21,9 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # the default throttles reports to one in 2 s
     "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "1800",  # a lost worker must not leave the others waiting for ever
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(
+        7 * 24 * 3600
+    ),  # workers wait for room, and keep their place
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_maximum_startup_concurrency": "64",  # several small processes a CPU are meant: no warning
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
@@ -76,24 +78,24 @@ def connect(address: str | None) -> Iterator[bool]:
         ray_constants.ENABLE_RAY_CLUSTER = True
 
 
-def concurrency(resources: Resources) -> int:
-    """How many trials may run at once without ever starving one another; `UserError` where none can.
+def nodes() -> list[Node]:
+    """What each node of the cluster has, free or not, as far as the node is alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
-    Counts, node by node, how many workers fit, since a worker cannot span nodes.
-    """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    wanted = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    fitting = sum(
-        math.floor(min(node.get(kind, 0) / amount for kind, amount in wanted.items() if amount) + 1e-9)
-        for node in nodes
-    )
-    trials = fitting // resources.workers
-    if trials == 0:
-        have = {kind: sum(node.get(kind, 0) for node in nodes) for kind in wanted}
+
+def concurrency(resources: Resources) -> int:
+    """How many trials may run at once without ever starving one another; `UserError` where none can."""
+    if resources.autoscaling:
+        assert resources.max_concurrent is not None
+        return resources.max_concurrent
+    alive = nodes()
+    fitting = largest_fitting(alive, resources)
+    if fitting is None:
         raise UserError(
-            f"resources: a trial asks for {resources}, which this Ray can never give "
-            f"({len(nodes)} nodes, {have['CPU']:g} CPUs, {have['GPU']:g} GPUs in all)"
+            f"resources: a trial asks for {resources}, which this Ray can never give: "
+            f"{why_none_fits(alive, resources.sizes[-1])}"
         )
+    trials = trials_fitting(alive, fitting)
     return min(trials, resources.max_concurrent or trials)
 
 

@@ -11,6 +11,7 @@ import ray
 import ray.tune
 import torch
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from rich.console import Console
 
 from ndabench.claim import claim, sole_driver
@@ -18,6 +19,7 @@ from ndabench.diary import STOPPED_EARLY
 from ndabench.errors import UserError
 from ndabench.orchestration.cluster import concurrency
 from ndabench.orchestration.plan import Outcome, make_plan
+from ndabench.orchestration.room import RoomKeeper, Say, reserved
 from ndabench.orchestration.search import (
     ArmwiseAsha,
     Assigned,
@@ -68,7 +70,7 @@ def run_sweep(
     if ray.cluster_resources().get("GPU") and not config.resources.gpus_per_worker:
         console.print("resources.gpus_per_worker is 0: the GPUs here are not used", highlight=False)
     console.print(f"preparing {config.data.name} and what the evaluations need …", highlight=False)
-    _prepare(config, local)
+    _prepare(config, local, lambda line: console.print(line, highlight=False, soft_wrap=True))
     with sole_driver(store), mirror:
         claim(store, config, resume=resume)
         return _run_claimed(config, store, status, mirror, slots, console)
@@ -119,7 +121,7 @@ def _run_claimed(
                 storage_path=scratch,
                 verbose=0,
                 stop=StopOnProblem(watcher),
-                callbacks=[watcher],
+                callbacks=[watcher, RoomKeeper(config.resources, view.say)],
                 # Only a lost process counts here; an exception in a trial is recorded and ends it.
                 failure_config=FailureConfig(max_failures=config.resources.max_restarts),
             ),
@@ -149,7 +151,7 @@ def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
     ]
 
 
-def _prepare(config: SweepConfig, local: bool) -> None:
+def _prepare(config: SweepConfig, local: bool, say: Say) -> None:
     """Finds every mistake that can be found before training, where the trials will run."""
     seed = config.seeds[0]
     trials = [config.trial(arm, corner, seed) for arm in config.arms for corner in config.corners(arm)]
@@ -157,10 +159,13 @@ def _prepare(config: SweepConfig, local: bool) -> None:
     if local and not resources.gpus_per_worker:
         prepare(trials, torch.device("cpu"), resources.workers)
         return
-    remote = ray.remote(_prepare_remotely).options(
-        num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker
-    )
-    problem = ray.get(remote.remote([trial.to_json() for trial in trials], resources.workers))
+    with reserved(resources, say) as group:
+        remote = ray.remote(_prepare_remotely).options(
+            num_cpus=resources.cpus_per_worker,
+            num_gpus=resources.gpus_per_worker,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0),
+        )
+        problem = ray.get(remote.remote([trial.to_json() for trial in trials], resources.workers))
     if problem is not None:
         raise UserError(problem)
 

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import ray
 import ray.tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
-from ray.util.placement_group import PlacementGroup
 
 from ndabench.diary import STOPPED_EARLY, close_row
 from ndabench.errors import UserError
@@ -146,7 +144,6 @@ class Watcher(NotSaved, ray.tune.Callback):
             self._mirror.changed(trial_id)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        _remove_placement_group(trial)
         self._view.restarted(self._assigned[trial.trial_id].trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -173,7 +170,6 @@ class Watcher(NotSaved, ray.tune.Callback):
             self._mirror.changed(trial_id)
         except UserError as problem:
             self.problem = problem
-        _remove_placement_group(trial)
 
 
 class StopOnProblem(NotSaved, ray.tune.Stopper):
@@ -187,10 +183,3 @@ class StopOnProblem(NotSaved, ray.tune.Stopper):
 
     def stop_all(self) -> bool:
         return self._watcher.problem is not None
-
-
-def _remove_placement_group(trial: Any) -> None:
-    """Frees the workers of a nested trial whose driver was stopped or lost: Train itself does not."""
-    group = (trial.last_result or {}).get("placement_group")
-    if group is not None:
-        ray.util.remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group))))

@@ -20,8 +20,10 @@ from ndabench.claim import require_claimed
 from ndabench.diary import one_line
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
+from ndabench.orchestration.room import size_now
 from ndabench.records import RecordStore
-from ndabench.sweepfile import Resources, SweepConfig
+from ndabench.resources import Resources
+from ndabench.sweepfile import SweepConfig
 from ndabench.tasks.task import DivergedError
 from ndabench.trials import Provenance, TrialConfig, run_trial
 
@@ -37,13 +39,8 @@ def trainable(config: SweepConfig, root: str, provenance: Provenance) -> Any:
     def run(parameters: dict[str, Any]) -> None:
         (_run_alone if resources.workers == 1 else _run_nested)({**settings, "trial": parameters["trial"]})
 
-    if resources.workers == 1:
-        return ray.tune.with_resources(
-            run, {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-        )
-    # The driver of several workers only waits. Were it to hold any share of a CPU, two workers would not
-    # fit on two CPUs and all would wait for ever. Tune refuses an empty request, hence a byte of memory.
-    return ray.tune.with_resources(run, {"memory": 1})
+    alone = resources.workers == 1
+    return ray.tune.with_resources(run, resources.worker_bundle if alone else resources.driver_bundle)
 
 
 def _run_alone(loop: dict[str, Any]) -> None:
@@ -57,16 +54,16 @@ def _run_alone(loop: dict[str, Any]) -> None:
 
 
 def _run_nested(loop: dict[str, Any]) -> None:
-    resources: Resources = loop["resources"]
-    gpus = {"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {}
+    resources: Resources = size_now(loop["resources"])
     with tempfile.TemporaryDirectory(prefix="ndabench-train-") as scratch:
         trainer = TorchTrainer(
             _worker,
             train_loop_config=loop,
             scaling_config=ScalingConfig(
                 num_workers=resources.workers,
-                use_gpu=bool(gpus),
-                resources_per_worker={"CPU": resources.cpus_per_worker, **gpus},
+                use_gpu=bool(resources.gpus_per_worker),
+                resources_per_worker=resources.worker_bundle,
+                placement_strategy=resources.placement.upper(),
             ),
             run_config=RunConfig(
                 storage_path=scratch,  # Train's own bookkeeping; our checkpoints are in the record store
@@ -86,11 +83,9 @@ def _run_nested(loop: dict[str, Any]) -> None:
 
 
 def _worker(loop: dict[str, Any]) -> None:
-    group = ray.util.get_current_placement_group()
-    extra = {"placement_group": group.id.hex()} if group is not None else {}
     workers = Workers.current(ray.train.torch.get_device())
     with contextlib.suppress(DivergedError):  # a result, alike on all workers: nothing to restart
-        _train(loop, workers, lambda result: ray.train.report({**result, **extra}))
+        _train(loop, workers, ray.train.report)
 
 
 def _train(loop: dict[str, Any], workers: Workers, report: Report) -> None:

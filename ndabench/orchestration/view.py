@@ -79,6 +79,10 @@ class View:
             f"{label}: a process was lost; going on from the checkpoint", highlight=False, soft_wrap=True
         )
 
+    def say(self, line: str) -> None:
+        """A line of the log that is about no trial of its own."""
+        self._bars.console.print(escape(line), highlight=False, soft_wrap=True)
+
     def ended(self, trial_id: str, row: TrialRow | None, reason: str) -> None:
         """Prints the trial's one line. Where it never came to have a record, it failed for that `reason`."""
         status, error = (row.status, row.error) if row is not None else ("failed", reason)

@@ -81,6 +81,10 @@ class Command:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self._stdout.read_text()
+
     def ended(self) -> Ended:
         """Waits for the end of the command itself."""
         code = self._process.wait(PATIENCE)

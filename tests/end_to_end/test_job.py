@@ -1,4 +1,4 @@
-"""The same sweep on a cluster: submitted as a job, then resumed by a driver that joins with `--address`."""
+"""A sweep on a cluster: submitted as a job, stopped, gone on with as another job, joined with `--address`."""
 
 import os
 import shutil
@@ -7,15 +7,47 @@ import sys
 from pathlib import Path
 
 import pytest
-from driving import Bench, Command, Ended, Reference, metrics, statuses, times_written, wait_until
+from driving import (
+    Bench,
+    Command,
+    Ended,
+    Reference,
+    in_the_middle,
+    metrics,
+    statuses,
+    times_written,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
-BOTH = """
-ray job submit --working-dir . -- python -m ndabench.sweep "$1" --out "$2"
-cp -rp "$2" "$2-of-the-job"
-python -m ndabench.sweep "$1" --out "$2" --resume --address "127.0.0.1:$RAY_PORT"
+PATIENT = '{"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}}'
+JOBS = """
+submit() { ray job submit --working-dir . "$@"; }
+sweep="python -m ndabench.sweep $1 --out $2"
+
+submit --no-wait --submission-id first --runtime-env-json "$PATIENT" -- $sweep
+python -c "
+import pathlib, time
+from ray.job_submission import JobSubmissionClient
+client = JobSubmissionClient()
+print('ready to stop it', flush=True)
+while not pathlib.Path('$2-stop').exists():
+    time.sleep(0.02)
+client.stop_job('first')
+while not client.get_job_status('first').is_terminal():
+    time.sleep(0.2)
+print('the first job is', client.get_job_status('first').value)
+"
+ray job logs first >"$2-log"
+cp -rp "$2" "$2-of-the-first"
+
+code=0; submit -- $sweep || code=$?
+echo "the second job ends with $code"
+submit -- $sweep --resume
+cp -rp "$2" "$2-of-the-third"
+$sweep --resume --address "127.0.0.1:$RAY_PORT"
 """
 
 
@@ -31,8 +63,17 @@ def free_ports(count: int) -> list[str]:
             one.close()
 
 
-def _ended(command: Command) -> Ended:
+def _jobs(bench: Bench, file: str, environment: dict[str, str]) -> Ended:
+    """`JOBS` beside a head node, the first of them stopped in the middle of the sweep."""
+    out = bench.folder / "out"
+    arguments = [str(HERE / "with_head_node.sh"), "bash", "-euc", JOBS, "jobs", file, str(out)]
+    command = Command(bench.folder, arguments, environment)
     try:
+        wait_until(
+            lambda: not command.running or ("ready" in command.output() and in_the_middle(out)),
+            "the first job is in its middle",
+        )
+        (bench.folder / "out-stop").touch()
         ended = command.ended()
         wait_until(lambda: not command.processes(), "no process of the node is left behind")
     finally:
@@ -46,19 +87,33 @@ def test_a_sweep_on_a_cluster(bench: Bench, reference: Reference) -> None:
         pytest.skip("the ray command is not installed beside this Python")
     pytest.importorskip("ray.dashboard.optional_deps", reason="ray[default] is not installed")
     ports = dict(zip(("RAY_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT"), free_ports(3), strict=True))
-    environment = {**bench.environment, **ports, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
-    arguments = ["bash", "-euc", BOTH, "both", reference.file, str(bench.folder / "out")]
-    ended = _ended(Command(bench.folder, [str(HERE / "with_head_node.sh"), *arguments], environment))
+    path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
+    out = bench.folder / "out"
+    environment = {**bench.environment, **ports, "PATH": path, "PATIENT": PATIENT}
+    ended = _jobs(bench, reference.file, environment)
     if "WebSocket connection closed unexpectedly" in ended.stderr:  # Ray's own log stream broke, not the job
-        shutil.rmtree(bench.folder / "out", ignore_errors=True)
-        ended = _ended(Command(bench.folder, [str(HERE / "with_head_node.sh"), *arguments], environment))
+        for left in bench.folder.glob("out*"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        ended = _jobs(bench, reference.file, environment)
     assert ended.code == 0, ended.stdout + ended.stderr
-    assert "4 trials, 0 of them done" in ended.stdout
+    assert "the first job is STOPPED\n" in ended.stdout
+    log = (bench.folder / "out-log").read_text()
+    assert "4 trials, 0 of them done, 2 at a time" in log
+    assert "[1/4] " in log
+    assert f"continue with: python -m ndabench.sweep {reference.file} --out {out} --resume\n" in log
+    first = statuses(bench.folder / "out-of-the-first")
+    assert set(first.values()) == {"finished", "stopped"}
+
+    assert f"error: {out} already holds this sweep" in ended.stdout
+    assert "the second job ends with 1\n" in ended.stdout  # 2 of its own, which Ray knows only as a failure
+
+    finished = {trial for trial, status in first.items() if status == "finished"}
+    assert f"4 trials, {len(finished)} of them done" in ended.stdout
+    assert times_written(out, finished) == times_written(bench.folder / "out-of-the-first", finished)
     assert "4 trials, 4 of them done" in ended.stdout
     assert ended.stdout.count("complete: 4 finished\n") == 2
-    assert "' succeeded" in ended.stdout
-    out, by_job = bench.folder / "out", bench.folder / "out-of-the-job"
+    by_jobs = bench.folder / "out-of-the-third"
     trials = set(statuses(out))
-    assert times_written(out, trials) == times_written(by_job, trials)
+    assert times_written(out, trials) == times_written(by_jobs, trials)
     assert metrics(out) == metrics(reference.out)
-    assert (by_job / "report.html").is_file()
+    assert (by_jobs / "report.html").is_file()
