@@ -107,7 +107,7 @@ def _run_claimed(
         tuner = Tuner(
             trainable(config, store.root, Provenance(config.name, git_commit(), config.track.tensorboard)),
             tune_config=TuneConfig(
-                search_alg=PlanSearcher(plan, assigned, store, watched),
+                search_alg=PlanSearcher(plan, watcher, store, watched),
                 scheduler=ArmwiseAsha(config, assigned) if config.scheduler is not None else None,
                 num_samples=total,
                 max_concurrent_trials=slots,

@@ -40,9 +40,10 @@ class NotSaved:
 class PlanSearcher(NotSaved, Searcher):
     """Tune's way of asking a `Plan` what to run next."""
 
-    def __init__(self, plan: Plan, assigned: Assigned, store: RecordStore, watched: str | None) -> None:
+    def __init__(self, plan: Plan, watcher: "Watcher", store: RecordStore, watched: str | None) -> None:
         super().__init__()
-        self._plan, self._assigned, self._store, self._watched = plan, assigned, store, watched
+        self._plan, self._watcher, self._store, self._watched = plan, watcher, store, watched
+        self._assigned = watcher.assigned
 
     def suggest(self, trial_id: str) -> Any:
         trial = self._plan.next()
@@ -52,13 +53,19 @@ class PlanSearcher(NotSaved, Searcher):
         return {"trial": trial.to_json()}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        trial = self._assigned[trial_id]
+        if self._watcher.problem is not None:
+            return
+        try:
+            self._plan.tell(self._outcome(self._assigned[trial_id], (result or {}).get("objective")))
+        except UserError as problem:
+            self._watcher.problem = problem
+
+    def _outcome(self, trial: TrialConfig, value: float | None) -> Outcome:
         row = self._store.read_trial(trial.trial_id)
         status = "failed" if row is None else "stopped" if row.status == "running" else row.status
-        value = (result or {}).get("objective")
         if value is None and status == "finished":  # measured before the trial was last resumed
             value = recorded_values(self._store, self._watched).get(trial.trial_id)
-        self._plan.tell(Outcome(trial, status, value))
+        return Outcome(trial, status, value)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: a plan is rebuilt from the records."""
@@ -120,14 +127,14 @@ class ArmwiseAsha(NotSaved, FIFOScheduler):
 class Watcher(NotSaved, ray.tune.Callback):
     """Shows each trial's progress, and closes what a trial that was stopped or killed left open.
 
-    Where records cannot be written any more, `problem` says so; Tune would bury an exception.
+    Where records are out of reach, `problem` says so, and no more is tried; Tune would bury an exception.
     """
 
     def __init__(
         self, view: View, status: StatusFile, mirror: Mirror, assigned: Assigned, store: RecordStore
     ) -> None:
         self._view, self._status, self._mirror = view, status, mirror
-        self._assigned, self._store = assigned, store
+        self.assigned, self._store = assigned, store
         self.problem: UserError | None = None
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
@@ -135,16 +142,16 @@ class Watcher(NotSaved, ray.tune.Callback):
         self._status.refresh()
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self._view.started(self._assigned[trial.trial_id])
+        self._view.started(self.assigned[trial.trial_id])
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         if "step" in result:
-            trial_id = self._assigned[trial.trial_id].trial_id
+            trial_id = self.assigned[trial.trial_id].trial_id
             self._view.progressed(trial_id, result)
             self._mirror.changed(trial_id)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self._view.restarted(self._assigned[trial.trial_id].trial_id)
+        self._view.restarted(self.assigned[trial.trial_id].trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         error = (trial.last_result or {}).get("error")
@@ -163,11 +170,12 @@ class Watcher(NotSaved, ray.tune.Callback):
         return len(running)
 
     def _end(self, trial: Any, status: Any, error: str) -> None:
-        trial_id = self._assigned[trial.trial_id].trial_id
+        trial_id = self.assigned[trial.trial_id].trial_id
         try:
-            close_row(self._store, trial_id, status, error)
-            self._view.ended(trial_id, self._store.read_trial(trial_id), error)
-            self._mirror.changed(trial_id)
+            if self.problem is None:
+                close_row(self._store, trial_id, status, error)
+                self._view.ended(trial_id, self._store.read_trial(trial_id), error)
+                self._mirror.changed(trial_id)
         except UserError as problem:
             self.problem = problem
 

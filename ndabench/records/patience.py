@@ -49,7 +49,7 @@ _PASSING_WORDS = re.compile(
 )
 """Object stores give no error numbers, only these words."""
 
-_OBJECT_STORE_ERROR = re.compile(r"AWS Error (\w+)[^:]*?(?: during \w+ operation)?: (.*)")
+_OBJECT_STORE_ERROR = re.compile(r"AWS Error (\w+)[^:]*?(?: during \w+ operation)?: (?:curlCode: \d+, )?(.*)")
 
 _log = logging.getLogger(__name__)
 _dice = random.SystemRandom()  # never the generator that a training may have seeded

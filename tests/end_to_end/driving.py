@@ -199,21 +199,21 @@ def tiny(**changes: Any) -> SweepConfig:
     return parse(SweepConfig, changed(changes), "tiny")
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
+def wait_until(condition: Callable[[], bool], what: str, every: float = 0.02) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.02)
+        time.sleep(every)
 
 
-def statuses(out: Path) -> dict[str, str]:
+def statuses(out: Path | str) -> dict[str, str]:
     """The status of every recorded trial."""
     rows = RecordStore(str(out)).read_trials().to_pylist()
     assert len({row["trial_id"] for row in rows}) == len(rows)
     return {row["trial_id"]: row["status"] for row in rows}
 
 
-def metrics(out: Path) -> dict[tuple[str, int, str], float]:
+def metrics(out: Path | str) -> dict[tuple[str, int, str], float]:
     """Every recorded value; no key is there twice."""
     rows = RecordStore(str(out)).read_metrics().to_pylist()
     values = {(row["trial_id"], row["step"], row["metric"]): row["value"] for row in rows}

@@ -1,0 +1,114 @@
+"""Sweeps whose storage is an object store, whose storage goes away, or which two drivers want at once."""
+
+import json
+import time
+
+import pytest
+from driving import Bench, Reference, metrics, statuses, wait_until
+from object_stores import ObjectStore
+
+from ndabench.lease import LEASE
+from ndabench.records import RecordStore
+
+pytestmark = pytest.mark.slow
+
+IMPATIENT = "import ndabench.records.patience as patience\npatience.SECONDS = 3.0\n"
+
+
+def on_store(bench: Bench, object_store: ObjectStore) -> Bench:
+    return Bench(bench.folder, {**bench.environment, **object_store.environment})
+
+
+def measured(store: RecordStore) -> int:
+    return len(store.list("metrics"))
+
+
+def driver(store: RecordStore) -> str | None:
+    return json.loads(store.read_bytes(LEASE) or b"{}").get("driver")
+
+
+@pytest.mark.timeout(600)  # 35 s of it wait for a dead driver, 9 s for the storage
+def test_a_killed_sweep_on_an_object_store_that_goes_away(
+    bench: Bench, object_store: ObjectStore, reference: Reference
+) -> None:
+    """kill -9 of the driver, a new driver, and in its middle no storage for a while: the same numbers."""
+    bench, out = on_store(bench, object_store), object_store.folder()
+    arguments, store = ["ndabench.sweep", bench.file(), "--out", out], RecordStore(out)
+    command = bench.start(*arguments)
+    try:
+        wait_until(
+            lambda: "finished" in statuses(out).values() or not command.running, "a trial is finished", 0.3
+        )
+    finally:
+        command.kill()
+    finished = [trial for trial, status in statuses(out).items() if status == "finished"]
+    assert 0 < len(finished) < 4
+    dead, before = driver(store), measured(store)
+    assert dead is not None
+
+    command = bench.start(*arguments, "--resume")
+    try:
+        wait_until(lambda: measured(store) > before or not command.running, "the sweep has gone on", 0.3)
+        assert driver(store) != dead
+        object_store.stop()
+        time.sleep(9)
+        object_store.start()
+        ended = command.ended()
+    finally:
+        command.kill()
+    assert ended.code == 0, ended.stderr
+    assert "held this sweep; waiting 35 s to see whether it lives" in ended.stderr
+    assert f"4 trials, {len(finished)} of them done" in ended.stdout
+    assert ended.stdout.endswith("complete: 4 finished\n")
+    assert f"report   {out}/report.html\n" in ended.stdout
+    assert b"<html" in (store.read_bytes("report.html") or b"")
+    assert metrics(out) == metrics(reference.out)
+    assert driver(store) is None
+
+
+def test_storage_that_never_comes_back(bench: Bench, object_store: ObjectStore) -> None:
+    site = bench.folder / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(IMPATIENT)
+    path = f"{site}:{bench.environment.get('PYTHONPATH', '')}"
+    bench = on_store(Bench(bench.folder, {**bench.environment, "PYTHONPATH": path}), object_store)
+    out = object_store.folder()
+    store = RecordStore(out)
+    command = bench.start("ndabench.sweep", bench.file(task={"num_steps": 4000}), "--out", out)
+    try:
+        wait_until(lambda: measured(store) > 0 or not command.running, "something is recorded", 0.3)
+        object_store.stop()
+        ended = command.ended()
+        wait_until(lambda: not command.processes(), "no process is left behind")
+    finally:
+        command.kill()
+    assert ended.code == 2, ended.stderr
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {out}/")
+    assert "(NETWORK_CONNECTION: Could not connect to server)" in last
+    assert "Traceback" not in ended.stderr
+    object_store.start()
+    assert measured(store) > 0
+    assert set(statuses(out).values()) == {"running"}, "--resume goes on with them"
+
+
+@pytest.mark.parametrize("where", ["disk", "object store"])
+def test_two_drivers_of_one_sweep(where: str, bench: Bench, object_store: ObjectStore) -> None:
+    bench = on_store(bench, object_store)
+    out = object_store.folder() if where == "object store" else str(bench.folder / "out")
+    arguments = [bench.file(task={"num_steps": 4000}), "--out", out]
+    first = bench.start("ndabench.sweep", *arguments)
+    try:
+        wait_until(lambda: bool(statuses(out)) or not first.running, "the first has started a trial", 0.3)
+        claim = RecordStore(out).read_bytes("sweep.yaml")
+        second = bench.sweep(*arguments, "--resume", "--set", "seeds=[5]")
+        assert second.code == 2, second.stderr
+        assert second.stderr.splitlines()[-1].startswith(f"error: {out}: another driver is at work here")
+        assert RecordStore(out).read_bytes("sweep.yaml") == claim
+        assert first.running
+        first.interrupt()
+        ended = first.ended()
+    finally:
+        first.kill()
+    assert ended.code == 130, ended.stderr
+    assert set(statuses(out).values()) == {"stopped"}
