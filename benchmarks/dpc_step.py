@@ -144,7 +144,8 @@ def ours(settings: dict[str, Any], sizes: Sizes, *, steps: int, device: torch.de
 
 def released(checkout: Path, sizes: Sizes, *, steps: int, device: torch.device, bf16: bool) -> Steps:
     """DPC_RNN of dpc/model_3d.py under the step of dpc/main.py, on clips that lie ready."""
-    assert sizes.width == RELEASED_WIDTH, f"the published network has width {RELEASED_WIDTH} alone"
+    if sizes.width != RELEASED_WIDTH:
+        raise RuntimeError(f"the published network has width {RELEASED_WIDTH} alone")
     sys.path[:0] = [str(checkout / "backbone"), str(checkout / "dpc")]
     shape = (sizes.batch_size, sizes.blocks, 3, sizes.block_frames, sizes.side, sizes.side)
     with _on(device), contextlib.redirect_stdout(io.StringIO()):

@@ -36,6 +36,11 @@ class Config(BaseModel):
     )
 
 
+def named(value: Any) -> Any:
+    """`moco` is short for `{name: moco}`: a validator for mappings whose `name` may stand alone."""
+    return {"name": value} if isinstance(value, str) else value
+
+
 def parse(kind: type[T], data: Any, where: str) -> T:
     """`data` as a `kind` (a `Config` or any type pydantic knows); `UserError` naming the key in `where`."""
     adapter: TypeAdapter[T] = TypeAdapter(kind)

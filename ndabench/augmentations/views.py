@@ -20,8 +20,6 @@ from torch.nn import functional
 from ndabench.augmentations import draws as drawing
 from ndabench.errors import UserError
 
-_RATIO = (3 / 4, 4 / 3)
-"""Width over height of a crop."""
 _SIGMA = (0.1, 2.0)
 _CROP_ATTEMPTS = 10
 
@@ -34,6 +32,8 @@ class Views:
     """Side of the output; None: the input's sides."""
     crop_scale: tuple[float, float] = (0.2, 1.0)
     """Share of the image's area that a crop covers."""
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width over height of a crop, in pixels of the image."""
     flip: float = 0.5
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     """Strengths of brightness, contrast, saturation (factors 1 ± strength) and hue (± strength turns)."""
@@ -48,6 +48,9 @@ class Views:
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise UserError(f"views: crop_scale needs 0 < low <= high <= 1, got {low} and {high}")
+        narrow, wide = self.crop_ratio
+        if not 0 < narrow <= wide:
+            raise UserError(f"views: crop_ratio needs 0 < low <= high, got {narrow} and {wide}")
         for name in ("flip", "jitter_probability", "grey", "blur"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"views: {name} is a probability, got {getattr(self, name)}")
@@ -65,7 +68,7 @@ class Views:
         def chosen(probability: float) -> Tensor:
             return torch.rand(count, generator=generator, device=generator.device) < probability
 
-        drawn = _crop_boxes(count, height, width, self.crop_scale, generator)
+        drawn = _crop_boxes(count, (height, width), self.crop_scale, self.crop_ratio, generator)
         drawn["flip"] = chosen(self.flip)
         jittered = chosen(self.jitter_probability)
         for name, strength in zip(("brightness", "contrast", "saturation", "hue"), self.jitter, strict=True):
@@ -103,20 +106,25 @@ def _uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.G
 
 
 def _crop_boxes(
-    count: int, height: int, width: int, scale: tuple[float, float], generator: torch.Generator
+    count: int,
+    sides: tuple[int, int],
+    scale: tuple[float, float],
+    ratios: tuple[float, float],
+    generator: torch.Generator,
 ) -> dict[str, Tensor]:
     """int64 top, left, height and width of crops, distributed as torchvision's `RandomResizedCrop`.
 
     Area and log-ratio are uniform, and the first of ten attempts that fits is taken; where none does, it is
     the largest middle crop of a ratio in range.
     """
+    (height, width), (narrowest, widest) = sides, ratios
     attempts = (count, _CROP_ATTEMPTS)
     area = height * width * _uniform(*scale, attempts, generator)
-    ratio = _uniform(math.log(_RATIO[0]), math.log(_RATIO[1]), attempts, generator).exp()
+    ratio = _uniform(math.log(narrowest), math.log(widest), attempts, generator).exp()
     high, wide = (area / ratio).sqrt().round().long(), (area * ratio).sqrt().round().long()
     fits = (high > 0) & (high <= height) & (wide > 0) & (wide <= width)
-    fallback_h = min(height, round(width / _RATIO[0]))
-    fallback_w = min(width, round(height * _RATIO[1]))
+    fallback_h = min(height, round(width / narrowest))
+    fallback_w = min(width, round(height * widest))
     take = fits.int().argmax(1, keepdim=True)
     any_fits = fits.any(1)
     high = torch.where(any_fits, high.gather(1, take)[:, 0], fallback_h)

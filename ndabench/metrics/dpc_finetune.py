@@ -6,11 +6,12 @@ A copy of the features module goes through batch norm, dropout and a linear laye
 half to all of the frame, mirrored and at times jittered. Adam at 1e-3 with L2 decay of 1e-3 in batches of
 128; the rate falls to a tenth after 60 epochs and again after 80 (their UCF-101 schedule, which goes on after
 epoch 100 at rates too small to matter). It is tested on windows that overlap by half over the whole of every
-video, their softmax averaged.
+video (theirs on HMDB-51 by a quarter), their softmax averaged.
 
 Unlike theirs: no epoch is chosen (they choose on a sample of the test list), short videos are neither left
-out of the training nor of the test, and validation videos are held out of the training list. The command
-line of their README also trains the pre-trained layers at a tenth of the rate: `backbone_rate: 0.1`.
+out of the training nor of the test, and validation videos are held out of the training list, unless `refit`
+lets what is tested learn from them, too. Their option of a tenth of the rate for the pre-trained layers looks
+for names that these do not have, and so never applies; `backbone_rate: 0.1` does it.
 """
 
 from typing import Annotated, Literal
@@ -75,8 +76,10 @@ class DpcFinetuneConfig(ClassifierConfig):
         """What learning rates are multiplied with in the epoch with this number, from 0."""
         return 0.1 ** sum(epoch >= round(share * self.num_epochs) for share in self.drops)
 
-    def check_training(self, data: ClipData, *, device: torch.device, num_workers: int) -> None:
-        """Raises `UserError` for a training that cannot be."""
+    def check_training(
+        self, data: ClipData, *, frames: int | None, device: torch.device, num_workers: int
+    ) -> None:
+        """Raises `UserError` for a training that cannot be, on clips of `frames` where these are known."""
         if self.batch_size > len(data.train):
             raise UserError(
                 f"{self.name}: batch_size {self.batch_size} exceeds the {len(data.train)} training videos of "
@@ -89,3 +92,5 @@ class DpcFinetuneConfig(ClassifierConfig):
             )
         if self.precision == "bf16" and device.type != "cuda":
             raise UserError(f"{self.name}: precision bf16 is for GPUs; on a {device.type} take fp32")
+        if frames is not None:
+            data.train.require_room(self.batch_size // num_workers, frames)

@@ -1,5 +1,5 @@
 """What all probes of an encoder share: which images they learn from, which they are scored on, and how that
-is written down. Probes of videos do alike.
+is written down. Probes of videos do alike, but for fine-tuning, which learns once, unless told otherwise.
 
 While settings are chosen, a probe learns from the training images and is scored on the validation images.
 The test value is that of a probe that learned from both, as published probes use the whole training set.

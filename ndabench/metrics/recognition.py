@@ -56,7 +56,8 @@ def prepare_recognition(
         if sampling is not None:
             sampling.check(measured_on)
         if isinstance(evaluation, DpcFinetuneConfig):
-            evaluation.check_training(measured_on, device=device, num_workers=num_workers)
+            frames = sampling.frames if sampling is not None else None
+            evaluation.check_training(measured_on, frames=frames, device=device, num_workers=num_workers)
 
 
 def evaluate_recognition(

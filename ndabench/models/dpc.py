@@ -76,7 +76,7 @@ class Dpc(nn.Module):
 
 class DpcFeatures(nn.Module):
     """What DPC is measured on, as published: its encoder and ConvGRU over *all* blocks of a clip, meant over
-    space."""
+    space. Here the ReLU comes before the mean over a block's time, in pre-training after it."""
 
     def __init__(self, dpc: Dpc, num_blocks: int) -> None:
         """Shares its weights with `dpc`."""
@@ -86,7 +86,7 @@ class DpcFeatures(nn.Module):
 
     def forward(self, clips: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """`[N, C, T, H, W] -> [N, dimension]` float32; `generator` is for dropout in training."""
-        maps = encode_blocks(self.encoder, blocks_of(clips, self.num_blocks))
+        maps = encode_blocks(lambda blocks: F.relu(self.encoder(blocks)), blocks_of(clips, self.num_blocks))
         return summed_up(self.gru, maps, generator=generator).mean((2, 3), dtype=torch.float32)
 
 

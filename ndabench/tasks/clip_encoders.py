@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BeforeValidator, Field
 
-from ndabench.config import Config
+from ndabench.config import Config, named
 from ndabench.data.source import FullPath
 from ndabench.distributed import Workers
 from ndabench.models.clip_bodies import BODIES
@@ -119,15 +119,16 @@ AnyClipEncoderConfig = (
 )
 
 
-def _named(value: Any) -> Any:
+def _encoder_named(value: Any) -> Any:
     """`resnet2d3d18`, `slow_r50`, `x3d` and the like are short for mappings."""
-    if not isinstance(value, str):
-        return value
-    short = re.fullmatch(r"(resnet2d3d|(?:slow|csn|r2plus1d|slowfast)(?=_r))(?:_r)?(\d+)", value)
-    return {"name": short[1], "depth": int(short[2])} if short else {"name": value}
+    pattern = r"(resnet2d3d|(?:slow|csn|r2plus1d|slowfast)(?=_r))(?:_r)?(\d+)"
+    short = re.fullmatch(pattern, value) if isinstance(value, str) else None
+    return {"name": short[1], "depth": int(short[2])} if short else named(value)
 
 
-ClipEncoderConfig = Annotated[AnyClipEncoderConfig, Field(discriminator="name"), BeforeValidator(_named)]
+ClipEncoderConfig = Annotated[
+    AnyClipEncoderConfig, Field(discriminator="name"), BeforeValidator(_encoder_named)
+]
 
 
 def build_clip_encoder(

@@ -6,6 +6,7 @@ are embeddings of T(x) (Sinha et al., ICLR 2021, arXiv 2102.05113).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +34,37 @@ Streams = Mapping[str, torch.Generator]
 def random_streams(seed: int, device: torch.device, suffix: str = "") -> dict[str, torch.Generator]:
     """All `STREAMS` of a trial at their beginning; a `suffix` gives others than training has."""
     return {name: random_stream(seed, name + suffix, device) for name in STREAMS}
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """What decides a training besides its configuration and its data."""
+
+    negative: Augmentation | None = None
+    """T; None where it has no weight: a training at λ = 0 is the plain one, and draws none."""
+    positive: Augmentation | None = None
+    """Changes every view (PDA)."""
+    lambda_: float = 0.0
+    seed: int = 0
+
+    @classmethod
+    def of(
+        cls, negative: Augmentation | None, positive: Augmentation | None, lambda_: float, seed: int
+    ) -> "Augmented":
+        """Raises `UserError` for a λ without a negative, or outside [0, ∞)."""
+        ContrastiveConfig.LAMBDA.check(lambda_)
+        if negative is None and lambda_ != 0:
+            raise UserError(f"lambda {lambda_} weighs the keys of a negative, but there is none")
+        return cls(negative if lambda_ > 0 else None, positive, lambda_, seed)
+
+    def identity(self) -> dict[str, Any]:
+        """As plain data; the augmentations as whether there are any."""
+        return {
+            "lambda": self.lambda_,
+            "negative": self.negative is not None,
+            "positive": self.positive is not None,
+            "seed": self.seed,
+        }
 
 
 class Evaluation(Protocol):
@@ -104,19 +136,18 @@ class ContrastiveTask:
         method: Method,
         optimizer: torch.optim.Optimizer,
         *,
+        augmented: Augmented,
         streams: Streams,
-        identity: Mapping[str, Any],
         evaluations: Sequence[Evaluation],
         workers: Workers,
     ) -> None:
-        """`identity` is what decides the training besides configuration and data."""
         self.config, self.material, self.method, self.optimizer = config, material, method, optimizer
         self.streams, self.evaluations, self.workers = streams, tuple(evaluations), workers
         self.step = 0
         self.curves = Curves(workers)
         self._identity = {
             **config.model_dump(mode="json", exclude=MAY_CHANGE),
-            **identity,
+            **augmented.identity(),
             "data": material.content_hash,
         }
 
@@ -207,19 +238,8 @@ class ContrastiveTask:
         return {**self.method.parts(), "optimizer": self.optimizer, "curves": self.curves}
 
 
-def check_training(
-    config: ContrastiveConfig,
-    num_examples: int,
-    things: str,
-    *,
-    negative: Augmentation | None,
-    lambda_: float,
-    workers: Workers,
-) -> None:
-    """`UserError` where λ, the batch, the number of training `things` and the workers do not go together."""
-    config.LAMBDA.check(lambda_)
-    if negative is None and lambda_ != 0:
-        raise UserError(f"lambda {lambda_} weighs the keys of a negative, but there is none")
+def check_batch(config: ContrastiveConfig, num_examples: int, things: str, workers: Workers) -> None:
+    """`UserError` where the batch, the number of training `things` and the workers do not go together."""
     if config.num_steps == 0:
         return
     if config.batch_size > num_examples:

@@ -19,6 +19,8 @@ class ViewsConfig(Config):
     size: int | None = Field(None, ge=4, le=4096)
     """Side of a view in pixels; None: the images' own."""
     crop_scale: tuple[float, float] = (0.2, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width over height of a crop before it becomes a square."""
     flip: Probability = 0.5
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     """Strengths of brightness, contrast, saturation and hue."""

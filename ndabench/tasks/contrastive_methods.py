@@ -8,13 +8,13 @@ enter a queue.
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
-from ndabench.config import Config
+from ndabench.config import Config, named
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.losses.contrastive import NdaKeys, info_nce, nt_xent
@@ -69,11 +69,6 @@ class SimclrConfig(Config):
 
     def check(self, batch_size: int) -> None:
         """Any batch will do."""
-
-
-def named(value: Any) -> Any:
-    """`moco` is short for `{name: moco}`."""
-    return {"name": value} if isinstance(value, str) else value
 
 
 MethodConfig = Annotated[MocoConfig | SimclrConfig, Field(discriminator="name"), BeforeValidator(named)]

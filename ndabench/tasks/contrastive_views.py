@@ -16,9 +16,10 @@ from ndabench.augmentations.views import Views
 from ndabench.data import to_float, to_uint8
 from ndabench.data.sheets import comparison_sheet
 from ndabench.distributed import Workers
-from ndabench.tasks.contrastive import Streams
-from ndabench.tasks.contrastive_config import NdaSource
-from ndabench.tasks.contrastive_methods import Pair
+from ndabench.metrics.features import middle
+from ndabench.tasks.contrastive import Augmented, Streams
+from ndabench.tasks.contrastive_config import ContrastiveConfig, NdaSource
+from ndabench.tasks.contrastive_methods import MocoConfig, Pair, SimclrConfig
 
 Draws = Mapping[str, Tensor]
 
@@ -112,9 +113,33 @@ class ViewPairs:
         return sheets
 
 
+def view_pairs(
+    views: Views | ClipViews,
+    config: ContrastiveConfig,
+    method: MocoConfig | SimclrConfig,
+    augmented: Augmented,
+    workers: Workers,
+) -> ViewPairs:
+    """The pairs that a configuration and its method ask for."""
+    return ViewPairs(
+        views,
+        negative=augmented.negative,
+        positive=augmented.positive,
+        num_nda_keys=config.num_nda_keys,
+        nda_source=config.nda_source,
+        symmetric=method.symmetric,
+        shuffle=method.shuffle_keys,
+        workers=workers,
+    )
+
+
 def at_size(images: Tensor, size: int | None) -> Tensor:
-    """Float images or clips `[..., H, W]`, brought to `size` × `size`; None: as they are."""
+    """The middle square of float images or clips `[..., H, W]`, `size` × `size`; None: as they are.
+
+    Squeezed into a square, things would have other proportions than in the views.
+    """
     if size is None or images.shape[-2:] == (size, size):
         return images
+    images = middle(images, min(images.shape[-2:]))
     planes = interpolate(images.flatten(1, -3), (size, size), mode="bilinear", antialias=True)
     return planes.view(*images.shape[:-2], size, size)

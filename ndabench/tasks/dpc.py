@@ -1,7 +1,9 @@
 """DPC (Han et al., arXiv 1909.04656) with negative data augmentation: how clips become a step of training.
 
-The frames of the blocks that are to be predicted go through T as one clip, are cut into blocks again and
-encoded; the maps k̄ that come of it are further columns beside all targets of the batch (`dense_info_nce`).
+Every block that is to be predicted goes through T as a clip of its own, its partners the same blocks of other
+clips, and is encoded; the maps k̄ that come of it are further columns beside all targets of the batch
+(`dense_info_nce`). T of several blocks at once might only move a block, which is then the target of another
+step, and no negative.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,17 +12,20 @@ from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from ndabench.augmentations import Augmentation
 from ndabench.augmentations.clip_views import ClipViews
 from ndabench.config import Config
 from ndabench.data import to_uint8
 from ndabench.data.sheets import comparison_sheet
+from ndabench.data.source import FullPath
 from ndabench.distributed import Workers
+from ndabench.errors import UserError
 from ndabench.losses.dense_info_nce import NdaTargets, dense_info_nce
 from ndabench.models.dpc import Dpc, blocks_of, encode_blocks
 from ndabench.models.split_batch_norm import running_moments_kept
+from ndabench.models.weights import load_encoder_weights
 from ndabench.tasks.contrastive import Streams
 from ndabench.tasks.kernels import compiled_if_possible
 from ndabench.tasks.resuming import Stateful
@@ -38,6 +43,8 @@ class DpcConfig(Config):
     """The last so many are predicted from those before."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """The ConvGRU's."""
+    weights: FullPath | None = None
+    """A state dict to start from, all parts of it: the `dpc.pt` of another trial."""
     nda_scope: Scope = "clip"
     """Whether a prediction sees the NDA keys of its own clip, or those of the whole batch."""
     nda_gradient: bool = True
@@ -54,7 +61,12 @@ class DpcConfig(Config):
         return self
 
     def check(self, batch_size: int) -> None:
-        """Any batch will do."""
+        """`UserError` where a batch does not fall into the parts that are normalised apart."""
+        if batch_size % self.batch_norm_splits:
+            raise UserError(
+                f"method: batch_norm_splits {self.batch_norm_splits} does not divide the batch_size of "
+                f"{batch_size}"
+            )
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class DpcInputs:
     clips: Tensor
     """`[n, C, T, S, S]`: a view of each clip."""
     nda: Sequence[Tensor]
-    """For every NDA key T of the frames to be predicted, `[n, C, T · num_predicted / num_blocks, S, S]`."""
+    """For every NDA key T of each block to be predicted, `[n, num_predicted, C, T / num_blocks, S, S]`."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +106,18 @@ class DpcViews:
             view = self.positive(view, generator=streams["positives"])
         if self.negative is None:
             return DpcInputs(shard(view), [])
-        future, stream = self.future(view), streams["negatives"]
-        nda = [shard(self.negative(future, generator=stream)) for _ in range(self.num_nda_keys)]
+        nda = [shard(self._nda(view, streams["negatives"])) for _ in range(self.num_nda_keys)]
         return DpcInputs(shard(view), nda)
 
     def future(self, clips: Tensor) -> Tensor:
-        """The frames to be predicted of clips `[N, C, T, S, S]`."""
-        return clips[:, :, clips.shape[2] // self.num_blocks * (self.num_blocks - self.num_predicted) :]
+        """The blocks to be predicted of clips `[N, C, T, S, S]`, `[N, num_predicted, C, t, S, S]`."""
+        return blocks_of(clips, self.num_blocks)[:, -self.num_predicted :]
+
+    def _nda(self, clips: Tensor, stream: torch.Generator) -> Tensor:
+        """T of the blocks to be predicted, step by step: partners are blocks of other clips."""
+        assert self.negative is not None
+        steps = self.future(clips).unbind(1)
+        return torch.stack([self.negative(blocks.contiguous(), generator=stream) for blocks in steps], 1)
 
     def sheets(self, clips: Tensor, streams: Streams) -> dict[str, bytes]:
         """PNG files of uint8 clips above their views, and of what T sees above what it makes."""
@@ -110,8 +127,24 @@ class DpcViews:
         same_size = view.shape == clips.shape
         sheets = {"views.png": comparison_sheet(clips, view) if same_size else comparison_sheet(view)}
         if inputs.nda:
-            sheets["negatives.png"] = comparison_sheet(self.future(view), to_uint8(inputs.nda[0]))
+            pair = (self.future(view), to_uint8(inputs.nda[0]))
+            in_a_row = (blocks.transpose(1, 2).flatten(2, 3) for blocks in pair)
+            sheets["negatives.png"] = comparison_sheet(*in_a_row)
         return sheets
+
+
+def build_dpc(config: DpcConfig, encoder: nn.Module, generator: torch.Generator, workers: Workers) -> Dpc:
+    """DPC over a `ResNet2d3d`, on the workers' device; `UserError` for weights that do not fit."""
+    network = Dpc(
+        encoder,  # type: ignore[arg-type]  # the configuration sees to it
+        num_steps=config.num_predicted,
+        dropout=config.dropout,
+        workers=workers,
+        generator=generator,
+    )
+    if config.weights is not None:
+        load_encoder_weights(network, config.weights, title="DPC over this encoder")
+    return network.to(workers.device)
 
 
 class DpcMethod:
@@ -136,7 +169,7 @@ class DpcMethod:
     def loss(self, inputs: DpcInputs) -> dict[str, Tensor]:
         """The dense InfoNCE of a step among the targets of all workers, and what describes it."""
         clips = inputs.clips
-        with torch.autocast(clips.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+        with self._precision(clips):
             predictions, targets = self.network(
                 blocks_of(clips, self.config.num_blocks), generator=self.dropout, encoder=self.encode
             )
@@ -148,11 +181,10 @@ class DpcMethod:
             nda=nda,
         )
 
-    def _nda(self, clips: Sequence[Tensor]) -> NdaTargets:
+    def _nda(self, nda: Sequence[Tensor]) -> NdaTargets:
         """The NDA keys, each encoded with the moments of its own batch, which move none of the network's."""
         with torch.set_grad_enabled(self.config.nda_gradient), running_moments_kept(self.network):
-            blocks = [blocks_of(one, self.config.num_predicted) for one in clips]
-            targets = torch.cat([encode_blocks(self.encode, each) for each in blocks], 1)
+            targets = torch.cat([encode_blocks(self.encode, blocks) for blocks in nda], 1)
             if self.config.nda_scope == "batch":
                 targets = self.workers.all_gather_with_gradient(targets)
         return NdaTargets(targets, self.nda_weight, self.nda_scale, self.config.nda_scope)
@@ -160,8 +192,12 @@ class DpcMethod:
     def compile(self, example: Tensor) -> str:
         """Compiles the encoder, for the blocks of clips such as `example`."""
         blocks = blocks_of(example, self.config.num_blocks).flatten(0, 1)
-        self.encode, why_not = compiled_if_possible(self.network.encoder, blocks)
+        with self._precision(example):
+            self.encode, why_not = compiled_if_possible(self.network.encoder, blocks)
         return why_not
+
+    def _precision(self, clips: Tensor) -> torch.autocast:
+        return torch.autocast(clips.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def conclude(self, step: int) -> None:
         """Nothing outlasts a step."""

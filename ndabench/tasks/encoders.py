@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BeforeValidator, Field
 
-from ndabench.config import Config
+from ndabench.config import Config, named
 from ndabench.data.source import FullPath
 from ndabench.distributed import Workers
 from ndabench.models.pixels import RawPixels
@@ -37,7 +37,7 @@ def _encoder_named(value: Any) -> Any:
     """`resnet18` and `pixels` are short for mappings."""
     if isinstance(value, str) and value.startswith("resnet") and value[6:].isdigit():
         return {"name": "resnet", "depth": int(value[6:])}
-    return {"name": value} if isinstance(value, str) else value
+    return named(value)
 
 
 EncoderConfig = Annotated[

@@ -23,9 +23,9 @@ from ndabench.metrics.probing import Evaluated
 from ndabench.models.pixels import RawPixels
 from ndabench.models.resnet import ResNet
 from ndabench.models.weights import export_encoder
-from ndabench.tasks.contrastive import ContrastiveTask, Streams, check_training, random_streams
+from ndabench.tasks.contrastive import Augmented, ContrastiveTask, Streams, check_batch, random_streams
 from ndabench.tasks.contrastive_methods import Pair, build_method
-from ndabench.tasks.contrastive_views import ViewPairs
+from ndabench.tasks.contrastive_views import ViewPairs, view_pairs
 from ndabench.tasks.encoders import PixelsConfig, build_encoder
 from ndabench.tasks.image_contrastive_config import ImageContrastiveConfig
 from ndabench.tasks.random_streams import random_stream, stream_seed
@@ -49,20 +49,11 @@ def image_contrastive_task(
     not fit together.
     """
     workers = workers or Workers()
-    check_training(config, len(data.train), "images", negative=negative, lambda_=lambda_, workers=workers)
+    augmented = Augmented.of(negative, positive, lambda_, seed)
+    check_batch(config, len(data.train), "images", workers)
     pixels = isinstance(config.encoder, PixelsConfig)
     if pixels and any(isinstance(evaluation, DetectionConfig) for evaluation in evaluations):
         raise UserError("evaluate: detection needs a ResNet to start from; the encoder pixels has no layers")
-    pairs = ViewPairs(
-        config.views.image_views(),
-        negative=negative if lambda_ > 0 else None,
-        positive=positive,
-        num_nda_keys=config.num_nda_keys,
-        nda_source=config.nda_source,
-        symmetric=config.method.symmetric,
-        shuffle=config.method.shuffle_keys,
-        workers=workers,
-    )
     encoder = build_encoder(
         config.encoder,
         data.image_shape,
@@ -72,23 +63,15 @@ def image_contrastive_task(
         workers=workers,
     )
     method = build_method(config, config.method, encoder, lambda_=lambda_, seed=seed, workers=workers)
+    pairs = view_pairs(config.views.image_views(), config, config.method, augmented, workers)
+    parameters, rate, decay = method.network.parameters(), config.learning_rate, config.weight_decay
     return ContrastiveTask(
         config,
         ImageMaterial(config, data, pairs, encoder, seed, workers),
         method,
-        torch.optim.SGD(
-            method.network.parameters(),
-            config.learning_rate,
-            config.momentum,
-            weight_decay=config.weight_decay,
-        ),
+        torch.optim.SGD(parameters, rate, config.momentum, weight_decay=decay),
+        augmented=augmented,
         streams=random_streams(seed, workers.device),
-        identity={
-            "lambda": lambda_,
-            "negative": pairs.negative is not None,
-            "positive": positive is not None,
-            "seed": seed,
-        },
         evaluations=evaluations,
         workers=workers,
     )

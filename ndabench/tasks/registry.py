@@ -11,6 +11,7 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from ndabench.augmentations import Augmentation
+from ndabench.config import named
 from ndabench.data import IMAGE_DATA, ImageConfig, ImageData, load_images
 from ndabench.data.videos import VIDEO_DATA, ClipData, VideoConfig, load_clips
 from ndabench.distributed import Workers
@@ -58,11 +59,6 @@ else:  # pydantic picks the class by its `name`, of which images and videos have
     ]
 
 
-def _named(value: Any) -> Any:
-    """`knn` is short for `{name: knn}`."""
-    return {"name": value} if isinstance(value, str) else value
-
-
 EvaluationConfig = Annotated[
     FrechetConfig
     | KernelConfig
@@ -75,7 +71,7 @@ EvaluationConfig = Annotated[
     | ClipLinearProbeConfig
     | RetrievalConfig,
     Field(discriminator="name"),
-    BeforeValidator(_named),
+    BeforeValidator(named),
 ]
 
 

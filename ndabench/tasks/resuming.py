@@ -45,6 +45,10 @@ def restore(
     `UserError` if that is the state of another training.
     """
     _check_identity(state.get("made_by", {}), identity)
+    missing = [name for name in parts if name not in state]
+    missing += [name for name in streams if name not in state["streams"]]
+    if missing:
+        raise UserError(f"the checkpoint has no {missing[0]}; another version of ndabench wrote it")
     for name, part in parts.items():
         part.load_state_dict(copy.deepcopy(state[name]))  # optimisers would keep the state's own tensors
     for name, stream in streams.items():

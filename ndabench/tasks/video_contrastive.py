@@ -4,7 +4,7 @@ DPC, MoCo-v2 or SimCLR over a clip encoder. The losses, the pairs of views and t
 the image task; what is its own is how clips are drawn from videos and what they are measured by.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,20 @@ from ndabench.distributed import Workers
 from ndabench.metrics import RecognitionEvaluation, evaluate_recognition
 from ndabench.metrics.probing import Evaluated
 from ndabench.models.clip_encoders import ClipEncoder
-from ndabench.models.dpc import Dpc, DpcFeatures
+from ndabench.models.dpc import DpcFeatures
 from ndabench.models.weights import export_encoder
 from ndabench.tasks.clip_encoders import build_clip_encoder
-from ndabench.tasks.contrastive import ContrastiveTask, Method, Streams, check_training, random_streams
+from ndabench.tasks.contrastive import (
+    Augmented,
+    ContrastiveTask,
+    Method,
+    Streams,
+    check_batch,
+    random_streams,
+)
 from ndabench.tasks.contrastive_methods import build_method
-from ndabench.tasks.contrastive_views import ViewPairs
-from ndabench.tasks.dpc import DpcConfig, DpcMethod, DpcViews
+from ndabench.tasks.contrastive_views import ViewPairs, view_pairs
+from ndabench.tasks.dpc import DpcConfig, DpcMethod, DpcViews, build_dpc
 from ndabench.tasks.random_streams import random_stream, stream_seed
 from ndabench.tasks.video_contrastive_config import VideoContrastiveConfig
 
@@ -49,12 +56,14 @@ def video_contrastive_task(
     not fit together, and for clips that the memory cannot hold.
     """
     workers = workers or Workers()
-    check_training(config, len(data.train), "videos", negative=negative, lambda_=lambda_, workers=workers)
-    data.train.require_room(config.batch_size // workers.world_size, config.clip_frames)
-    negative = negative if lambda_ > 0 else None
+    augmented = Augmented.of(negative, positive, lambda_, seed)
+    check_batch(config, len(data.train), "videos", workers)
+    config.sampling.check(data)
+    if config.num_steps > 0:
+        data.train.require_room(config.batch_size // workers.world_size, config.clip_frames)
     encoder = build_clip_encoder(
         config.encoder,
-        _clip_shape(config, data),
+        config.shown_shape(data.frame_shape),
         batch_norm_splits=config.method.batch_norm_splits,
         generator=random_stream(seed, "encoder"),
         workers=workers,
@@ -62,54 +71,37 @@ def video_contrastive_task(
     )
     streams = random_streams(seed, workers.device)
     learning = _dpc if isinstance(config.method, DpcConfig) else _pairs
-    method, views, features = learning(
-        config, encoder, negative, positive, lambda_=lambda_, seed=seed, streams=streams, workers=workers
-    )
+    method, views, features, exported = learning(config, encoder, augmented, streams, workers)
     return ContrastiveTask(
         config,
-        VideoMaterial(config, data, views, encoder, features, seed, workers),
+        VideoMaterial(config, data, views, features, exported, seed, workers),
         method,
         _optimizer(config, method.network),
+        augmented=augmented,
         streams=streams,
-        identity={
-            "lambda": lambda_,
-            "negative": negative is not None,
-            "positive": positive is not None,
-            "seed": seed,
-        },
         evaluations=evaluations,
         workers=workers,
     )
 
 
-Learning = tuple[Method, ViewPairs | DpcViews, nn.Module]
-"""How a step learns, what it looks at, and the features that are measured."""
+Learning = tuple[Method, ViewPairs | DpcViews, nn.Module, Mapping[str, nn.Module]]
+"""How a step learns, what it looks at, the features that are measured, and what is exported."""
 
 
 def _dpc(
     config: VideoContrastiveConfig,
     encoder: ClipEncoder,
-    negative: Augmentation | None,
-    positive: Augmentation | None,
-    *,
-    lambda_: float,
-    seed: int,
+    augmented: Augmented,
     streams: Streams,
     workers: Workers,
 ) -> Learning:
     method = config.method
     assert isinstance(method, DpcConfig)
-    network = Dpc(
-        encoder.body,  # type: ignore[arg-type]  # the configuration sees to it
-        num_steps=method.num_predicted,
-        dropout=method.dropout,
-        workers=workers,
-        generator=random_stream(seed, "predictor"),
-    ).to(workers.device)
+    network = build_dpc(method, encoder.body, random_stream(augmented.seed, "predictor"), workers)
     views = DpcViews(
         config.views.clip_views(),
-        negative,
-        positive,
+        augmented.negative,
+        augmented.positive,
         num_nda_keys=config.num_nda_keys,
         num_blocks=method.num_blocks,
         num_predicted=method.num_predicted,
@@ -118,39 +110,29 @@ def _dpc(
     learning = DpcMethod(
         method,
         network,
-        nda_weight=lambda_,
+        nda_weight=augmented.lambda_,
         nda_scale=config.nda_scale,
         bf16=config.precision == "bf16",
         dropout=streams["dropout"],
         workers=workers,
     )
-    return learning, views, DpcFeatures(network, method.num_blocks)
+    # DPC is measured on more than its encoder, which alone is what other methods and programs can start from.
+    exported = {"encoder.pt": encoder.body, "dpc.pt": network}
+    return learning, views, DpcFeatures(network, method.num_blocks), exported
 
 
 def _pairs(
     config: VideoContrastiveConfig,
     encoder: ClipEncoder,
-    negative: Augmentation | None,
-    positive: Augmentation | None,
-    *,
-    lambda_: float,
-    seed: int,
+    augmented: Augmented,
     streams: Streams,
     workers: Workers,
 ) -> Learning:
     assert not isinstance(config.method, DpcConfig)
-    views = ViewPairs(
-        config.views.clip_views(),
-        negative=negative,
-        positive=positive,
-        num_nda_keys=config.num_nda_keys,
-        nda_source=config.nda_source,
-        symmetric=config.method.symmetric,
-        shuffle=config.method.shuffle_keys,
-        workers=workers,
-    )
+    views = view_pairs(config.views.clip_views(), config, config.method, augmented, workers)
+    lambda_, seed = augmented.lambda_, augmented.seed
     method = build_method(config, config.method, encoder, lambda_=lambda_, seed=seed, workers=workers)
-    return method, views, encoder
+    return method, views, encoder, {"encoder.pt": encoder.body}
 
 
 def _optimizer(config: VideoContrastiveConfig, network: nn.Module) -> torch.optim.Optimizer:
@@ -160,14 +142,6 @@ def _optimizer(config: VideoContrastiveConfig, network: nn.Module) -> torch.opti
     return torch.optim.SGD(parameters, rate, config.momentum, weight_decay=decay)
 
 
-def _clip_shape(config: VideoContrastiveConfig, data: ClipData) -> tuple[int, int, int, int]:
-    """(C, T, H, W) of what the encoder sees at once: a block in DPC, else a clip."""
-    channels, height, width = data.frame_shape
-    method, size = config.method, config.views.size
-    frames = config.clip_frames // (method.num_blocks if isinstance(method, DpcConfig) else 1)
-    return channels, frames, size or height, size or width
-
-
 @dataclass(frozen=True)
 class VideoMaterial:
     """Videos, what a step sees of them, and an encoder that is measured; see `Material`."""
@@ -175,9 +149,10 @@ class VideoMaterial:
     config: VideoContrastiveConfig
     data: ClipData
     views: ViewPairs | DpcViews
-    encoder: ClipEncoder
     features: nn.Module
     """What evaluations see: clips to vectors."""
+    exported: Mapping[str, nn.Module]
+    """What is left of the training, by file name."""
     seed: int
     workers: Workers
 
@@ -226,4 +201,4 @@ class VideoMaterial:
         return self.views.sheets(clips, random_streams(self.seed, self.workers.device, " sheet"))
 
     def exports(self) -> dict[str, bytes]:
-        return {"encoder.pt": export_encoder(self.encoder.body)}
+        return {name: export_encoder(network) for name, network in self.exported.items()}

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from ndabench.augmentations.clip_views import ClipViews
+from ndabench.config import named
 from ndabench.metrics import ClipSampling
 from ndabench.tasks.clip_encoders import ClipEncoderConfig, ResNet2d3dConfig
 from ndabench.tasks.contrastive_config import ContrastiveConfig, ViewsConfig
-from ndabench.tasks.contrastive_methods import MocoConfig, SimclrConfig, named
+from ndabench.tasks.contrastive_methods import MocoConfig, SimclrConfig
 from ndabench.tasks.dpc import DpcConfig
 
 ClipMethodConfig = Annotated[
@@ -68,17 +69,20 @@ class VideoContrastiveConfig(ContrastiveConfig):
                 f"clip_frames {self.clip_frames} cannot be cut into {method.num_blocks} equal blocks; "
                 f"make it a multiple of {method.num_blocks}"
             )
+        if self.num_steps == 0 and self.encoder.weights is not None and method.weights is None:
+            raise ValueError(
+                "encoder.weights leave the ConvGRU of dpc untrained; "
+                "a trained one is measured by method.weights, its dpc.pt"
+            )
         for key in OF_PAIRS:
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} means nothing to method dpc; it is a key of moco and simclr")
 
     def shown_shape(self, frame_shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
-        """What augmentations see, (C, T, H, W): a view of a clip; in DPC the frames of it to be predicted."""
+        """What encoder and negatives see at once, (C, T, H, W): a view of a clip; in DPC of a block."""
         channels, height, width = frame_shape
-        frames = self.clip_frames
-        if isinstance(self.method, DpcConfig):
-            frames = frames // self.method.num_blocks * self.method.num_predicted
-        return channels, frames, self.views.size or height, self.views.size or width
+        num_blocks = self.method.num_blocks if isinstance(self.method, DpcConfig) else 1
+        return channels, self.clip_frames // num_blocks, self.views.size or height, self.views.size or width
 
     @property
     def sampling(self) -> ClipSampling:

@@ -1,7 +1,6 @@
 """What a contrastive training on clips does: its methods, its arms, its pauses, its errors."""
 
 import io
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from gan_toys import differences
 from torch import Tensor
-from video_toys import DPC, METHODS, MOCO, SPLICE, toy_settings, toy_training, toy_videos
+from video_toys import DPC, METHODS, MOCO, SPLICE, inputs_of, toy_settings, toy_training, toy_videos
 
 from ndabench.data.videos.feeding import ResidentClips
 from ndabench.distributed import Workers
@@ -18,7 +17,7 @@ from ndabench.errors import UserError
 from ndabench.metrics import ClipLinearProbeConfig, RetrievalConfig
 from ndabench.models.dpc import Dpc
 from ndabench.tasks.contrastive import ContrastiveTask
-from ndabench.tasks.dpc import DpcInputs, DpcMethod
+from ndabench.tasks.dpc import DpcMethod
 from ndabench.tasks.video_contrastive import VideoMaterial, video_contrastive_task
 
 
@@ -30,8 +29,9 @@ def _state(task: ContrastiveTask) -> dict[str, Any]:
     return {key: value for key, value in task.state_dict().items() if key not in ("made_by", "streams")}
 
 
-def _inputs(task: ContrastiveTask) -> Any:
-    return task.material.inputs(next(task.material.batches(task.step)), task.streams)
+def _material(task: ContrastiveTask) -> VideoMaterial:
+    assert isinstance(task.material, VideoMaterial)
+    return task.material
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -87,88 +87,13 @@ def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(method: str) -> None
         assert differences(second.state_dict(), whole.state_dict()) == []
 
 
-@pytest.mark.parametrize("scope", ["clip", "batch"])
-def test_the_loss_of_dpc_is_that_of_a_loop_over_clips_steps_and_locations(scope: str) -> None:
-    weight, scale = 0.7, 1.3
-    method = {**DPC, "nda_scope": scope, "dropout": 0.0}
-    config = {"method": method, "num_nda_keys": 2, "nda_scale": scale, "batch_size": 4}
-    task = toy_training(config, size=32, negative=SPLICE, lambda_=weight)
-    inputs = _inputs(task)
-    assert isinstance(task.method, DpcMethod)
-    network = task.method.network
-    loss = float(task.method.loss(inputs)["loss"].detach())
-
-    def maps(clips: Tensor, blocks: int) -> Tensor:  # [N, blocks, D, h, w], block by block
-        length = clips.shape[2] // blocks
-        cut = [clips[n : n + 1, :, b * length : (b + 1) * length] for n in range(4) for b in range(blocks)]
-        return network.encoder(torch.cat(cut)).mean(2).view(4, blocks, -1, 4, 4)
-
-    with torch.no_grad():
-        future = maps(inputs.clips, 4)
-        predicted = network.predict(future[:, :2])
-        nda = torch.cat([maps(one, 2) for one in inputs.nda], 1)
-    losses = []
-    places = [(y, x) for y in range(4) for x in range(4)]
-    for n in range(4):
-        for step in range(2):
-            for y, x in places:
-                p = predicted[n, step, :, y, x]
-                total = sum(
-                    math.exp(float(p @ future[m, 2 + s, :, v, u]))
-                    for m in range(4)
-                    for s in range(2)
-                    for v, u in places
-                )
-                for m in range(4) if scope == "batch" else (n,):
-                    for k in range(4):
-                        for v, u in places:
-                            total += weight * math.exp(scale * float(p @ nda[m, k, :, v, u]))
-                losses.append(math.log(total) - float(p @ future[n, 2 + step, :, y, x]))
-    assert loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
-
-
-def test_a_negative_of_dpc_sees_the_frames_to_be_predicted_alone() -> None:
-    seen = []
-
-    def negate(clips: Tensor, *, generator: torch.Generator) -> Tensor:
-        seen.append(clips)
-        return -clips
-
-    inputs: DpcInputs = _inputs(toy_training({"num_nda_keys": 2}, negative=negate, lambda_=1.0))
-    assert [clips.shape for clips in seen] == [(8, 3, 4, 16, 16)] * 2
-    assert all(torch.equal(clips, inputs.clips[:, :, 4:]) for clips in seen)
-    assert all(torch.equal(nda, -inputs.clips[:, :, 4:]) for nda in inputs.nda)
-    assert toy_settings().shown_shape((3, 16, 16)) == (3, 4, 16, 16)
-    assert toy_settings(method="simclr", views={"size": 12}).shown_shape((3, 16, 16)) == (3, 8, 12, 12)
-
-
-def test_nda_keys_of_dpc_move_no_moments_and_are_trained_only_where_asked() -> None:
-    def gradients(**changes: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        task = toy_training({"method": {**DPC, **changes}}, negative=SPLICE, lambda_=1.0)
-        assert isinstance(task.method, DpcMethod)
-        task.method.loss(_inputs(task))["loss"].backward()
-        network = task.method.network
-        return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}, {
-            n: b.clone() for n, b in network.named_buffers()
-        }
-
-    trained, moments = gradients()
-    fixed, same_moments = gradients(nda_gradient=False)
-    assert differences(moments, same_moments) == []
-    assert "/encoder.conv1.weight" in differences(trained, fixed)
-    plain = toy_training()
-    assert isinstance(plain.method, DpcMethod)
-    plain.method.loss(_inputs(plain))
-    assert differences(dict(plain.method.network.named_buffers()), moments) == []
-
-
 def test_positives_change_every_view() -> None:
     def grey_out(clips: Tensor, *, generator: torch.Generator) -> Tensor:
         return torch.zeros_like(clips)
 
-    inputs = _inputs(toy_training(positive=grey_out, negative=SPLICE, lambda_=1.0))
+    inputs = inputs_of(toy_training(positive=grey_out, negative=SPLICE, lambda_=1.0))
     assert not inputs.clips.any()
-    (pair,) = _inputs(toy_training({"method": MOCO}, positive=grey_out))
+    (pair,) = inputs_of(toy_training({"method": MOCO}, positive=grey_out))
     assert not pair.query.any()
     assert not pair.key.any()
 
@@ -176,7 +101,7 @@ def test_positives_change_every_view() -> None:
 def test_pairs_of_clips_may_have_another_size_and_negatives_of_the_clip_itself() -> None:
     for source in ("query", "raw"):
         config = {"method": MOCO, "views": {"size": 12}, "nda_source": source}
-        (pair,) = _inputs(toy_training(config, negative=SPLICE, lambda_=1.0))
+        (pair,) = inputs_of(toy_training(config, negative=SPLICE, lambda_=1.0))
         assert pair.query.shape == pair.nda[0].shape == (8, 3, 8, 12, 12)
 
 
@@ -195,15 +120,20 @@ def test_its_files_are_film_strips_at_first_and_the_encoder_at_last(tmp_path: An
     task = toy_training(negative=SPLICE, lambda_=1.0)
     files = {p.step: dict(p.artifacts) for p in task.run()}
     assert {step: set(found) for step, found in files.items()} == {
-        0: {"views.png", "negatives.png"}, 1: set(), 2: set(), 3: set(), 4: {"encoder.pt"}
+        0: {"views.png", "negatives.png"}, 1: set(), 2: set(), 3: set(), 4: {"encoder.pt", "dpc.pt"}
     }  # fmt: skip
     (tmp_path / "encoder.pt").write_bytes(files[4]["encoder.pt"])
     encoder = {"name": "resnet2d3d", "width": 2, "stem": "cifar", "weights": str(tmp_path / "encoder.pt")}
     started = toy_training({"encoder": encoder, "method": MOCO, "num_steps": 0}, seed=5)
-    assert isinstance(task.material, VideoMaterial)
-    assert isinstance(started.material, VideoMaterial)
-    bodies = [one.material.encoder.body.state_dict() for one in (task, started)]
-    assert differences(*bodies) == []
+    assert differences(*(_material(one).exported["encoder.pt"].state_dict() for one in (task, started))) == []
+    (tmp_path / "dpc.pt").write_bytes(files[4]["dpc.pt"])
+    whole = {**DPC, "weights": str(tmp_path / "dpc.pt")}
+    measured = toy_training({"method": whole, "num_steps": 0}, seed=5)
+    assert differences(_material(measured).features.state_dict(), _material(task).features.state_dict()) == []
+    with pytest.raises(UserError, match=r"dpc\.pt (is|holds|has) .*"):
+        toy_training({"method": whole, "encoder": {**encoder, "width": 4, "weights": None}, "num_steps": 0})
+    with pytest.raises(ValueError, match="leave the ConvGRU of dpc untrained"):
+        toy_training({"encoder": encoder, "num_steps": 0})
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -246,7 +176,7 @@ def test_the_learning_rate_drops_or_falls_along_a_cosine() -> None:
 
 def test_colours_may_be_drawn_for_each_frame() -> None:
     views = {"colours": "frame", "crop_scale": (1.0, 1.0), "flip": 0.0, "jitter": (0.9, 0.0, 0.0, 0.0)}
-    inputs = _inputs(toy_training({"views": {**views, "jitter_probability": 1.0, "grey": 0.0}}))
+    inputs = inputs_of(toy_training({"views": {**views, "jitter_probability": 1.0, "grey": 0.0}}))
     still = F.avg_pool3d(inputs.clips, (1, 16, 16))
     assert (still.std(2) > 0.02).all()
 
@@ -257,6 +187,7 @@ def test_colours_may_be_drawn_for_each_frame() -> None:
         ({"lambda_": 1.0}, "lambda 1.0 weighs the keys of a negative, but there is none"),
         ({"workers": Workers(world_size=3)}, "cannot be shared equally by 3 workers"),
         ({"config": {"batch_size": 30}}, "batch_size 30 exceeds the 24 training videos"),
+        ({"config": {"views": {"size": 24}}}, "its frames are 16×16, but the encoder looks at 24×24"),
     ],
 )
 def test_what_does_not_fit_together_is_refused_at_once(changes: dict[str, Any], message: str) -> None:
@@ -284,6 +215,11 @@ def test_clips_that_the_memory_cannot_hold_are_refused_with_what_would_fit() -> 
         ({"method": {**DPC, "num_predicted": 4}}, "num_predicted 4 of 4 blocks leaves none to predict from"),
         ({"temperature": 0.2}, "temperature means nothing to method dpc"),
         ({"views": {"colours": "pixel"}}, "colours"),
+        ({"views": {"crop_ratio": (2.0, 1.0)}}, "crop_ratio needs 0 < low <= high"),
+        (
+            {"method": {**DPC, "batch_norm_splits": 3}},
+            "batch_norm_splits 3 does not divide the batch_size",
+        ),
         ({"views": {"crop_scale": (0.9, 0.2)}}, "crop_scale needs 0 < low <= high <= 1"),
         ({"drops": (1.5,)}, "drops"),
     ],
@@ -297,8 +233,7 @@ def test_the_network_that_is_measured_is_the_one_that_is_trained() -> None:
     task = toy_training()
     assert isinstance(task.method, DpcMethod)
     assert isinstance(task.method.network, Dpc)
-    assert isinstance(task.material, VideoMaterial)
     trained = {id(p) for p in task.method.network.parameters()}
-    measured = {id(p) for p in task.material.features.parameters()}
-    assert measured < trained
-    assert {id(p) for p in task.material.encoder.parameters()} < measured
+    measured = {id(p) for p in _material(task).features.parameters()}
+    exported = {id(p) for p in _material(task).exported["encoder.pt"].parameters()}
+    assert exported < measured < trained

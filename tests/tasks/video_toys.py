@@ -68,3 +68,8 @@ def toy_settings(**changes: Any) -> VideoContrastiveConfig:
 
 def toy_training(config: dict[str, Any] | None = None, size: int = 16, **arguments: Any) -> ContrastiveTask:
     return video_contrastive_task(toy_settings(**(config or {})), toy_videos(size=size), **arguments)
+
+
+def inputs_of(task: ContrastiveTask) -> Any:
+    """What the method sees in the next step."""
+    return task.material.inputs(next(task.material.batches(task.step)), task.streams)

@@ -112,13 +112,13 @@ class DecodedClips:
         require_room(shape, self._workers * BATCHES_AHEAD + 1, shared=self._workers > 0)
 
     def _that_fit(self, batches: Iterable[ClipBatch]) -> Iterator[ClipBatch]:
-        """`batches`; before the first of each shape, `UserError` where the memory cannot hold it."""
-        known = set()
+        """`batches`; before one that is larger than all before it, `UserError` where it has no room."""
+        largest = 0
         for requests in batches:
-            shape = (len(requests), requests[0].frames)
-            if shape not in known:
-                self.require_room(*shape)
-                known.add(shape)
+            size = len(requests) * requests[0].frames
+            if size > largest:  # a smaller one takes the place of another that is done with
+                self.require_room(len(requests), requests[0].frames)
+                largest = size
             yield requests
 
 

@@ -11,7 +11,7 @@ numbered scenes of one film, count as several. A name of another form is a group
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ndabench.data.source import FullPath
 from ndabench.data.videos.source import (
@@ -30,6 +30,8 @@ PROPERTIES = r"_[a-z]+_(?:cm|nm)_np\d+_[a-z]+_[a-z]+_\d+$"
 
 class Hmdb51Config(VideoConfig):
     """6,766 videos in 51 classes, 70 for training and 30 for testing a class; three official splits."""
+
+    NUM_OFFICIAL_CLASSES: ClassVar[int | None] = 51
 
     name: Literal["hmdb51"] = "hmdb51"
     path: FullPath

@@ -55,4 +55,5 @@ class JoinedClips:
         return covering_windows(video, self.num_frames[video], frames, stride, overlap)
 
     def require_room(self, num_clips: int, frames: int) -> None:
-        self.first.require_room(num_clips, frames)
+        for part in (self.first, self.second):
+            part.require_room(num_clips, frames)

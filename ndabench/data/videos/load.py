@@ -3,10 +3,10 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 
+from ndabench.data.source import SplitName
 from ndabench.data.videos import decoding, torchcodec_decoding
 from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.feeding import DecodedClips, ReadFrames, ScannedVideo
@@ -14,8 +14,6 @@ from ndabench.data.videos.groups import held_out_groups
 from ndabench.data.videos.scanning import scan_once
 from ndabench.data.videos.source import Video, VideoConfig, VideoLists
 from ndabench.errors import UserError
-
-SplitName = Literal["train", "validation", "test"]
 
 DECODERS: dict[str, ReadFrames] = {
     "pyav": decoding.read_frames,
@@ -44,7 +42,7 @@ def load_files(config: VideoConfig, lists: VideoLists, device: torch.device) -> 
         for name, videos in scanned.items()
     }
     return ClipData(
-        name=config.title,
+        name=config.title_of(len(lists.class_names)),
         content_hash=_content_hash(config, lists.class_names, scanned),
         class_names=lists.class_names,
         frame_shape=(3, framing.height, framing.width),

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import AfterValidator, Field
@@ -66,10 +66,18 @@ class VideoConfig(Config):
     """Share of the training videos kept for validation, whole groups, where there is no validation list."""
     split_seed: int = Field(default=0, ge=0, lt=2**32)
 
+    NUM_OFFICIAL_CLASSES: ClassVar[int | None] = None
+    """Of a published set, whose layout other sets may have, too."""
+
     @property
     def title(self) -> str:
         """How records and reports call the data set."""
         return self.name
+
+    def title_of(self, num_classes: int) -> str:
+        """`title`, or where these cannot be the published videos a name that says so."""
+        published = self.NUM_OFFICIAL_CLASSES in (None, num_classes)
+        return self.title if published else f"layout of {self.title}"
 
     @property
     def framing(self) -> Framing:

@@ -11,7 +11,7 @@ Validation: whole groups g01..g25 of a class, which are clips of one scene, held
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ndabench.data.source import FullPath
 from ndabench.data.videos.source import (
@@ -29,6 +29,8 @@ GROUP = re.compile(r"_g(\d+)_c\d+$")
 
 class Ucf101Config(VideoConfig):
     """13,320 videos in 101 classes; three official splits, of which `split` is one."""
+
+    NUM_OFFICIAL_CLASSES: ClassVar[int | None] = 101
 
     name: Literal["ucf101"] = "ucf101"
     path: FullPath
