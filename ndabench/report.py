@@ -28,10 +28,10 @@ def report(
 
     from ndabench.records import RecordStore
 
-    store, console = RecordStore(folder).at_once(), Console()
+    store, console = RecordStore(folder), Console()
     if watch and not _watched_to_the_end(store, every, console):
         return
-    if not store.list("trials"):
+    if not store.at_once().list("trials"):
         raise UserError(f"{folder}: no records here; give the folder of a sweep, e.g. reports/quickstart")
     show(store, console)
 

@@ -1,10 +1,14 @@
 """The commands with results on an object store: trained, found done, reported; a wrong place is one line."""
 
+from dataclasses import replace
+from datetime import datetime, timezone
+
 from command_lines import CommandLine
 from object_stores import ObjectStore
 
-from ndabench.records import RecordStore
+from ndabench.records import RecordStore, SweepStatus, TrialRow, write_status
 from ndabench.report import report
+from ndabench.reporting.watch import watch
 from ndabench.train import train
 
 
@@ -29,3 +33,42 @@ def test_a_place_that_was_never_there_is_not_waited_for(
     object_store.stop()
     line = command_line.error(report, object_store.folder())
     assert "cannot be read (NETWORK_CONNECTION: " in line
+
+
+def test_watching(object_store: ObjectStore) -> None:
+    """While the store is away the page waits, and the watcher says so."""
+    store = RecordStore(object_store.folder())
+    now = datetime.now(timezone.utc)
+    status = SweepStatus(
+        sweep="tiny", state="running", exit_code=None, host="head", pid=1, started=now, updated=now
+    )
+    row = TrialRow(
+        sweep="tiny",
+        trial_id="none-01",
+        task="gan",
+        dataset="digits",
+        arm="none",
+        seed=0,
+        config_json="{}",
+        status="running",
+        started=now,
+    )
+    rounds = iter(range(3))
+
+    def between(seconds: float) -> None:
+        match next(rounds):
+            case 0:
+                write_status(store, status)
+                store.write_trial(row)
+            case 1:
+                object_store.stop()
+            case 2:
+                object_store.start()
+                store.write_trial(replace(row, status="finished", finished=now))
+                write_status(store, replace(status, state="complete", exit_code=0))
+
+    page = store.local_path("report.html")
+    waiting, first, away, last = watch(store, 1, between)
+    assert waiting == f"waiting for the first records in {store.root}"
+    assert first == last == f"0 of 0 trials ended, 0 running: {page}"
+    assert "cannot be read (NETWORK_CONNECTION: " in away

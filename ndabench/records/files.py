@@ -138,8 +138,7 @@ class FileTree:
 
     def _entries(self, folder: str) -> Iterator[fs.FileInfo]:
         selector = fs.FileSelector(self.full(folder), allow_not_found=True, recursive=True)
-        entries = self.perform(lambda: self.filesystem.get_file_info(selector), folder, "read")
-        for entry in entries:
+        for entry in self.perform(lambda: self.filesystem.get_file_info(selector), folder, "read"):
             if entry.type == fs.FileType.File and not entry.base_name.startswith((".", "_")):
                 yield entry
 

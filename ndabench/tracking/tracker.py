@@ -41,7 +41,7 @@ def make_trackers(track: Track, sweep: str, store: RecordStore) -> list[Tracker]
 
 def local_folder(store: RecordStore, key: str) -> str:
     """The sweep's own folder, for what can only write to a disk."""
-    if "://" in store.root:
+    if not store.is_local:
         raise UserError(f"{key}: must be given, since the sweep's own folder {store.root} is on no disk")
     return store.root
 

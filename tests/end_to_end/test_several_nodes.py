@@ -11,7 +11,7 @@ from driving import Bench, Command, metrics, wait_until
 
 from ndabench.records import RecordStore
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 HERE = Path(__file__).parent
 NODES = [
