@@ -34,7 +34,7 @@ def load_checkpoint(store: RecordStore, trial_id: str, workers: Workers) -> tupl
     state, found, damaged = None, "", []
     for path in sorted(store.list(f"checkpoints/{trial_id}"), reverse=True):
         try:
-            state = _unpacked(store.read_bytes(path) or b"", workers.device)
+            state = _unpacked(store.read_bytes(path) or b"")
         except Exception as error:  # what a damaged file raises depends on where it is damaged
             why = " ".join(str(error).split())[:100]
             _log.warning("%s: damaged (%s); passed over", store.local_path(path), why)
@@ -53,13 +53,15 @@ def _step(path: str) -> str:
     return str(int(PurePosixPath(path).stem))
 
 
-def _unpacked(content: bytes, device: torch.device) -> dict[str, Any]:
+def _unpacked(content: bytes) -> dict[str, Any]:
     """The state in a checkpoint; raises where any of its bytes is not as it was written.
 
-    torch's own reader compares no checksums: a flipped bit would go on unseen, as a weight.
+    torch's own reader compares no checksums: a flipped bit would go on unseen, as a weight. All is read to the
+    CPU, from where each part takes it to its place: Adam's counts of steps stay where they were read, and on a
+    GPU every step would wait for them.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         torn = archive.testzip()
     if torn is not None:
         raise ValueError(f"the checksum of {torn} is wrong")
-    return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
