@@ -56,9 +56,9 @@ def _step(path: str) -> str:
 def _unpacked(content: bytes) -> dict[str, Any]:
     """The state in a checkpoint; raises where any of its bytes is not as it was written.
 
-    torch's own reader compares no checksums: a flipped bit would go on unseen, as a weight. All is read to the
-    CPU, from where each part takes it to its place: Adam's counts of steps stay where they were read, and on a
-    GPU every step would wait for them.
+    torch's own reader compares no checksums: a flipped bit would go on unseen, as a weight. All is read to
+    the CPU, from where each part takes it to its place: Adam's counts of steps stay where they were read, and
+    on a GPU every step would wait for them.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         torn = archive.testzip()
