@@ -12,7 +12,8 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -27,6 +28,7 @@ from ndabench.measurement import Measurement
 from ndabench.records.files import FileTree
 from ndabench.records.schema import ARTIFACTS, METRICS, SCHEMA_VERSION, TRIALS, TrialRow
 
+PAUSES_FOR_A_CHANGING_OBJECT = (0.05, 0.2, 1.0)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -152,7 +154,7 @@ class RecordStore:
             return ds.dataset(path, schema=schema, format="parquet", filesystem=filesystem).to_table()
 
         try:
-            table = self._files.perform(read, folder, "read")
+            table = self._files.perform(lambda: _read_whole(read), folder, "read")
         except pa.ArrowException as error:
             raise UserError(f"{self.local_path(folder)}: cannot be read ({_one_line(error)})") from error
         newest = pc.max(table["schema_version"]).as_py()
@@ -173,6 +175,20 @@ def _metric(name: str, measurement: Measurement) -> dict[str, Any]:
         "protocol_json": json.dumps(dict(measurement.protocol), sort_keys=True),
         "seconds": float(measurement.seconds),
     }
+
+
+def _read_whole(read: Callable[[], pa.Table]) -> pa.Table:
+    """What `read` gives, once no object changes under its hands.
+
+    Object stores have no handles: of a row that is replaced between its listing and its reading, the end is
+    looked for at the old one's size, and looks damaged.
+    """
+    for pause in PAUSES_FOR_A_CHANGING_OBJECT:
+        try:
+            return read()
+        except pa.ArrowInvalid:
+            time.sleep(pause)
+    return read()
 
 
 def _one_line(error: Exception) -> str:

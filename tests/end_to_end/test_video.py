@@ -32,7 +32,7 @@ SWEEP: dict[str, Any] = {
     "arms": [
         "none",
         {"negative": {"name": "jigsaw", "per": "frame"}},
-        {"negative": {"name": "shuffle_blocks", "block": 4}},
+        {"negative": {"name": "shuffle_blocks", "block": 2}},
         {
             "name": "MoCo with splice",
             "negative": "splice",

@@ -1,6 +1,7 @@
 """The report kept current: written when records change, and only then, until the sweep ends."""
 
 import json
+import sys
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -33,6 +34,17 @@ RUNNING = SweepStatus(
     ),
 )
 OVER = replace(RUNNING, state="complete", exit_code=0, running=())
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run long after this file was read, and a status grows old."""
+    module = sys.modules[__name__]
+    time = datetime.now(timezone.utc)
+    running = replace(RUNNING, started=time, updated=time)
+    over = replace(running, state="complete", exit_code=0, running=())
+    for name, value in {"NOW": time, "RUNNING": running, "OVER": over}.items():
+        monkeypatch.setattr(module, name, value)
 
 
 @pytest.fixture
