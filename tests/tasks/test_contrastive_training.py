@@ -1,12 +1,12 @@
 """What a contrastive training does: its arms, its curves, its pauses, its errors."""
 
-import io
 from typing import Any
 
 import pytest
 import torch
 from contrastive_toys import MOCO, STITCH, SYMMETRIC, toy_pictures, toy_settings, toy_training
 from gan_toys import differences
+from stopping import assert_goes_on_exactly
 from torch import Tensor
 
 from ndabench.distributed import Workers
@@ -88,22 +88,7 @@ def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(method: str) -> None
         config = {**METHODS[method], "checkpoint_every": 1, "log_every": 3}
         return toy_training(config, negative=STITCH, lambda_=0.5, seed=3, evaluations=[KnnConfig(every=2)])
 
-    whole = task()
-    expected = {progress.step: progress for progress in whole.run()}
-    assert "knn" in expected[4].metrics
-    for stop in (1, 3, 4):
-        first = task()
-        for progress in first.run():
-            if progress.step == stop:
-                break
-        buffer = io.BytesIO()
-        torch.save(first.state_dict(), buffer)
-        second = task()
-        second.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
-        for step, progress in {progress.step: progress for progress in second.run()}.items():
-            values = {name: m.value for name, m in progress.metrics.items()}
-            assert values == {name: m.value for name, m in expected[step].metrics.items()}
-        assert differences(second.state_dict(), whole.state_dict()) == []
+    assert_goes_on_exactly(task, "knn")
 
 
 def test_the_state_of_another_training_is_refused() -> None:

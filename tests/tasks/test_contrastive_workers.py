@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from contrastive_toys import MOCO, STITCH, SYMMETRIC, toy_training
-from two_workers import assert_close, on_two_workers
+from two_workers import assert_close, by_one_worker, on_two_workers
 
 from ndabench.distributed import Workers
 from ndabench.metrics import KnnConfig
@@ -42,12 +41,7 @@ def _all_arms(workers: Workers) -> dict[str, Any]:
 @pytest.mark.slow
 def test_two_workers_at_half_the_batch_take_the_same_steps(tmp_path: Path) -> None:
     main, other = on_two_workers(_all_arms, tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the workers: other numbers of threads round otherwise
-    try:
-        together = _all_arms(Workers())
-    finally:
-        torch.set_num_threads(threads)
+    together = by_one_worker(_all_arms)
     for name, alone in together.items():
         assert_close(main[name]["state"], alone["state"], 1e-4)
         assert_close(main[name]["metrics"], alone["metrics"], 1e-4)

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from two_workers import assert_close, on_two_workers
+from two_workers import assert_close, by_one_worker, on_two_workers
 from video_toys import DPC, MOCO, SPLICE, toy_training
 
 from ndabench.distributed import Workers
@@ -59,12 +58,7 @@ def _all_arms(workers: Workers) -> dict[str, Any]:
 @pytest.mark.slow
 def test_two_workers_at_half_the_batch_take_the_same_steps_on_clips(tmp_path: Path) -> None:
     main, other = on_two_workers(_all_arms, tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the workers: other numbers of threads round otherwise
-    try:
-        together = _all_arms(Workers())
-    finally:
-        torch.set_num_threads(threads)
+    together = by_one_worker(_all_arms)
     assert_close(main["gradients"], together["gradients"], 1e-9)
     for name, alone in together["runs"].items():
         first, second = main["runs"][name], other["runs"][name]

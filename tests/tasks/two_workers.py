@@ -20,6 +20,16 @@ def on_two_workers(function: Callable[[Workers], Any], folder: Path) -> tuple[An
     return main, other
 
 
+def by_one_worker(function: Callable[[Workers], Any]) -> Any:
+    """What `function` gives here, with one thread as the two workers have: others round otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return function(Workers())
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _worker(rank: int, function: Callable[[Workers], Any], port: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
