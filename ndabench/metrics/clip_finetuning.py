@@ -16,8 +16,8 @@ from ndabench.data.videos.joined import JoinedClips
 from ndabench.distributed import Workers
 from ndabench.metrics.clip_features import ClipSampling, EncodedVideos, window_values
 from ndabench.metrics.dpc_finetune import DpcFinetuneConfig
-from ndabench.metrics.probing import TESTING, VALIDATING, Evaluated, Scoring
-from ndabench.metrics.video_scores import classified, mean_softmax, together
+from ndabench.metrics.probing import TESTING, VALIDATING, Evaluated, Scoring, together
+from ndabench.metrics.video_scores import classified, mean_softmax
 from ndabench.models.split_batch_norm import SplitBatchNorm, take_whole_batches
 
 VALIDATED = Scoring("", VALIDATING.fitted, "test")

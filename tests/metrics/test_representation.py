@@ -1,4 +1,5 @@
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ndabench.config import parse
 from ndabench.data import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
+from ndabench.measurement import Measurement
 from ndabench.metrics import (
     REPRESENTATION,
     DetectionConfig,
@@ -27,6 +29,7 @@ from ndabench.metrics import (
     prepare_representation,
     representation,
 )
+from ndabench.metrics.probing import evaluate_all
 
 CPU = torch.device("cpu")
 NUM_WORKERS = 2
@@ -116,6 +119,22 @@ def test_features_are_extracted_once_a_split(data: ImageData, monkeypatch: pytes
     extracted.clear()
     evaluate(data, evaluations=[])
     assert extracted == []
+
+
+def test_those_that_share_features_share_the_seconds_of_their_extraction() -> None:
+    measurements = {"first": Measurement(1.0, seconds=1.0), "second": Measurement(2.0)}
+    evaluated = evaluate_all(
+        [KnnConfig(), LinearProbeSgdConfig(), LinearProbeLbfgsConfig()],
+        representation.OF_STORED_FEATURES,
+        extract=lambda split: time.sleep(0.05),
+        measure=lambda one, features: Evaluated({f"{one.name} {k}": m for k, m in measurements.items()}),
+        test=False,
+    )
+    seconds = {name: one.seconds for name, one in evaluated.measurements.items()}
+    for name in ("knn", "linear_probe_lbfgs"):
+        assert seconds[f"{name} first"] - 1 == pytest.approx(seconds[f"{name} second"])
+        assert seconds[f"{name} second"] >= 2 * 0.05 / 4
+    assert (seconds["linear_probe_sgd first"], seconds["linear_probe_sgd second"]) == (1.0, 0.0)
 
 
 def test_protocols_are_complete_plain_and_the_same_for_every_encoder(data: ImageData) -> None:
