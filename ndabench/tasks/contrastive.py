@@ -21,7 +21,7 @@ from ndabench.models.split_batch_norm import average_running_moments
 from ndabench.tasks.contrastive_config import MAY_CHANGE, ContrastiveConfig
 from ndabench.tasks.curves import Curves
 from ndabench.tasks.divergence import check_finite
-from ndabench.tasks.kernels import choose_cuda_kernels
+from ndabench.tasks.kernels import choose_kernels
 from ndabench.tasks.random_streams import random_stream
 from ndabench.tasks.resuming import Stateful, restore, snapshot
 from ndabench.tasks.task import Progress
@@ -159,7 +159,7 @@ class ContrastiveTask:
         and are made up for where a run was stopped in them.
         """
         config = self.config
-        notes = self._choose_kernels()
+        notes = choose_kernels(config, self.workers.device, self._compile)
         if self.step in (0, config.num_steps):
             yield from self._pause(notes)
         batches = self.material.batches(self.step)
@@ -181,14 +181,8 @@ class ContrastiveTask:
         self.method.conclude(self.step)
         self.curves.add(parts)
 
-    def _choose_kernels(self) -> dict[str, Measurement]:
-        """Allows TF32 and compiles the networks where the configuration says so; tells what came of it."""
-        if self.workers.device.type == "cuda":
-            choose_cuda_kernels(tf32=self.config.tf32)
-        if not self.config.compile:
-            return {}
-        failure = self.method.compile(self.material.example())
-        return {"compiled": Measurement(float(not failure), protocol={"failure": failure} if failure else {})}
+    def _compile(self) -> str:
+        return self.method.compile(self.material.example())
 
     def _due(self, every: int | None) -> bool:
         """Whether something done every so many steps is done now; all is done at the last step."""

@@ -30,7 +30,7 @@ from ndabench.tasks.divergence import check_finite
 from ndabench.tasks.gan_config import MAY_CHANGE, GanConfig
 from ndabench.tasks.generator_sampling import LatentSpace, Sampler, measure
 from ndabench.tasks.judging import Batch, judge_negatives_apart, judge_together
-from ndabench.tasks.kernels import choose_cuda_kernels, compiled_if_possible
+from ndabench.tasks.kernels import choose_kernels, compiled_if_possible
 from ndabench.tasks.random_streams import random_stream
 from ndabench.tasks.real_images import RealImages
 from ndabench.tasks.resuming import restore, snapshot
@@ -100,7 +100,7 @@ class GanTask:
         """
         config = self.config
         real_batches = self.real.batches(self.streams, start=self.step * config.num_discriminator_steps)
-        notes = self._choose_kernels()
+        notes = choose_kernels(config, self.workers.device, self._compile)
         if self.step == 0:
             yield self._progress(notes)
         while self.step < config.num_steps:
@@ -158,12 +158,8 @@ class GanTask:
         enabled = self.config.precision == "bf16"
         return torch.autocast(self.workers.device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    def _choose_kernels(self) -> dict[str, Measurement]:
-        """Allows TF32 and compiles the networks where the configuration says so; tells what came of it."""
-        if self.workers.device.type == "cuda":
-            choose_cuda_kernels(tf32=self.config.tf32)
-        if not self.config.compile:
-            return {}
+    def _compile(self) -> str:
+        """Compiles both networks; why it could not, or an empty string."""
         device, size = self.workers.device, self.config.batch_size // self.workers.world_size
         noise = torch.zeros(size, self.config.latent_dim, device=device)
         images = torch.zeros(size, *self.data.image_shape, device=device)
@@ -171,8 +167,7 @@ class GanTask:
         with self._autocast():
             self.generate, why_not = compiled_if_possible(self.generator, noise, labels)
             self.discriminate, why_not_either = compiled_if_possible(self.discriminator, images, labels)
-        failure = why_not or why_not_either
-        return {"compiled": Measurement(float(not failure), protocol={"failure": failure} if failure else {})}
+        return why_not or why_not_either
 
     def _due(self, every: int | None) -> bool:
         """Whether something done every so many steps is done now; all is done at the first and last step."""
