@@ -6,7 +6,7 @@ are embeddings of T(x) (Sinha et al., ICLR 2021, arXiv 2102.05113).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -155,8 +155,8 @@ class ContrastiveTask:
         """Trains from wherever the state stands to the last step; see `Task`.
 
         A fresh task first yields step 0, with the measurements that are taken on the way. The last step is
-        yielded twice: first to be saved, with the encoder, then with its evaluations, which may take hours
-        and are made up for where a run was stopped in them.
+        yielded twice where it is evaluated: first to be saved, with the encoder, then with all that was
+        measured. Evaluations may take hours, and are made up for where a run was stopped in them.
         """
         config = self.config
         notes = choose_kernels(config, self.workers.device, self._compile)
@@ -164,6 +164,8 @@ class ContrastiveTask:
             yield from self._pause(notes)
         batches = self.material.batches(self.step)
         while self.step < config.num_steps:
+            if self._due(config.log_every):
+                self.curves.clear()
             self._train(next(batches))
             self.step += 1
             if self._pauses_here():
@@ -193,28 +195,27 @@ class ContrastiveTask:
         return any(map(self._due, intervals + [evaluation.every for evaluation in self.evaluations]))
 
     def _pause(self, notes: Mapping[str, Measurement]) -> Iterator[Progress]:
-        if 0 < self.step == self.config.num_steps:
-            yield self._progress(notes, [])
-        yield self._progress(notes, [one for one in self.evaluations if self._due(one.every)])
-
-    def _progress(self, notes: Mapping[str, Measurement], evaluations: Sequence[Evaluation]) -> Progress:
         config, last = self.config, self.step == self.config.num_steps
         average_running_moments(self.method.network, self.workers)
         curves = self.curves.read()
         check_finite(curves, {"network": self.method.network}, step=self.step)
-        metrics = dict(notes)
-        if self._due(config.log_every):
-            metrics |= {name: Measurement(value) for name, value in curves.items()}
-        if self._due(config.log_every) and not last:
-            self.curves.clear()
-        evaluated = self.material.evaluate(evaluations, test=last)
-        return Progress(
+        here = Progress(
             step=self.step,
             num_steps=config.num_steps,
             num_images=self.step * config.batch_size,
-            metrics=metrics | evaluated.measurements,
             checkpoint_due=self.step > 0 and self._due(config.checkpoint_every),
-            artifacts={**self._artifacts(last), **evaluated.artifacts} if self.workers.is_main else {},
+            artifacts=self._artifacts(last) if self.workers.is_main else {},
+        )
+        evaluations = [one for one in self.evaluations if self._due(one.every)]
+        if evaluations and last and self.step > 0:
+            yield here
+            here = replace(here, checkpoint_due=False)
+        logged = {name: Measurement(value) for name, value in curves.items()}
+        evaluated = self.material.evaluate(evaluations, test=last)
+        yield replace(
+            here,
+            metrics={**notes, **(logged if self._due(config.log_every) else {}), **evaluated.measurements},
+            artifacts={**here.artifacts, **evaluated.artifacts},
         )
 
     def _artifacts(self, last: bool) -> dict[str, bytes]:

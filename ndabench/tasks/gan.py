@@ -10,6 +10,7 @@ average of the generator's weights.
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -96,21 +97,25 @@ class GanTask:
     def run(self) -> Iterator[Progress]:
         """Trains from wherever the state stands to the last step; see `Task`.
 
-        A fresh task first yields the measurements of the untrained generator, as step 0.
+        A fresh task first yields the measurements of the untrained generator, as step 0. The last step is
+        yielded twice where it is evaluated: first to be saved, then with all that was measured, which may
+        take long and is made up for where a run was stopped in it.
         """
         config = self.config
         real_batches = self.real.batches(self.streams, start=self.step * config.num_discriminator_steps)
         notes = choose_kernels(config, self.workers.device, self._compile)
-        if self.step == 0:
-            yield self._progress(notes)
+        if self.step in (0, config.num_steps):
+            yield from self._pause(notes)
         while self.step < config.num_steps:
+            if self._due(config.log_every):
+                self.curves.clear()
             for _ in range(config.num_discriminator_steps):
                 self._train_discriminator(*next(real_batches))
             self._train_generator()
             self.step += 1
             self.average.update(self.generator, self.step)
             if self._pauses_here():
-                yield self._progress(notes)
+                yield from self._pause(notes)
 
     def _train_discriminator(self, real: Tensor, labels: Tensor) -> None:
         """One step down L_D, on a global batch of real images."""
@@ -178,24 +183,26 @@ class GanTask:
         intervals = [config.log_every, config.checkpoint_every, config.sample_every]
         return any(map(self._due, intervals + [evaluation.every for evaluation in self.evaluations]))
 
-    def _progress(self, notes: Mapping[str, Measurement]) -> Progress:
+    def _pause(self, notes: Mapping[str, Measurement]) -> Iterator[Progress]:
         config, last = self.config, self.step == self.config.num_steps
         curves = self.curves.read()
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         check_finite(curves, networks, step=self.step)
-        metrics = dict(notes)
-        if self._due(config.log_every):
-            metrics |= {name: Measurement(value) for name, value in curves.items()}
-            self.curves.clear()
-        evaluations = [evaluation for evaluation in self.evaluations if self._due(evaluation.every)]
-        return Progress(
+        here = Progress(
             step=self.step,
             num_steps=config.num_steps,
             num_images=self.step * config.num_discriminator_steps * config.batch_size,
-            metrics=metrics | measure(self.sampler, evaluations, self.data, step=self.step, last=last),
             checkpoint_due=self.step > 0 and self._due(config.checkpoint_every),
             artifacts=self._sheets(),
         )
+        evaluations = [evaluation for evaluation in self.evaluations if self._due(evaluation.every)]
+        if evaluations and last:
+            yield here
+            here = replace(here, checkpoint_due=False)
+        logged = {name: Measurement(value) for name, value in curves.items()}
+        measured = measure(self.sampler, evaluations, self.data, step=self.step, last=last)
+        metrics = {**notes, **(logged if self._due(config.log_every) else {}), **measured}
+        yield replace(here, metrics=metrics)
 
     def _sheets(self) -> dict[str, bytes]:
         """PNG files on the main worker: samples, and at step 0 what the augmentations do to real images."""
