@@ -162,14 +162,17 @@ class ContrastiveTask:
         notes = choose_kernels(config, self.workers.device, self._compile)
         if self.step in (0, config.num_steps):
             yield from self._pause(notes)
-        batches = self.material.batches(self.step)
         while self.step < config.num_steps:
-            if self._due(config.log_every):
-                self.curves.clear()
-            self._train(next(batches))
-            self.step += 1
-            if self._pauses_here():
-                yield from self._pause(notes)
+            for batch in self.material.batches(self.step):
+                if self._due(config.log_every):
+                    self.curves.clear()
+                self._train(batch)
+                self.step += 1
+                if self.step == config.num_steps or self._evaluations_due():
+                    break  # which ends decoding ahead: evaluations need the room, and may take hours
+                if self._pauses_here():
+                    yield from self._pause(notes)
+            yield from self._pause(notes)
 
     def _train(self, batch: Tensor) -> None:
         """One step down the loss, on a global batch."""
@@ -191,8 +194,10 @@ class ContrastiveTask:
         return self.step == self.config.num_steps or (every is not None and self.step % every == 0)
 
     def _pauses_here(self) -> bool:
-        intervals = [self.config.log_every, self.config.checkpoint_every]
-        return any(map(self._due, intervals + [evaluation.every for evaluation in self.evaluations]))
+        return self._due(self.config.log_every) or self._due(self.config.checkpoint_every)
+
+    def _evaluations_due(self) -> list[Evaluation]:
+        return [evaluation for evaluation in self.evaluations if self._due(evaluation.every)]
 
     def _pause(self, notes: Mapping[str, Measurement]) -> Iterator[Progress]:
         config, last = self.config, self.step == self.config.num_steps
@@ -206,7 +211,7 @@ class ContrastiveTask:
             checkpoint_due=self.step > 0 and self._due(config.checkpoint_every),
             artifacts=self._artifacts(last) if self.workers.is_main else {},
         )
-        evaluations = [one for one in self.evaluations if self._due(one.every)]
+        evaluations = self._evaluations_due()
         if evaluations and last and self.step > 0:
             yield here
             here = replace(here, checkpoint_due=False)
