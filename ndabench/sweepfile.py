@@ -21,7 +21,7 @@ from ndabench.tasks.registry import (
     EvaluationConfig,
     TaskConfig,
     check_data,
-    check_evaluation,
+    check_evaluations,
     evaluations_of,
 )
 from ndabench.tracking import Track
@@ -150,8 +150,7 @@ class SweepConfig(Config):
 
     def _check_objective(self) -> None:
         """The evaluations must be the task's; one measures the objective, and with ASHA on the way, too."""
-        for evaluation in self.evaluate:
-            check_evaluation(self.task, evaluation)
+        check_evaluations(self.task, self.evaluate)
         if self.objective is None:
             return
         measured = {metric: evaluation for evaluation in self.evaluate for metric in evaluation.metrics}

@@ -62,13 +62,6 @@ class ProbeConfig(Config):
         check_labelled(self.name, data)
 
 
-class Reporting(Protocol):
-    """Anything that says under which names it will report values."""
-
-    @property
-    def metrics(self) -> tuple[str, ...]: ...
-
-
 @dataclass(frozen=True)
 class Scoring:
     """One use of a probe."""
@@ -174,11 +167,3 @@ def check_labelled(name: str, data: Labelled) -> None:
     """`UserError` where there are no two classes to tell apart."""
     if len(data.class_names) < 2:
         raise UserError(f"{name}: {data.name} has no labels to predict; take a data set with classes")
-
-
-def require_distinct(evaluations: Sequence[Reporting]) -> None:
-    """`UserError` for two evaluations that would report values under the same name."""
-    names = [name for evaluation in evaluations for name in evaluation.metrics]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"evaluate: {name} is asked for {names.count(name)} times; keep one of them")

@@ -20,7 +20,7 @@ from ndabench.metrics.clip_features import ClipSampling, EncodedVideos, Windows,
 from ndabench.metrics.clip_finetuning import measure_dpc_finetune
 from ndabench.metrics.clip_linear_probe import ClipLinearProbeConfig, measure_clip_linear_probe
 from ndabench.metrics.dpc_finetune import DpcFinetuneConfig
-from ndabench.metrics.probing import Evaluated, evaluate_all, require_distinct, together
+from ndabench.metrics.probing import Evaluated, evaluate_all, together
 from ndabench.metrics.retrieval import RetrievalConfig, measure_retrieval
 
 RecognitionEvaluation = Annotated[
@@ -41,11 +41,9 @@ def prepare_recognition(
 ) -> None:
     """Sees to everything that could stop a measurement later, before any training.
 
-    Raises `UserError` for two evaluations that would report the same name, and for one that its data, the
-    number of workers, the device or (where it is given) the sampling do not allow. A data set of an
-    evaluation's own is scanned here.
+    Raises `UserError` for one that its data, the number of workers, the device or (where it is given) the
+    sampling do not allow. A data set of an evaluation's own is scanned here.
     """
-    require_distinct(evaluations)
     sets = _data_sets(evaluations, data, device)
     for evaluation in evaluations:
         measured_on = sets[evaluation.data]

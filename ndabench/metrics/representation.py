@@ -21,7 +21,7 @@ from ndabench.metrics.features import Encoded, backbone_features
 from ndabench.metrics.knn import KnnConfig, measure_knn
 from ndabench.metrics.linear_probe import LinearProbeLbfgsConfig, measure_linear_probe_lbfgs
 from ndabench.metrics.linear_probe_sgd import LinearProbeSgdConfig, measure_linear_probe_sgd
-from ndabench.metrics.probing import Evaluated, evaluate_all, require_distinct
+from ndabench.metrics.probing import Evaluated, evaluate_all
 
 RepresentationEvaluation = Annotated[
     KnnConfig | LinearProbeLbfgsConfig | LinearProbeSgdConfig | DetectionConfig, Field(discriminator="name")
@@ -40,10 +40,9 @@ def prepare_representation(
 ) -> None:
     """Sees to everything that could stop a measurement later, before any training.
 
-    Raises `UserError` for two evaluations that would report the same name, and for one that the data or the
-    number of workers do not allow. `device` is where the encoder will be.
+    Raises `UserError` for one that the data or the number of workers do not allow. `device` is where the
+    encoder will be.
     """
-    require_distinct(evaluations)
     for evaluation in evaluations:
         if isinstance(evaluation, DetectionConfig):
             prepare_detection(evaluation, data.image_shape[0], num_workers=num_workers)

@@ -178,11 +178,6 @@ def test_every_entry_of_the_registry_reads_and_round_trips(name: str) -> None:
     assert parse(RepresentationEvaluation, json.loads(json.dumps(dumped)), "evaluate") == evaluation
 
 
-def test_one_name_cannot_mean_two_protocols(data: ImageData) -> None:
-    with pytest.raises(UserError, match="knn is asked for 2 times"):
-        prepare_representation([KnnConfig(), KnnConfig(neighbours=5)], data, device=CPU)
-
-
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
 def test_unlabelled_images_are_refused_before_training(probe: RepresentationEvaluation) -> None:
     with pytest.raises(UserError, match=f"{probe.name}: striped has no labels"):
