@@ -96,9 +96,11 @@ class StepTable:
             data = self._files.read(path)
             if data is None:
                 return None
-            metadata = pq.read_metadata(io.BytesIO(data))
+            content = pa.BufferReader(data)
+            metadata = pq.read_metadata(content)
             dictionaries = self._dictionaries.intersection(metadata.schema.names)
-            return pq.ParquetFile(io.BytesIO(data), metadata=metadata, read_dictionary=dictionaries).read()
+            file = pq.ParquetFile(content, metadata=metadata, read_dictionary=dictionaries)
+            return file.read(use_threads=False)  # small: they would cost more than they gain
 
         try:
             table = read_whole(read)
