@@ -170,6 +170,8 @@ class Watcher(NotSaved, ray.tune.Callback):
         return len(running)
 
     def _end(self, trial: Any, status: Any, error: str) -> None:
+        for statistics in (trial.metric_analysis, trial.metric_n_steps):
+            statistics.clear()  # Tune keeps its trials to the end, and of each number in a result 2 KB
         trial_id = self.assigned[trial.trial_id].trial_id
         try:
             if self.problem is None:
