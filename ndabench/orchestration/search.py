@@ -156,6 +156,8 @@ class Watcher(NotSaved, ray.tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         error = (trial.last_result or {}).get("error")
         self._end(trial, "failed" if error else "stopped", error or STOPPED_EARLY)
+        for statistics in (trial.metric_analysis, trial.metric_n_steps):
+            statistics.clear()  # Tune keeps its trials to the end, and of each number in a result 2 KB
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         lines = str(trial.get_error() or "").strip().splitlines()
@@ -170,8 +172,6 @@ class Watcher(NotSaved, ray.tune.Callback):
         return len(running)
 
     def _end(self, trial: Any, status: Any, error: str) -> None:
-        for statistics in (trial.metric_analysis, trial.metric_n_steps):
-            statistics.clear()  # Tune keeps its trials to the end, and of each number in a result 2 KB
         trial_id = self.assigned[trial.trial_id].trial_id
         try:
             if self.problem is None:
