@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants, ray_logging
+from ray.air._internal import usage
 
 from ndabench.errors import UserError
 from ndabench.resources import Node, Resources, largest_fitting, trials_fitting, why_none_fits
@@ -21,6 +22,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records are ours; Tune's own cost 30 ms a trial
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # of a stopped trial, before its process serves the next one
     "TUNE_FORCE_TRIAL_CLEANUP_S": "60",  # and a process that does not end by then is killed
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # of all trials, 11 KB each, again and again: a sweep has its records
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # the default throttles reports to one in 2 s
     "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "1800",  # a lost worker must not leave the others waiting for ever
@@ -55,6 +57,9 @@ def connect(address: str | None) -> Iterator[bool]:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
     if local:
+        os.environ.setdefault(
+            "RAY_task_events_report_interval_ms", "0"
+        )  # kept for a dashboard: there is none
         # Without this Ray takes 127.0.0.1 for this machine's address in its network, and listens everywhere.
         ray_constants.ENABLE_RAY_CLUSTER = False
         ray.init(
@@ -74,6 +79,8 @@ def connect(address: str | None) -> Iterator[bool]:
                 f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "
                 "`ray start --head`, or leave --address and RAY_ADDRESS unset to run on this machine"
             ) from None
+    # Ray would import MLflow and W&B where they are installed, to count that they are not used: 1 s, 50 MB.
+    usage.tag_callbacks = lambda callbacks: False
     for name in ("ray", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial stands in its line
