@@ -102,7 +102,7 @@ class Watch:
             others = below(ray._private.worker._global_node.all_processes["raylet"][0].process.pid)
             self.processor |= others
             self.others.append(sum(map(resident_mib, others)))
-            self.shared = max(self.shared, node_stats().store_stats.object_store_bytes_used)
+            self.shared = max(self.shared, in_object_store())
             if looks % 10 == 0:
                 self.measure_folders()
             looks += 1
@@ -160,6 +160,13 @@ def processes() -> dict[str, float]:
     """Resident MiB of Ray's own processes."""
     started = ray._private.worker._global_node.all_processes
     return {name: resident_mib(started[name][0].process.pid) for name in ("gcs_server", "raylet")}
+
+
+def in_object_store() -> int:
+    """Bytes, on this machine's one node."""
+    (node,) = ray.nodes()
+    stats = node_stats(node["NodeManagerAddress"], node["NodeManagerPort"])
+    return int(stats.store_stats.object_store_bytes_used)
 
 
 def below(ancestor: int) -> dict[int, float]:
