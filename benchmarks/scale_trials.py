@@ -12,6 +12,7 @@ import argparse
 import cProfile
 import os
 import platform
+import shutil
 import statistics
 import tempfile
 import threading
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 import ray
 import torch
+from ray._private.internal_api import node_stats
 from rich.console import Console
 from rich.table import Table
 
@@ -74,6 +76,10 @@ class Watch:
     """Bytes and files of each folder when it held most."""
     processor: dict[int, float] = field(default_factory=dict)
     """CPU seconds of each process below Ray's raylet, the trials' among them."""
+    others: list[float] = field(default_factory=list)
+    """Resident MiB of all of these together."""
+    shared: int = 0
+    """Most bytes seen in Ray's object store."""
 
     def __post_init__(self) -> None:
         self._over = threading.Event()
@@ -93,7 +99,10 @@ class Watch:
             rows = sum(1 for _ in os.scandir(f"{self.store.root}/trials")) if self.started else 0
             self.ended.append(rows)
             self.resident.append(resident_mib())
-            self.processor |= below(ray._private.worker._global_node.all_processes["raylet"][0].process.pid)
+            others = below(ray._private.worker._global_node.all_processes["raylet"][0].process.pid)
+            self.processor |= others
+            self.others.append(sum(map(resident_mib, others)))
+            self.shared = max(self.shared, in_object_store())
             if looks % 10 == 0:
                 self.measure_folders()
             looks += 1
@@ -106,15 +115,13 @@ class Watch:
         for name, folder in (("Tune's scratch", self.scratch), ("Ray's session", self.session)):
             self.most[name] = max(self.most.get(name, (0, 0)), size(folder))
 
-    @property
-    def growth_kib(self) -> float:
-        """Of the driver's resident memory, a trial."""
-        if not self.ended:
-            return float("nan")
-        later = np.array(self.ended) >= max(self.ended) / 4
+    def growth_kib(self, resident: list[float]) -> float:
+        """Of MiB seen while the trials went by, a trial."""
+        ended = np.array(self.ended)
+        later = ended >= max(self.ended, default=0) / 4
         if later.sum() < 3:
             return float("nan")
-        return float(np.polyfit(np.array(self.ended)[later], np.array(self.resident)[later], 1)[0]) * 1024
+        return float(np.polyfit(ended[later], np.array(resident)[later], 1)[0]) * 1024
 
 
 def size(folder: Path) -> tuple[int, int]:
@@ -142,13 +149,24 @@ def bare_seconds(config: SweepConfig) -> tuple[float, float]:
 
 
 def resident_mib(pid: int | str = "self") -> float:
-    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+    """0 for a process that is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return 0.0
 
 
 def processes() -> dict[str, float]:
     """Resident MiB of Ray's own processes."""
     started = ray._private.worker._global_node.all_processes
     return {name: resident_mib(started[name][0].process.pid) for name in ("gcs_server", "raylet")}
+
+
+def in_object_store() -> int:
+    """Bytes, on this machine's one node."""
+    (node,) = ray.nodes()
+    stats = node_stats(node["NodeManagerAddress"], node["NodeManagerPort"])
+    return int(stats.store_stats.object_store_bytes_used)
 
 
 def below(ancestor: int) -> dict[int, float]:
@@ -217,8 +235,12 @@ def main() -> None:
     table.add_row(
         "CPU time of all other processes, a trial (bare)", f"{others:.2f} s ({bare_processor:.2f} s)"
     )
-    table.add_row("growth of the driver, a trial", f"{watch.growth_kib:.0f} KiB", "≤ 50 KiB")
+    growth = watch.growth_kib(watch.resident)
+    table.add_row("growth of the driver, a trial", f"{growth:.0f} KiB", "≤ 50 KiB")
     table.add_row("the driver at its end", f"{max(watch.resident, default=0):.0f} MiB")
+    growth = watch.growth_kib(watch.others)
+    table.add_row("growth of Ray's and the trials' processes, a trial", f"{growth:.0f} KiB")
+    table.add_row("most in Ray's object store", f"{watch.shared / 1024:.0f} KiB")
     for name, memory in after.items():
         table.add_row(f"{name}, beginning and end", f"{before.get(name, 0):.0f} and {memory:.0f} MiB")
     folders = {**watch.most, "records": size(Path(store.root))}
@@ -231,6 +253,7 @@ def main() -> None:
         table.add_row(name, f"{total / MIB:.1f} MiB in {files:,} files, {each:.1f} KiB a trial")
     table.add_row("the report", f"{reporting:.1f} s, {html / MIB:.1f} MiB", "fine")
     console.print(table)
+    shutil.rmtree(folder)
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, ray {ray.__version__}"
     console.print(f"{date.today()}, {os.cpu_count()} cores, load {load:.1f} before, {versions}")
 

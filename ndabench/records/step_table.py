@@ -142,12 +142,10 @@ def read_whole(read: Callable[[], pa.Table | None]) -> pa.Table | None:
 
 def _as_in(schema: pa.Schema, table: pa.Table) -> pa.Table:
     """The columns of `schema`; those that an older ndabench did not write are empty."""
-    columns = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(table.num_rows, field.type)
-        for field in schema
-    ]
+    known, columns = set(table.column_names), []
+    for field in schema:
+        column = table[field.name] if field.name in known else pa.nulls(table.num_rows, field.type)
+        columns.append(column if column.type == field.type else column.cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)
 
 
