@@ -196,7 +196,7 @@ def run_trial(
             yield progress
     except DivergedError as error:
         if workers.is_main:
-            fold(store, trial.trial_id)
+            _fold(diary, store, trial.trial_id)
         diary.end("diverged", str(error))
         raise
     except (GeneratorExit, KeyboardInterrupt):
@@ -208,13 +208,14 @@ def run_trial(
         diary.end("failed", one_line(error))
         raise
     if workers.is_main:
-        fold(store, trial.trial_id)
+        _fold(diary, store, trial.trial_id)
     diary.end("finished")
 
 
-def fold(store: RecordStore, trial_id: str) -> None:
+def _fold(diary: Diary, store: RecordStore, trial_id: str) -> None:
     """Few files in place of many, for a trial that has come to its end: before its row says so, since nobody
     looks after it later."""
+    diary.require_latest()
     store.fold(trial_id)
     fold_curves(store, trial_id)
 

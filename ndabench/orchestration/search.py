@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 from ndabench.checkpoints import has_checkpoint
 from ndabench.diary import STOPPED_EARLY, close_row, fail_row
 from ndabench.errors import UserError
-from ndabench.orchestration import losses
+from ndabench.orchestration import why_lost
 from ndabench.orchestration.dispatch import Dispatch
 from ndabench.orchestration.plan import Outcome
 from ndabench.orchestration.restarts import Restart
@@ -203,7 +203,7 @@ class Watcher(NotSaved, ray.tune.Callback):
     def _lost(self, trial: Any) -> None:
         """A trial's process is gone, or its training raised: it is begun again, or given up."""
         ours = self._dispatch[trial.trial_id]
-        reason = self.reasons.pop(trial.trial_id, "") or losses.of_trial(trial)
+        reason = self.reasons.pop(trial.trial_id, "") or why_lost.of_trial(trial)
         self._view.started(ours)  # it may be lost before it has begun
         restart = self._dispatch.lost(trial.trial_id)
         try:

@@ -8,7 +8,7 @@ from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, Work
 
 from ndabench.diary import SupersededError
 from ndabench.errors import UserError
-from ndabench.orchestration.losses import fate, is_mistake, of_trial, of_workers
+from ndabench.orchestration.why_lost import fate, is_mistake, of_trial, of_workers
 
 KILLED = (
     "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit "
