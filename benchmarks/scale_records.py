@@ -186,11 +186,11 @@ PHASES: dict[str, tuple[str, Callable[[RecordStore, MakeConfig], str]]] = {
 
 
 def phase(name: str, folder: str, make_config: MakeConfig) -> None:
-    """In a process of its own: prints seconds, peak memory and a word on the result."""
+    """In a process of its own: prints seconds, CPU seconds from its start, peak memory, and the result."""
     start = time.perf_counter()
     detail = PHASES[name][1](RecordStore(folder), make_config)
     seconds = time.perf_counter() - start
-    print(json.dumps([seconds, _peak_gib(), detail]))
+    print(json.dumps([seconds, time.process_time(), _peak_gib(), detail]))
 
 
 def _peak_gib() -> float:
@@ -223,13 +223,14 @@ def main() -> None:
         )
     size = sum(file.stat().st_size for file in Path(folder).rglob("*.parquet"))
     table = Table(title=f"Records of a sweep: {size / 2**20:.0f} MiB of Parquet")
-    for column in ("", "seconds", "peak GiB", "", "aim"):
+    for column in ("", "seconds", "CPU seconds", "peak GiB", "", "aim"):
         table.add_column(column, justify="left" if not column else "right")
     for name, (title, _) in PHASES.items():
         command = [sys.executable, *sys.argv, "--phase", name, "--keep", folder]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        seconds, peak, detail = json.loads(output.splitlines()[-1])
-        table.add_row(title, f"{seconds:.1f}", f"{peak:.2f}", detail, AIM if name != "fold" else "")
+        seconds, processor, peak, detail = json.loads(output.splitlines()[-1])
+        aim = AIM if name != "fold" else ""
+        table.add_row(title, f"{seconds:.1f}", f"{processor:.1f}", f"{peak:.2f}", detail, aim)
     console = Console(width=110)
     console.print(table)
     console.print(

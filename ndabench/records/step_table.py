@@ -50,7 +50,7 @@ class StepTable:
         def rows(trial: str) -> pa.Table:
             found = self._rows(trial, parts.get(trial, []), trial in folded)
             if metric is not None:
-                found = found.filter(pc.field("metric") == metric)
+                found = found.filter(pc.equal(found["metric"].cast(pa.string()), metric))
             return found.select(schema.names)
 
         tables = self._files.each(rows, sorted({*parts, *folded}))
@@ -82,9 +82,10 @@ class StepTable:
         whole = self.read_file(trial) if folded else None
         if whole is not None:
             if after >= 0:
-                whole = whole.filter(pc.field("step") > after)
+                whole = whole.filter(pc.greater(whole["step"], after))
             if tables:
-                whole = whole.filter(~pc.field("step").isin([_step(path) for path in newer]))
+                steps = pa.array([_step(path) for path in newer])
+                whole = whole.filter(pc.invert(pc.is_in(whole["step"], steps)))
         if whole is None or not whole.num_rows:
             return _joined(tables, self._schema)
         return _joined([whole, *tables], self._schema).sort_by("step") if tables else whole
