@@ -1,7 +1,7 @@
 """The sweep file: which task, data and arms, what is searched, over which seeds, on what.
 
-`SweepConfig` is the whole of it; `trials` turns a grid into the trials it means. See the README for the
-reference, `sweeps/` for examples.
+`SweepConfig` is the whole of it; `trials` turns a grid into the trials it means. docs/sweep-file.md is the
+reference, `sweeps/` has examples.
 """
 
 import itertools

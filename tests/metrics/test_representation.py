@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from pydantic import TypeAdapter
 from striped import TensorSplit, striped_data
 from toy_encoder import ToyEncoder, assert_untouched, snapshot
+from two_workers import on_two_workers
 
 from ndabench.config import parse
 from ndabench.data import ImageData
@@ -32,7 +31,6 @@ from ndabench.metrics import (
 from ndabench.metrics.probing import evaluate_all
 
 CPU = torch.device("cpu")
-NUM_WORKERS = 2
 PROBES: list[RepresentationEvaluation] = [
     KnnConfig(neighbours=50),
     LinearProbeLbfgsConfig(penalties=(1e-3, 1e-1, 1e3)),
@@ -57,9 +55,16 @@ def faint_data() -> ImageData:
     return replace(data, train=split(data.train), validation=split(data.validation), test=split(data.test))
 
 
-def evaluate(data: ImageData, encoder: Any = None, *, test: bool = True, evaluations: Any = PROBES) -> Any:
+def evaluate(
+    data: ImageData,
+    encoder: Any = None,
+    *,
+    test: bool = True,
+    evaluations: Any = PROBES,
+    workers: Workers | None = None,
+) -> Any:
     return evaluate_encoder(
-        evaluations, encoder or ToyEncoder(), data, test=test, seed=0, workers=Workers.current(CPU)
+        evaluations, encoder or ToyEncoder(), data, test=test, seed=0, workers=workers or Workers()
     )
 
 
@@ -208,23 +213,16 @@ def test_detection_is_handed_the_encoder(data: ImageData, monkeypatch: pytest.Mo
     assert handed == [((DetectionConfig(), encoder), {"test": False, "seed": 0, "workers": Workers()})]
 
 
-def worker(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", NUM_WORKERS)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=NUM_WORKERS)
-    evaluated = evaluate(faint_data())
-    torch.save((values(evaluated), list(evaluated.artifacts)), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+def measured(workers: Workers) -> tuple[dict[str, float], list[str]]:
+    evaluated = evaluate(faint_data(), workers=workers)
+    return values(evaluated), list(evaluated.artifacts)
 
 
 @pytest.mark.slow
 def test_two_workers_measure_what_one_does(tmp_path: Path) -> None:
-    alone = values(evaluate(faint_data()))
+    alone, _ = measured(Workers())
     assert all(50 < value < 95 for name, value in alone.items() if not name.endswith("_penalty"))
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=NUM_WORKERS)
-    (first, sheets), (second, no_sheets) = (
-        torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(NUM_WORKERS)
-    )
+    (first, sheets), (second, no_sheets) = on_two_workers(measured, tmp_path)
     assert first == second
     assert first == pytest.approx(alone, abs=0.6)  # one image of 200, where two classes are equally likely
     assert (sheets, no_sheets) == (["neighbours.png"], [])

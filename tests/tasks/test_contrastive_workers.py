@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from closeness import assert_close
 from contrastive_toys import MOCO, STITCH, SYMMETRIC, toy_training
-from two_workers import assert_close, by_one_worker, on_two_workers
+from two_workers import by_one_worker, on_two_workers
 
 from ndabench.distributed import Workers
 from ndabench.metrics import KnnConfig
