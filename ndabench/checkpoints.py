@@ -26,6 +26,11 @@ def save_checkpoint(store: RecordStore, trial_id: str, step: int, state: dict[st
         store.delete(old)
 
 
+def has_checkpoint(store: RecordStore, trial_id: str) -> bool:
+    """Whether there is one, damaged or not."""
+    return bool(store.list(f"checkpoints/{trial_id}"))
+
+
 def load_checkpoint(store: RecordStore, trial_id: str, workers: Workers) -> tuple[dict[str, Any] | None, str]:
     """The newest whole checkpoint, or None, and one line about the damaged ones that are newer, if any.
 

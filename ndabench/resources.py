@@ -48,7 +48,11 @@ class Resources(Config):
     autoscaling: bool = False
     """Nodes come when they are asked for: nothing is refused for the nodes that are there now."""
     max_concurrent: int | None = Field(None, ge=1)
-    max_restarts: int = Field(2, ge=0, description="times a trial is restarted after losing a worker")
+    max_restarts: int = Field(2, ge=0)
+    """Times in a row that a trial which was lost, or raised an exception, is begun again without getting
+    further than before. One that gets further each time may be lost any number of times."""
+    max_silence_seconds: float = Field(120, ge=1)
+    """A process that gives no sign of life for so long, because it is stopped or swapped out, is killed."""
 
     @model_validator(mode="after")
     def _can_be_meant(self) -> "Resources":

@@ -11,7 +11,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from ndabench.checkpoints import load_checkpoint, save_checkpoint
 from ndabench.config import Config
-from ndabench.diary import Diary, close_row, now, one_line
+from ndabench.diary import Diary, SupersededError, now, one_line
 from ndabench.distributed import Workers
 from ndabench.records import RecordStore, TrialRow
 from ndabench.tasks.negatives import NegativeSpec
@@ -183,12 +183,14 @@ def run_trial(
         run = task.run()
         while (progress := diary.timed(run)) is not None:
             if workers.is_main:
+                diary.require_latest()
                 store.write_progress(
                     provenance.sweep, trial.trial_id, progress.step, progress.metrics, progress.artifacts
                 )
                 if provenance.curves:
                     write_curves(store, trial.trial_id, progress.step, progress.metrics)
                 if progress.checkpoint_due:
+                    diary.require_latest()
                     state = {"trial": trial.to_json(), "task": task.state_dict(), **diary.spent()}
                     save_checkpoint(store, trial.trial_id, progress.step, state)
             yield progress
@@ -196,7 +198,9 @@ def run_trial(
         diary.end("diverged", str(error))
         raise
     except (GeneratorExit, KeyboardInterrupt):
-        close_row(store, trial.trial_id, "stopped", "stopped before its last step")
+        diary.stop()
+        raise
+    except SupersededError:
         raise
     except Exception as error:
         diary.end("failed", one_line(error))
@@ -211,6 +215,16 @@ def _new_row(trial: TrialConfig, provenance: Provenance, workers: Workers) -> Tr
         torch.distributed.all_gather_object(gathered, hosts[0])
         hosts = sorted(set(gathered))
     device = torch.cuda.get_device_name(workers.device) if workers.device.type == "cuda" else "cpu"
+    return replace(
+        planned_row(trial, provenance),
+        started=now(),
+        device=f"{workers.world_size} × {device}",
+        hosts=tuple(hosts),
+    )
+
+
+def planned_row(trial: TrialConfig, provenance: Provenance) -> TrialRow:
+    """The row of a trial as far as it is known before it begins."""
     return TrialRow(
         sweep=provenance.sweep,
         trial_id=trial.trial_id,
@@ -224,9 +238,6 @@ def _new_row(trial: TrialConfig, provenance: Provenance, workers: Workers) -> Tr
         parameters_json=json.dumps(trial.parameters, sort_keys=True),
         config_json=trial.to_json(),
         status="running",
-        started=now(),
-        device=f"{workers.world_size} × {device}",
-        hosts=tuple(hosts),
         versions_json=json.dumps(_versions(), sort_keys=True),
         git_commit=provenance.git_commit,
     )

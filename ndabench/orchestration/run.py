@@ -18,11 +18,13 @@ from ndabench.claim import claim, sole_driver
 from ndabench.diary import STOPPED_EARLY
 from ndabench.errors import UserError
 from ndabench.orchestration.cluster import concurrency
+from ndabench.orchestration.dispatch import Dispatch
 from ndabench.orchestration.plan import Outcome, make_plan
+from ndabench.orchestration.pulse import Warden, forget
+from ndabench.orchestration.restarts import Restarts
 from ndabench.orchestration.room import RoomKeeper, Say, reserved
 from ndabench.orchestration.search import (
     ArmwiseAsha,
-    Assigned,
     PlanSearcher,
     StopOnProblem,
     Watcher,
@@ -85,34 +87,53 @@ def _run_claimed(
     console: Console,
 ) -> SweepResult:
     recorded = recorded_outcomes(config, store)
-    plan = make_plan(config, recorded)
-    total = config.trial_count()
-    ended = Counter(
-        "stopped" if outcome.status == "pruned" else outcome.status for outcome in recorded if outcome.ended
-    )
+    ended = Counter("stopped" if one.status == "pruned" else one.status for one in recorded if one.ended)
+    standing = Standing(config.trial_count(), ended)
     console.print(
-        f"{total} trials, {ended.total()} of them done, {slots} at a time, each {config.resources}; "
-        f"records in {store.root}",
+        f"{standing.total} trials, {standing.ended} of them done, {slots} at a time, "
+        f"each {config.resources}; records in {store.root}",
         highlight=False,
         soft_wrap=True,
     )
-    assigned, standing = Assigned(), Standing(total, ended)
     status.begin(standing)
+    plan = make_plan(config, recorded)
+    dispatch = Dispatch(plan, Restarts(config.resources.max_restarts), slots)
+    provenance = Provenance(config.name, git_commit(), config.track.tensorboard)
     watched = config.objective.watched if config.objective is not None else None
-    with (
-        View(console, standing, watched) as view,
-        tempfile.TemporaryDirectory(prefix="ndabench-tune-") as scratch,
-    ):
-        watcher = Watcher(view, status, mirror, assigned, store)
+    with View(console, standing, watched) as view:
+        watcher = Watcher(view, status, mirror, dispatch, store, provenance)
+        elapsed = _tune(config, store, provenance, dispatch, watcher, view.say)
+        if watcher.problem is not None:
+            raise watcher.problem
+        unfinished = watcher.close_all()
+    out_of_time = config.time_budget_seconds is not None and elapsed >= config.time_budget_seconds
+    whole = plan.done and not unfinished
+    ending: Ending = "complete" if whole else "out of time" if out_of_time else "interrupted"
+    return SweepResult(ending, Counter(store.read_trials()["status"].to_pylist()))
+
+
+def _tune(
+    config: SweepConfig,
+    store: RecordStore,
+    provenance: Provenance,
+    dispatch: Dispatch,
+    watcher: Watcher,
+    say: Say,
+) -> float:
+    """Runs Ray Tune over what the dispatch hands out, and returns the seconds that it took."""
+    resources = config.resources
+    watched = config.objective.watched if config.objective is not None else None
+    warden = Warden(resources.max_silence_seconds, watcher.reasons)
+    with tempfile.TemporaryDirectory(prefix="ndabench-tune-") as scratch:
         tuner = Tuner(
-            trainable(config, store.root, Provenance(config.name, git_commit(), config.track.tensorboard)),
+            trainable(config, store.root, provenance),
             tune_config=TuneConfig(
-                search_alg=PlanSearcher(plan, watcher, store, watched),
-                scheduler=ArmwiseAsha(config, assigned) if config.scheduler is not None else None,
-                num_samples=total,
-                max_concurrent_trials=slots,
+                search_alg=PlanSearcher(dispatch, watcher, store, watched),
+                scheduler=ArmwiseAsha(config, dispatch) if config.scheduler is not None else None,
+                num_samples=-1,  # the searcher says when there is no more
+                max_concurrent_trials=dispatch.slots,
                 # A nested trial that a scheduler stops is stopped with its actor.
-                reuse_actors=config.resources.workers == 1 or config.scheduler is None,
+                reuse_actors=resources.workers == 1 or config.scheduler is None,
                 time_budget_s=config.time_budget_seconds,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
@@ -121,21 +142,15 @@ def _run_claimed(
                 storage_path=scratch,
                 verbose=0,
                 stop=StopOnProblem(watcher),
-                callbacks=[watcher, RoomKeeper(config.resources, view.say)],
-                # Only a lost process counts here; an exception in a trial is recorded and ends it.
-                failure_config=FailureConfig(max_failures=config.resources.max_restarts),
+                callbacks=[watcher, warden, RoomKeeper(resources, say)],
+                # The dispatch hands out again what was lost; Tune's restarts know no pause and no progress.
+                failure_config=FailureConfig(max_failures=0),
             ),
         )
         started = time.monotonic()
         tuner.fit()
-        elapsed = time.monotonic() - started
-        if watcher.problem is not None:
-            raise watcher.problem
-        unfinished = watcher.close_all()
-    out_of_time = config.time_budget_seconds is not None and elapsed >= config.time_budget_seconds
-    whole = plan.done and not unfinished
-    ending: Ending = "complete" if whole else "out of time" if out_of_time else "interrupted"
-    return SweepResult(ending, Counter(store.read_trials()["status"].to_pylist()))
+        forget()
+        return time.monotonic() - started
 
 
 def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:

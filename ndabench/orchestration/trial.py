@@ -4,7 +4,9 @@ The loop is the same, `ndabench.trials.run_trial`; only the way that progress tr
 """
 
 import contextlib
+import os
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +14,16 @@ import ray.train
 import ray.train.torch
 import ray.tune
 import torch
-from ray.train import RunConfig, ScalingConfig
+from ray.exceptions import RayActorError
+from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from ndabench.claim import require_claimed
 from ndabench.diary import one_line
 from ndabench.distributed import Workers
-from ndabench.errors import UserError
+from ndabench.orchestration.losses import fate, is_mistake, of_workers
+from ndabench.orchestration.pulse import ControllersPulse, Pulse
 from ndabench.orchestration.room import size_now
 from ndabench.records import RecordStore
 from ndabench.resources import Resources
@@ -30,16 +34,23 @@ from ndabench.trials import Provenance, TrialConfig, run_trial
 Report = Callable[[dict[str, Any]], None]
 
 
+class TrialLostError(Exception):
+    """A trial's own account of why it cannot go on, which the driver has been told as its last result."""
+
+
 def trainable(config: SweepConfig, root: str, provenance: Provenance) -> Any:
     """The Tune function of a sweep with the resources that it asks for; its configuration holds one trial."""
     resources = config.resources
     watched = config.objective.watched if config.objective is not None else None
     settings = {"root": root, "provenance": provenance, "resources": resources, "watched": watched}
+    alone = resources.workers == 1
 
     def run(parameters: dict[str, Any]) -> None:
-        (_run_alone if resources.workers == 1 else _run_nested)({**settings, "trial": parameters["trial"]})
+        loop = {**settings, "trial": parameters["trial"]}
+        with Pulse(ray.tune.get_context().get_trial_id(), resources.max_silence_seconds):
+            time.sleep(parameters["wait"])
+            (_run_alone if alone else _run_nested)(loop)
 
-    alone = resources.workers == 1
     return ray.tune.with_resources(run, resources.worker_bundle if alone else resources.driver_bundle)
 
 
@@ -49,37 +60,56 @@ def _run_alone(loop: dict[str, Any]) -> None:
         _train(loop, Workers(device=device), ray.tune.report)
     except DivergedError:
         return
-    except Exception as error:  # a line in the table, and the sweep goes on
-        ray.tune.report({"error": one_line(error)})
+    except Exception as error:
+        _fail(one_line(error), is_mistake(error))
 
 
 def _run_nested(loop: dict[str, Any]) -> None:
     resources: Resources = size_now(loop["resources"])
+    silence = resources.max_silence_seconds
     with tempfile.TemporaryDirectory(prefix="ndabench-train-") as scratch:
-        trainer = TorchTrainer(
-            _worker,
-            train_loop_config=loop,
-            scaling_config=ScalingConfig(
-                num_workers=resources.workers,
-                use_gpu=bool(resources.gpus_per_worker),
-                resources_per_worker=resources.worker_bundle,
-                placement_strategy=resources.placement.upper(),
-            ),
-            run_config=RunConfig(
-                storage_path=scratch,  # Train's own bookkeeping; our checkpoints are in the record store
-                callbacks=[TuneReportCallback()],  # type: ignore[list-item]
-            ),
-        )
         try:
-            trainer.fit()
+            _trainer(loop, resources, scratch).fit()
         except ray.train.TrainingFailedError as error:
-            failures = getattr(error, "worker_failures", {}).values()
-            mistake = next((failure for failure in failures if isinstance(failure, UserError)), None)
-            if mistake is None:
-                # Perhaps a lost worker: Tune starts the trial again from its checkpoint. Train must not: a
-                # scheduler may just have stopped the trial, and Train would take resources that nobody frees.
-                raise
-            ray.tune.report({"error": one_line(mistake)})
+            failures = getattr(error, "worker_failures", {0: getattr(error, "controller_failure", error)})
+            mistake = next(filter(is_mistake, failures.values()), None)
+            _fail(one_line(mistake) if mistake else of_workers(failures, silence), mistake is not None)
+        except RayActorError as error:
+            _fail(f"the process that looks after its workers {fate(str(error))}", final=False)
+
+
+def _trainer(loop: dict[str, Any], resources: Resources, scratch: str) -> TorchTrainer:
+    silence = resources.max_silence_seconds
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = f"{silence:g}"
+    callbacks = [TuneReportCallback(), ControllersPulse(ray.tune.get_context().get_trial_id(), silence)]
+    # The sweep begins a lost trial again. Train must not: a scheduler may just have stopped the trial, and
+    # Train would take resources that nobody frees.
+    no_retries: dict[str, Any] = {"controller_failure_limit": 0, "max_preemption_failures": 0}
+    return TorchTrainer(
+        _worker,
+        train_loop_config=loop,
+        scaling_config=ScalingConfig(
+            num_workers=resources.workers,
+            use_gpu=bool(resources.gpus_per_worker),
+            resources_per_worker=resources.worker_bundle,
+            placement_strategy=resources.placement.upper(),
+        ),
+        run_config=RunConfig(
+            storage_path=scratch,  # Train's own bookkeeping; our checkpoints are in the record store
+            callbacks=callbacks,  # type: ignore[arg-type]
+            failure_config=FailureConfig(max_failures=0, **no_retries),
+        ),
+    )
+
+
+def _fail(reason: str, final: bool) -> None:
+    """Tells the driver why the trial failed: a line in the table where it is `final`, else it is tried again.
+
+    Not in this process, whose device may be unusable by now: Tune ends a process that raised.
+    """
+    ray.tune.report({"error": reason})
+    if not final:
+        raise TrialLostError(reason)
 
 
 def _worker(loop: dict[str, Any]) -> None:

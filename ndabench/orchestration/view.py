@@ -73,11 +73,10 @@ class View:
             self._bars.update(self._bar_of[trial_id], completed=running.share, note=note)
         self._update_overall()
 
-    def restarted(self, trial_id: str) -> None:
+    def lost(self, trial_id: str, what: str) -> None:
+        """The trial's process is gone, and `what` says why and what comes next; the trial is not over."""
         label = escape(self._standing.restarted(trial_id).trial.label)
-        self._bars.console.print(
-            f"{label}: a process was lost; going on from the checkpoint", highlight=False, soft_wrap=True
-        )
+        self._bars.console.print(f"{label}: {escape(what)}", highlight=False, soft_wrap=True)
 
     def say(self, line: str) -> None:
         """A line of the log that is about no trial of its own."""

@@ -41,6 +41,7 @@ TRIALS = pa.schema(
         _column("config_json", _TEXT, "the whole resolved configuration, a JSON object"),
         _column("status", _TEXT, "running, finished, stopped (early or by the user), diverged or failed"),
         _column("error", _TEXT, "why the trial did not finish", nullable=True),
+        _column("attempts", pa.int32(), "how often the trial was begun or gone on with", nullable=True),
         _column("started", _TIME, "when the trial first started (UTC)", nullable=True),
         _column("finished", _TIME, "when the trial ended (UTC)", nullable=True),
         _column("seconds", _NUMBER, "wall time spent in the trial, over all its attempts", nullable=True),
@@ -115,6 +116,7 @@ class TrialRow:
     lambda_: float | None = None
     parameters_json: str = "{}"
     error: str | None = None
+    attempts: int | None = None
     started: datetime | None = None
     finished: datetime | None = None
     seconds: float | None = None
