@@ -2,13 +2,14 @@
 
 import contextlib
 import ipaddress
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from ndabench.config import parse
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 PATIENCE = 300
 """Seconds that anything may take on a busy machine."""
 
@@ -162,6 +164,15 @@ class Bench:
         path = self.folder / "sweep.yaml"
         path.write_text(yaml.safe_dump(changed(changes)))
         return str(path)
+
+    def sabotaged(self, faults: Sequence[Mapping[str, Any]]) -> "Bench":
+        """The same folder; in its sweeps these faults happen, each so often as it says (see `sabotage`)."""
+        folder = self.folder / "faults"
+        folder.mkdir()
+        (folder / "faults.json").write_text(json.dumps(list(faults)))
+        path = f"{HERE / 'sabotage'}{os.pathsep}{self.environment.get('PYTHONPATH', '')}"
+        environment = {**self.environment, "PYTHONPATH": path, "NDABENCH_TEST_FAULTS": str(folder)}
+        return Bench(self.folder, environment)
 
     def start(self, *arguments: str) -> Command:
         return Command(self.folder, [sys.executable, "-m", *arguments], self.environment)

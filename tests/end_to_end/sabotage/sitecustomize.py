@@ -1,4 +1,4 @@
-"""Faults from inside a trial: what `$NDABENCH_TEST_FAULTS/faults.json` lists happens, each so often, in its place.
+"""Faults from inside a trial: what `$NDABENCH_TEST_FAULTS/faults.json` lists happens, in its place.
 
 Python imports this file by itself wherever the folder is on its path, and so in every process of a sweep.
 """
@@ -28,10 +28,10 @@ class Sabotage:
             execute(module)
             build = module.build_task
 
-            def build_task(*arguments, seed, workers, **rest):
-                task = build(*arguments, seed=seed, workers=workers, **rest)
-                run = task.run
-                task.run = lambda: _sabotaged(run(), seed, workers.rank)
+            def build_task(*arguments, negative, seed, workers, **rest):
+                task = build(*arguments, negative=negative, seed=seed, workers=workers, **rest)
+                trial, run = f"{'none' if negative is None else 'negative'} {seed}", task.run
+                task.run = lambda: _sabotaged(run(), trial, workers.rank)
                 return task
 
             module.build_task = build_task
@@ -40,12 +40,12 @@ class Sabotage:
         return spec
 
 
-def _sabotaged(progresses, seed, rank):
+def _sabotaged(progresses, trial, rank):
     """The progress of a trial; of each, what is to happen happens before it is recorded."""
     faults = [
         fault
         for fault in json.loads((Path(FOLDER) / "faults.json").read_text())
-        if fault["seed"] == seed and rank in fault.get("ranks", [rank])
+        if fault["trial"] == trial and rank in fault.get("ranks", [rank])
     ]
     for progress in progresses:
         for fault in faults:
@@ -57,7 +57,7 @@ def _sabotaged(progresses, seed, rank):
 def _is_due(fault, rank):
     """Whether it has not happened so often already, in whichever process."""
     for time_ in range(fault.get("times", 1)):
-        name = f"{fault['what']} of seed {fault['seed']} at {fault['step']}, rank {rank}, time {time_}"
+        name = f"{fault['what']} of {fault['trial']} at {fault['step']}, rank {rank}, time {time_}"
         try:
             (Path(FOLDER) / name).open("x").write(str(os.getpid()))
         except FileExistsError:

@@ -1,0 +1,61 @@
+"""What befalls a trial in its own process: killed, hung, raising once, raising always. All in one sweep."""
+
+import re
+
+import pytest
+from driving import Bench, Reference, metrics, statuses, tiny
+
+from ndabench.records import RecordStore
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SILENCE = 10
+FAULTS = [
+    {"trial": "none 0", "step": 0, "what": "kill"},  # before it has a checkpoint
+    {"trial": "none 0", "step": 14, "what": "kill"},
+    {"trial": "none 1", "step": 4, "what": "raise"},
+    {"trial": "negative 0", "step": 10, "what": "stop"},
+    {"trial": "negative 1", "step": 12, "what": "raise", "times": 3},
+]
+RAISED = "RuntimeError: sabotage (sitecustomize.py:"
+
+
+def test_faults_of_one_worker(bench: Bench, reference: Reference) -> None:
+    """Each is said, tried again within bounds, and leaves the records as if nothing had been."""
+    out = bench.folder / "out"
+    options = [bench.file(), "--set", f"resources.max_silence_seconds={SILENCE}", "--out", str(out)]
+    ended = bench.sabotaged(FAULTS).sweep(*options)
+    assert (ended.code, ended.stderr) == (1, "")
+    said = re.sub(r"\.py:\d+", ".py:", ended.stdout).splitlines()
+    lost = "its process was lost"
+    again = "restart 1 of 2 without progress"
+    assert f"none seed 0: {lost}; beginning again in 1 s, {again}" in said
+    assert f"none seed 0: {lost}; going on from its checkpoint in 1 s, {again}" in said
+    assert f"none seed 1: {RAISED}); going on from its checkpoint in 1 s, {again}" in said
+    silent = f"its process gave no sign of life for {SILENCE} s and was killed"
+    assert f"jigsaw λ=0.5 seed 0: {silent}; going on from its checkpoint in 1 s, {again}" in said
+    for number in (1, 2):
+        how = f"going on from its checkpoint in {number} s, restart {number} of 2 without progress"
+        assert f"jigsaw λ=0.5 seed 1: {RAISED}); {how}" in said
+    assert sum("going on" in line or "beginning again" in line for line in said) == 6
+    (given_up,) = (line for line in said if "failed" in line and line.startswith("["))
+    assert "jigsaw λ=0.5 seed 1: failed" in given_up
+    assert f"({RAISED}); given up after 2 restarts without progress)" in given_up
+    assert said[-1] == "complete: 1 failed, 3 finished"
+
+    failed = next(
+        trial.trial_id for trial in tiny().grid_trials() if (trial.arm, trial.seed) == ("jigsaw", 1)
+    )
+    assert {trial for trial, status in statuses(out).items() if status != "finished"} == {failed}
+    rows = RecordStore(str(out)).read_trials().to_pylist()
+    assert {(row["arm"], row["seed"]): row["attempts"] for row in rows} == {
+        ("none", 0): 3,
+        ("none", 1): 2,
+        ("jigsaw", 0): 2,
+        ("jigsaw", 1): 3,
+    }
+
+    resumed = bench.sweep(*options, "--resume")
+    assert (resumed.code, resumed.stderr) == (0, "")
+    assert resumed.stdout.endswith("complete: 4 finished\n")
+    assert metrics(out) == metrics(reference.out)
