@@ -2,7 +2,6 @@
 
 import contextlib
 import ipaddress
-import json
 import os
 import signal
 import subprocess
@@ -20,8 +19,7 @@ from ndabench.config import parse
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE = 300
 """Seconds that anything may take on a busy machine."""
 
@@ -106,6 +104,15 @@ class Command:
                     found.append(int(folder.name))
         return found
 
+    def titled(self, title: str) -> list[int]:
+        """Those of its processes that call themselves so, or begin so: `ray::RayTrainWorker`."""
+        found = []
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                if (Path("/proc") / str(pid) / "cmdline").read_bytes().startswith(title.encode()):
+                    found.append(pid)
+        return found
+
     def listens_on(self) -> set[str]:
         """The addresses at which any of its processes waits for connections."""
         inodes = {file for pid in self.processes() for file in _open_files(pid)}
@@ -165,17 +172,9 @@ class Bench:
         path.write_text(yaml.safe_dump(changed(changes)))
         return str(path)
 
-    def sabotaged(self, faults: Sequence[Mapping[str, Any]]) -> "Bench":
-        """The same folder; in its sweeps these faults happen, each so often as it says (see `sabotage`)."""
-        folder = self.folder / "faults"
-        folder.mkdir()
-        (folder / "faults.json").write_text(json.dumps(list(faults)))
-        path = f"{HERE / 'sabotage'}{os.pathsep}{self.environment.get('PYTHONPATH', '')}"
-        environment = {**self.environment, "PYTHONPATH": path, "NDABENCH_TEST_FAULTS": str(folder)}
-        return Bench(self.folder, environment)
-
-    def start(self, *arguments: str) -> Command:
-        return Command(self.folder, [sys.executable, "-m", *arguments], self.environment)
+    def start(self, *arguments: str, prefix: Sequence[str] = ()) -> Command:
+        """Starts `python -m …`; `prefix` is a command to run it in."""
+        return Command(self.folder, [*prefix, sys.executable, "-m", *arguments], self.environment)
 
     def run(self, *arguments: str) -> Ended:
         """Runs `python -m …` to its end, and sees that it leaves no process behind."""

@@ -14,6 +14,7 @@ from typing import Any
 from driving import Command, wait_until
 
 HERE = Path(__file__).parent
+LOOPBACK = "127.0.0.1"
 
 
 class Nodes:
@@ -23,7 +24,7 @@ class Nodes:
     live in network namespaces of their own.
     """
 
-    def __init__(self, environment: Mapping[str, str], ip: str = "127.0.0.1") -> None:
+    def __init__(self, environment: Mapping[str, str], ip: str = LOOPBACK) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="ndabench-ray-", dir="/tmp"))  # short: sockets lie in it
         token = self._folder / "token"
         token.touch(mode=0o600)
@@ -34,8 +35,9 @@ class Nodes:
             **environment,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray listens on every interface
         }
+        if ip == LOOPBACK:  # else Ray listens on every interface
+            self._environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         self.environment = {**self._environment, "RAY_ADDRESS": self.address}
         """That of a command which joins the cluster."""
         self.all: list[Command] = []
@@ -44,7 +46,7 @@ class Nodes:
         self,
         cpus: int,
         resources: Mapping[str, float] | None = None,
-        ip: str = "127.0.0.1",
+        ip: str = LOOPBACK,
         prefix: Sequence[str] = (),
         **environment: str,
     ) -> Command:

@@ -3,6 +3,7 @@
 Python imports this file by itself wherever the folder is on its path, and so in every process of a sweep.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -50,27 +51,31 @@ def _sabotaged(progresses, trial, rank):
     for progress in progresses:
         for fault in faults:
             if fault["step"] == progress.step and _is_due(fault, rank):
-                HAPPENINGS[fault["what"]]()
+                HAPPENINGS[fault["what"]](trial)
         yield progress
 
 
 def _is_due(fault, rank):
     """Whether it has not happened so often already, in whichever process."""
-    for time_ in range(fault.get("times", 1)):
-        name = f"{fault['what']} of {fault['trial']} at {fault['step']}, rank {rank}, time {time_}"
-        try:
-            (Path(FOLDER) / name).open("x").write(str(os.getpid()))
-        except FileExistsError:
-            continue
-        return True
+    for count in range(1, fault.get("times", 1) + 1):
+        name = f"{fault['what']} of {fault['trial']} at {fault['step']}, rank {rank}, {count}"
+        with contextlib.suppress(FileExistsError), (Path(FOLDER) / name).open("x") as file:
+            file.write(str(os.getpid()))
+            return True
     return False
 
 
-def _fail():
+def _wait(trial):
+    """Until the test lets the trial go on, or ends it."""
+    while not (Path(FOLDER) / f"go on, {trial}").exists():
+        time.sleep(0.05)
+
+
+def _fail(trial):
     raise RuntimeError("sabotage")
 
 
-def _fill_memory(most=6 * 2**30, piece=64 * 2**20):
+def _fill_memory(trial, most=6 * 2**30, piece=64 * 2**20):
     """Takes memory until somebody stops it; says so if nobody does."""
     taken = []
     while sum(map(len, taken)) < most:
@@ -80,8 +85,9 @@ def _fill_memory(most=6 * 2**30, piece=64 * 2**20):
 
 
 HAPPENINGS = {
-    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "kill": lambda trial: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda trial: os.kill(os.getpid(), signal.SIGSTOP),
+    "wait": _wait,
     "raise": _fail,
     "fill memory": _fill_memory,
 }
