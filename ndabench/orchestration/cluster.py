@@ -10,7 +10,6 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
-from ray._private import worker as ray_worker
 
 from ndabench.errors import UserError
 from ndabench.resources import Node, Resources, largest_fitting, trials_fitting, why_none_fits
@@ -69,8 +68,6 @@ def connect(address: str | None) -> Iterator[bool]:
                 f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "
                 "`ray start --head`, or leave --address and RAY_ADDRESS unset to run on this machine"
             ) from None
-    # Ray would print the last lines of a lost node's log, twice. What it means for a trial its line says.
-    printed, ray_worker.print_to_stdstream = ray_worker.print_to_stdstream, lambda *_, **__: None
     for name in ("ray", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial stands in its line
@@ -78,7 +75,6 @@ def connect(address: str | None) -> Iterator[bool]:
         yield local
     finally:
         ray.shutdown()
-        ray_worker.print_to_stdstream = printed
         ray_constants.ENABLE_RAY_CLUSTER = True
 
 
