@@ -3,13 +3,14 @@
 import contextlib
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, ray_logging
 
 from ndabench.errors import UserError
 from ndabench.resources import Node, Resources, largest_fitting, trials_fitting, why_none_fits
@@ -18,12 +19,15 @@ SECONDS_TO_ANSWER = 10
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records are ours; Tune's own cost 30 ms a trial
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # of a stopped trial, before its process serves the next one
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "60",  # and a process that does not end by then is killed
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # the default throttles reports to one in 2 s
     "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "1800",  # a lost worker must not leave the others waiting for ever
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(
         7 * 24 * 3600
     ),  # workers wait for room, and keep their place
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process a trial; the sweep restarts what was lost anyway
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_maximum_startup_concurrency": "64",  # several small processes a CPU are meant: no warning
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
@@ -45,6 +49,8 @@ def connect(address: str | None) -> Iterator[bool]:
     if ray.is_initialized():
         yield False
         return
+    # Of lost processes Ray says much, here and nowhere else; the sweep's own line says it short.
+    ray_logging.stdout_deduplicator.skip_re = re.compile("")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
