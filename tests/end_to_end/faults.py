@@ -33,9 +33,9 @@ def process_of(bench: Bench, fault: str, time: int = 1) -> int | None:
     return None
 
 
-def let_go_on(bench: Bench, trial: str) -> None:
-    """Ends the `wait` of a trial, wherever it runs."""
-    (bench.folder / "faults" / f"go on, {trial}").touch()
+def let_go_on(bench: Bench, place: str) -> None:
+    """Ends the wait of a trial at a step (`none 0 at 16`), in whichever processes."""
+    (bench.folder / "faults" / f"go on, {place}").touch()
 
 
 def until(command: Command, condition: Callable[[], Any], what: str) -> None:

@@ -1,11 +1,12 @@
-"""Starts one node of a Ray cluster, says so, and stays: python one_node.py head|worker PARAMETERS
+"""Starts one node of a Ray cluster, says so, and lives as long as its raylet.
+
+    python one_node.py head|worker PARAMETERS
 
 The parameters are JSON, those of `ray._private.parameter.RayParams`. (`ray start` lets no second node join on
 loopback; `ray.cluster_utils.Cluster` keeps all nodes in one process, and so in one network namespace.)
 """
 
 import json
-import signal
 import sys
 
 from ray._private.node import Node
@@ -20,9 +21,10 @@ def main(kind: str, parameters: dict) -> None:
     if kind == "worker":
         given.update_if_absent(redis_address=given.gcs_address, node_manager_port=0)
         given.dashboard_agent_listen_port = None
-    Node(given, head=kind == "head", shutdown_at_exit=True, spawn_reaper=False)
+    node = Node(given, head=kind == "head", shutdown_at_exit=True, spawn_reaper=False)
     print("up", flush=True)
-    signal.pause()
+    # A dead raylet that nobody waits for would be taken for alive by its workers.
+    node.all_processes["raylet"][0].process.wait()
 
 
 if __name__ == "__main__":

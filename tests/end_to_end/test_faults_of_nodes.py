@@ -14,9 +14,9 @@ from ndabench.records import RecordStore, read_status
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 FAULTS = [
-    {"trial": "none 0", "step": 12, "what": "wait", "times": 2},
-    {"trial": "none 1", "step": 12, "what": "wait", "times": 2},
-    {"trial": "negative 1", "step": 12, "what": "wait"},
+    {"trial": f"none {seed}", "step": step, "what": "wait", "times": 2}
+    for seed in (0, 1)
+    for step in (12, 18)
 ]
 QUICK_TO_DECLARE_DEAD = {  # some 15 s
     "RAY_health_check_initial_delay_ms": "1000",
@@ -48,9 +48,8 @@ def test_a_node_is_cut_off_and_the_head_is_lost(bench: Bench, cable: Cable, refe
         sweep = cluster.start("ndabench.sweep", *arguments, prefix=cable.near.inside)
         try:
             cut_off = is_cut_off(damaged, cable, far, sweep)
-            until(
-                sweep, lambda: process_of(damaged, "wait of negative 1 at 12"), "only the last trial is left"
-            )
+            wait = f"wait of none {cut_off} at 18"
+            until(sweep, lambda: process_of(damaged, wait), "the successor has left the other behind")
             cable.mend()
             until(sweep, lambda: not far.titled("ray::"), "the node that was cut off has ended its processes")
             head.kill()
@@ -67,7 +66,7 @@ def test_a_node_is_cut_off_and_the_head_is_lost(bench: Bench, cable: Cable, refe
     assert losses(ended.stdout) == [
         f"none seed {cut_off}: its process was lost with its node; going on from its checkpoint"
     ]
-    assert sorted(statuses(out).values()) == ["finished", "finished", "finished", "running"]
+    assert sorted(statuses(out).values())[-2:] == ["finished", "running"]
     status = read_status(RecordStore(str(out)))
     assert status is not None
     assert (status.state, status.exit_code) == ("failed", 2)
@@ -79,8 +78,8 @@ def test_a_node_is_cut_off_and_the_head_is_lost(bench: Bench, cable: Cable, refe
     assert metrics(out) == metrics(reference.out)
     trials = {(trial.arm, trial.seed): trial.trial_id for trial in tiny().grid_trials()}
     rows = {row["trial_id"]: row for row in RecordStore(str(out)).read_trials().to_pylist()}
-    attempts = {key: rows[trial]["attempts"] for key, trial in trials.items()}
-    assert attempts == {("none", cut_off): 2, ("none", 1 - cut_off): 1, ("jigsaw", 0): 1, ("jigsaw", 1): 2}
+    assert rows[trials["none", cut_off]]["attempts"] == 3
+    assert rows[trials["none", 1 - cut_off]]["attempts"] == 1
 
 
 def is_cut_off(damaged: Bench, cable: Cable, far: Command, sweep: Command) -> int:
@@ -94,8 +93,9 @@ def is_cut_off(damaged: Bench, cable: Cable, far: Command, sweep: Command) -> in
     (seed,) = (seed for seed, wait in waits.items() if process_of(damaged, wait) in there)
     cable.cut()
     until(sweep, lambda: "lost with its node" in sweep.output(), "the node is declared dead")
-    let_go_on(damaged, f"none {1 - seed}")
+    for step in (12, 18):
+        let_go_on(damaged, f"none {1 - seed} at {step}")
     until(sweep, lambda: process_of(damaged, waits[seed], 2), "the successor has come as far")
     assert far.titled("ray::ImplicitFunc") == there, "the first process lives, too"
-    let_go_on(damaged, f"none {seed}")
+    let_go_on(damaged, f"none {seed} at 12")
     return seed

@@ -51,7 +51,7 @@ def _sabotaged(progresses, trial, rank):
     for progress in progresses:
         for fault in faults:
             if fault["step"] == progress.step and _is_due(fault, rank):
-                HAPPENINGS[fault["what"]](trial)
+                HAPPENINGS[fault["what"]](fault)
         yield progress
 
 
@@ -65,17 +65,17 @@ def _is_due(fault, rank):
     return False
 
 
-def _wait(trial):
+def _wait(fault):
     """Until the test lets the trial go on, or ends it."""
-    while not (Path(FOLDER) / f"go on, {trial}").exists():
+    while not (Path(FOLDER) / f"go on, {fault['trial']} at {fault['step']}").exists():
         time.sleep(0.05)
 
 
-def _fail(trial):
+def _fail(fault):
     raise RuntimeError("sabotage")
 
 
-def _fill_memory(trial, most=6 * 2**30, piece=64 * 2**20):
+def _fill_memory(fault, most=6 * 2**30, piece=64 * 2**20):
     """Takes memory until somebody stops it; says so if nobody does."""
     taken = []
     while sum(map(len, taken)) < most:
@@ -85,8 +85,8 @@ def _fill_memory(trial, most=6 * 2**30, piece=64 * 2**20):
 
 
 HAPPENINGS = {
-    "kill": lambda trial: os.kill(os.getpid(), signal.SIGKILL),
-    "stop": lambda trial: os.kill(os.getpid(), signal.SIGSTOP),
+    "kill": lambda fault: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda fault: os.kill(os.getpid(), signal.SIGSTOP),
     "wait": _wait,
     "raise": _fail,
     "fill memory": _fill_memory,
