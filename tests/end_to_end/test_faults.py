@@ -1,8 +1,11 @@
 """What befalls a trial in its own process: killed, hung, raising once, raising always. All in one sweep."""
 
+from collections.abc import Iterator
+
 import pytest
 from driving import Bench, Reference, metrics, statuses, tiny
 from faults import losses, sabotaged
+from memory_limits import limited_memory
 
 from ndabench.records import RecordStore
 
@@ -14,7 +17,7 @@ FAULTS = [
     {"trial": "none 0", "step": 14, "what": "kill"},
     {"trial": "none 1", "step": 4, "what": "raise"},
     {"trial": "negative 0", "step": 10, "what": "stop"},
-    {"trial": "negative 1", "step": 12, "what": "raise", "times": 3},
+    {"trial": "negative 1", "step": 12, "what": "raise", "times": 3},  # as often as it is tried
 ]
 RAISED = "RuntimeError: sabotage (sitecustomize.py)"
 LOST = [
@@ -58,3 +61,32 @@ def test_faults_of_one_worker(bench: Bench, reference: Reference) -> None:
     assert (resumed.code, resumed.stderr) == (0, "")
     assert resumed.stdout.endswith("complete: 4 finished\n")
     assert metrics(out) == metrics(reference.out)
+
+
+@pytest.fixture
+def little_memory() -> Iterator[list[str]]:
+    with limited_memory(4 * 2**30) as prefix:
+        if prefix is None:
+            pytest.skip("memory cannot be limited here: that takes root and cgroups")
+        yield prefix
+
+
+def test_a_trial_that_runs_out_of_memory(
+    bench: Bench, little_memory: list[str], reference: Reference
+) -> None:
+    """Ray's monitor ends it before the machine suffers, and it goes on."""
+    out = bench.folder / "out"
+    hungry = sabotaged(bench, [{"trial": "none 0", "step": 12, "what": "fill memory"}])
+    hungry = Bench(bench.folder, {**hungry.environment, "RAY_memory_usage_threshold": "0.8"})
+    one = ["--set", "arms=[none]", "--set", "seeds=[0]"]
+    command = hungry.start("ndabench.sweep", bench.file(), *one, "--out", str(out), prefix=little_memory)
+    try:
+        ended = command.ended()
+    finally:
+        command.kill()
+    assert (ended.code, ended.stderr) == (0, "")
+    reason = "its process was ended by Ray, because its node ran out of memory"
+    assert losses(ended.stdout) == [f"none seed 0: {reason}; going on from its checkpoint"]
+    assert ended.stdout.endswith("complete: 1 finished\n")
+    (trial,) = statuses(out)
+    assert metrics(out) == {key: value for key, value in metrics(reference.out).items() if key[0] == trial}

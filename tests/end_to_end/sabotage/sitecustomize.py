@@ -75,7 +75,7 @@ def _fail(fault):
     raise RuntimeError("sabotage")
 
 
-def _fill_memory(fault, most=6 * 2**30, piece=64 * 2**20):
+def _fill_memory(fault, most=6 * 2**30, piece=16 * 2**20):
     """Takes memory until somebody stops it; says so if nobody does."""
     taken = []
     while sum(map(len, taken)) < most:
