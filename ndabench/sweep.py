@@ -35,6 +35,7 @@ def sweep(
         return
 
     from ndabench.orchestration.cluster import connect
+    from ndabench.orchestration.lifeline import lifelines
     from ndabench.orchestration.run import run_sweep
     from ndabench.orchestration.status_file import StatusFile
     from ndabench.records import RecordStore
@@ -42,7 +43,7 @@ def sweep(
     store = RecordStore(results_folder(out, config.name))
     check_claim(store, config, resume=resume)
     with StatusFile(store, config.name) as status:
-        with connect(address) as local:
+        with connect(address) as local, lifelines(status.broken_off):
             # A job is stopped with it. Set here, because ray.init has a handler of its own.
             signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
             result = run_sweep(config, store, status, resume=resume, local=local, console=console)

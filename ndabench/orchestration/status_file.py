@@ -66,6 +66,10 @@ class StatusFile:
         """How the `with` block will have ended, unless an exception ends it."""
         self._ending = state, exit_code
 
+    def broken_off(self, message: str) -> None:
+        """The process ends now and here, for the reason that `message` tells."""
+        self._write("failed", 2, message)
+
     def _write(self, state: State, exit_code: int | None = None, message: str = "") -> None:
         standing = self._standing
         if standing is None:

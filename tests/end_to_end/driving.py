@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,15 @@ class Command:
                     found.append(int(folder.name))
         return found
 
+    def titled(self, title: str) -> list[int]:
+        """Those of its processes that call themselves so, or begin so: `ray::RayTrainWorker`."""
+        found = []
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                if (Path("/proc") / str(pid) / "cmdline").read_bytes().startswith(title.encode()):
+                    found.append(pid)
+        return found
+
     def listens_on(self) -> set[str]:
         """The addresses at which any of its processes waits for connections."""
         inodes = {file for pid in self.processes() for file in _open_files(pid)}
@@ -163,8 +172,9 @@ class Bench:
         path.write_text(yaml.safe_dump(changed(changes)))
         return str(path)
 
-    def start(self, *arguments: str) -> Command:
-        return Command(self.folder, [sys.executable, "-m", *arguments], self.environment)
+    def start(self, *arguments: str, prefix: Sequence[str] = ()) -> Command:
+        """Starts `python -m …`; `prefix` is a command to run it in."""
+        return Command(self.folder, [*prefix, sys.executable, "-m", *arguments], self.environment)
 
     def run(self, *arguments: str) -> Ended:
         """Runs `python -m …` to its end, and sees that it leaves no process behind."""

@@ -1,0 +1,96 @@
+"""Faults from inside a trial: what `$NDABENCH_TEST_FAULTS/faults.json` lists happens, in its place.
+
+Python imports this file by itself wherever the folder is on its path, and so in every process of a sweep.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+FOLDER = os.environ.get("NDABENCH_TEST_FAULTS", "")
+
+
+class Sabotage:
+    """Lets ndabench.trials be imported as ever, and then puts the faults into the tasks that it builds."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "ndabench.trials":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def execute_and_sabotage(module):
+            execute(module)
+            build = module.build_task
+
+            def build_task(*arguments, negative, seed, workers, **rest):
+                task = build(*arguments, negative=negative, seed=seed, workers=workers, **rest)
+                trial, run = f"{'none' if negative is None else 'negative'} {seed}", task.run
+                task.run = lambda: _sabotaged(run(), trial, workers.rank)
+                return task
+
+            module.build_task = build_task
+
+        spec.loader.exec_module = execute_and_sabotage
+        return spec
+
+
+def _sabotaged(progresses, trial, rank):
+    """The progress of a trial; of each, what is to happen happens before it is recorded."""
+    faults = [
+        fault
+        for fault in json.loads((Path(FOLDER) / "faults.json").read_text())
+        if fault["trial"] == trial and rank in fault.get("ranks", [rank])
+    ]
+    for progress in progresses:
+        for fault in faults:
+            if fault["step"] == progress.step and _is_due(fault, rank):
+                HAPPENINGS[fault["what"]](fault)
+        yield progress
+
+
+def _is_due(fault, rank):
+    """Whether it has not happened so often already, in whichever process."""
+    for count in range(1, fault.get("times", 1) + 1):
+        name = f"{fault['what']} of {fault['trial']} at {fault['step']}, rank {rank}, {count}"
+        with contextlib.suppress(FileExistsError), (Path(FOLDER) / name).open("x") as file:
+            file.write(str(os.getpid()))
+            return True
+    return False
+
+
+def _wait(fault):
+    """Until the test lets the trial go on, or ends it."""
+    while not (Path(FOLDER) / f"go on, {fault['trial']} at {fault['step']}").exists():
+        time.sleep(0.05)
+
+
+def _fail(fault):
+    raise RuntimeError("sabotage")
+
+
+def _fill_memory(fault, most=6 * 2**30, piece=16 * 2**20):
+    """Takes memory until somebody stops it; says so if nobody does."""
+    taken = []
+    while sum(map(len, taken)) < most:
+        taken.append(b"x" * piece)
+        time.sleep(0.05)
+    raise MemoryError("nobody stopped it")
+
+
+HAPPENINGS = {
+    "kill": lambda fault: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda fault: os.kill(os.getpid(), signal.SIGSTOP),
+    "wait": _wait,
+    "raise": _fail,
+    "fill memory": _fill_memory,
+}
+
+if FOLDER:
+    sys.meta_path.insert(0, Sabotage())

@@ -1,0 +1,92 @@
+"""What befalls a trial in its own process: killed, hung, raising once, raising always. All in one sweep."""
+
+from collections.abc import Iterator
+
+import pytest
+from driving import Bench, Reference, metrics, statuses, tiny
+from faults import losses, sabotaged
+from memory_limits import limited_memory
+
+from ndabench.records import RecordStore
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SILENCE = 20
+FAULTS = [
+    {"trial": "none 0", "step": 0, "what": "kill"},  # before it has a checkpoint
+    {"trial": "none 0", "step": 14, "what": "kill"},
+    {"trial": "none 1", "step": 4, "what": "raise"},
+    {"trial": "negative 0", "step": 10, "what": "stop"},
+    {"trial": "negative 1", "step": 12, "what": "raise", "times": 3},  # as often as it is tried
+]
+RAISED = "RuntimeError: sabotage (sitecustomize.py)"
+LOST = [
+    f"jigsaw λ=0.5 seed 0: its process gave no sign of life for {SILENCE} s and was killed; "
+    "going on from its checkpoint",
+    f"jigsaw λ=0.5 seed 1: {RAISED}; going on from its checkpoint",
+    f"jigsaw λ=0.5 seed 1: {RAISED}; going on from its checkpoint",
+    "none seed 0: its process was lost; beginning again",
+    "none seed 0: its process was lost; going on from its checkpoint",
+    f"none seed 1: {RAISED}; going on from its checkpoint",
+]
+
+
+def test_faults_of_one_worker(bench: Bench, reference: Reference) -> None:
+    """Each is said, tried again within bounds, and leaves the records as if nothing had been."""
+    out = bench.folder / "out"
+    options = [bench.file(), "--set", f"resources.max_silence_seconds={SILENCE}", "--out", str(out)]
+    ended = sabotaged(bench, FAULTS).sweep(*options)
+    assert (ended.code, ended.stderr) == (1, "")
+    assert sorted(losses(ended.stdout)) == LOST, ended.stdout
+    for number in (1, 2):
+        assert f" in {number} s, restart {number} of 2 without progress\n" in ended.stdout
+    (given_up,) = (line for line in ended.stdout.splitlines() if "given up" in line)
+    assert "jigsaw λ=0.5 seed 1: failed" in given_up
+    assert "; given up after 2 restarts without progress)" in given_up
+    assert ended.stdout.endswith("complete: 1 failed, 3 finished\n")
+
+    failed = next(
+        trial.trial_id for trial in tiny().grid_trials() if (trial.arm, trial.seed) == ("jigsaw", 1)
+    )
+    assert {trial for trial, status in statuses(out).items() if status != "finished"} == {failed}
+    rows = RecordStore(str(out)).read_trials().to_pylist()
+    assert {(row["arm"], row["seed"]): row["attempts"] for row in rows} == {
+        ("none", 0): 3,
+        ("none", 1): 2,
+        ("jigsaw", 0): 2,
+        ("jigsaw", 1): 3,
+    }
+
+    resumed = bench.sweep(*options, "--resume")
+    assert (resumed.code, resumed.stderr) == (0, "")
+    assert resumed.stdout.endswith("complete: 4 finished\n")
+    assert metrics(out) == metrics(reference.out)
+
+
+@pytest.fixture
+def little_memory() -> Iterator[list[str]]:
+    with limited_memory(4 * 2**30) as prefix:
+        if prefix is None:
+            pytest.skip("memory cannot be limited here: that takes root and cgroups")
+        yield prefix
+
+
+def test_a_trial_that_runs_out_of_memory(
+    bench: Bench, little_memory: list[str], reference: Reference
+) -> None:
+    """Ray's monitor ends it before the machine suffers, and it goes on."""
+    out = bench.folder / "out"
+    hungry = sabotaged(bench, [{"trial": "none 0", "step": 12, "what": "fill memory"}])
+    hungry = Bench(bench.folder, {**hungry.environment, "RAY_memory_usage_threshold": "0.8"})
+    one = ["--set", "arms=[none]", "--set", "seeds=[0]"]
+    command = hungry.start("ndabench.sweep", bench.file(), *one, "--out", str(out), prefix=little_memory)
+    try:
+        ended = command.ended()
+    finally:
+        command.kill()
+    assert (ended.code, ended.stderr) == (0, "")
+    reason = "its process was ended by Ray, because its node ran out of memory"
+    assert losses(ended.stdout) == [f"none seed 0: {reason}; going on from its checkpoint"]
+    assert ended.stdout.endswith("complete: 1 finished\n")
+    (trial,) = statuses(out)
+    assert metrics(out) == {key: value for key, value in metrics(reference.out).items() if key[0] == trial}
