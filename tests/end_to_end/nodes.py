@@ -15,8 +15,6 @@ from driving import Command, wait_until
 
 HERE = Path(__file__).parent
 LOOPBACK = "127.0.0.1"
-ATTEMPTS = 3
-"""On a busy machine Ray may give a node up before it has started."""
 
 
 class Nodes:
@@ -63,15 +61,11 @@ class Nodes:
             **({} if self.all else {"temp_dir": str(self._folder)}),
         }
         command = [*prefix, sys.executable, str(HERE / "one_node.py"), kind, json.dumps(parameters)]
-        for _ in range(ATTEMPTS):
-            node = Command(self._folder, command, {**self._environment, **environment})
-            self.all.append(node)
-            wait_until(lambda node=node: node.output() == "up\n" or not node.running, "a node is up")
-            if node.running:
-                return node
-            node.kill()
-            self.all.remove(node)
-        raise AssertionError(node.ended())
+        node = Command(self._folder, command, {**self._environment, **environment})
+        self.all.append(node)
+        wait_until(lambda: node.output() == "up\n" or not node.running, "a node is up")
+        assert node.running, node.ended()
+        return node
 
     def __enter__(self) -> "Nodes":
         return self
