@@ -57,7 +57,7 @@ class Soak:
 
     def add(self, place: str) -> None:
         drives = place == "drivers"
-        self.places[place].append(self.nodes.add(cpus=not drives, resources=DRIVERS if drives else WORKERS))
+        self.places[place].append(self.nodes.add(0 if drives else 1, DRIVERS if drives else WORKERS))
 
     def sweep(self, file: str, out: Path, *options: str) -> Command:
         return self.bench.start("ndabench.sweep", file, "--out", str(out), *options)

@@ -40,8 +40,8 @@ LOST = [
     f"none seed 0: a worker's process gave no sign of life for {SILENCE} s and was killed; "
     "going on from its checkpoint",
     "none seed 0: its process was lost; going on from its checkpoint",
-    "none seed 0: its process was lost with its node; going on from its checkpoint",
-    "none seed 0: a worker's process was lost with its node; going on from its checkpoint",
+    "none seed 0: its process was lost; going on from its checkpoint",
+    "none seed 0: a worker's process was lost; going on from its checkpoint",
 ]
 
 
@@ -99,7 +99,8 @@ def test_a_trial_of_two_workers(bench: Bench, damaged: Bench, nodes: Nodes) -> N
     )
     assert taken + "there is room again\n" in ended.stdout
     assert unsafe + "there is room again\n" in ended.stdout
-    assert losses(ended.stdout) == LOST
+    # Whether Ray learns first of the process or of its node is chance.
+    assert [line.replace(" with its node", "") for line in losses(ended.stdout)] == LOST
     assert ended.stdout.endswith("complete: 1 finished\n")
     measured, undisturbed = metrics(out), metrics(bench.folder / "undisturbed")
     assert measured.keys() == undisturbed.keys()
