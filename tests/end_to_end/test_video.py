@@ -93,7 +93,8 @@ def test_two_workers_killed_and_resumed_end_as_if_never_interrupted(
     sweep["task"] = {**SWEEP["task"], "num_steps": 8}
     file.write_text(yaml.safe_dump({**sweep, "resources": {"workers": 2}}))
     whole, out = bench.folder / "whole", bench.folder / "out"
-    assert bench.sweep(str(file), "--out", str(whole)).code == 0
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    assert bench.run(*torchrun, "ndabench.train", str(file), "--out", str(whole)).code == 0
     command = bench.start("ndabench.sweep", str(file), "--out", str(out))
     wait_until(lambda: any(out.glob("checkpoints/*/*.pt")), "the first checkpoint is written")
     command.kill()
