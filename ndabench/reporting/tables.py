@@ -150,7 +150,7 @@ def _values_note(row: Compared) -> str:
 
 
 def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
-    if row in comparison.baselines:
+    if row.setting in [baseline.setting for baseline in comparison.baselines]:
         return [Cell("baseline"), Cell(NOTHING)]
     difference = row.difference
     if difference is None:
