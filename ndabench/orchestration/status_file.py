@@ -76,6 +76,7 @@ class StatusFile:
         if standing is None:
             return
         self._changes = standing.changes
+        over = exit_code is not None or self._ending is not None
         status = SweepStatus(
             sweep=self._sweep,
             state=state,
@@ -85,7 +86,7 @@ class StatusFile:
             pid=os.getpid(),
             started=self._started,
             updated=datetime.now(timezone.utc),
-            seconds_left=rounded(standing.seconds_left()) if (exit_code or self._ending) is None else None,
+            seconds_left=rounded(standing.seconds_left()) if not over else None,
             trials=standing.counts(),
             running=standing.shown(),
         )
