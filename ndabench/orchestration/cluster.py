@@ -3,17 +3,16 @@
 import contextlib
 import logging
 import os
-import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants, ray_logging
-from ray.air._internal import usage
+from ray._private import ray_constants
 
 from ndabench.errors import UserError
+from ndabench.orchestration.mends import mend
 from ndabench.resources import Node, Resources, largest_fitting, trials_fitting, why_none_fits
 
 SECONDS_TO_ANSWER = 10
@@ -51,15 +50,12 @@ def connect(address: str | None) -> Iterator[bool]:
     if ray.is_initialized():
         yield False
         return
-    # Of lost processes Ray says much, here and nowhere else; the sweep's own line says it short.
-    ray_logging.stdout_deduplicator.skip_re = re.compile("")
+    mend()
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
     if local:
-        os.environ.setdefault(
-            "RAY_task_events_report_interval_ms", "0"
-        )  # kept for a dashboard: there is none
+        os.environ.setdefault("RAY_task_events_report_interval_ms", "0")  # for a dashboard: there is none
         # Without this Ray takes 127.0.0.1 for this machine's address in its network, and listens everywhere.
         ray_constants.ENABLE_RAY_CLUSTER = False
         ray.init(
@@ -79,8 +75,6 @@ def connect(address: str | None) -> Iterator[bool]:
                 f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "
                 "`ray start --head`, or leave --address and RAY_ADDRESS unset to run on this machine"
             ) from None
-    # Ray would import MLflow and W&B where they are installed, to count that they are not used: 1 s, 50 MB.
-    usage.tag_callbacks = lambda callbacks: False
     for name in ("ray", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial stands in its line
