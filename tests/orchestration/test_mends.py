@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.air.execution import FixedResourceManager
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 
@@ -18,7 +19,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Exception], Any, Any]:
     """What a trial's sweep hears of an error, with the manager and the task that it comes by."""
     monkeypatch.setattr(RayActorManager, "_actor_task_failed", RayActorManager._actor_task_failed)
     mend()
-    manager, errors = RayActorManager(), []
+    manager, errors = RayActorManager(FixedResourceManager()), []
     monkeypatch.setattr(manager, "_cleanup_actor", lambda tracked_actor: None)
     actor = SimpleNamespace(actor_id=1, _on_error=lambda _, error: errors.append(error))
     return errors, manager, SimpleNamespace(_tracked_actor=actor, _on_error=None)
