@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ndabench.orchestration.mends import mend
 from ndabench.resources import Node, Resources, largest_fitting, trials_fitting, why_none_fits
 
 SECONDS_TO_ANSWER = 10
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records are ours; Tune's own cost 30 ms a trial
@@ -40,7 +41,8 @@ def connect(address: str | None) -> Iterator[bool]:
     """Ray for the duration, and whether it is this machine's own.
 
     It is what is initialised already, else the cluster at `address`, else that at $RAY_ADDRESS, else a Ray of
-    our own that listens on loopback only and is gone afterwards. Raises `UserError` where no cluster answers.
+    our own that listens on loopback only and is gone afterwards. Raises `UserError` where no cluster answers,
+    or where Ray does not start.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -51,38 +53,48 @@ def connect(address: str | None) -> Iterator[bool]:
         yield False
         return
     mend()
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
-    if local:
-        os.environ.setdefault("RAY_task_events_report_interval_ms", "0")  # for a dashboard: there is none
-        # Without this Ray takes 127.0.0.1 for this machine's address in its network, and listens everywhere.
-        ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        if local:
+            _start_here()
+        else:
+            _join(address, settings)
+        for name in ("ray", "ray.train", "ray.data"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial stands in its line
+        yield local
+    finally:
+        ray.shutdown()
+        ray_constants.ENABLE_RAY_CLUSTER = True
+
+
+def _start_here() -> None:
+    os.environ.setdefault("RAY_task_events_report_interval_ms", "0")  # for a dashboard: there is none
+    # Without this Ray takes 127.0.0.1 for this machine's address in its network, and listens everywhere.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
         ray.init(
             address="local",
             include_dashboard=False,
             dashboard_host="127.0.0.1",
             _node_ip_address="127.0.0.1",
             object_store_memory=200 * 2**20,  # nothing large passes through it
-            **quiet,
+            **QUIET,
         )
-    else:
-        try:
-            _knock(address)
-            ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT | settings}, **quiet)
-        except (OSError, RuntimeError, ValueError, OverflowError) as error:
-            raise UserError(
-                f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "
-                "`ray start --head`, or leave --address and RAY_ADDRESS unset to run on this machine"
-            ) from None
-    for name in ("ray", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial stands in its line
+    except Exception as error:  # of no kind of its own: on a busy machine, say, its processes came too late
+        raise UserError(f"Ray does not start on this machine ({_first_line(error)})") from error
+
+
+def _join(address: str, settings: Mapping[str, str]) -> None:
     try:
-        yield local
-    finally:
-        ray.shutdown()
-        ray_constants.ENABLE_RAY_CLUSTER = True
+        _knock(address)
+        ray.init(address=address, runtime_env={"env_vars": {**ENVIRONMENT, **settings}}, **QUIET)
+    except (OSError, RuntimeError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "
+            "`ray start --head`, or leave --address and RAY_ADDRESS unset to run on this machine"
+        ) from None
 
 
 def nodes() -> list[Node]:

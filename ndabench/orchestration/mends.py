@@ -15,7 +15,7 @@ def mend() -> None:
     ray_logging.stdout_deduplicator.skip_re = re.compile("")
     # It would import MLflow and W&B where they are installed, to count that they are not used: 1 s, 50 MB.
     usage.tag_callbacks = lambda callbacks: False
-    RayActorManager._actor_task_failed = _lost_in_any_way
+    RayActorManager._actor_task_failed = _lost_in_any_way  # type: ignore[method-assign]
 
 
 _lost = RayActorManager._actor_task_failed
