@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import driving
-from driving import Bench, Command, metrics, statuses
+from driving import Bench, Command, metrics, statuses, wait_until
 from nodes import Nodes
 from rich.console import Console
 from rich.table import Table
@@ -30,8 +30,11 @@ from rich.table import Table
 from ndabench.records import RecordStore
 
 DRIVERS, WORKERS = {"safe": 1.0}, {"work": 1.0}
-PAUSES = (1.0, 15.0)
-"""Seconds between two kills; a trial of two workers takes as long to begin."""
+PAUSES = (0.5, 10.0)
+"""Seconds before a kill."""
+BLINDLY = 0.25
+"""The share of kills that come whenever they come; the others wait first until a trial has got further, or
+most would befall trials that are only just beginning."""
 PATIENCE = 3600
 TRIAL, WORKER = "ray::ImplicitFunc", "ray::RayTrainWorker"
 SWEEPS: Mapping[str, dict[str, Any]] = {
@@ -50,7 +53,7 @@ class Soak:
     places: dict[str, list[Command]] = field(default_factory=lambda: {"drivers": [], "workers": []})
     kills: list[tuple[str, float, str]] = field(default_factory=list)
 
-    def start(self) -> None:
+    def begin(self) -> None:
         self.nodes.add(cpus=0)
         for place in ("drivers", "drivers", "workers", "workers"):
             self.add(place)
@@ -68,7 +71,7 @@ class Soak:
         command = self.sweep(file, out)
         try:
             while time.monotonic() - began < PATIENCE:
-                time.sleep(self.chance.uniform(*PAUSES))
+                self.pause(command, out)
                 if not command.running:
                     break
                 what = self.kill_something(command, nested=name == "two workers") if done < kills else ""
@@ -84,6 +87,12 @@ class Soak:
             f"after {done} kills and {time.monotonic() - began:.0f} s, exit code {ended.code}: "
             + ((ended.stdout + ended.stderr).strip().splitlines()[-1])
         )
+
+    def pause(self, sweep: Command, out: Path) -> None:
+        if self.chance.random() > BLINDLY:
+            before = checkpoints(out)
+            wait_until(lambda: not sweep.running or checkpoints(out) - before, "a trial gets further", 0.2)
+        time.sleep(self.chance.uniform(*PAUSES))
 
     def kill_something(self, sweep: Command, nested: bool) -> str:
         """What was killed; empty where there was nothing of the kind."""
@@ -120,6 +129,10 @@ class Soak:
         self.add(place)
 
 
+def checkpoints(out: Path) -> set[Path]:
+    return set(out.glob("checkpoints/*/*.pt"))
+
+
 def verdict(out: Path, undisturbed: Path, trials: int) -> str:
     """What is wrong with the records; empty where nothing is."""
     known = statuses(out)
@@ -154,7 +167,7 @@ def main() -> int:
         with Nodes(environment) as nodes:
             bench = Bench(folder, nodes.environment)
             soak = Soak(bench, nodes, random.Random(options.seed))
-            soak.start()
+            soak.begin()
             for sweep, changes in SWEEPS.items():
                 problems += one_sweep(soak, sweep, changes, options, console)
     table = Table("", "sweep", "second", "killed")
@@ -170,7 +183,7 @@ def main() -> int:
 
 def one_sweep(soak: Soak, name: str, changes: Mapping[str, Any], options: Any, console: Console) -> list[str]:
     """Runs the sweep undisturbed and disturbed; returns what is wrong."""
-    steps = options.steps
+    steps = options.steps // changes["resources"].get("workers", 1) ** 2  # a step takes them longer
     resources = {"max_concurrent": 2, "max_silence_seconds": 20, "max_restarts": 5, **changes["resources"]}
     task = {"num_steps": steps, "checkpoint_every": 10, "log_every": 10}
     evaluate = [{"name": "fd", "num_samples": 64, "every": steps // 3}]
