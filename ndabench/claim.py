@@ -32,7 +32,8 @@ def check_claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> Non
     """Raises `UserError` where the folder is not this sweep's to write in; writes nothing.
 
     A resumed sweep may have more arms, seeds or search than before, never another task, data or evaluation:
-    its arms would no longer be comparable.
+    its arms would no longer be comparable. Nor may an arm of the same name be another: what was recorded of
+    the one would be averaged with the other.
     """
     mine = config.model_dump(mode="json", by_alias=True)
     where = store.root
@@ -56,6 +57,13 @@ def check_claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> Non
                 f"{where} was started with another {changed[0]!r}, which a resumed sweep must keep; "
                 "choose another folder with --out"
             )
+        known = {arm["name"]: arm for arm in theirs["arms"]}
+        for arm in mine["arms"]:
+            if known.get(arm["name"], arm) != arm:
+                raise UserError(
+                    f"{where} was started with another arm {arm['name']!r}, which a resumed sweep must keep; "
+                    "give the new one a name of its own, or choose another folder with --out"
+                )
 
 
 def require_claimed(store: RecordStore) -> None:

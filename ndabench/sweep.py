@@ -47,8 +47,8 @@ def sweep(
             # A job is stopped with it. Set here, because ray.init has a handler of its own.
             signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
             result = run_sweep(config, store, status, resume=resume, local=local, console=console)
-        show(store, console)
         status.end(result.ending, result.exit_code)
+        show(store, console)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(result.statuses.items()))
     console.print(f"{result.ending}: {counts}", highlight=False)
     if result.ending != "complete":

@@ -1,7 +1,7 @@
 """The sweep file: which task, data and arms, what is searched, over which seeds, on what.
 
-`SweepConfig` is the whole of it; `trials` turns a grid into the trials it means. See the README for the
-reference, `sweeps/` for examples.
+`SweepConfig` is the whole of it; `trials` turns a grid into the trials it means. docs/sweep-file.md is the
+reference, `sweeps/` has examples.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from ndabench.tasks.registry import (
     EvaluationConfig,
     TaskConfig,
     check_data,
-    check_evaluation,
+    check_evaluations,
     evaluations_of,
 )
 from ndabench.tracking import Track
@@ -150,8 +150,7 @@ class SweepConfig(Config):
 
     def _check_objective(self) -> None:
         """The evaluations must be the task's; one measures the objective, and with ASHA on the way, too."""
-        for evaluation in self.evaluate:
-            check_evaluation(self.task, evaluation)
+        check_evaluations(self.task, self.evaluate)
         if self.objective is None:
             return
         measured = {metric: evaluation for evaluation in self.evaluate for metric in evaluation.metrics}

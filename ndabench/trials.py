@@ -37,7 +37,7 @@ from ndabench.tasks.registry import (
     prepare_evaluations,
 )
 from ndabench.tasks.task import DivergedError, Progress, Task
-from ndabench.tracking.tensorboard import write_curves
+from ndabench.tracking.tensorboard import fold_curves, write_curves
 
 
 class TrialConfig(Config):
@@ -195,6 +195,8 @@ def run_trial(
                     save_checkpoint(store, trial.trial_id, progress.step, state)
             yield progress
     except DivergedError as error:
+        if workers.is_main:
+            _fold(diary, store, trial.trial_id)
         diary.end("diverged", str(error))
         raise
     except (GeneratorExit, KeyboardInterrupt):
@@ -205,7 +207,17 @@ def run_trial(
     except Exception as error:
         diary.end("failed", one_line(error))
         raise
+    if workers.is_main:
+        _fold(diary, store, trial.trial_id)
     diary.end("finished")
+
+
+def _fold(diary: Diary, store: RecordStore, trial_id: str) -> None:
+    """Few files in place of many, for a trial that has come to its end: before its row says so, since nobody
+    looks after it later."""
+    diary.require_latest()
+    store.fold(trial_id)
+    fold_curves(store, trial_id)
 
 
 def _new_row(trial: TrialConfig, provenance: Provenance, workers: Workers) -> TrialRow:

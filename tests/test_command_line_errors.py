@@ -234,9 +234,11 @@ def test_the_folder_of_another_sweep(command_line: CommandLine) -> None:
     assert code == 0
     claim = (command_line.folder / "results" / "sweep.yaml").read_bytes()
     longer = {**TINY["task"], "num_steps": 3}
+    other = {"name": "none", "task": {"latent_dim": 16}}
     refused = {
         "belongs to the sweep 'tiny'; choose another folder with --out": ({"name": "other"}, ["--resume"]),
         "was started with another 'task'": ({"task": longer}, ["--resume"]),
+        "was started with another arm 'none'": ({"arms": [other, "jigsaw"]}, ["--resume"]),
         "already holds this sweep: continue it with --resume": ({"arms": ["jigsaw", "none"]}, []),
         "none seed 0 is finished already": ({}, ["--resume"]),
     }

@@ -117,6 +117,21 @@ def test_an_evaluation_may_be_named_alone() -> None:
             "evaluate: task gan: unknown evaluation 'knn'.*known: fd, inception_score, kid",
         ),
         (
+            {"evaluate": ["kid", {"name": "fd", "num_samples": 64}, "fd"]},
+            "evaluate: fd_classifier is asked for 2 times; keep one",
+        ),
+        (
+            {
+                "task": {"name": "video_contrastive"},
+                "data": {"name": "moving_digits"},
+                "evaluate": [
+                    "retrieval",
+                    {"name": "retrieval", "data": {"name": "moving_digits", "split": 2}},
+                ],
+            },
+            "evaluate: retrieval_r1 is asked for 2 times; keep one",
+        ),
+        (
             {"arms": [{"name": "a", "task": {"wdith": 3}}]},
             "arm a: task: unknown key 'wdith'; did you mean 'width'",
         ),

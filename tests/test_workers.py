@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
+from two_workers import on_two_workers
 
 from ndabench.distributed import Workers
-
-NUM_WORKERS = 2
 
 
 def gathered_and_gradient(workers: Workers) -> tuple[Tensor, Tensor]:
@@ -23,21 +21,14 @@ def gathered_and_gradient(workers: Workers) -> tuple[Tensor, Tensor]:
     return everywhere.detach(), own.grad
 
 
-def worker(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", NUM_WORKERS)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=NUM_WORKERS)
-    workers = Workers.current(torch.device("cpu"))
-    pictures = torch.arange(24.0).view(1, 2, 3, 4).contiguous(memory_format=torch.channels_last) + 100 * rank
-    gathered = (*gathered_and_gradient(workers), workers.all_gather(pictures))
-    torch.save(gathered, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+def gathered(workers: Workers) -> tuple[Tensor, Tensor, Tensor]:
+    pictures = torch.arange(24.0).view(1, 2, 3, 4).contiguous(memory_format=torch.channels_last)
+    return *gathered_and_gradient(workers), workers.all_gather(pictures + 100 * workers.rank)
 
 
 @pytest.mark.slow
 def test_gradients_flow_back_through_what_was_gathered(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(worker, args=(str(tmp_path),), nprocs=NUM_WORKERS)
-    parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(NUM_WORKERS)]
+    parts = on_two_workers(gathered, tmp_path)
     rows, gradient = gathered_and_gradient(Workers())
     for everywhere, _, pictures in parts:
         assert torch.equal(everywhere, rows)

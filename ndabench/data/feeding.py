@@ -3,19 +3,17 @@
 Both give the same pixels for the same indices.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from ndabench.data.decoded_batches import Batch, decoded_batches, decoding_processes
 from ndabench.data.images import ImageSplit
 from ndabench.data.source import Pictures, read_pixels
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-
-Batch = tuple[Tensor, Tensor]
 
 
 class ResidentSplit:
@@ -54,26 +52,15 @@ class StreamedSplit:
         """`labels`: int64 `[N]` of the split's own N images; `rows`: where they lie in `pictures`, `[N]`."""
         self.labels = labels
         self._decoded = _Decoded(pictures, labels, rows, image_size, channels)
-        self._workers = min(workers, len(os.sched_getaffinity(0)))
+        self._processes = decoding_processes(workers)
         self._device = device
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batches(self, index_batches: Iterable[Tensor]) -> Iterator[Batch]:
-        loader = DataLoader(
-            self._decoded,
-            batch_sampler=(index.tolist() for index in index_batches),  # type: ignore[arg-type]
-            collate_fn=_as_it_is,  # type: ignore[arg-type]
-            num_workers=self._workers,
-            pin_memory=self._device.type == "cuda",
-            generator=torch.Generator(),  # or it would draw from the global one
-        )
-        for batch in loader:
-            if isinstance(batch, str):
-                raise UserError(batch)
-            images, labels = batch
-            yield images.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
+        wanted = (index.tolist() for index in index_batches)
+        yield from decoded_batches(self._decoded, wanted, processes=self._processes, device=self._device)
 
 
 def global_batches(split: ImageSplit, index_batches: Iterable[Tensor], workers: Workers) -> Iterator[Batch]:
@@ -93,7 +80,7 @@ class _Decoded(Dataset[Batch]):
         self.image_size, self.channels = image_size, channels
 
     def __getitems__(self, index: list[int]) -> Batch | str:
-        """A whole batch, or the line of its `UserError`: raised here, it would arrive as a traceback."""
+        """For `decoded_batches`."""
         try:
             pixels = [
                 torch.tensor(read_pixels(self.pictures, int(self.rows[i]), self.image_size, self.channels))
@@ -102,7 +89,3 @@ class _Decoded(Dataset[Batch]):
         except UserError as error:
             return str(error)
         return torch.stack(pixels), self.labels[index]
-
-
-def _as_it_is(batch: Batch | str) -> Batch | str:
-    return batch

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from ndabench.data.videos import ClipRequest, ClipSplit, random_clips
+from ndabench.data.videos import ClipSplit, random_clips
 from ndabench.data.videos.joined import JoinedClips
 from ndabench.distributed import Workers
 from ndabench.metrics.clip_features import ClipSampling, EncodedVideos, window_values
 from ndabench.metrics.dpc_finetune import DpcFinetuneConfig
-from ndabench.metrics.probing import TESTING, VALIDATING, Evaluated, Scoring
-from ndabench.metrics.video_scores import classified, mean_softmax, together
+from ndabench.metrics.probing import TESTING, VALIDATING, Evaluated, Scoring, together
+from ndabench.metrics.video_scores import classified, mean_softmax
 from ndabench.models.split_batch_norm import SplitBatchNorm, take_whole_batches
 
 VALIDATED = Scoring("", VALIDATING.fitted, "test")
@@ -76,22 +76,11 @@ def finetune(
     ).to(workers.device)
     classifier.train().requires_grad_(True)
     optimiser = _optimiser(config, classifier)
-    steps_per_epoch = len(split) // config.batch_size
-    requests = random_clips(
-        split, config.batch_size, frames=sampling.frames, stride=sampling.stride, seed=order
-    )
     dropped = Generator(workers.device).manual_seed(dropout)
-    batches = _own_views(
-        config,
-        split,
-        islice(requests, config.num_epochs * steps_per_epoch),
-        sampling.size,
-        Generator(workers.device).manual_seed(views),
-        workers,
-    )
-    for step, (clips, labels) in enumerate(batches):
+    drawn = Generator(workers.device).manual_seed(views)
+    for epoch, clips, labels in _own_views(config, split, sampling, order, drawn, workers):
         for group in optimiser.param_groups:
-            group["lr"] = group["initial_lr"] * config.rate_factor(step // steps_per_epoch)
+            group["lr"] = group["initial_lr"] * config.rate_factor(epoch)
         with torch.autocast(workers.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             logits = classifier(clips, generator=dropped)
         loss = F.cross_entropy(logits.float(), labels)
@@ -116,19 +105,24 @@ def _optimiser(config: DpcFinetuneConfig, classifier: ClipClassifier) -> torch.o
 def _own_views(
     config: DpcFinetuneConfig,
     split: ClipSplit,
-    batches: Iterator[list[ClipRequest]],
-    size: int | None,
+    sampling: ClipSampling,
+    order: int,
     generator: Generator,
     workers: Workers,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """This worker's rows of every batch: views `[m, C, T, S, S]`, drawn for the whole batch, and labels."""
-    views = config.views(size)
-    rows = workers.shard(torch.arange(config.batch_size))
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """This worker's rows of every batch, whose `order` is a seed: the epoch's number, views
+    `[m, C, T, S, S]`, drawn for the whole batch, and labels."""
+    views, batch_size = config.views(sampling.size), config.batch_size
+    steps_per_epoch = len(split) // batch_size
+    batches = random_clips(split, batch_size, frames=sampling.frames, stride=sampling.stride, seed=order)
+    rows = workers.shard(torch.arange(batch_size))
     own = slice(int(rows[0]), int(rows[-1]) + 1)
-    for clips, labels in split.clips(requests[own] for requests in batches):
+    wanted = (requests[own] for requests in islice(batches, config.num_epochs * steps_per_epoch))
+    for step, (clips, labels) in enumerate(split.clips(wanted)):
         _, channels, frames, height, width = clips.shape
-        draws = views.draw(config.batch_size, (channels, frames, height, width), generator=generator)
-        yield views.apply(clips, {name: drawn[own] for name, drawn in draws.items()}), labels
+        draws = views.draw(batch_size, (channels, frames, height, width), generator=generator)
+        shown = views.apply(clips, {name: drawn[own] for name, drawn in draws.items()})
+        yield step // steps_per_epoch, shown, labels
 
 
 def measure_dpc_finetune(

@@ -19,8 +19,8 @@ from ndabench.measurement import Measurement
 from ndabench.metrics.clip_features import EncodedVideos, Windows
 from ndabench.metrics.extractor import full_precision
 from ndabench.metrics.linear_probe import LARGEST_GRADIENT, fit_logistic
-from ndabench.metrics.probing import TESTING, VALIDATING, Evaluated
-from ndabench.metrics.video_scores import ClassifierConfig, classified, mean_softmax, together, top_accuracy
+from ndabench.metrics.probing import TESTING, VALIDATING, Evaluated, together
+from ndabench.metrics.video_scores import ClassifierConfig, classified, mean_softmax, top_accuracy
 
 
 class ClipLinearProbeConfig(ClassifierConfig):

@@ -144,28 +144,22 @@ def evaluate_detection(
         seed=seed,
         workers=workers,
     ).to(workers.device)
-    diverged_at: int | None = None
-    try:
-        _train(detector, data, config, seed, workers)
-    except DetectorDivergedError as error:
-        diverged_at = error.step
     splits: tuple[SplitName, ...] = ("validation", "test") if test else ("validation",)
     measured: dict[str, Measurement] = {}
     artifacts: dict[str, bytes] = {}
-    for split in splits:
-        if diverged_at is not None:
-            nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long))
-            found = [nothing] * len(getattr(data, split))
-            values = _measure(found, config, data, split)
-            measured |= {name: replace(value, value=math.nan) for name, value in values.items()}
-            continue
-        found = detect_objects(detector, getattr(data, split), workers=workers)
-        measured |= _measure(found, config, data, split)
-        if split == "test" and workers.is_main:
-            scenes = [data.test[row] for row in range(min(NUM_DRAWN, len(data.test)))]
-            artifacts[ARTIFACT] = detection_sheet(scenes, found[: len(scenes)], data.class_names)
-    if diverged_at is not None:
-        measured["detection_diverged_at"] = Measurement(float(diverged_at))
+    try:
+        _train(detector, data, config, seed, workers)
+    except DetectorDivergedError as error:
+        for split in splits:
+            measured |= _no_values(config, data, split)
+        measured["detection_diverged_at"] = Measurement(float(error.step))
+    else:
+        for split in splits:
+            found = detect_objects(detector, getattr(data, split), workers=workers)
+            measured |= _measure(found, config, data, split)
+            if split == "test" and workers.is_main:
+                scenes = [data.test[row] for row in range(min(NUM_DRAWN, len(data.test)))]
+                artifacts[ARTIFACT] = detection_sheet(scenes, found[: len(scenes)], data.class_names)
     seconds = (perf_counter() - start) / len(measured)
     return {name: replace(one, seconds=seconds) for name, one in measured.items()}, artifacts
 
@@ -211,6 +205,13 @@ def _measure(
                 value, better="higher", unit="%", protocol=protocol
             )
     return measured
+
+
+def _no_values(config: DetectionConfig, data: DetectionData, split: SplitName) -> dict[str, Measurement]:
+    """The same six as NaN."""
+    nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long))
+    values = _measure([nothing] * len(getattr(data, split)), config, data, split)
+    return {name: replace(value, value=math.nan) for name, value in values.items()}
 
 
 def _protocol(config: DetectionConfig, data: DetectionData, split: SplitName) -> dict[str, Any]:

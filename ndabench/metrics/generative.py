@@ -193,13 +193,8 @@ def prepare(evaluations: Sequence[GenerativeEvaluation], data: ImageData, *, dev
     """Sees to everything that could stop a measurement later, before any training.
 
     Trains the data set's classifier where it is asked for and not cached yet, and loads the Inception
-    weights. Raises `UserError` for missing weights, for two evaluations that would report the same name, and
-    for a measure that the data are too few for.
+    weights. Raises `UserError` for missing weights, and for a measure that the data are too few for.
     """
-    names = [evaluation.metric for evaluation in evaluations]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"evaluate: {name} is asked for {names.count(name)} times; keep one of them")
     for evaluation in evaluations:
         evaluation.check(data)
     for evaluation in evaluations:

@@ -5,9 +5,10 @@ While settings are chosen, a probe learns from the training images and is scored
 The test value is that of a probe that learned from both, as published probes use the whole training set.
 """
 
-from collections.abc import Mapping, Sequence, Sized
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Mapping, Sequence, Sized
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import Field
 from torch import Tensor
@@ -16,6 +17,8 @@ from ndabench.config import Config
 from ndabench.data.source import SplitName
 from ndabench.errors import UserError
 from ndabench.measurement import Better, Measurement
+
+Features = TypeVar("Features")
 
 
 class Labelled(Protocol):
@@ -59,13 +62,6 @@ class ProbeConfig(Config):
         check_labelled(self.name, data)
 
 
-class Reporting(Protocol):
-    """Anything that says under which names it will report values."""
-
-    @property
-    def metrics(self) -> tuple[str, ...]: ...
-
-
 @dataclass(frozen=True)
 class Scoring:
     """One use of a probe."""
@@ -92,6 +88,45 @@ class Evaluated:
     """By name, alike on every worker."""
     artifacts: dict[str, bytes] = field(default_factory=dict)
     """File names to files (PNG pictures, JSON), on the main worker only."""
+
+    def longer_by(self, seconds: float) -> "Evaluated":
+        """The same with `seconds` more, in equal parts for every measurement."""
+        part = seconds / max(1, len(self.measurements))
+        longer = {name: replace(one, seconds=one.seconds + part) for name, one in self.measurements.items()}
+        return replace(self, measurements=longer)
+
+
+def together(parts: Sequence[Evaluated]) -> Evaluated:
+    """All that several measurements came to."""
+    return Evaluated(
+        {name: one for part in parts for name, one in part.measurements.items()},
+        {name: one for part in parts for name, one in part.artifacts.items()},
+    )
+
+
+def evaluate_all(
+    evaluations: Sequence[Any],
+    sharing: tuple[type, ...],
+    *,
+    extract: Callable[[SplitName], Features],
+    measure: Callable[[Any, Mapping[SplitName, Features]], Evaluated],
+    test: bool,
+) -> Evaluated:
+    """What `measure` makes of every evaluation and of the features that `extract` finds in each split.
+
+    Those of the kinds `sharing` look at the features, and each takes an equal part of the seconds of their
+    extraction; where there are none of them, nothing is extracted.
+    """
+    num_sharing = sum(isinstance(evaluation, sharing) for evaluation in evaluations)
+    splits: tuple[SplitName, ...] = ("train", "validation", "test") if test else ("train", "validation")
+    start = perf_counter()
+    features = {split: extract(split) for split in splits if num_sharing}
+    seconds = perf_counter() - start
+    parts = []
+    for evaluation in evaluations:
+        found = measure(evaluation, features)
+        parts.append(found.longer_by(seconds / num_sharing) if isinstance(evaluation, sharing) else found)
+    return together(parts)
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
@@ -132,11 +167,3 @@ def check_labelled(name: str, data: Labelled) -> None:
     """`UserError` where there are no two classes to tell apart."""
     if len(data.class_names) < 2:
         raise UserError(f"{name}: {data.name} has no labels to predict; take a data set with classes")
-
-
-def require_distinct(evaluations: Sequence[Reporting]) -> None:
-    """`UserError` for two evaluations that would report values under the same name."""
-    names = [name for evaluation in evaluations for name in evaluation.metrics]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"evaluate: {name} is asked for {names.count(name)} times; keep one of them")

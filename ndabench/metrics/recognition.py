@@ -7,8 +7,6 @@ trial has several workers they share the work, and all end with the same values.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from time import perf_counter
 from typing import Annotated, Any
 
 import torch
@@ -18,13 +16,12 @@ from torch import nn
 from ndabench.data.source import SplitName
 from ndabench.data.videos import ClipData, VideoDataConfig, load_clips
 from ndabench.distributed import Workers
-from ndabench.metrics.clip_features import ClipSampling, EncodedVideos, window_values
+from ndabench.metrics.clip_features import ClipSampling, EncodedVideos, Windows, window_values
 from ndabench.metrics.clip_finetuning import measure_dpc_finetune
 from ndabench.metrics.clip_linear_probe import ClipLinearProbeConfig, measure_clip_linear_probe
 from ndabench.metrics.dpc_finetune import DpcFinetuneConfig
-from ndabench.metrics.probing import Evaluated, require_distinct
+from ndabench.metrics.probing import Evaluated, evaluate_all, together
 from ndabench.metrics.retrieval import RetrievalConfig, measure_retrieval
-from ndabench.metrics.video_scores import together
 
 RecognitionEvaluation = Annotated[
     DpcFinetuneConfig | ClipLinearProbeConfig | RetrievalConfig, Field(discriminator="name")
@@ -44,11 +41,9 @@ def prepare_recognition(
 ) -> None:
     """Sees to everything that could stop a measurement later, before any training.
 
-    Raises `UserError` for two evaluations that would report the same name, and for one that its data, the
-    number of workers, the device or (where it is given) the sampling do not allow. A data set of an
-    evaluation's own is scanned here.
+    Raises `UserError` for one that its data, the number of workers, the device or (where it is given) the
+    sampling do not allow. A data set of an evaluation's own is scanned here.
     """
-    require_distinct(evaluations)
     sets = _data_sets(evaluations, data, device)
     for evaluation in evaluations:
         measured_on = sets[evaluation.data]
@@ -111,24 +106,15 @@ def _evaluate_on(
 ) -> Evaluated:
     """What the `evaluations` of one data set measure."""
     sampling.check(data)
-    start = perf_counter()
-    num_sharing = sum(isinstance(evaluation, OF_FROZEN_FEATURES) for evaluation in evaluations)
-    splits: tuple[SplitName, ...] = ("train", "validation", "test") if test else ("train", "validation")
-    windows = {
-        split: window_values(features, getattr(data, split), sampling, workers)
-        for split in splits
-        if num_sharing
-    }
-    encoded = EncodedVideos(features, data, sampling, windows, workers)
-    shared_seconds = perf_counter() - start
-    parts = []
-    for evaluation in evaluations:
-        found = _MEASURES[type(evaluation)](evaluation, encoded, test=test, seed=seed)
-        shares = num_sharing * len(found.measurements)
-        part = shared_seconds / shares if isinstance(evaluation, OF_FROZEN_FEATURES) else 0.0
-        measured = {name: replace(m, seconds=m.seconds + part) for name, m in found.measurements.items()}
-        parts.append(Evaluated(measured, found.artifacts))
-    return together(parts)
+
+    def extract(split: SplitName) -> Windows:
+        return window_values(features, getattr(data, split), sampling, workers)
+
+    def measure(evaluation: RecognitionEvaluation, windows: Mapping[SplitName, Windows]) -> Evaluated:
+        encoded = EncodedVideos(features, data, sampling, windows, workers)
+        return _MEASURES[type(evaluation)](evaluation, encoded, test=test, seed=seed)
+
+    return evaluate_all(evaluations, OF_FROZEN_FEATURES, extract=extract, measure=measure, test=test)
 
 
 _MEASURES: dict[type, Callable[..., Evaluated]] = {

@@ -6,25 +6,22 @@ what it was before, bit for bit. Features are extracted once, however many evalu
 trial has several workers they share the work, and all end with the same values.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from time import perf_counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from ndabench.data.images import ImageData
 from ndabench.data.source import SplitName
 from ndabench.distributed import Workers
-from ndabench.measurement import Measurement
 from ndabench.metrics.detection import DetectionConfig, evaluate_detection, prepare_detection
 from ndabench.metrics.features import Encoded, backbone_features
 from ndabench.metrics.knn import KnnConfig, measure_knn
 from ndabench.metrics.linear_probe import LinearProbeLbfgsConfig, measure_linear_probe_lbfgs
 from ndabench.metrics.linear_probe_sgd import LinearProbeSgdConfig, measure_linear_probe_sgd
-from ndabench.metrics.probing import Evaluated, require_distinct
+from ndabench.metrics.probing import Evaluated, evaluate_all
 
 RepresentationEvaluation = Annotated[
     KnnConfig | LinearProbeLbfgsConfig | LinearProbeSgdConfig | DetectionConfig, Field(discriminator="name")
@@ -43,10 +40,9 @@ def prepare_representation(
 ) -> None:
     """Sees to everything that could stop a measurement later, before any training.
 
-    Raises `UserError` for two evaluations that would report the same name, and for one that the data or the
-    number of workers do not allow. `device` is where the encoder will be.
+    Raises `UserError` for one that the data or the number of workers do not allow. `device` is where the
+    encoder will be.
     """
-    require_distinct(evaluations)
     for evaluation in evaluations:
         if isinstance(evaluation, DetectionConfig):
             prepare_detection(evaluation, data.image_shape[0], num_workers=num_workers)
@@ -68,24 +64,15 @@ def evaluate_encoder(
     `encoder` maps images in [-1, 1] to features, on the workers' device (see `features.py`). `test` allows
     the test images to be looked at. Seconds include an equal part of the extraction that evaluations share.
     """
-    start = perf_counter()
-    num_sharing = sum(isinstance(evaluation, OF_STORED_FEATURES) for evaluation in evaluations)
-    splits: tuple[SplitName, ...] = ("train", "validation", "test") if test else ("train", "validation")
-    features = {
-        split: backbone_features(encoder, getattr(data, split), workers) for split in splits if num_sharing
-    }
-    encoded = Encoded(encoder, data, features, workers)
-    shared_seconds = perf_counter() - start
 
-    measured: dict[str, Measurement] = {}
-    artifacts: dict[str, bytes] = {}
-    for evaluation in evaluations:
-        found = _MEASURES[type(evaluation)](evaluation, encoded, test=test, seed=seed)
-        shares = num_sharing * len(found.measurements)
-        part = shared_seconds / shares if isinstance(evaluation, OF_STORED_FEATURES) else 0.0
-        measured |= {name: replace(m, seconds=m.seconds + part) for name, m in found.measurements.items()}
-        artifacts |= found.artifacts
-    return Evaluated(measured, artifacts)
+    def extract(split: SplitName) -> Tensor:
+        return backbone_features(encoder, getattr(data, split), workers)
+
+    def measure(evaluation: RepresentationEvaluation, features: Mapping[SplitName, Tensor]) -> Evaluated:
+        encoded = Encoded(encoder, data, features, workers)
+        return _MEASURES[type(evaluation)](evaluation, encoded, test=test, seed=seed)
+
+    return evaluate_all(evaluations, OF_STORED_FEATURES, extract=extract, measure=measure, test=test)
 
 
 def _measure_detection(config: DetectionConfig, encoded: Encoded, *, test: bool, seed: int) -> Evaluated:

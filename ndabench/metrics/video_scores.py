@@ -95,11 +95,3 @@ def confusion_files(name: str, predicted: Tensor, labels: Tensor, data: ClipData
         f"confusion_{name}.png": confusion_picture(counts, data.class_names),
         f"confusion_{name}.json": confusion_json(counts, data.class_names),
     }
-
-
-def together(parts: list[Evaluated]) -> Evaluated:
-    """All that several measurements came to."""
-    return Evaluated(
-        {name: one for part in parts for name, one in part.measurements.items()},
-        {name: one for part in parts for name, one in part.artifacts.items()},
-    )

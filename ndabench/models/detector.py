@@ -32,7 +32,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import FrozenBatchNorm2d
 
 from ndabench.distributed import Workers
-from ndabench.models.detector_bodies import c4_parts, fpn_parts
+from ndabench.models.detector_bodies import Parts, c4_parts, fpn_parts
 from ndabench.models.resnet import ResNet
 from ndabench.models.split_batch_norm import SplitBatchNorm
 
@@ -80,39 +80,10 @@ class Detector(nn.Module):
             if body == "c4" and batch_norm == "live":
                 parts.head.insert(1, SplitBatchNorm(encoder.dimension, splits=1, workers=workers))
             rpn_head = RPNHead(parts.map_channels, parts.anchors_per_cell)
-            predictor = FastRCNNPredictor(parts.head_channels, num_classes + 1)
-            nn.init.normal_(predictor.cls_score.weight, std=0.01)
-            nn.init.normal_(predictor.bbox_pred.weight, std=0.001)
-            nn.init.zeros_(predictor.cls_score.bias)
-            nn.init.zeros_(predictor.bbox_pred.bias)
+            predictor = _predictor(parts.head_channels, num_classes)
         self.body = parts.body
-        kept = {"training": 2 * num_proposals, "testing": num_proposals}
-        self.rpn = RegionProposalNetwork(
-            parts.anchors,
-            rpn_head,
-            fg_iou_thresh=0.7,
-            bg_iou_thresh=0.3,
-            batch_size_per_image=256,
-            positive_fraction=0.5,
-            pre_nms_top_n={key: count * parts.candidates_per_proposal for key, count in kept.items()},
-            post_nms_top_n=kept,
-            nms_thresh=0.7,
-        )
-        self.roi_heads = RoIHeads(
-            parts.align,
-            parts.head,
-            predictor,
-            fg_iou_thresh=0.5,
-            bg_iou_thresh=0.5,
-            batch_size_per_image=num_rois,
-            positive_fraction=0.25,
-            bbox_reg_weights=None,
-            score_thresh=0.05,
-            nms_thresh=0.5,
-            detections_per_img=MAX_DETECTIONS,
-        )
-        self.rpn.fg_bg_sampler = SeededSampler(256, 0.5)
-        self.roi_heads.fg_bg_sampler = SeededSampler(num_rois, 0.25)
+        self.rpn = _rpn(parts, rpn_head, num_proposals)
+        self.roi_heads = _roi_heads(parts, predictor, num_rois)
 
     def losses(
         self, pictures: Sequence[Tensor], targets: Sequence[Target], generators: Sequence[Generator]
@@ -166,6 +137,53 @@ class Detector(nn.Module):
             for picture, (h, w) in zip(pictures, sizes, strict=True)
         ]
         return ImageList(torch.stack(padded), sizes)
+
+
+def _predictor(channels: int, num_classes: int) -> FastRCNNPredictor:
+    """The last layer, as detectron2 initialises it; torchvision's has one class more for the background."""
+    predictor = FastRCNNPredictor(channels, num_classes + 1)
+    nn.init.normal_(predictor.cls_score.weight, std=0.01)
+    nn.init.normal_(predictor.bbox_pred.weight, std=0.001)
+    nn.init.zeros_(predictor.cls_score.bias)
+    nn.init.zeros_(predictor.bbox_pred.bias)
+    return predictor
+
+
+def _rpn(parts: Parts, head: RPNHead, num_proposals: int) -> RegionProposalNetwork:
+    """Proposes regions, in training twice as many as in testing."""
+    kept = {"training": 2 * num_proposals, "testing": num_proposals}
+    rpn = RegionProposalNetwork(
+        parts.anchors,
+        head,
+        fg_iou_thresh=0.7,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=256,
+        positive_fraction=0.5,
+        pre_nms_top_n={key: count * parts.candidates_per_proposal for key, count in kept.items()},
+        post_nms_top_n=kept,
+        nms_thresh=0.7,
+    )
+    rpn.fg_bg_sampler = SeededSampler(256, 0.5)
+    return rpn
+
+
+def _roi_heads(parts: Parts, predictor: FastRCNNPredictor, num_rois: int) -> RoIHeads:
+    """Tells what is in the proposed regions."""
+    heads = RoIHeads(
+        parts.align,
+        parts.head,
+        predictor,
+        fg_iou_thresh=0.5,
+        bg_iou_thresh=0.5,
+        batch_size_per_image=num_rois,
+        positive_fraction=0.25,
+        bbox_reg_weights=None,
+        score_thresh=0.05,
+        nms_thresh=0.5,
+        detections_per_img=MAX_DETECTIONS,
+    )
+    heads.fg_bg_sampler = SeededSampler(num_rois, 0.25)
+    return heads
 
 
 class SeededSampler:

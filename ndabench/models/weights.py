@@ -1,5 +1,6 @@
 """Encoders to and from files: plain state dicts with the names that published networks use."""
 
+import hashlib
 import io
 import re
 from collections.abc import Mapping
@@ -32,13 +33,15 @@ def export_encoder(encoder: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
-def load_encoder_weights(encoder: nn.Module, path: Path | str, *, title: str = "no ResNet") -> None:
+def load_encoder_weights(
+    encoder: nn.Module, path: Path | str, *, title: str = "no ResNet", sha256: str | None = None
+) -> None:
     """Fills `encoder` from the state dict of an equal network, its classifier ignored.
 
-    Raises `UserError` for a file that is missing, unreadable, or of another network; `title` is what it then
-    calls an encoder that is no ResNet.
+    Raises `UserError` for a file that is missing, unreadable, of another network, or where `sha256` is given
+    of another content; `title` is what it then calls an encoder that is no ResNet.
     """
-    theirs = {name: tensor for name, tensor in _read(Path(path)).items() if not HEADS.match(name)}
+    theirs = {name: tensor for name, tensor in _read(Path(path), sha256).items() if not HEADS.match(name)}
     ours = encoder.state_dict()
     if _shapes(theirs) != _shapes(ours):
         raise UserError(f"{path} {_difference(theirs, ours, title)}")
@@ -90,14 +93,17 @@ def _shapes(state: State) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in state.items() if not name.endswith(COUNTER)}
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, sha256: str | None) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"there is no file of encoder weights at {path}")
     try:
-        state: Any = torch.load(path, weights_only=True, map_location="cpu")
+        content = path.read_bytes()
+        state: Any = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
     except Exception as error:  # a damaged or foreign file makes torch raise a dozen kinds
         reason = str(error).strip().partition("\n")[0][:200]
         raise UserError(f"{path} cannot be read as a PyTorch state dict: {reason}") from error
+    if sha256 is not None and sha256 != hashlib.sha256(content).hexdigest():
+        raise UserError(f"{path} holds other weights than when the sweep was read; put those back")
     if not isinstance(state, Mapping) or not all(map(_is_weight, state.items())):
         raise UserError(f"{path} holds no plain state dict (names of weights and their tensors)")
     return dict(state)

@@ -3,24 +3,26 @@
 import contextlib
 import logging
 import os
-import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants, ray_logging
+from ray._private import ray_constants
 
 from ndabench.errors import UserError
+from ndabench.orchestration.mends import mend
 from ndabench.resources import Node, Resources, largest_fitting, trials_fitting, why_none_fits
 
 SECONDS_TO_ANSWER = 10
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records are ours; Tune's own cost 30 ms a trial
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # of a stopped trial, before its process serves the next one
     "TUNE_FORCE_TRIAL_CLEANUP_S": "60",  # and a process that does not end by then is killed
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # of all trials, 11 KB each, again and again: a sweep has its records
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # the default throttles reports to one in 2 s
     "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "1800",  # a lost worker must not leave the others waiting for ever
@@ -39,7 +41,8 @@ def connect(address: str | None) -> Iterator[bool]:
     """Ray for the duration, and whether it is this machine's own.
 
     It is what is initialised already, else the cluster at `address`, else that at $RAY_ADDRESS, else a Ray of
-    our own that listens on loopback only and is gone afterwards. Raises `UserError` where no cluster answers.
+    our own that listens on loopback only and is gone afterwards. Raises `UserError` where no cluster answers,
+    or where Ray does not start.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -49,39 +52,49 @@ def connect(address: str | None) -> Iterator[bool]:
     if ray.is_initialized():
         yield False
         return
-    # Of lost processes Ray says much, here and nowhere else; the sweep's own line says it short.
-    ray_logging.stdout_deduplicator.skip_re = re.compile("")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    mend()
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
-    if local:
-        # Without this Ray takes 127.0.0.1 for this machine's address in its network, and listens everywhere.
-        ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        if local:
+            _start_here()
+        else:
+            _join(address, settings)
+        for name in ("ray", "ray.train", "ray.data"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial stands in its line
+        yield local
+    finally:
+        ray.shutdown()
+        ray_constants.ENABLE_RAY_CLUSTER = True
+
+
+def _start_here() -> None:
+    os.environ.setdefault("RAY_task_events_report_interval_ms", "0")  # for a dashboard: there is none
+    # Without this Ray takes 127.0.0.1 for this machine's address in its network, and listens everywhere.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
         ray.init(
             address="local",
             include_dashboard=False,
             dashboard_host="127.0.0.1",
             _node_ip_address="127.0.0.1",
             object_store_memory=200 * 2**20,  # nothing large passes through it
-            **quiet,
+            **QUIET,
         )
-    else:
-        try:
-            _knock(address)
-            ray.init(address=address, runtime_env={"env_vars": ENVIRONMENT | settings}, **quiet)
-        except (OSError, RuntimeError, ValueError, OverflowError) as error:
-            raise UserError(
-                f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "
-                "`ray start --head`, or leave --address and RAY_ADDRESS unset to run on this machine"
-            ) from None
-    for name in ("ray", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial stands in its line
+    except Exception as error:  # of no kind of its own: on a busy machine, say, its processes came too late
+        raise UserError(f"Ray does not start on this machine ({_first_line(error)})") from error
+
+
+def _join(address: str, settings: Mapping[str, str]) -> None:
     try:
-        yield local
-    finally:
-        ray.shutdown()
-        ray_constants.ENABLE_RAY_CLUSTER = True
+        _knock(address)
+        ray.init(address=address, runtime_env={"env_vars": {**ENVIRONMENT, **settings}}, **QUIET)
+    except (OSError, RuntimeError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "
+            "`ray start --head`, or leave --address and RAY_ADDRESS unset to run on this machine"
+        ) from None
 
 
 def nodes() -> list[Node]:

@@ -18,7 +18,7 @@ from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put, int
 from ray.train.v2._internal.execution.callback import ControllerCallback
 from ray.tune.experiment import Trial
 
-from ndabench.orchestration.losses import silent
+from ndabench.orchestration.why_lost import silent
 
 NAMESPACE = "ndabench"
 SIGNS_IN_LIMIT = 8

@@ -17,7 +17,6 @@ from rich.console import Console
 from ndabench.claim import claim, sole_driver
 from ndabench.diary import STOPPED_EARLY
 from ndabench.errors import UserError
-from ndabench.orchestration import losses
 from ndabench.orchestration.cluster import concurrency
 from ndabench.orchestration.dispatch import Dispatch
 from ndabench.orchestration.plan import Outcome, make_plan
@@ -149,8 +148,7 @@ def _tune(
             ),
         )
         started = time.monotonic()
-        with losses.told_to_tune():
-            tuner.fit()
+        tuner.fit()
         forget()
         return time.monotonic() - started
 

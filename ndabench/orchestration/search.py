@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 from ndabench.checkpoints import has_checkpoint
 from ndabench.diary import STOPPED_EARLY, close_row, fail_row
 from ndabench.errors import UserError
-from ndabench.orchestration import losses
+from ndabench.orchestration import why_lost
 from ndabench.orchestration.dispatch import Dispatch
 from ndabench.orchestration.plan import Outcome
 from ndabench.orchestration.restarts import Restart
@@ -65,8 +65,9 @@ class PlanSearcher(NotSaved, Searcher):
     def _outcome(self, trial: TrialConfig, value: float | None) -> Outcome:
         row = self._store.read_trial(trial.trial_id)
         status = "failed" if row is None else "stopped" if row.status == "running" else row.status
-        if value is None and status == "finished":  # measured before the trial was last resumed
-            value = recorded_values(self._store, self._watched).get(trial.trial_id)
+        if value is None and self._watched and status == "finished":  # measured before it was last resumed
+            for _, values in self._store.read_steps(trial.trial_id, after=-1):
+                value = values.get(self._watched, value)
         return Outcome(trial, status, value)
 
     def save(self, checkpoint_path: str) -> None:
@@ -80,9 +81,8 @@ def recorded_values(store: RecordStore, metric: str | None) -> dict[str, float]:
     """The last recorded value of `metric` in each trial; empty where there is no metric to look at."""
     if metric is None:
         return {}
-    metrics = store.read_metrics().to_pandas()
-    metrics = metrics[metrics["metric"] == metric].sort_values("step")
-    return metrics.groupby("trial_id")["value"].last().to_dict()
+    values = store.read_metrics(["trial_id", "value"], metric).to_pydict()  # by trial and step
+    return dict(zip(values["trial_id"], values["value"], strict=True))
 
 
 class ArmwiseAsha(NotSaved, FIFOScheduler):
@@ -176,6 +176,8 @@ class Watcher(NotSaved, ray.tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         error = (trial.last_result or {}).get("error")
         self._end(trial, "failed" if error else "stopped", error or STOPPED_EARLY)
+        for statistics in (trial.metric_analysis, trial.metric_n_steps):
+            statistics.clear()  # Tune keeps its trials to the end, and of each number in a result 2 KB
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self._lost(trial)
@@ -201,7 +203,7 @@ class Watcher(NotSaved, ray.tune.Callback):
     def _lost(self, trial: Any) -> None:
         """A trial's process is gone, or its training raised: it is begun again, or given up."""
         ours = self._dispatch[trial.trial_id]
-        reason = self.reasons.pop(trial.trial_id, "") or losses.of_trial(trial)
+        reason = self.reasons.pop(trial.trial_id, "") or why_lost.of_trial(trial)
         self._view.started(ours)  # it may be lost before it has begun
         restart = self._dispatch.lost(trial.trial_id)
         try:

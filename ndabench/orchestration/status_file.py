@@ -63,8 +63,9 @@ class StatusFile:
             self._write("running")
 
     def end(self, state: State, exit_code: int) -> None:
-        """How the `with` block will have ended, unless an exception ends it."""
+        """How the `with` block will have ended, unless an exception ends it; no trial runs any more."""
         self._ending = state, exit_code
+        self._write("running")
 
     def broken_off(self, message: str) -> None:
         """The process ends now and here, for the reason that `message` tells."""
@@ -75,6 +76,7 @@ class StatusFile:
         if standing is None:
             return
         self._changes = standing.changes
+        over = exit_code is not None or self._ending is not None
         status = SweepStatus(
             sweep=self._sweep,
             state=state,
@@ -84,7 +86,7 @@ class StatusFile:
             pid=os.getpid(),
             started=self._started,
             updated=datetime.now(timezone.utc),
-            seconds_left=rounded(standing.seconds_left()) if exit_code is None else None,
+            seconds_left=rounded(standing.seconds_left()) if not over else None,
             trials=standing.counts(),
             running=standing.shown(),
         )

@@ -22,9 +22,9 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from ndabench.claim import require_claimed
 from ndabench.diary import one_line
 from ndabench.distributed import Workers
-from ndabench.orchestration.losses import fate, is_mistake, of_workers
 from ndabench.orchestration.pulse import ControllersPulse, Pulse
 from ndabench.orchestration.room import size_now
+from ndabench.orchestration.why_lost import fate, is_mistake, of_workers
 from ndabench.records import RecordStore
 from ndabench.resources import Resources
 from ndabench.sweepfile import SweepConfig

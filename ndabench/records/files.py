@@ -5,11 +5,13 @@ reader of Parquet picks up, then renamed; on an object store it is put in one pi
 Storage that fails in a way that passes is waited for (`patience.py`).
 """
 
+import contextlib
 import copy
 import errno
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -20,7 +22,11 @@ import pyarrow.fs as fs
 from ndabench.errors import UserError
 from ndabench.records.patience import Patience, reason
 
+A = TypeVar("A")
 T = TypeVar("T")
+
+AT_A_TIME = 16
+"""Requests to an object store."""
 
 _OBJECT_STORES = {"s3", "gcs", "abfs"}
 
@@ -129,15 +135,22 @@ class FileTree:
                     return bytes(stream.read())
             except FileNotFoundError:
                 return None
+            except OSError:
+                if not self.is_local and self.filesystem.get_file_info(source).type == fs.FileType.NotFound:
+                    return None  # deleted after it was opened: object stores have no handles
+                raise
 
         return self.perform(get, path, "read")
 
-    def walk(self, folder: str) -> list[str]:
-        """Every file below `folder`, at any depth, as sorted paths inside this tree; no temporary files."""
-        return sorted(entry.path.removeprefix(f"{self.base}/") for entry in self._entries(folder))
+    def walk(self, folder: str, deep: bool = True) -> list[str]:
+        """Every file below `folder`, at any depth or right in it, as sorted paths inside this tree.
 
-    def _entries(self, folder: str) -> Iterator[fs.FileInfo]:
-        selector = fs.FileSelector(self.full(folder), allow_not_found=True, recursive=True)
+        Temporary files are left out.
+        """
+        return sorted(entry.path.removeprefix(f"{self.base}/") for entry in self._entries(folder, deep))
+
+    def _entries(self, folder: str, deep: bool = True) -> Iterator[fs.FileInfo]:
+        selector = fs.FileSelector(self.full(folder), allow_not_found=True, recursive=deep)
         for entry in self.perform(lambda: self.filesystem.get_file_info(selector), folder, "read"):
             if entry.type == fs.FileType.File and not entry.base_name.startswith((".", "_")):
                 yield entry
@@ -161,6 +174,21 @@ class FileTree:
                 return
 
         self.perform(remove, path, "deleted")
+
+    def delete_all(self, paths: Sequence[str]) -> None:
+        """Removes files, and of a local disk the folders that they leave empty."""
+        self.each(self.delete, paths)
+        if self.is_local:
+            for folder in {Path(self.full(path)).parent for path in paths}:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+    def each(self, action: Callable[[A], T], items: Sequence[A]) -> list[T]:
+        """What `action` gives for every item, in order; many at a time where each waits for a network."""
+        if self.is_local or len(items) < 2:
+            return [action(item) for item in items]
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            return list(pool.map(action, items))
 
 
 def _with_options(uri: str) -> str:

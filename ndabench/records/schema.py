@@ -17,6 +17,8 @@ def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = 
 
 
 _TEXT, _NUMBER, _INTEGER = pa.string(), pa.float64(), pa.int64()
+_REPEATED = pa.dictionary(pa.int32(), pa.string())
+"""In memory each text is held once; in the files it is a string like any other."""
 _TIME = pa.timestamp("us", tz="UTC")
 
 TRIALS = pa.schema(
@@ -72,16 +74,16 @@ TRIALS = pa.schema(
 METRICS = pa.schema(
     [
         _column("schema_version", pa.int32(), "version of this table's layout"),
-        _column("sweep", _TEXT, "name of the sweep"),
-        _column("trial_id", _TEXT, "the trial measured"),
+        _column("sweep", _REPEATED, "name of the sweep"),
+        _column("trial_id", _REPEATED, "the trial measured"),
         _column("step", _INTEGER, "training steps done when it was measured"),
         _column(
-            "metric", _TEXT, "name; val_ in front means the validation split, a bare name the test split"
+            "metric", _REPEATED, "name; val_ in front means the validation split, a bare name the test split"
         ),
         _column("value", _NUMBER, "the value measured; may be NaN"),
-        _column("better", _TEXT, "lower, higher or neither"),
-        _column("unit", _TEXT, "unit of the value; empty when it has none"),
-        _column("protocol_json", _TEXT, "how it was measured, a JSON object with sorted keys"),
+        _column("better", _REPEATED, "lower, higher or neither"),
+        _column("unit", _REPEATED, "unit of the value; empty when it has none"),
+        _column("protocol_json", _REPEATED, "how it was measured, a JSON object with sorted keys"),
         _column("seconds", _NUMBER, "wall time of the measurement itself"),
     ]
 )

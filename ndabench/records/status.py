@@ -37,7 +37,7 @@ class RunningTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepStatus:
-    """The whole of the file, key by key; README has their meaning. Times are UTC."""
+    """The whole of the file, key by key; docs/watching.md has their meaning. Times are UTC."""
 
     sweep: str
     state: State

@@ -7,8 +7,10 @@ since both splits share the run-to-run noise. A sampled search chooses at a seed
 are free of that.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -124,20 +126,28 @@ def _compare(frames: Frames, part: pd.DataFrame) -> Comparison:
 
 def _settings(frames: Frames, part: pd.DataFrame) -> list[Compared]:
     """Every setting with a value or a lost repeat: one that never came through must not go unseen."""
-    lost = frames.lost[frames.lost["group"] == part["group"].iloc[0]]
+    measured: dict[int, dict[bool, dict[int, float]]] = {}
+    for position, repeat, seed, value in _rows(part, "setting", "repeat", "seed", "value"):
+        measured.setdefault(position, {}).setdefault(repeat, {})[seed] = value
+    lost: dict[int, Counter[str]] = {}
+    of_group = frames.lost[frames.lost["group"] == part["group"].iloc[0]]
+    for position, status in _rows(of_group, "setting", "status"):
+        lost.setdefault(position, Counter())[status] += 1
     rows = []
-    for position in sorted({*part["setting"], *lost["setting"]}):
-        trials = part[part["setting"] == position]
-        repeats = trials[trials["repeat"]]
-        missing = lost["status"][lost["setting"] == position].value_counts().to_dict()
-        repeated = bool(missing) or not repeats.empty
-        used = repeats if repeated else trials
-        values = dict(zip(used["seed"].tolist(), used["value"].tolist(), strict=True))
-        summary = summarise(list(values.values()))
-        if summary.n < len(values):
-            missing = {"NaN": len(values) - summary.n, **missing}
-        rows.append(Compared(frames.settings[position], values, summary, repeated, missing))
+    for position in sorted({*measured, *lost}):
+        values = measured.get(position, {})
+        missing = dict(lost[position].most_common()) if position in lost else {}
+        repeated = bool(missing) or True in values
+        used = values.get(repeated, {})
+        summary = summarise(list(used.values()))
+        if summary.n < len(used):
+            missing = {"NaN": len(used) - summary.n, **missing}
+        rows.append(Compared(frames.settings[position], used, summary, repeated, missing))
     return rows
+
+
+def _rows(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[Any, ...]]:
+    return zip(*(frame[column].tolist() for column in columns), strict=True)
 
 
 def _difference(row: Compared, baselines: list[Compared]) -> Compared:

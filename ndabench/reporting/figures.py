@@ -128,17 +128,19 @@ def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float],
         ]
         detail = Setting(arm, None, "", "", parameters).label
         lines.append(Line(detail, frames.arms.index(arm), place, points))
-    protocol = "" if len(by_line) <= MOST_LINES else f"{MOST_LINES} of {len(by_line)} lines are drawn."
+    notes = [f"λ: {LAMBDA[task]}."] if (task := comparison.group.task) in LAMBDA else []
+    if len(by_line) > MOST_LINES:
+        notes.append(f"{MOST_LINES} of {len(by_line)} lines are drawn.")
     return FigureSpec(
         id=identity,
         title=f"{comparison.metric} over λ"
         + (f", {comparison.group.label}" if len(frames.groups) > 1 else ""),
-        x_title=f"λ: {LAMBDA[task]}" if (task := comparison.group.task) in LAMBDA else "λ",
+        x_title="λ",
         y_title=_y_title(comparison.unit, comparison.better),
         lines=lines,
         intervals="bar",
         rule=_rule(frames, comparison),
-        notes=[protocol] if protocol else [],
+        notes=notes,
     )
 
 

@@ -16,6 +16,7 @@ VALIDATION = "val_"
 SWEEP_FILE = "sweep.yaml"
 SETTING_KEY = ["arm", "negative", "positive", "lambda", "parameters_json"]
 TEST_KEY = ["group", "metric", "protocol_json"]
+METRIC_COLUMNS = ["trial_id", "step", "metric", "value", "better", "unit", "protocol_json"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def load(store: RecordStore) -> Frames:
     trials["repeat"] = trials["seed"].isin(sweep["seeds"]) if sweep.get("seeds") else True
     groups, trials["group"] = _groups(trials)
     settings, trials["setting"] = _settings(trials, arms)
-    metrics = store.read_metrics().to_pandas(strings_to_categorical=True)
+    metrics = store.read_metrics(METRIC_COLUMNS).to_pandas()
     artifacts = store.read_artifacts().to_pandas()
     return Frames(
         trials,
@@ -146,9 +147,9 @@ def decoded(text: Any) -> Any:
 def _of_known_trials(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """The rows whose trial has a row, with its group, setting and seed beside them."""
     place = pd.Series(range(len(trials)), index=trials.index, dtype="int64")
-    positions = frame["trial_id"].astype(object).map(place)
-    known = frame[positions.notna()].copy()
-    rows = positions.dropna().astype("int64").to_numpy()
+    ids = frame["trial_id"].astype("category").cat
+    rows = place.reindex(ids.categories, fill_value=-1).to_numpy()[ids.codes]
+    known, rows = frame[rows >= 0].copy(), rows[rows >= 0]
     for column in ("group", "setting", "seed"):
         known[column] = trials[column].to_numpy()[rows]
     return known

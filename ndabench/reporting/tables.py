@@ -1,6 +1,7 @@
 """Comparisons as tables, the paper's values beside them where the metric is the paper's."""
 
 import json
+import math
 from typing import Literal
 
 from ndabench.reporting import paper
@@ -21,6 +22,8 @@ from ndabench.reporting.specs import Cell, Column, TableSpec
 from ndabench.reporting.trial_tables import TROUBLE
 
 SIGNIFICANT = 0.05
+MOST_SEARCHED = 20
+"""Settings of each arm in a table that only the search has tried."""
 NDA_KEYS = "weight of the NDA keys among the negatives, 0 being the plain loss"
 LAMBDA = {
     "gan": "weight of the generated fakes, 1 being the plain objective; the negatives weigh 1 − λ",
@@ -54,7 +57,7 @@ def comparison_table(
             else []
         ),
     ]
-    rows = [_row(comparison, row, names, measure) for row in comparison.rows]
+    rows = [_row(comparison, row, names, measure) for row in _shown(comparison)]
     return TableSpec(
         id=f"table-{place}",
         title=_title(comparison, siblings) + (f", {comparison.group.label}" if name_group else ""),
@@ -63,6 +66,18 @@ def comparison_table(
         notes=_notes(comparison, siblings, measure),
         folded=comparison.on_validation,
     )
+
+
+def _shown(comparison: Comparison) -> list[Compared]:
+    """Every repeated setting, and of those that a search alone has tried each arm's best."""
+    sign = -1 if comparison.better == "higher" else 1
+    searched = [row for row in comparison.rows if not row.repeated]
+    searched.sort(key=lambda row: sign * row.summary.mean if row.summary.n else math.inf)
+    by_arm: dict[str, list[Compared]] = {}
+    for row in searched:
+        by_arm.setdefault(row.setting.arm, []).append(row)
+    hidden = {id(row) for rows in by_arm.values() for row in rows[MOST_SEARCHED:]}
+    return [row for row in comparison.rows if id(row) not in hidden]
 
 
 def _title(comparison: Comparison, siblings: list[Comparison]) -> str:
@@ -135,7 +150,7 @@ def _values_note(row: Compared) -> str:
 
 
 def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
-    if row in comparison.baselines:
+    if row.setting in [baseline.setting for baseline in comparison.baselines]:
         return [Cell("baseline"), Cell(NOTHING)]
     difference = row.difference
     if difference is None:
@@ -205,6 +220,9 @@ def _notes(comparison: Comparison, siblings: list[Comparison], measure: Publishe
             "“search only”: tried once with the search's own seed, neither repeated nor tested. By values on "
             "validation images at that seed a search chooses what to repeat; the repeats took no part in it."
         )
+    if hidden := len(comparison.rows) - len(_shown(comparison)):
+        settings = count(hidden, "more searched setting")
+        notes.append(f"{settings} not shown: of each arm the best {MOST_SEARCHED} are. The records have all.")
     if any(row.best for row in comparison.rows):
         notes.append("★ best mean among the settings with the most seeds.")
     if measure:

@@ -8,6 +8,8 @@ from ndabench.reporting.frames import Frames
 from ndabench.reporting.specs import Cell, Column, TableSpec
 
 TROUBLE = ("failed", "diverged")
+MOST_ROWS = 2000
+"""A browser sorts as many at once; the records have all."""
 
 
 def unfinished_table(frames: Frames) -> TableSpec | None:
@@ -33,9 +35,9 @@ def unfinished_table(frames: Frames) -> TableSpec | None:
             Cell(row["error"] or _unexplained(row["status"])),
             Cell(row["trial_id"], row["trial_id"]),
         ]
-        for row in rows
+        for row in sorted(rows, key=lambda row: row["status"] not in TROUBLE)[:MOST_ROWS]
     ]
-    return TableSpec("unfinished", "Trials that did not finish", columns, cells)
+    return TableSpec("unfinished", "Trials that did not finish", columns, cells, _left_out(len(rows)))
 
 
 def _unexplained(status: str) -> str:
@@ -44,6 +46,7 @@ def _unexplained(status: str) -> str:
 
 def trials_table(frames: Frames) -> TableSpec:
     """Every trial with its timings."""
+    rows = _rows(frames)
     columns = [
         Column("status"),
         Column("setting"),
@@ -63,9 +66,14 @@ def trials_table(frames: Frames) -> TableSpec:
             Cell(row["device"] or NOTHING, row["device"]),
             Cell(row["trial_id"], row["trial_id"]),
         ]
-        for row in _rows(frames)
+        for row in rows[:MOST_ROWS]
     ]
-    return TableSpec("trials", f"All {count(len(cells), 'trial')}", columns, cells, folded=True)
+    title = f"All {count(len(rows), 'trial')}"
+    return TableSpec("trials", title, columns, cells, _left_out(len(rows)), folded=True)
+
+
+def _left_out(rows: int) -> list[str]:
+    return [f"The first {MOST_ROWS:,} of {rows:,}; the records have all."] if rows > MOST_ROWS else []
 
 
 def _rows(frames: Frames) -> list[dict[Any, Any]]:

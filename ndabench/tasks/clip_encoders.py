@@ -9,21 +9,18 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from ndabench.config import Config, named
-from ndabench.data.source import FullPath
 from ndabench.distributed import Workers
 from ndabench.models.clip_bodies import BODIES
 from ndabench.models.clip_encoders import ClipEncoder, clip_encoder
 from ndabench.models.resnet2d3d import ResNet2d3d
-from ndabench.models.weights import load_encoder_weights
+from ndabench.tasks.weights_file import WeightsFile
 
 
 class _ClipEncoderConfig(Config):
     """What all have in common; every other key but the name is a size that the body is built with."""
 
-    weights: FullPath | None = None
-    """A state dict to start from, such as the `encoder.pt` of another trial; it sees clips in [-1, 1].
-
-    The file's content is no part of a trial's identity: give changed weights another name."""
+    weights: WeightsFile | None = None
+    """A state dict to start from, such as the `encoder.pt` of another trial; it sees clips in [-1, 1]."""
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -158,7 +155,7 @@ def build_clip_encoder(
     title = f"{config.name}{_in_brackets(config.sizes)}"
     encoder = clip_encoder(make_body, clip_shape, title=title, **shared)
     if config.weights is not None:
-        load_encoder_weights(encoder.body, config.weights, title=title)
+        config.weights.load_into(encoder.body, title=title)
     return encoder.to(workers.device)
 
 

@@ -6,7 +6,7 @@ are embeddings of T(x) (Sinha et al., ICLR 2021, arXiv 2102.05113).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -21,7 +21,7 @@ from ndabench.models.split_batch_norm import average_running_moments
 from ndabench.tasks.contrastive_config import MAY_CHANGE, ContrastiveConfig
 from ndabench.tasks.curves import Curves
 from ndabench.tasks.divergence import check_finite
-from ndabench.tasks.kernels import choose_cuda_kernels
+from ndabench.tasks.kernels import choose_kernels
 from ndabench.tasks.random_streams import random_stream
 from ndabench.tasks.resuming import Stateful, restore, snapshot
 from ndabench.tasks.task import Progress
@@ -155,19 +155,24 @@ class ContrastiveTask:
         """Trains from wherever the state stands to the last step; see `Task`.
 
         A fresh task first yields step 0, with the measurements that are taken on the way. The last step is
-        yielded twice: first to be saved, with the encoder, then with its evaluations, which may take hours
-        and are made up for where a run was stopped in them.
+        yielded twice where it is evaluated: first to be saved, with the encoder, then with all that was
+        measured. Evaluations may take hours, and are made up for where a run was stopped in them.
         """
         config = self.config
-        notes = self._choose_kernels()
+        notes = choose_kernels(config, self.workers.device, self._compile)
         if self.step in (0, config.num_steps):
             yield from self._pause(notes)
-        batches = self.material.batches(self.step)
         while self.step < config.num_steps:
-            self._train(next(batches))
-            self.step += 1
-            if self._pauses_here():
-                yield from self._pause(notes)
+            for batch in self.material.batches(self.step):
+                if self._due(config.log_every):
+                    self.curves.clear()
+                self._train(batch)
+                self.step += 1
+                if self.step == config.num_steps or self._evaluations_due():
+                    break  # which ends decoding ahead: evaluations need the room, and may take hours
+                if self._pauses_here():
+                    yield from self._pause(notes)
+            yield from self._pause(notes)
 
     def _train(self, batch: Tensor) -> None:
         """One step down the loss, on a global batch."""
@@ -181,46 +186,41 @@ class ContrastiveTask:
         self.method.conclude(self.step)
         self.curves.add(parts)
 
-    def _choose_kernels(self) -> dict[str, Measurement]:
-        """Allows TF32 and compiles the networks where the configuration says so; tells what came of it."""
-        if self.workers.device.type == "cuda":
-            choose_cuda_kernels(tf32=self.config.tf32)
-        if not self.config.compile:
-            return {}
-        failure = self.method.compile(self.material.example())
-        return {"compiled": Measurement(float(not failure), protocol={"failure": failure} if failure else {})}
+    def _compile(self) -> str:
+        return self.method.compile(self.material.example())
 
     def _due(self, every: int | None) -> bool:
         """Whether something done every so many steps is done now; all is done at the last step."""
         return self.step == self.config.num_steps or (every is not None and self.step % every == 0)
 
     def _pauses_here(self) -> bool:
-        intervals = [self.config.log_every, self.config.checkpoint_every]
-        return any(map(self._due, intervals + [evaluation.every for evaluation in self.evaluations]))
+        return self._due(self.config.log_every) or self._due(self.config.checkpoint_every)
+
+    def _evaluations_due(self) -> list[Evaluation]:
+        return [evaluation for evaluation in self.evaluations if self._due(evaluation.every)]
 
     def _pause(self, notes: Mapping[str, Measurement]) -> Iterator[Progress]:
-        if 0 < self.step == self.config.num_steps:
-            yield self._progress(notes, [])
-        yield self._progress(notes, [one for one in self.evaluations if self._due(one.every)])
-
-    def _progress(self, notes: Mapping[str, Measurement], evaluations: Sequence[Evaluation]) -> Progress:
         config, last = self.config, self.step == self.config.num_steps
         average_running_moments(self.method.network, self.workers)
         curves = self.curves.read()
         check_finite(curves, {"network": self.method.network}, step=self.step)
-        metrics = dict(notes)
-        if self._due(config.log_every):
-            metrics |= {name: Measurement(value) for name, value in curves.items()}
-        if self._due(config.log_every) and not last:
-            self.curves.clear()
-        evaluated = self.material.evaluate(evaluations, test=last)
-        return Progress(
+        here = Progress(
             step=self.step,
             num_steps=config.num_steps,
             num_images=self.step * config.batch_size,
-            metrics=metrics | evaluated.measurements,
             checkpoint_due=self.step > 0 and self._due(config.checkpoint_every),
-            artifacts={**self._artifacts(last), **evaluated.artifacts} if self.workers.is_main else {},
+            artifacts=self._artifacts(last) if self.workers.is_main else {},
+        )
+        evaluations = self._evaluations_due()
+        if evaluations and last and self.step > 0:
+            yield here
+            here = replace(here, checkpoint_due=False)
+        logged = {name: Measurement(value) for name, value in curves.items()}
+        evaluated = self.material.evaluate(evaluations, test=last)
+        yield replace(
+            here,
+            metrics={**notes, **(logged if self._due(config.log_every) else {}), **evaluated.measurements},
+            artifacts={**here.artifacts, **evaluated.artifacts},
         )
 
     def _artifacts(self, last: bool) -> dict[str, bytes]:

@@ -25,13 +25,18 @@ class Curves:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def read(self) -> dict[str, float]:
-        """The means over all workers since the last `clear`."""
+        """The means over all workers since the last `clear`.
+
+        The sums are afterwards alike on every worker, so that the main one's state is that of all of them.
+        """
         if not self.sums:
             return {}
-        total = self.workers.all_reduce_sum(torch.stack(list(self.sums.values()))).tolist()
+        total = self.workers.all_reduce_sum(torch.stack(list(self.sums.values())))
         world_size = self.workers.world_size
+        self.sums = dict(zip(self.sums, (total / world_size).unbind(), strict=True))
         return {
-            name: value / self.counts[name] / world_size for name, value in zip(self.sums, total, strict=True)
+            name: value / self.counts[name] / world_size
+            for name, value in zip(self.sums, total.tolist(), strict=True)
         }
 
     def clear(self) -> None:

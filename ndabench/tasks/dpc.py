@@ -19,16 +19,15 @@ from ndabench.augmentations.clip_views import ClipViews
 from ndabench.config import Config
 from ndabench.data import to_uint8
 from ndabench.data.sheets import comparison_sheet
-from ndabench.data.source import FullPath
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.losses.dense_info_nce import NdaTargets, dense_info_nce
 from ndabench.models.dpc import Dpc, blocks_of, encode_blocks
 from ndabench.models.split_batch_norm import running_moments_kept
-from ndabench.models.weights import load_encoder_weights
 from ndabench.tasks.contrastive import Streams
 from ndabench.tasks.kernels import compiled_if_possible
 from ndabench.tasks.resuming import Stateful
+from ndabench.tasks.weights_file import WeightsFile
 
 Scope = Literal["clip", "batch"]
 
@@ -43,7 +42,7 @@ class DpcConfig(Config):
     """The last so many are predicted from those before."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """The ConvGRU's."""
-    weights: FullPath | None = None
+    weights: WeightsFile | None = None
     """A state dict to start from, all parts of it: the `dpc.pt` of another trial."""
     nda_scope: Scope = "clip"
     """Whether a prediction sees the NDA keys of its own clip, or those of the whole batch."""
@@ -143,7 +142,7 @@ def build_dpc(config: DpcConfig, encoder: nn.Module, generator: torch.Generator,
         generator=generator,
     )
     if config.weights is not None:
-        load_encoder_weights(network, config.weights, title="DPC over this encoder")
+        config.weights.load_into(network, title="DPC over this encoder")
     return network.to(workers.device)
 
 

@@ -6,11 +6,10 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from ndabench.config import Config, named
-from ndabench.data.source import FullPath
 from ndabench.distributed import Workers
 from ndabench.models.pixels import RawPixels
 from ndabench.models.resnet import ResNet
-from ndabench.models.weights import load_encoder_weights
+from ndabench.tasks.weights_file import WeightsFile
 
 
 class ResNetConfig(Config):
@@ -21,10 +20,8 @@ class ResNetConfig(Config):
     width: int = Field(64, ge=1)
     """Channels of the first stage; the published networks have 64."""
     stem: Literal["cifar", "imagenet"] = "cifar"
-    weights: FullPath | None = None
-    """A state dict to start from, such as the `encoder.pt` of another trial; it sees images in [-1, 1].
-
-    The file's content is no part of a trial's identity: give changed weights another name."""
+    weights: WeightsFile | None = None
+    """A state dict to start from, such as the `encoder.pt` of another trial; it sees images in [-1, 1]."""
 
 
 class PixelsConfig(Config):
@@ -68,5 +65,5 @@ def build_encoder(
         memory_format=torch.channels_last if channels_last else torch.contiguous_format,
     )
     if config.weights is not None:
-        load_encoder_weights(encoder, config.weights)
+        config.weights.load_into(encoder)
     return encoder.to(workers.device)

@@ -10,6 +10,7 @@ average of the generator's weights.
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ from ndabench.tasks.divergence import check_finite
 from ndabench.tasks.gan_config import MAY_CHANGE, GanConfig
 from ndabench.tasks.generator_sampling import LatentSpace, Sampler, measure
 from ndabench.tasks.judging import Batch, judge_negatives_apart, judge_together
-from ndabench.tasks.kernels import choose_cuda_kernels, compiled_if_possible
+from ndabench.tasks.kernels import choose_kernels, compiled_if_possible
 from ndabench.tasks.random_streams import random_stream
 from ndabench.tasks.real_images import RealImages
 from ndabench.tasks.resuming import restore, snapshot
@@ -96,21 +97,25 @@ class GanTask:
     def run(self) -> Iterator[Progress]:
         """Trains from wherever the state stands to the last step; see `Task`.
 
-        A fresh task first yields the measurements of the untrained generator, as step 0.
+        A fresh task first yields the measurements of the untrained generator, as step 0. The last step is
+        yielded twice where it is evaluated: first to be saved, then with all that was measured, which may
+        take long and is made up for where a run was stopped in it.
         """
         config = self.config
         real_batches = self.real.batches(self.streams, start=self.step * config.num_discriminator_steps)
-        notes = self._choose_kernels()
-        if self.step == 0:
-            yield self._progress(notes)
+        notes = choose_kernels(config, self.workers.device, self._compile)
+        if self.step in (0, config.num_steps):
+            yield from self._pause(notes)
         while self.step < config.num_steps:
+            if self._due(config.log_every):
+                self.curves.clear()
             for _ in range(config.num_discriminator_steps):
                 self._train_discriminator(*next(real_batches))
             self._train_generator()
             self.step += 1
             self.average.update(self.generator, self.step)
             if self._pauses_here():
-                yield self._progress(notes)
+                yield from self._pause(notes)
 
     def _train_discriminator(self, real: Tensor, labels: Tensor) -> None:
         """One step down L_D, on a global batch of real images."""
@@ -158,12 +163,8 @@ class GanTask:
         enabled = self.config.precision == "bf16"
         return torch.autocast(self.workers.device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    def _choose_kernels(self) -> dict[str, Measurement]:
-        """Allows TF32 and compiles the networks where the configuration says so; tells what came of it."""
-        if self.workers.device.type == "cuda":
-            choose_cuda_kernels(tf32=self.config.tf32)
-        if not self.config.compile:
-            return {}
+    def _compile(self) -> str:
+        """Compiles both networks; why it could not, or an empty string."""
         device, size = self.workers.device, self.config.batch_size // self.workers.world_size
         noise = torch.zeros(size, self.config.latent_dim, device=device)
         images = torch.zeros(size, *self.data.image_shape, device=device)
@@ -171,8 +172,7 @@ class GanTask:
         with self._autocast():
             self.generate, why_not = compiled_if_possible(self.generator, noise, labels)
             self.discriminate, why_not_either = compiled_if_possible(self.discriminator, images, labels)
-        failure = why_not or why_not_either
-        return {"compiled": Measurement(float(not failure), protocol={"failure": failure} if failure else {})}
+        return why_not or why_not_either
 
     def _due(self, every: int | None) -> bool:
         """Whether something done every so many steps is done now; all is done at the first and last step."""
@@ -183,24 +183,26 @@ class GanTask:
         intervals = [config.log_every, config.checkpoint_every, config.sample_every]
         return any(map(self._due, intervals + [evaluation.every for evaluation in self.evaluations]))
 
-    def _progress(self, notes: Mapping[str, Measurement]) -> Progress:
+    def _pause(self, notes: Mapping[str, Measurement]) -> Iterator[Progress]:
         config, last = self.config, self.step == self.config.num_steps
         curves = self.curves.read()
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         check_finite(curves, networks, step=self.step)
-        metrics = dict(notes)
-        if self._due(config.log_every):
-            metrics |= {name: Measurement(value) for name, value in curves.items()}
-            self.curves.clear()
-        evaluations = [evaluation for evaluation in self.evaluations if self._due(evaluation.every)]
-        return Progress(
+        here = Progress(
             step=self.step,
             num_steps=config.num_steps,
             num_images=self.step * config.num_discriminator_steps * config.batch_size,
-            metrics=metrics | measure(self.sampler, evaluations, self.data, step=self.step, last=last),
             checkpoint_due=self.step > 0 and self._due(config.checkpoint_every),
             artifacts=self._sheets(),
         )
+        evaluations = [evaluation for evaluation in self.evaluations if self._due(evaluation.every)]
+        if evaluations and last:
+            yield here
+            here = replace(here, checkpoint_due=False)
+        logged = {name: Measurement(value) for name, value in curves.items()}
+        measured = measure(self.sampler, evaluations, self.data, step=self.step, last=last)
+        metrics = {**notes, **(logged if self._due(config.log_every) else {}), **measured}
+        yield replace(here, metrics=metrics)
 
     def _sheets(self) -> dict[str, bytes]:
         """PNG files on the main worker: samples, and at step 0 what the augmentations do to real images."""

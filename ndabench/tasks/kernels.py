@@ -2,17 +2,40 @@
 
 import copy
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ndabench.measurement import Measurement
 
-def choose_cuda_kernels(*, tf32: bool) -> None:
+
+class KernelKeys(Protocol):
+    """What a task's configuration says about kernels."""
+
+    @property
+    def tf32(self) -> bool: ...
+
+    @property
+    def compile(self) -> bool: ...
+
+
+def choose_kernels(
+    config: KernelKeys, device: torch.device, compile_networks: Callable[[], str]
+) -> dict[str, Measurement]:
     """Sets, for this process, whether CUDA rounds float32 products to TF32, and lets cuDNN measure its
-    algorithms for shapes that stay the same."""
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
-    torch.backends.cudnn.benchmark = True
+    algorithms for shapes that stay the same; compiles, where that is wanted.
+
+    `compile_networks` gives an empty string, or why it could not, which the metric `compiled` then tells.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = config.tf32
+        torch.backends.cudnn.allow_tf32 = config.tf32
+        torch.backends.cudnn.benchmark = True
+    if not config.compile:
+        return {}
+    failure = compile_networks()
+    return {"compiled": Measurement(float(not failure), protocol={"failure": failure} if failure else {})}
 
 
 def compiled_if_possible(

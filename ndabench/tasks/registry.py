@@ -162,11 +162,19 @@ def evaluations_of(task: TaskConfig) -> Sequence[str]:
     return list(TASKS[task.name].evaluations)
 
 
-def check_evaluation(task: TaskConfig, evaluation: EvaluationConfig) -> None:
-    """`UserError` where the task cannot be measured like that."""
+def check_evaluations(task: TaskConfig, evaluations: Sequence[EvaluationConfig]) -> None:
+    """`UserError` where the task cannot be measured like that, or two would report the same name."""
     known = TASKS[task.name].evaluations
-    if evaluation.name not in known:
-        raise UserError(f"evaluate: task {task.name}: {unknown('evaluation', evaluation.name, known)}")
+    for evaluation in evaluations:
+        if evaluation.name not in known:
+            raise UserError(f"evaluate: task {task.name}: {unknown('evaluation', evaluation.name, known)}")
+    names = [name for evaluation in evaluations for name in evaluation.metrics]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(
+                f"evaluate: {name} is asked for {names.count(name)} times; keep one, and take a sweep of its "
+                "own for the other"
+            )
 
 
 def prepare_evaluations(

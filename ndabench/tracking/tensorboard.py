@@ -3,11 +3,14 @@
 A trial's folder holds one small event file a step, named by it, written whole and never again: so they suit
 object stores, and a trial that is run again or resumed replaces them. TensorBoard reads a folder's files in
 the order of their names.
+
+When the trial has ended they are folded into the first one, which only grows by that: a TensorBoard that has
+read any of them finds nothing that it has read already.
 """
 
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ndabench.measurement import Measurement
 from ndabench.records import RecordStore
@@ -21,6 +24,27 @@ def write_curves(store: RecordStore, trial_id: str, step: int, metrics: Mapping[
     data = event_file(step, values, time.time()) if values else None
     if data is not None:
         store.write_bytes(f"{FOLDER}/{trial_id}/events.out.tfevents.{step:010d}", data)
+
+
+def fold_curves(store: RecordStore, trial_id: str) -> None:
+    """Puts the event files of a trial into one. May be cut short or begun anew: the later file counts."""
+    files = store.list(f"{FOLDER}/{trial_id}")
+    try:
+        from tensorboardX.proto.event_pb2 import Event
+    except ImportError:
+        return
+    if len(files) < 2:
+        return
+    head, steps = b"", dict[int, bytes]()
+    for content in store.read_all(files):
+        for record in _framed_records(content or b""):
+            event = Event.FromString(record[12:-4])
+            if event.file_version:
+                head = head or record
+            else:
+                steps[event.step] = record
+    store.write_bytes(files[0], head + b"".join(steps[step] for step in sorted(steps)))
+    store.delete_all(files[1:])
 
 
 def event_file(step: int, values: Mapping[str, float], wall_time: float) -> bytes | None:
@@ -45,3 +69,12 @@ def _framed(record: bytes) -> bytes:
     length = struct.pack("<Q", len(record))
     checksums = [struct.pack("<I", masked_crc32c(part)) for part in (length, record)]
     return length + checksums[0] + record + checksums[1]
+
+
+def _framed_records(content: bytes) -> Iterator[bytes]:
+    """The records of an event file, each with its length and checksums around it."""
+    start = 0
+    while start < len(content):
+        end = start + 16 + struct.unpack_from("<Q", content, start)[0]
+        yield content[start:end]
+        start = end

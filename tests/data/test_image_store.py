@@ -91,6 +91,31 @@ def test_auto_streams_what_does_not_fit(pets: Path, cache: Path, monkeypatch: py
     assert not list((cache / "images/content").iterdir())
 
 
+def _mapped(path: Path) -> dict[str, int]:
+    """KiB of this process's mappings of a file: `Rss`, `Private_Dirty`, …"""
+    found: dict[str, int] = {}
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        head, _, rest = line.partition(":")
+        if "-" in line.split(" ")[0]:
+            inside = line.endswith(str(path))
+        elif inside and rest.endswith(" kB"):
+            found[head] = found.get(head, 0) + int(rest.split()[0])
+    return found
+
+
+def test_decoded_images_stay_in_pages_that_all_processes_share(cache: Path) -> None:
+    first, second = load(name="digits"), load(name="digits", split_seed=1)
+    for data in (first, second):
+        for split in (data.train, data.validation, data.test):
+            list(split.batches(in_order(len(split), 64)))
+    (content,) = (cache / "images/content").iterdir()
+    for file in content.glob("*_images.npy"):
+        mapped = _mapped(file)
+        assert mapped["Rss"] >= file.stat().st_size // 1024 - 4, "read through the mapping"
+        assert mapped["Private_Dirty"] == mapped["Anonymous"] == 0, "never copied"
+
+
 def _load_in_a_process(queue: Any, path: str, log: str) -> None:
     from ndabench.data.image_parquet import ImageParquetConfig
 

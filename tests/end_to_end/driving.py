@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from ndabench.config import parse
-from ndabench.records import RecordStore
+from ndabench.records import RecordStore, read_status
 from ndabench.sweepfile import SweepConfig
 
 ROOT = Path(__file__).parents[2]
@@ -235,6 +235,19 @@ def times_written(out: Path, trial_ids: set[str]) -> dict[str, int]:
     """When each file of these trials was last written."""
     files = [path for path in out.rglob("*") if path.is_file() and trial_ids & {path.stem, path.parent.name}]
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in files}
+
+
+def assert_stopped_in_order(ended: Ended, file: str, out: Path | str) -> None:
+    """A sweep ended as after Ctrl-C: with a word on how to go on, and nothing recorded as running."""
+    assert (ended.code, ended.stderr) == (130, "")
+    *_, summary, advice = ended.stdout.splitlines()
+    assert summary.startswith("interrupted: ")
+    assert advice == f"continue with: python -m ndabench.sweep {file} --out {out} --resume"
+    status, known = read_status(RecordStore(str(out))), statuses(out)
+    assert status is not None
+    assert (status.state, status.exit_code, status.running) == ("interrupted", 130, ())
+    assert status.trials["finished"] + status.trials["stopped"] == len(known)
+    assert set(known.values()) <= {"finished", "stopped"}
 
 
 def in_the_middle(out: Path) -> bool:

@@ -2,9 +2,10 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
-from driving import Bench, Reference, metrics, statuses, wait_until
+from driving import Bench, Command, Reference, assert_stopped_in_order, metrics, statuses, wait_until
 from object_stores import ObjectStore
 
 from ndabench.lease import LEASE
@@ -12,11 +13,16 @@ from ndabench.records import RecordStore
 
 pytestmark = pytest.mark.slow
 
+ENDLESS = {"task": {"num_steps": 4000}, "resources": {"max_concurrent": 1}}
+"""Nothing of it is waited for."""
+HERE = Path(__file__).parent
 IMPATIENT = "import ndabench.records.patience as patience\npatience.SECONDS = 3.0\n"
 
 
-def on_store(bench: Bench, object_store: ObjectStore) -> Bench:
-    return Bench(bench.folder, {**bench.environment, **object_store.environment})
+def on_store(bench: Bench, object_store: ObjectStore, *folders: Path) -> Bench:
+    """With the store's keys, and with more folders to import from."""
+    path = ":".join([*map(str, folders), str(HERE), bench.environment.get("PYTHONPATH", "")])
+    return Bench(bench.folder, {**bench.environment, **object_store.environment, "PYTHONPATH": path})
 
 
 def measured(store: RecordStore) -> int:
@@ -27,13 +33,13 @@ def driver(store: RecordStore) -> str | None:
     return json.loads(store.read_bytes(LEASE) or b"{}").get("driver")
 
 
-@pytest.mark.timeout(600)  # 35 s of it wait for a dead driver, 9 s for the storage
+@pytest.mark.timeout(600)  # 10 s of it wait for a dead driver, 9 s for the storage
 def test_a_killed_sweep_on_an_object_store_that_goes_away(
     bench: Bench, object_store: ObjectStore, reference: Reference
 ) -> None:
     """kill -9 of the driver, a new driver, and in its middle no storage for a while: the same numbers."""
     bench, out = on_store(bench, object_store), object_store.folder()
-    arguments, store = ["ndabench.sweep", bench.file(), "--out", out], RecordStore(out)
+    arguments, store = ["hasty_sweep", bench.file(), "--out", out], RecordStore(out)
     command = bench.start(*arguments)
     try:
         wait_until(
@@ -57,7 +63,7 @@ def test_a_killed_sweep_on_an_object_store_that_goes_away(
     finally:
         command.kill()
     assert ended.code == 0, ended.stderr
-    assert "held this sweep; waiting 35 s to see whether it lives" in ended.stderr
+    assert "held this sweep; waiting 10 s to see whether it lives" in ended.stderr
     assert f"4 trials, {len(finished)} of them done" in ended.stdout
     assert ended.stdout.endswith("complete: 4 finished\n")
     assert f"report   {out}/report.html\n" in ended.stdout
@@ -66,17 +72,27 @@ def test_a_killed_sweep_on_an_object_store_that_goes_away(
     assert driver(store) is None
 
 
-def test_storage_that_never_comes_back(bench: Bench, object_store: ObjectStore) -> None:
+def refused(bench: Bench, first: Command, *arguments: str) -> None:
+    """A second driver ends with one line, and changes nothing while the first is at work."""
+    *_, out = arguments
+    claim = RecordStore(out).read_bytes("sweep.yaml")
+    second = bench.run(*arguments, "--resume", "--set", "seeds=[5]")
+    assert second.code == 2, second.stderr
+    assert second.stderr.splitlines()[-1].startswith(f"error: {out}: another driver is at work here")
+    assert RecordStore(out).read_bytes("sweep.yaml") == claim
+    assert first.running
+
+
+def test_two_drivers_and_a_storage_that_never_comes_back(bench: Bench, object_store: ObjectStore) -> None:
     site = bench.folder / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(IMPATIENT)
-    path = f"{site}:{bench.environment.get('PYTHONPATH', '')}"
-    bench = on_store(Bench(bench.folder, {**bench.environment, "PYTHONPATH": path}), object_store)
-    out = object_store.folder()
-    store = RecordStore(out)
-    command = bench.start("ndabench.sweep", bench.file(task={"num_steps": 4000}), "--out", out)
+    bench, out = on_store(bench, object_store, site), object_store.folder()
+    arguments, store = ["hasty_sweep", bench.file(**ENDLESS), "--out", out], RecordStore(out)
+    command = bench.start(*arguments)
     try:
         wait_until(lambda: measured(store) > 0 or not command.running, "something is recorded", 0.3)
+        refused(bench, command, *arguments)
         object_store.stop()
         ended = command.ended()
         wait_until(lambda: not command.processes(), "no process is left behind")
@@ -92,23 +108,16 @@ def test_storage_that_never_comes_back(bench: Bench, object_store: ObjectStore) 
     assert set(statuses(out).values()) == {"running"}, "--resume goes on with them"
 
 
-@pytest.mark.parametrize("where", ["disk", "object store"])
-def test_two_drivers_of_one_sweep(where: str, bench: Bench, object_store: ObjectStore) -> None:
-    bench = on_store(bench, object_store)
-    out = object_store.folder() if where == "object store" else str(bench.folder / "out")
-    arguments = [bench.file(task={"num_steps": 4000}), "--out", out]
-    first = bench.start("ndabench.sweep", *arguments)
+def test_two_drivers_of_one_sweep(bench: Bench) -> None:
+    out = str(bench.folder / "out")
+    arguments = ["ndabench.sweep", bench.file(**ENDLESS), "--out", out]
+    first = bench.start(*arguments)
     try:
         wait_until(lambda: bool(statuses(out)) or not first.running, "the first has started a trial", 0.3)
-        claim = RecordStore(out).read_bytes("sweep.yaml")
-        second = bench.sweep(*arguments, "--resume", "--set", "seeds=[5]")
-        assert second.code == 2, second.stderr
-        assert second.stderr.splitlines()[-1].startswith(f"error: {out}: another driver is at work here")
-        assert RecordStore(out).read_bytes("sweep.yaml") == claim
-        assert first.running
+        refused(bench, first, *arguments)
         first.interrupt()
-        ended = first.ended()
+        assert_stopped_in_order(first.ended(), arguments[1], out)
+        wait_until(lambda: not first.processes(), "no process is left behind")
     finally:
         first.kill()
-    assert ended.code == 130, ended.stderr
     assert set(statuses(out).values()) == {"stopped"}

@@ -1,10 +1,18 @@
-"""Whole sweeps under Ray, as a user runs them: to the end, killed, interrupted, terminated, resumed."""
+"""Whole sweeps under Ray, as a user runs them: to the end, terminated, killed, resumed."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from driving import Bench, Reference, in_the_middle, metrics, statuses, times_written, wait_until
+from driving import (
+    Bench,
+    Reference,
+    assert_stopped_in_order,
+    in_the_middle,
+    metrics,
+    statuses,
+    times_written,
+    wait_until,
+)
 
 from ndabench.records import RecordStore, read_status
 
@@ -68,49 +76,42 @@ def test_a_finished_sweep_is_not_run_again(reference: Reference, bench: Bench) -
     assert times_written(out, set(statuses(out))) == before
 
 
-def stopped_in_the_middle(bench: Bench, how: str) -> tuple[str, Path]:
-    """The file and the folder of a sweep that was stopped, once all its processes are gone."""
+@pytest.mark.timeout(600)
+def test_a_stopped_sweep_goes_on(reference: Reference, bench: Bench) -> None:
+    """After `kill`, then kill -9, what is finished is kept, and the rest ends as if nothing had been."""
     file, out = bench.file(), bench.folder / "out"
     command = bench.start("ndabench.sweep", file, "--out", str(out))
     try:
         wait_until(lambda: in_the_middle(out) or not command.running, "a sweep is in its middle")
         assert command.listens_on() == {"127.0.0.1"}
-        getattr(command, how)()
-        if how != "kill":
-            ended = command.ended()
-            assert (ended.code, ended.stderr) == (130, "")
-            *_, summary, advice = ended.stdout.splitlines()
-            assert summary.startswith("interrupted: ")
-            assert advice == f"continue with: python -m ndabench.sweep {file} --out {out} --resume"
-            assert set(statuses(out).values()) == {"finished", "stopped"}
-            status = read_status(RecordStore(str(out)))
-            assert status is not None
-            assert (status.state, status.exit_code, status.running) == ("interrupted", 130, ())
-            assert status.trials["finished"] + status.trials["stopped"] == len(statuses(out))
-            wait_until(lambda: not command.processes(), "no process is left behind")
-        else:
-            status = read_status(RecordStore(str(out)))
-            assert status is not None
-            assert (status.state, status.exit_code) == ("running", None)
+        command.terminate()
+        assert_stopped_in_order(command.ended(), file, out)
+        wait_until(lambda: not command.processes(), "no process is left behind")
     finally:
         command.kill()
-    return file, out
 
-
-@pytest.mark.parametrize("how", ["kill", "interrupt"])
-def test_a_stopped_sweep_goes_on(how: str, reference: Reference, bench: Bench) -> None:
-    """After kill -9 or Ctrl-C what is finished is kept, and the rest ends as if nothing had been."""
-    file, out = stopped_in_the_middle(bench, how)
+    assert set(statuses(out).values()) == {"finished", "stopped"}
     finished = {trial for trial, status in statuses(out).items() if status == "finished"}
-    assert 0 < len(finished) < 4
     before = times_written(out, finished)
+    begun = set(out.glob("checkpoints/*/*.pt"))
+    command = bench.start("ndabench.sweep", file, "--out", str(out), "--resume")
+    try:
+        wait_until(
+            lambda: not set(out.glob("checkpoints/*/*.pt")) <= begun or not command.running, "it has gone on"
+        )
+    finally:
+        command.kill()
+    status = read_status(RecordStore(str(out)))
+    assert status is not None
+    assert (status.state, status.exit_code) == ("running", None)
+    assert times_written(out, finished) == before
+
+    finished = {trial for trial, status in statuses(out).items() if status == "finished"}
+    before = times_written(out, finished)
+    assert 0 < len(finished) < 4
     resumed = bench.sweep(file, "--out", str(out), "--resume")
     assert (resumed.code, resumed.stderr) == (0, "")
     assert f"4 trials, {len(finished)} of them done" in resumed.stdout
     assert resumed.stdout.endswith("complete: 4 finished\n")
     assert times_written(out, finished) == before
     assert metrics(out) == metrics(reference.out)
-
-
-def test_a_terminated_sweep_stops_as_after_ctrl_c(bench: Bench) -> None:
-    stopped_in_the_middle(bench, "terminate")

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from PIL import Image
 from torch import Generator, nn
+from two_workers import on_two_workers
 
 from ndabench.config import parse
 from ndabench.data.detection import ScatteredDigitsConfig, load_detection
@@ -26,7 +25,6 @@ from ndabench.models.detector import Detector
 from ndabench.models.resnet import ResNet
 
 DATA = ScatteredDigitsConfig(canvas_size=48, num_train=20, num_validation=3, num_test=5)
-NUM_WORKERS = 2
 
 
 def encoder(width: int = 4, image_channels: int = 3) -> ResNet:
@@ -168,14 +166,6 @@ def test_the_sheet_shows_true_boxes_and_sure_finds_only() -> None:
     assert found not in colours(0.4)
 
 
-def worker(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", NUM_WORKERS)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=NUM_WORKERS)
-    torch.save(measure(Workers.current(torch.device("cpu"))), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
-
-
 def measure(workers: Workers) -> tuple[list[float], dict[str, float]]:
     """Losses of pictures of different sizes, which are padded to the largest; and five test pictures."""
     settings = config(num_steps=4, batch_size=4, train_short_sides=[32, 48, 64], learning_rate=0.001)
@@ -187,8 +177,7 @@ def measure(workers: Workers) -> tuple[list[float], dict[str, float]]:
 @pytest.mark.slow
 def test_two_workers_take_the_steps_of_one(tmp_path: Path) -> None:
     losses, values = measure(Workers())
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=NUM_WORKERS)
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(NUM_WORKERS))
+    first, second = on_two_workers(measure, tmp_path)
     assert first == second
     assert first[0] == pytest.approx(losses, rel=1e-4)
     assert first[1] == pytest.approx(values, abs=0.5)

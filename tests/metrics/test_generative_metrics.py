@@ -175,8 +175,3 @@ def test_subsets_larger_than_a_split_are_refused_early(data: ImageData) -> None:
         UserError, match="subset_size 91 must not exceed the 90 images of the validation split"
     ):
         prepare([KernelConfig(subset_size=91)], data, device=CPU)
-
-
-def test_one_name_cannot_mean_two_protocols(data: ImageData) -> None:
-    with pytest.raises(UserError, match="fd_classifier is asked for 2 times"):
-        prepare([FrechetConfig(num_samples=100), FrechetConfig(num_samples=200)], data, device=CPU)

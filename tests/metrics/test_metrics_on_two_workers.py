@@ -2,9 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from striped import striped_data, striped_images
+from two_workers import on_two_workers
 
 from ndabench.data import ImageData
 from ndabench.distributed import Workers
@@ -16,8 +15,6 @@ from ndabench.metrics import (
     evaluate_generator,
     prepare,
 )
-
-NUM_WORKERS = 2
 
 
 def evaluations() -> list[GenerativeEvaluation]:
@@ -37,13 +34,8 @@ def measure(data: ImageData, workers: Workers) -> dict[str, float]:
     return {name: measurement.value for name, measurement in measured.items()}
 
 
-def worker(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", NUM_WORKERS)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=NUM_WORKERS)
-    values = measure(striped_data(), Workers.current(torch.device("cpu")))
-    torch.save(values, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+def measure_stripes(workers: Workers) -> dict[str, float]:
+    return measure(striped_data(), workers)
 
 
 @pytest.mark.slow
@@ -51,7 +43,6 @@ def test_two_workers_measure_what_one_does(tmp_path: Path) -> None:
     data = striped_data()
     prepare(evaluations(), data, device=torch.device("cpu"))
     alone = measure(data, Workers())
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=NUM_WORKERS)
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(NUM_WORKERS))
+    first, second = on_two_workers(measure_stripes, tmp_path)
     assert first == second
     assert first == pytest.approx(alone, rel=1e-5, abs=1e-7)

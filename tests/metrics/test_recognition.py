@@ -128,8 +128,6 @@ def test_every_entry_of_the_registry_reads_and_round_trips(name: str) -> None:
 
 
 def test_what_cannot_be_measured_is_refused_before_training(clips: ClipData) -> None:
-    with pytest.raises(UserError, match="retrieval_r1 is asked for 2 times"):
-        prepare_recognition([RetrievalConfig(), RetrievalConfig(every=5)], clips, device=CPU)
     with pytest.raises(UserError, match="retrieval: moving_digits split 1 has no labels"):
         prepare_recognition([RetrievalConfig()], replace(clips, class_names=("all",)), device=CPU)
     missing = parse(VideoDataConfig, {"name": "ucf101", "path": "/nowhere/ucf101"}, "data")

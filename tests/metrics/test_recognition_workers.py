@@ -5,18 +5,16 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from recognising import CPU, SAMPLING, digits, evaluate, values
 from torch import Tensor
 from toy_features import ToyFeatures
+from two_workers import on_two_workers
 
 from ndabench.data.videos import load_clips
 from ndabench.distributed import Workers
 from ndabench.metrics import ClipLinearProbeConfig, DpcFinetuneConfig, RetrievalConfig
 from ndabench.metrics.clip_finetuning import finetune
 
-NUM_WORKERS = 2
 FINETUNE = DpcFinetuneConfig(num_epochs=2, batch_size=32, refit=True)
 
 
@@ -36,21 +34,13 @@ def measured(workers: Workers) -> tuple[dict[str, float], list[str]]:
     return values(evaluated), sorted(evaluated.artifacts)
 
 
-def worker(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", NUM_WORKERS)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=NUM_WORKERS)
-    workers = Workers.current(CPU)
-    torch.save((trained(workers), *measured(workers)), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+def both(workers: Workers) -> tuple[dict[str, Tensor], dict[str, float], list[str]]:
+    return trained(workers), *measured(workers)
 
 
 @pytest.mark.slow
 def test_two_workers_measure_what_one_does(tmp_path: Path) -> None:
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=NUM_WORKERS)
-    (state, found, files), (other_state, other_found, no_files) = (
-        torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(NUM_WORKERS)
-    )
+    (state, found, files), (other_state, other_found, no_files) = on_two_workers(both, tmp_path)
     alone = trained(Workers())
     assert state.keys() == other_state.keys() == alone.keys()
     for name, value in alone.items():

@@ -1,20 +1,21 @@
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from pydantic import TypeAdapter
 from striped import TensorSplit, striped_data
 from toy_encoder import ToyEncoder, assert_untouched, snapshot
+from two_workers import on_two_workers
 
 from ndabench.config import parse
 from ndabench.data import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
+from ndabench.measurement import Measurement
 from ndabench.metrics import (
     REPRESENTATION,
     DetectionConfig,
@@ -27,9 +28,9 @@ from ndabench.metrics import (
     prepare_representation,
     representation,
 )
+from ndabench.metrics.probing import evaluate_all
 
 CPU = torch.device("cpu")
-NUM_WORKERS = 2
 PROBES: list[RepresentationEvaluation] = [
     KnnConfig(neighbours=50),
     LinearProbeLbfgsConfig(penalties=(1e-3, 1e-1, 1e3)),
@@ -54,9 +55,16 @@ def faint_data() -> ImageData:
     return replace(data, train=split(data.train), validation=split(data.validation), test=split(data.test))
 
 
-def evaluate(data: ImageData, encoder: Any = None, *, test: bool = True, evaluations: Any = PROBES) -> Any:
+def evaluate(
+    data: ImageData,
+    encoder: Any = None,
+    *,
+    test: bool = True,
+    evaluations: Any = PROBES,
+    workers: Workers | None = None,
+) -> Any:
     return evaluate_encoder(
-        evaluations, encoder or ToyEncoder(), data, test=test, seed=0, workers=Workers.current(CPU)
+        evaluations, encoder or ToyEncoder(), data, test=test, seed=0, workers=workers or Workers()
     )
 
 
@@ -118,6 +126,22 @@ def test_features_are_extracted_once_a_split(data: ImageData, monkeypatch: pytes
     assert extracted == []
 
 
+def test_those_that_share_features_share_the_seconds_of_their_extraction() -> None:
+    measurements = {"first": Measurement(1.0, seconds=1.0), "second": Measurement(2.0)}
+    evaluated = evaluate_all(
+        [KnnConfig(), LinearProbeSgdConfig(), LinearProbeLbfgsConfig()],
+        representation.OF_STORED_FEATURES,
+        extract=lambda split: time.sleep(0.05),
+        measure=lambda one, features: Evaluated({f"{one.name} {k}": m for k, m in measurements.items()}),
+        test=False,
+    )
+    seconds = {name: one.seconds for name, one in evaluated.measurements.items()}
+    for name in ("knn", "linear_probe_lbfgs"):
+        assert seconds[f"{name} first"] - 1 == pytest.approx(seconds[f"{name} second"])
+        assert seconds[f"{name} second"] >= 2 * 0.05 / 4
+    assert (seconds["linear_probe_sgd first"], seconds["linear_probe_sgd second"]) == (1.0, 0.0)
+
+
 def test_protocols_are_complete_plain_and_the_same_for_every_encoder(data: ImageData) -> None:
     small, large = evaluate(data), evaluate(data, ToyEncoder(dimension=20))
     for name, measurement in small.measurements.items():
@@ -159,11 +183,6 @@ def test_every_entry_of_the_registry_reads_and_round_trips(name: str) -> None:
     assert parse(RepresentationEvaluation, json.loads(json.dumps(dumped)), "evaluate") == evaluation
 
 
-def test_one_name_cannot_mean_two_protocols(data: ImageData) -> None:
-    with pytest.raises(UserError, match="knn is asked for 2 times"):
-        prepare_representation([KnnConfig(), KnnConfig(neighbours=5)], data, device=CPU)
-
-
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
 def test_unlabelled_images_are_refused_before_training(probe: RepresentationEvaluation) -> None:
     with pytest.raises(UserError, match=f"{probe.name}: striped has no labels"):
@@ -194,23 +213,16 @@ def test_detection_is_handed_the_encoder(data: ImageData, monkeypatch: pytest.Mo
     assert handed == [((DetectionConfig(), encoder), {"test": False, "seed": 0, "workers": Workers()})]
 
 
-def worker(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", NUM_WORKERS)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=NUM_WORKERS)
-    evaluated = evaluate(faint_data())
-    torch.save((values(evaluated), list(evaluated.artifacts)), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+def measured(workers: Workers) -> tuple[dict[str, float], list[str]]:
+    evaluated = evaluate(faint_data(), workers=workers)
+    return values(evaluated), list(evaluated.artifacts)
 
 
 @pytest.mark.slow
 def test_two_workers_measure_what_one_does(tmp_path: Path) -> None:
-    alone = values(evaluate(faint_data()))
+    alone, _ = measured(Workers())
     assert all(50 < value < 95 for name, value in alone.items() if not name.endswith("_penalty"))
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=NUM_WORKERS)
-    (first, sheets), (second, no_sheets) = (
-        torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(NUM_WORKERS)
-    )
+    (first, sheets), (second, no_sheets) = on_two_workers(measured, tmp_path)
     assert first == second
     assert first == pytest.approx(alone, abs=0.6)  # one image of 200, where two classes are equally likely
     assert (sheets, no_sheets) == (["neighbours.png"], [])

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
+from two_workers import on_two_workers
 
 from ndabench.distributed import Workers
 from ndabench.models.split_batch_norm import SplitBatchNorm, SplitBatchNorm3d, average_running_moments
 
-NUM_WORKERS = 2
 SPLITS = (1, 2, 4)
 
 
@@ -46,19 +45,13 @@ def train(splits: int, workers: Workers) -> dict[str, Tensor]:
     return seen | network.state_dict()
 
 
-def worker(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", NUM_WORKERS)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=NUM_WORKERS)
-    workers = Workers.current(torch.device("cpu"))
-    torch.save({splits: train(splits, workers) for splits in SPLITS}, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+def train_each(workers: Workers) -> dict[int, dict[str, Tensor]]:
+    return {splits: train(splits, workers) for splits in SPLITS}
 
 
 @pytest.mark.slow
 def test_two_workers_normalise_as_one(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(worker, args=(str(tmp_path),), nprocs=NUM_WORKERS)
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(NUM_WORKERS))
+    first, second = on_two_workers(train_each, tmp_path)
     for splits in SPLITS:
         alone = train(splits, Workers())
         assert first[splits].keys() == alone.keys()

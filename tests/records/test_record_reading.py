@@ -3,11 +3,11 @@
 import pyarrow as pa
 import pytest
 
-from ndabench.records import store
+from ndabench.records import step_table
 
 
 def test_a_row_that_changes_while_it_is_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PAUSES_FOR_A_CHANGING_OBJECT", (0.0, 0.0))
+    monkeypatch.setattr(step_table, "PAUSES_FOR_A_CHANGING_OBJECT", (0.0, 0.0))
     table, failures = pa.table({"a": [1]}), [pa.ArrowInvalid("no magic bytes")] * 2
 
     def read() -> pa.Table:
@@ -15,7 +15,7 @@ def test_a_row_that_changes_while_it_is_read_is_read_again(monkeypatch: pytest.M
             raise failures.pop()
         return table
 
-    assert store._read_whole(read) is table
+    assert step_table.read_whole(read) is table
     failures += [pa.ArrowInvalid("no magic bytes")] * 3
     with pytest.raises(pa.ArrowInvalid):
-        store._read_whole(read)
+        step_table.read_whole(read)

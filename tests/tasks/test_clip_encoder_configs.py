@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from closeness import assert_close
 from torch import Tensor
-from two_workers import assert_close, on_two_workers
+from two_workers import on_two_workers
 
 from ndabench.config import Config, parse
 from ndabench.distributed import Workers

@@ -1,5 +1,6 @@
 """What a contrastive training does: its arms, its curves, its pauses, its errors."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -121,12 +122,45 @@ def test_the_encoder_is_saved_before_evaluations_that_may_take_hours() -> None:
     assert saved.step == measured.step == 4
     assert saved.checkpoint_due
     assert "encoder.pt" in saved.artifacts
-    assert "knn" not in saved.metrics
-    assert {*saved.metrics} < {*measured.metrics}, "the second record of a step replaces the first"
+    assert not measured.checkpoint_due
+    assert saved.metrics == {}, "who follows the records reads a step's once"
+    assert {"loss", "val_knn", "knn"} <= {*measured.metrics}
+    assert "encoder.pt" in measured.artifacts, "the second record of a step's files replaces the first"
     resumed = toy_training(evaluations=[KnnConfig(neighbours=5)])
     resumed.load_state_dict(task.state_dict())
     *_, again = resumed.run()
     assert {n: m.value for n, m in again.metrics.items()} == {n: m.value for n, m in measured.metrics.items()}
+
+
+def test_nothing_is_read_ahead_while_it_is_measured() -> None:
+    task = toy_training(evaluations=[KnnConfig(every=2, neighbours=5)])
+    expected = [(p.step, {n: m.value for n, m in p.metrics.items()}) for p in task.run()]
+    task = toy_training(evaluations=[KnnConfig(every=2, neighbours=5)])
+    task.material = watched = Watched(task.material)
+    assert [(p.step, {n: m.value for n, m in p.metrics.items()}) for p in task.run()] == expected
+    assert watched.begun == [0, 2]
+
+
+class Watched:
+    """A material that is not to be asked for measurements while it gives out batches."""
+
+    def __init__(self, material: Any) -> None:
+        self.material, self.begun, self.open = material, [], False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.material, name)
+
+    def batches(self, start: int) -> Iterator[Tensor]:
+        self.begun.append(start)
+        self.open = True
+        try:
+            yield from self.material.batches(start)
+        finally:
+            self.open = False
+
+    def evaluate(self, evaluations: Any, *, test: bool) -> Any:
+        assert not (evaluations and self.open)
+        return self.material.evaluate(evaluations, test=test)
 
 
 def test_no_steps_only_evaluate() -> None:

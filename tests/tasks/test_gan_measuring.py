@@ -14,6 +14,7 @@ from ndabench.data.sheets import comparison_sheet, sheet
 from ndabench.measurement import Measurement
 from ndabench.metrics import FrechetConfig
 from ndabench.tasks import generator_sampling
+from ndabench.tasks.task import Progress
 
 
 class Ledger(list[dict[str, Any]]):
@@ -61,6 +62,26 @@ def test_validation_on_the_way_and_the_test_split_at_the_end(ledger: Ledger) -> 
         ("test", 2),
     ]
     assert torch.equal(ledger[-1]["images"], ledger[-2]["images"]), "one set of samples for both splits"
+
+
+def test_the_last_step_is_saved_before_measurements_that_may_take_long(ledger: Ledger) -> None:
+    config = {"log_every": 3, "checkpoint_every": 4}
+    task, resumed = (toy_task(evaluations=[OFTEN], config=config, seed=1) for _ in range(2))
+    *before, saved, measured = task.run()
+    assert saved.step == measured.step == 4
+    assert [p.checkpoint_due for p in (*before, saved, measured)] == [False] * 3 + [True, False]
+    assert saved.metrics == {}, "who follows the records reads a step's once"
+    assert {"loss_generator", "val_fd_classifier", "fd_classifier"} <= {*measured.metrics}
+    resumed.load_state_dict(_state_at(saved, config))
+    assert list(resumed.run()) == [saved, measured]
+    assert differences(resumed.state_dict(), task.state_dict()) == []
+
+
+def _state_at(progress: Progress, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of an equal training when it comes to say so."""
+    task = toy_task(evaluations=[OFTEN], config=config, seed=1)
+    next(one for one in task.run() if one == progress)
+    return task.state_dict()
 
 
 def test_samples_are_uint8_images_in_the_number_asked_for(ledger: Ledger) -> None:

@@ -77,12 +77,14 @@ def test_a_state_is_a_copy() -> None:
     assert differences(state, before) == []
 
 
-def test_a_longer_run_may_go_on_from_a_shorter_one() -> None:
-    short = _task(config={"num_steps": 4})
+@pytest.mark.parametrize("num_steps", [3, 4])
+def test_a_longer_run_may_go_on_from_a_shorter_one(num_steps: int, uninterrupted: Any) -> None:
+    expected, _ = uninterrupted
+    short = _task(config={"num_steps": num_steps})
     list(short.run())
-    long = _task(config={"log_every": 2})
+    long = _task()
     long.load_state_dict(short.state_dict())
-    assert [p.step for p in long.run()] == [5, 6]
+    assert list(long.run()) == [expected[step] for step in range(num_steps + 1, 7)]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from closeness import assert_close
 from gan_toys import JIGSAW, toy_task
-from two_workers import assert_close, on_two_workers
+from two_workers import on_two_workers
 
 from ndabench.distributed import Workers
 
@@ -42,9 +43,12 @@ def test_two_workers_at_half_the_batch_take_the_same_steps(tmp_path: Path) -> No
     main, other = on_two_workers(_all_arms, tmp_path)
     for name, arm in ARMS.items():
         alone = _run(arm, Workers())
-        assert_close(main[name]["state"], alone["state"], 1e-5)
+        for part in ("generator", "curves"):
+            assert_close(main[name]["state"][part], other[name]["state"][part], 0)
+        # Of curves the means below: sums of several steps have errors that are as many times larger.
+        states = [{k: v for k, v in run["state"].items() if k != "curves"} for run in (main[name], alone)]
+        assert_close(*states, 1e-5)
         assert_close(main[name]["curves"], alone["curves"], 1e-5)
-        assert_close(main[name]["state"]["generator"], other[name]["state"]["generator"], 0)
         assert main[name]["sheets"][0]
         assert not any(other[name]["sheets"]), "only the main worker draws"
         together = torch.cat(

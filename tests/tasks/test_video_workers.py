@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from two_workers import assert_close, by_one_worker, on_two_workers
+from closeness import assert_close
+from two_workers import by_one_worker, on_two_workers
 from video_toys import DPC, MOCO, SPLICE, toy_training
 
 from ndabench.distributed import Workers

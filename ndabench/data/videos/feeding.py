@@ -3,7 +3,6 @@
 Decoding keeps nothing between clips: a file is opened for a clip and closed after it.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from ndabench.data.decoded_batches import BATCHES_AHEAD, Batch, decoded_batches, decoding_processes
 from ndabench.data.videos.clips import ClipBatch, ClipRequest, covering_windows
 from ndabench.data.videos.decoding import VideoFacts
 from ndabench.data.videos.framing import Framing, Pixels
@@ -21,10 +21,6 @@ from ndabench.data.videos.source import Video
 from ndabench.data.videos.timing import frames_at, shown_frames
 from ndabench.errors import UserError
 
-BATCHES_AHEAD = 2
-"""Batches that each decoding process has ready or in work."""
-
-Clips = tuple[Tensor, Tensor]
 ReadFrames = Callable[[Path, VideoFacts, Sequence[int], Framing], Pixels]
 """A decoder: frames `wanted` of a scanned video, uint8 RGB `[T, H, W, 3]`."""
 
@@ -48,7 +44,7 @@ class ResidentClips:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def clips(self, batches: Iterable[ClipBatch]) -> Iterator[Clips]:
+    def clips(self, batches: Iterable[ClipBatch]) -> Iterator[Batch]:
         device = self._videos.device
         for requests in batches:
             video = torch.tensor([request.video for request in requests])
@@ -81,27 +77,15 @@ class DecodedClips:
         self.labels = torch.tensor([video.label for video, _ in videos], dtype=torch.int64)
         self.num_frames = [frames_at(facts, frame_rate) for _, facts in videos]
         self._decoding = _Decoding(videos, self.num_frames, self.labels, read_frames, framing, frame_rate)
-        self._workers = min(workers, len(os.sched_getaffinity(0)))
+        self._processes = decoding_processes(workers)
         self._device = device
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def clips(self, batches: Iterable[ClipBatch]) -> Iterator[Clips]:
-        loader = DataLoader(
-            self._decoding,
-            batch_sampler=self._that_fit(batches),  # type: ignore[arg-type]
-            collate_fn=_as_it_is,  # type: ignore[arg-type]
-            num_workers=self._workers,
-            prefetch_factor=BATCHES_AHEAD if self._workers else None,
-            pin_memory=self._device.type == "cuda",
-            generator=torch.Generator(),  # or it would draw from the global one
-        )
-        for batch in loader:
-            if isinstance(batch, str):
-                raise UserError(batch)
-            clips, labels = batch
-            yield clips.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
+    def clips(self, batches: Iterable[ClipBatch]) -> Iterator[Batch]:
+        fitting = self._that_fit(batches)
+        yield from decoded_batches(self._decoding, fitting, processes=self._processes, device=self._device)
 
     def windows(self, video: int, frames: int, stride: int, overlap: float) -> list[ClipRequest]:
         return covering_windows(video, self.num_frames[video], frames, stride, overlap)
@@ -109,7 +93,7 @@ class DecodedClips:
     def require_room(self, num_clips: int, frames: int) -> None:
         framing = self._decoding.framing
         shape = (num_clips, 3, frames, framing.height, framing.width)
-        require_room(shape, self._workers * BATCHES_AHEAD + 1, shared=self._workers > 0)
+        require_room(shape, self._processes * BATCHES_AHEAD + 1, shared=self._processes > 0)
 
     def _that_fit(self, batches: Iterable[ClipBatch]) -> Iterator[ClipBatch]:
         """`batches`; before one that is larger than all before it, `UserError` where it has no room."""
@@ -122,7 +106,7 @@ class DecodedClips:
             yield requests
 
 
-class _Decoding(Dataset[Clips]):
+class _Decoding(Dataset[Batch]):
     def __init__(
         self,
         videos: Sequence[ScannedVideo],
@@ -135,8 +119,8 @@ class _Decoding(Dataset[Clips]):
         self.videos, self.num_frames, self.labels = videos, num_frames, labels
         self.read_frames, self.framing, self.frame_rate = read_frames, framing, frame_rate
 
-    def __getitems__(self, requests: ClipBatch) -> Clips | str:
-        """A whole batch, or the line of its `UserError`: raised here, it would arrive as a traceback."""
+    def __getitems__(self, requests: ClipBatch) -> Batch | str:
+        """For `decoded_batches`."""
         size = (self.framing.height, self.framing.width)
         clips = np.empty((len(requests), 3, requests[0].frames, *size), dtype=np.uint8)
         try:
@@ -150,7 +134,3 @@ class _Decoding(Dataset[Clips]):
         video, facts = self.videos[request.video]
         wanted = request.indices(self.num_frames[request.video])
         return self.read_frames(video.path, facts, shown_frames(facts, wanted, self.frame_rate), self.framing)
-
-
-def _as_it_is(batch: Clips | str) -> Clips | str:
-    return batch

@@ -5,7 +5,7 @@ a test of memory; the official test lists keep groups together for the same reas
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,43 +22,58 @@ def held_out_groups(
     its share (of at least one video). A class that is left without any gives its smallest group. No class
     loses its last training video. `UserError` where this leaves no validation video at all.
     """
-    counts = Counter(video.label for video in videos)
-    share = {label: max(count * fraction, 1) for label, count in counts.items()}
-    by_group: dict[str, Counter[int]] = {}
-    for video in videos:
-        by_group.setdefault(video.group, Counter())[video.label] += 1
-    names = sorted(by_group)
-    # RandomState, because numpy promises that its stream never changes: splits are part of the content hash.
-    order = [names[place] for place in np.random.RandomState(seed).permutation(len(names))]
-    chosen: set[str] = set()
-    held: Counter[int] = Counter()
-
-    def hold(group: str) -> None:
-        chosen.add(group)
-        held.update(by_group[group])
-
-    def leaves_some(group: str) -> bool:
-        return all(held[label] + more < counts[label] for label, more in by_group[group].items())
-
-    def comes_nearer(group: str) -> bool:
-        return all(
-            abs(held[label] + more - share[label]) <= abs(held[label] - share[label])
-            for label, more in by_group[group].items()
-        )
-
-    for group in order:
-        if leaves_some(group) and comes_nearer(group):
-            hold(group)
-    for label in sorted(counts):
-        possible = [group for group in order if label in by_group[group] and leaves_some(group)]
-        if not held[label] and possible:
-            hold(min(possible, key=lambda group: sum(by_group[group].values())))
+    groups = _in_drawn_order(videos, seed)
+    chosen = _chosen(groups, fraction)
     if not chosen:
         raise UserError(
-            f"validation cannot be held out of {len(videos)} training videos in {len(by_group)} groups and "
+            f"validation cannot be held out of {len(videos)} training videos in {len(groups)} groups and "
             f"{len(class_names)} classes; every class needs videos of two groups"
         )
     rows: dict[bool, list[int]] = {True: [], False: []}
     for index, video in enumerate(videos):
         rows[video.group in chosen].append(index)
     return rows[False], rows[True]
+
+
+def _in_drawn_order(videos: Sequence[Video], seed: int) -> dict[str, Counter[int]]:
+    """How many videos of each class each group has."""
+    groups: dict[str, Counter[int]] = {}
+    for video in videos:
+        groups.setdefault(video.group, Counter())[video.label] += 1
+    names = sorted(groups)
+    # RandomState, because numpy promises that its stream never changes: splits are part of the content hash.
+    return {
+        names[place]: groups[names[place]] for place in np.random.RandomState(seed).permutation(len(names))
+    }
+
+
+def _chosen(groups: Mapping[str, Counter[int]], fraction: float) -> set[str]:
+    """Those that are held out; see `held_out_groups`."""
+    counts: Counter[int] = Counter()
+    for labels in groups.values():
+        counts.update(labels)
+    share = {label: max(count * fraction, 1) for label, count in counts.items()}
+    chosen: set[str] = set()
+    held: Counter[int] = Counter()
+
+    def hold(group: str) -> None:
+        chosen.add(group)
+        held.update(groups[group])
+
+    def leaves_some(group: str) -> bool:
+        return all(held[label] + more < counts[label] for label, more in groups[group].items())
+
+    def comes_nearer(group: str) -> bool:
+        return all(
+            abs(held[label] + more - share[label]) <= abs(held[label] - share[label])
+            for label, more in groups[group].items()
+        )
+
+    for group in groups:
+        if leaves_some(group) and comes_nearer(group):
+            hold(group)
+    for label in sorted(counts):
+        possible = [group for group, labels in groups.items() if label in labels and leaves_some(group)]
+        if not held[label] and possible:
+            hold(min(possible, key=lambda group: groups[group].total()))
+    return chosen

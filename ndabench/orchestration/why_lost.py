@@ -1,12 +1,10 @@
 """Why a trial was lost, in a few words for a line of the log: made of what Ray and Ray Train say."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 
 from ndabench.diary import SupersededError, one_line
@@ -18,28 +16,6 @@ SIGNS = {
     "node is dead": "was lost with its node",
 }
 """Words of Ray's explanation of an actor's death, and what they mean."""
-
-
-@contextlib.contextmanager
-def told_to_tune() -> Iterator[None]:
-    """While the block lasts, Tune knows an actor's death by whatever error Ray tells it.
-
-    By itself it knows only `RayActorError`, and ends the whole sweep when Ray has killed one trial's process
-    because memory ran out, which is an `OutOfMemoryError`.
-    """
-    manager: Any = RayActorManager
-    by_itself = manager._actor_task_failed
-
-    def failed(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
-        if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
-            exception = RayActorError(error_msg=str(exception))
-        by_itself(self, tracked_actor_task=tracked_actor_task, exception=exception)
-
-    manager._actor_task_failed = failed
-    try:
-        yield
-    finally:
-        manager._actor_task_failed = by_itself
 
 
 def is_mistake(error: BaseException) -> bool:

@@ -4,13 +4,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 
 from ndabench.diary import SupersededError
 from ndabench.errors import UserError
-from ndabench.orchestration.losses import fate, is_mistake, of_trial, of_workers, told_to_tune
+from ndabench.orchestration.why_lost import fate, is_mistake, of_trial, of_workers
 
 KILLED = (
     "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit "
@@ -60,33 +58,3 @@ def test_only_what_the_user_can_mend_is_a_mistake() -> None:
     assert is_mistake(UserError("no such file"))
     assert not is_mistake(SupersededError("taken over"))
     assert not is_mistake(ValueError("x"))
-
-
-@pytest.mark.parametrize(
-    ("error", "known"),
-    [
-        (OutOfMemoryError("the node is low on memory"), True),
-        (NodeDiedError("the node has died"), True),
-        (RayActorError(), False),
-        (ValueError("a bug of Tune's"), False),
-    ],
-)
-def test_tune_is_told_of_a_death_by_the_error_that_it_knows(
-    error: Exception, known: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard: list[Exception] = []
-
-    def by_itself(self: object, tracked_actor_task: object, exception: Exception) -> None:
-        heard.append(exception)
-
-    monkeypatch.setattr(RayActorManager, "_actor_task_failed", by_itself)
-    before = RayActorManager._actor_task_failed
-    with told_to_tune():
-        RayActorManager._actor_task_failed(None, tracked_actor_task=None, exception=error)
-    assert RayActorManager._actor_task_failed is before
-    (told,) = heard
-    if known:
-        assert isinstance(told, RayActorError)
-        assert str(error) in str(told)
-    else:
-        assert told is error

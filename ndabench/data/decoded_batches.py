@@ -1,0 +1,49 @@
+"""Batches decoded when their turn comes, in processes of their own: what streamed images and videos share."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ndabench.errors import UserError
+
+BATCHES_AHEAD = 2
+"""Batches that each decoding process has ready or in work."""
+
+Batch = tuple[Tensor, Tensor]
+
+
+def decoding_processes(wanted: int) -> int:
+    """As many as are wanted, at most one a core."""
+    return min(wanted, len(os.sched_getaffinity(0)))
+
+
+def decoded_batches(
+    examples: Dataset[Batch], batches: Iterable[Sequence[Any]], *, processes: int, device: torch.device
+) -> Iterator[Batch]:
+    """What the `__getitems__` of `examples` makes of each of `batches`, in order, on the device.
+
+    That gives a whole batch, or the line of a `UserError`, which is raised here: raised there, it would
+    arrive as a traceback. The processes end when the iterator is dropped; without any, this one decodes.
+    """
+    loader = DataLoader(
+        examples,
+        batch_sampler=batches,  # type: ignore[arg-type]
+        collate_fn=_as_it_is,  # type: ignore[arg-type]
+        num_workers=processes,
+        prefetch_factor=BATCHES_AHEAD if processes else None,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # or it would draw from the global one
+    )
+    for batch in loader:
+        if isinstance(batch, str):
+            raise UserError(batch)
+        decoded, labels = batch
+        yield decoded.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+
+def _as_it_is(batch: Batch | str) -> Batch | str:
+    return batch

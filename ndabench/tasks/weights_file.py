@@ -1,0 +1,48 @@
+"""How a sweep file names the weights that a training starts from: by where they lie and by what they are."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from torch import nn
+
+from ndabench.config import Config
+from ndabench.data.source import FullPath
+from ndabench.models.weights import load_encoder_weights
+
+
+class _WeightsFile(Config):
+    """A state dict, such as the `encoder.pt` of another trial."""
+
+    path: FullPath
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    """Of the file, from which it is filled in: other weights under the same name are another training."""
+
+    def load_into(self, network: nn.Module, *, title: str = "no ResNet") -> None:
+        """Fills `network`; `UserError` where the file has changed, or as `load_encoder_weights` has it."""
+        load_encoder_weights(network, self.path, sha256=self.sha256, title=title)
+
+
+def _with_content(value: Any) -> Any:
+    """`encoder.pt` is short for a mapping."""
+    keys = {"path": value} if isinstance(value, str | Path) else value
+    if not isinstance(keys, Mapping) or "sha256" in keys or not isinstance(keys.get("path"), str | Path):
+        return keys
+    path = Path(keys["path"]).expanduser().absolute()
+    try:
+        stat = path.stat()
+        return {**keys, "sha256": _sha256(path, stat.st_size, stat.st_mtime_ns)}
+    except OSError as error:
+        raise ValueError(f"there is no file of encoder weights at {path} ({error.strerror})") from None
+
+
+@lru_cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Read once, though every trial of a sweep names it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+WeightsFile = Annotated[_WeightsFile, BeforeValidator(_with_content)]

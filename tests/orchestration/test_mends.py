@@ -1,0 +1,42 @@
+"""A trial that is lost is told to its sweep, by whatever of Ray's errors; else it is a mistake of ours."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.air.execution import FixedResourceManager
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
+
+from ndabench.orchestration.mends import mend
+from ndabench.orchestration.why_lost import fate
+
+LOW = "1 worker(s) were killed due to the node running low on memory."
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Exception], Any, Any]:
+    """What a trial's sweep hears of an error, with the manager and the task that it comes by."""
+    monkeypatch.setattr(RayActorManager, "_actor_task_failed", RayActorManager._actor_task_failed)
+    mend()
+    manager, errors = RayActorManager(FixedResourceManager()), []
+    monkeypatch.setattr(manager, "_cleanup_actor", lambda tracked_actor: None)
+    actor = SimpleNamespace(actor_id=1, _on_error=lambda _, error: errors.append(error))
+    return errors, manager, SimpleNamespace(_tracked_actor=actor, _on_error=None)
+
+
+@pytest.mark.parametrize(
+    "error", [OutOfMemoryError(LOW), RayActorError(error_msg=LOW)], ids=["memory", "usual"]
+)
+def test_every_way_to_lose_a_process(error: Exception, heard: tuple[list[Exception], Any, Any]) -> None:
+    errors, manager, task = heard
+    manager._actor_task_failed(task, error)
+    (told,) = errors
+    assert isinstance(told, RayActorError)
+    assert fate(str(told)) == "was ended by Ray, because its node ran out of memory"
+
+
+def test_what_is_not_rays_is_not_hidden(heard: tuple[list[Exception], Any, Any]) -> None:
+    _, manager, task = heard
+    with pytest.raises(RuntimeError, match="unexpected"):
+        manager._actor_task_failed(task, ValueError("of ours"))

@@ -1,0 +1,21 @@
+"""What Ray carries to every trial: a description of it, never its data."""
+
+from pathlib import Path
+
+import ray.cloudpickle
+import torch
+from command_lines import TINY
+
+from ndabench.config import parse
+from ndabench.orchestration.trial import trainable
+from ndabench.sweepfile import SweepConfig
+from ndabench.trials import Provenance, prepare
+
+
+def test_a_trial_travels_as_a_description(tmp_path: Path) -> None:
+    config = parse(SweepConfig, TINY, "tiny")
+    trials = config.grid_trials()
+    prepare(trials[:1], torch.device("cpu"))  # the driver has loaded the data by then
+    function = trainable(config, str(tmp_path), Provenance(config.name))
+    assert len(ray.cloudpickle.dumps(function)) < 20_000
+    assert all(len(trial.to_json()) < 5_000 for trial in trials)

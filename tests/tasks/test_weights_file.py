@@ -1,0 +1,75 @@
+"""Weights to start from are told apart by their content, and so are the trials that start from them."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contrastive_toys import MOCO, toy_pictures
+
+from ndabench.config import parse
+from ndabench.errors import UserError
+from ndabench.models.weights import export_encoder
+from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
+from ndabench.trials import TrialConfig
+
+ENCODER = {"name": "resnet", "width": 2}
+
+
+def config(weights: Any) -> ImageContrastiveConfig:
+    keys = {"name": "image_contrastive", "method": MOCO, "batch_size": 8, "num_steps": 2}
+    return parse(ImageContrastiveConfig, {**keys, "encoder": {**ENCODER, "weights": weights}}, "task")
+
+
+def exported(path: Path, seed: int) -> Path:
+    path.write_bytes(
+        export_encoder(image_contrastive_task(config(None), toy_pictures(), seed=seed).material.encoder)
+    )
+    return path
+
+
+def test_changed_weights_make_another_trial_and_unchanged_ones_do_not(tmp_path: Path) -> None:
+    def trial_id() -> str:
+        task = config(str(tmp_path / "encoder.pt"))
+        again = parse(
+            TrialConfig, {"arm": "a", "task": task, "data": {"name": "digits"}, "lambda": 0}, "trial"
+        )
+        assert TrialConfig.model_validate_json(again.to_json()) == again
+        return again.trial_id
+
+    path = exported(tmp_path / "encoder.pt", seed=0)
+    first = trial_id()
+    path.touch()
+    assert trial_id() == first
+    exported(path, seed=1)
+    assert trial_id() != first
+    exported(path, seed=0)
+    assert trial_id() == first
+
+
+def test_weights_that_changed_after_the_sweep_was_read_are_refused(tmp_path: Path) -> None:
+    path = exported(tmp_path / "encoder.pt", seed=0)
+    read = config(str(path))
+    assert read.encoder.weights.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    task = image_contrastive_task(read, toy_pictures())
+    exported(path, seed=1)
+    with pytest.raises(UserError, match=r"encoder\.pt holds other weights than when the sweep was read"):
+        image_contrastive_task(read, toy_pictures())
+    with pytest.raises(UserError, match="belongs to another training: its encoder is"):
+        image_contrastive_task(config(str(path)), toy_pictures()).load_state_dict(task.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("/nowhere/encoder.pt", "encoder.*: there is no file of encoder weights at /nowhere/encoder.pt"),
+        ("/", r"there is no file of encoder weights at / \(Is a directory\)"),
+        ({"path": "/nowhere/encoder.pt", "sha256": "12"}, "encoder.weights.sha256: .*got '12'"),
+        ({"file": "/nowhere/encoder.pt"}, "'encoder.weights.path' is missing"),
+        (3, "encoder.weights: must be a mapping of keys to values"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_refused_in_one_line(weights: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        config(weights)
+    assert "\n" not in str(error.value)

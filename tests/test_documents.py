@@ -1,0 +1,119 @@
+"""What the documents say of keys, columns and files is so."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from ndabench.augmentations.clips import CLIP_NEGATIVES
+from ndabench.config import parse
+from ndabench.data.detection.registry import DETECTION_DATA
+from ndabench.data.registry import IMAGE_DATA
+from ndabench.data.videos.registry import VIDEO_DATA
+from ndabench.metrics.generative import GENERATIVE
+from ndabench.metrics.recognition import RECOGNITION
+from ndabench.metrics.representation import REPRESENTATION
+from ndabench.records import schema
+from ndabench.records.status import SweepStatus
+from ndabench.resources import Resources
+from ndabench.sweepfile import SweepConfig
+from ndabench.tasks.gan_config import GanConfig
+from ndabench.tasks.image_contrastive_config import ImageContrastiveConfig
+from ndabench.tasks.registry import TASKS
+from ndabench.tasks.video_contrastive_config import VideoContrastiveConfig
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+TYPES = {pa.float64(): "double", pa.timestamp("us", tz="UTC"): "timestamp (UTC)"}
+
+
+def _anchors(document: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    text = document.read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)]*)\)", text):
+        file, _, anchor = target.partition("#")
+        linked = (document.parent / file).resolve() if file else document
+        assert linked.exists(), target
+        assert not anchor or anchor in _anchors(linked), target
+    for file in re.findall(r"(?:sweeps|docs|tests|benchmarks|ndabench)/[\w/]+\.(?:yaml|py|md|sh)", text):
+        assert (ROOT / file).exists(), file
+
+
+def test_the_sweep_files_shown_are_sweep_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = re.findall(
+        r"^```yaml\n(name: .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert shown
+    for text in shown:
+        parse(SweepConfig, yaml.safe_load(text), "README.md")
+
+
+def test_every_column_is_described_as_in_the_tables_themselves() -> None:
+    text = (DOCS / "records.md").read_text()
+    for name, table in (
+        ("trials", schema.TRIALS),
+        ("metrics", schema.METRICS),
+        ("artifacts", schema.ARTIFACTS),
+    ):
+        section = text.partition(f"### `{name}`\n")[2].partition("\n### ")[0]
+        described = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", section, re.MULTILINE)
+        assert described == [
+            (field.name, _type(field.type), field.metadata[b"description"].decode()) for field in table
+        ]
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_dictionary(kind):  # how texts that repeat are held; no matter to who reads them
+        return _type(kind.value_type)
+    return "list of strings" if pa.types.is_list(kind) else TYPES.get(kind, str(kind))
+
+
+@pytest.mark.parametrize(
+    ("config", "files"),
+    [
+        (SweepConfig, ["sweep-file.md"]),
+        (Resources, ["sweep-file.md", "cluster.md"]),
+        (GanConfig, ["tasks.md"]),
+        (ImageContrastiveConfig, ["tasks.md"]),
+        (VideoContrastiveConfig, ["tasks.md"]),
+        (SweepStatus, ["watching.md"]),
+    ],
+)
+def test_every_key_is_named(config: type, files: list[str]) -> None:
+    keys = config.model_fields if issubclass(config, BaseModel) else inspect.signature(config).parameters
+    for file in files:
+        assert set(keys) <= _words_in_code((DOCS / file).read_text()), file
+
+
+@pytest.mark.parametrize(
+    ("names", "file"),
+    [
+        (CLIP_NEGATIVES, "sweep-file.md"),
+        (TASKS, "sweep-file.md"),
+        (IMAGE_DATA, "tasks.md"),
+        (VIDEO_DATA, "tasks.md"),
+        (DETECTION_DATA, "tasks.md"),
+        (GENERATIVE, "tasks.md"),
+        (REPRESENTATION, "tasks.md"),
+        (RECOGNITION, "tasks.md"),
+    ],
+)
+def test_every_name_in_a_registry_is_named(names: Mapping[str, Any], file: str) -> None:
+    assert set(names) <= _words_in_code((DOCS / file).read_text())
+
+
+def _words_in_code(text: str) -> set[str]:
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", prose))))
