@@ -98,7 +98,8 @@ def test_a_trial_of_two_workers(bench: Bench, damaged: Bench, nodes: Nodes) -> N
         "more nodes are needed, no node has the resource 'safe' that drivers_on asks for\n"
     )
     assert taken + "there is room again\n" in ended.stdout
-    assert unsafe + "there is room again\n" in ended.stdout
+    assert unsafe in ended.stdout
+    assert ended.stdout.count("there is room again\n") >= 2
     # Whether Ray learns first of the process or of its node is chance.
     assert [line.replace(" with its node", "") for line in losses(ended.stdout)] == LOST
     assert ended.stdout.endswith("complete: 1 finished\n")
