@@ -1,8 +1,7 @@
 """`python -m ndabench.preview`: a PNG sheet of a data set's images or of a clip, a row for each negative."""
 
 import io
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,15 +15,16 @@ if TYPE_CHECKING:
 
     from ndabench.data import ImageData
     from ndabench.data.videos import ClipData
+    from ndabench.sweepfile import SweepConfig
 
-    Negative = Callable[..., torch.Tensor]
+    Negatives = Mapping[str, Callable[..., torch.Tensor]]
 
 REAL = {"real", "another"}
 """Titles of the rows that are no negatives."""
 
 
 def preview(
-    file: Annotated[Path, typer.Argument(help="The sweep file whose data to show.")] = Path(
+    file: Annotated[Path, typer.Argument(help="The sweep file whose data and arms to show.")] = Path(
         "sweeps/quickstart.yaml"
     ),
     set_: Annotated[list[str] | None, SET] = None,
@@ -32,7 +32,7 @@ def preview(
     images: Annotated[int, typer.Option(min=2, max=64, help="Images, or frames of a clip, in a row.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Write a PNG sheet of a data set's images, or of a clip, beside every negative of each."""
+    """Write a PNG sheet of a data set's images, or of a clip, beside the arms' negatives and all others."""
     import torch
 
     from ndabench.data.videos import ClipData
@@ -42,11 +42,12 @@ def preview(
 
     config = read_sweep(file, set_ or [])
     data = load_data(config.data, torch.device("cpu"))
+    negatives = negatives_to_show(config)
     if isinstance(data, ClipData):
         frames = config.task.shown_shape(data.frame_shape)[-3]  # of (C, T, H, W)
-        rows, what = strips(data, frames, images, seed), "frames of a clip"
+        rows, what = strips(data, negatives, frames, images, seed), "frames of a clip"
     else:
-        rows, what = versions(data, images, seed), "images"
+        rows, what = versions(data, negatives, images, seed), "images"
     try:
         out.write_bytes(sheet(rows))
     except OSError as error:
@@ -55,26 +56,35 @@ def preview(
     print(f"{out}: {count} {what} of {data.name}, {len(rows.keys() - REAL)} negatives of them")
 
 
-def versions(data: "ImageData", count: int, seed: int) -> "dict[str, torch.Tensor]":
-    """The first training images and every negative of them, uint8 `[count, C, H, W]` by title."""
+def negatives_to_show(config: "SweepConfig") -> "Negatives":
+    """What a sweep's arms do to its images or clips, then every other negative, by what tables call it."""
+    from ndabench.tasks.registry import all_negatives, augmentation_label, build_augmentation
+
+    of_arms = {}
+    for spec in (spec for arm in config.arms for spec in (arm.negative, arm.positive)):
+        if (augmentation := build_augmentation(config.task, spec)) is not None:
+            of_arms[augmentation_label(config.task, spec)] = augmentation
+    return of_arms | dict(all_negatives(config.task))
+
+
+def versions(data: "ImageData", negatives: "Negatives", count: int, seed: int) -> "dict[str, torch.Tensor]":
+    """The first training images and the negatives of them, uint8 `[count, C, H, W]` by title."""
     import torch
 
-    from ndabench.augmentations import NEGATIVES, RELEASED
-
     real, _ = next(iter(data.train.batches([torch.arange(count)])))
-    negatives = {**NEGATIVES, **{f"{name} (released)": negative for name, negative in RELEASED.items()}}
     return {"real": real, **dict(_applied(negatives, real, seed))}
 
 
-def strips(data: "ClipData", num_frames: int, count: int, seed: int) -> "dict[str, torch.Tensor]":
-    """`count` frames, evenly sampled, of a clip of `num_frames` and of every negative of it.
+def strips(
+    data: "ClipData", negatives: "Negatives", num_frames: int, count: int, seed: int
+) -> "dict[str, torch.Tensor]":
+    """`count` frames, evenly sampled, of a clip of `num_frames` and of the negatives of it.
 
     uint8 `[count, C, H, W]` by title. The clip's stride is the largest with which the video suffices.
     Negatives that pair clips take the frames of the last training video, which is mostly of another class.
     """
     import torch
 
-    from ndabench.augmentations import CLIP_NEGATIVES, NEGATIVES
     from ndabench.data.videos import ClipRequest
 
     lengths = data.train.num_frames
@@ -84,17 +94,13 @@ def strips(data: "ClipData", num_frames: int, count: int, seed: int) -> "dict[st
         for video, stride in zip((0, len(lengths) - 1), strides, strict=True)
     ]
     real, _ = next(iter(data.train.clips([pair])))
-    negatives = dict(CLIP_NEGATIVES)
-    negatives |= {f"{name} (per frame)": partial(CLIP_NEGATIVES[name], per="frame") for name in NEGATIVES}
     clips = {"real": real[0], "another": real[1]}
     clips |= {name: made[0] for name, made in _applied(negatives, real, seed)}
     shown = torch.linspace(0, num_frames - 1, min(count, num_frames)).round().long()
     return {name: clip[:, shown].transpose(0, 1) for name, clip in clips.items()}
 
 
-def _applied(
-    negatives: "dict[str, Negative]", real: "torch.Tensor", seed: int
-) -> "Iterator[tuple[str, torch.Tensor]]":
+def _applied(negatives: "Negatives", real: "torch.Tensor", seed: int) -> "Iterator[tuple[str, torch.Tensor]]":
     """Each negative of `real` by name; says which do not fit and leaves them out."""
     import torch
 

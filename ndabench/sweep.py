@@ -5,7 +5,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -13,6 +13,8 @@ from rich.console import Console
 from ndabench.command_line import FILE, OUT, SET, results_folder, run, show
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ndabench.sweepfile import SweepConfig
 
 
@@ -69,41 +71,42 @@ def _continuation(file: Path, assignments: list[str], out: str | None, address: 
 
 
 def print_plan(config: "SweepConfig", console: Console) -> None:
-    """The dry run: every trial, what it asks for, and the work in images or clips."""
+    """The dry run: what every arm will run, what a trial asks for, and the work in images or clips."""
     from rich.table import Table
 
     from ndabench.tasks.registry import counted
 
     unit = counted(config.task)
-    search = config.search
-    sampled = search.sampler != "grid"
     table = Table(title=f"{config.name}: {config.trial_count()} trials", title_justify="left")
-    for column in ("trial", "arm", "λ", "parameters", "seed", unit):
-        table.add_column(column, justify="right" if column == unit else "left", no_wrap=column == "trial")
-    trials = [] if sampled else config.grid_trials()
-    for trial in trials:
-        parameters = ", ".join(f"{key}={value}" for key, value in trial.parameters.items())
-        row = [trial.trial_id, trial.arm, f"{trial.lambda_:g}", parameters, str(trial.seed)]
-        table.add_row(*row, f"{trial.task.num_images:,}")
-    images = sum(trial.task.num_images for trial in trials)
-    for arm in config.arms if sampled else ():
-        dimensions = ", ".join(config.dimensions_of(arm))
-        each = config.task_of(arm).num_images
-        work = f"{each:,} each"
-        images += each * ((search.trials_per_arm if dimensions else 0) + len(config.seeds))
-        if dimensions:
-            table.add_row(
-                f"{search.trials_per_arm} × {search.sampler}",
-                arm.name,
-                "",
-                dimensions,
-                str(search.seed),
-                work,
-            )
-        table.add_row(f"{len(config.seeds)} × the best", arm.name, "", "", str(list(config.seeds)), work)
+    for column in ("trials", "arm", "λ", "parameters", "seeds", f"{unit} each"):
+        justify: Literal["left", "right"] = "right" if column.startswith(unit) else "left"
+        table.add_column(column, justify=justify, overflow="fold")
+    work = 0
+    for count, *cells, each in _plan_lines(config):
+        table.add_row(count, *cells, f"{each:,}")
+        work += each * int(count.split()[0])
     console.print(table)
     console.print(f"each trial asks for {config.resources}", highlight=False)
-    console.print(f"work in all: {images:,} {unit}", highlight=False)
+    console.print(f"work in all: {work:,} {unit}", highlight=False)
+
+
+def _plan_lines(config: "SweepConfig") -> "Iterator[tuple[str, str, str, str, str, int]]":
+    """How many trials, of which arm, λ, parameters and seeds, and the images or clips of each trial."""
+    search, repeats = config.search, len(config.seeds)
+    seeds = ", ".join(map(str, config.seeds))
+    for arm in config.arms:
+        if search.sampler == "grid":
+            for setting in config.settings_of(arm):
+                trial = config.trial(arm, setting, config.seeds[0])
+                parameters = ", ".join(f"{key}={value}" for key, value in trial.parameters.items())
+                lambda_ = f"{trial.lambda_:g}" if arm.negative is not None else ""
+                yield f"{repeats}", arm.name, lambda_, parameters, seeds, trial.task.num_images
+            continue
+        each = config.task_of(arm).num_images
+        if dimensions := config.dimensions_of(arm):
+            count = f"{search.trials_per_arm} × {search.sampler}"
+            yield count, arm.name, "", ", ".join(dimensions), str(search.seed), each
+        yield f"{repeats} × the best", arm.name, "", "", seeds, each
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from ndabench import sweepfile
 from ndabench.augmentations import CLIP_NEGATIVES, NEGATIVES, RELEASED
 from ndabench.config import parse
 from ndabench.data.videos import ClipRequest, VideoDataConfig, load_clips
-from ndabench.preview import preview, sheet, strips
+from ndabench.preview import negatives_to_show, preview, sheet, strips
 
 ROW = 66
 """Height of a row in pixels."""
@@ -42,6 +42,22 @@ def test_images_beside_their_negatives(command_line: CommandLine, capsys: pytest
     assert rows_of(png) == 1 + len(NEGATIVES) + len(RELEASED)
 
 
+def test_the_arms_of_the_file_come_first() -> None:
+    arms = [
+        "none",
+        "cutout",
+        {"negative": {"name": "jigsaw", "grid": 4}},
+        {"positive": {"chain": ["jigsaw", "cutout"]}},
+    ]
+    task = {"name": "gan", "reference": True}
+    sweep = {"name": "s", "task": task, "data": {"name": "digits"}, "arms": arms}
+    rows = list(negatives_to_show(parse(sweepfile.SweepConfig, sweep, "file")))
+    released = {f"{name}[released]" for name in RELEASED}
+    of_arms = ["cutout[released]", "jigsaw(grid=4)[released]", "jigsaw[released]>cutout[released]"]
+    assert rows[:3] == of_arms
+    assert set(rows[3:]) == {*NEGATIVES, *released} - {"cutout[released]"}
+
+
 @pytest.mark.parametrize(("clip_frames", "left_out"), [(10, 0), (12, 1)])
 def test_a_clip_beside_its_negatives(
     command_line: CommandLine,
@@ -67,8 +83,8 @@ def test_a_clip_beside_its_negatives(
 
 def test_strips_are_evenly_sampled_frames_of_one_clip() -> None:
     data = digits(video_frames=21)
-    strip = strips(data, num_frames=10, count=4, seed=0)
-    whole = strips(data, num_frames=10, count=64, seed=0)
+    strip = strips(data, CLIP_NEGATIVES, num_frames=10, count=4, seed=0)
+    whole = strips(data, CLIP_NEGATIVES, num_frames=10, count=64, seed=0)
     assert all(frames.shape == (4, 3, 16, 16) for frames in strip.values())
     assert all(frames.shape == (10, 3, 16, 16) for frames in whole.values())
     for name, frames in strip.items():
@@ -85,7 +101,7 @@ def test_strips_are_evenly_sampled_frames_of_one_clip() -> None:
 
 
 def test_a_video_shorter_than_the_clip_ends_with_its_last_frame() -> None:
-    whole = strips(digits(video_frames=4), num_frames=10, count=10, seed=0)["real"]
+    whole = strips(digits(video_frames=4), {}, num_frames=10, count=10, seed=0)["real"]
     assert torch.equal(whole[3:], whole[3:4].expand(7, -1, -1, -1))
 
 

@@ -123,6 +123,17 @@ class Chain:
 Negative: TypeAlias = Single | Mixture | Chain
 
 
+def registered(rule: Rule) -> list[Single]:
+    """Every negative for images, corrected and released, or for clips, drawn once for a clip and for each
+    frame."""
+    if rule == "clips":
+        return [
+            *map(Single, CLIP_NEGATIVES),
+            *(Single(name, None, (("per", "frame"),)) for name in NEGATIVES),
+        ]
+    return [*map(Single, NEGATIVES), *(Single(name, "released") for name in RELEASED)]
+
+
 def check(negative: Negative, shape: tuple[int, ...], rule: Rule = "corrected") -> None:
     """`UserError` when images `(C, H, W)`, or clips `(C, T, H, W)` by the rule "clips", do not fit the
     negative, or a parameter is out of its range."""

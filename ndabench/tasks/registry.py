@@ -39,7 +39,7 @@ from ndabench.metrics.representation import (
 )
 from ndabench.tasks.gan import GanConfig, GanTask
 from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
-from ndabench.tasks.negatives import NegativeSpec, Rule, check, resolve
+from ndabench.tasks.negatives import NegativeSpec, Rule, check, registered, resolve
 from ndabench.tasks.task import Task
 from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task
 
@@ -202,6 +202,12 @@ def check_augmentation(task: TaskConfig, spec: NegativeSpec, data: Data) -> None
 def augmentation_label(task: TaskConfig, spec: NegativeSpec | None) -> str:
     """What tables call the augmentation, its rule named where that is the released one; empty for none."""
     return "" if spec is None else resolve(spec, _rule(task)).label
+
+
+def all_negatives(task: TaskConfig) -> Mapping[str, Augmentation]:
+    """Every negative of what the task learns from, in each of its variants, by what tables call it."""
+    rule: Rule = "clips" if TASKS[task.name].learns_from == "videos" else "corrected"
+    return {negative.label: negative.build(rule) for negative in registered(rule)}
 
 
 def _rule(task: TaskConfig) -> Rule:
