@@ -10,7 +10,7 @@ import platform
 import re
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -85,7 +85,7 @@ class TrialConfig(Config):
         return " ".join([*parts, f"seed {self.seed}"])
 
 
-PLACES = {"path", "download", "stream", "decode_workers", "weights"}
+PLACES = frozenset({"path", "download", "stream", "decode_workers", "weights"})
 """Keys of data and evaluations that say where something lies, not what it is: a sweep may move.
 
 Folders inside a `path` are none of them: `split_lists` of another name may well list other videos. Nor is the
@@ -94,13 +94,21 @@ Folders inside a `path` are none of them: `split_lists` of another name may well
 
 
 def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A dumped configuration without the `PLACES` of its data and evaluations."""
+    """A dumped configuration without the `PLACES` of its data and evaluations, nor where the weights lie that
+    its task starts from: their hash stands beside it."""
+    return {
+        **config,
+        "task": _without({"path"}, config["task"]),
+        "data": _without(PLACES, config["data"]),
+        "evaluate": [_without(PLACES, part) for part in config["evaluate"]],
+    }
 
-    def rest(part: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in part.items() if key not in PLACES}
-        return {key: rest(value) if isinstance(value, Mapping) else value for key, value in kept.items()}
 
-    return {**config, "data": rest(config["data"]), "evaluate": [rest(part) for part in config["evaluate"]]}
+def _without(keys: Set[str], value: Any) -> Any:
+    """`value` with the `keys` left out of its mappings, however deep."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _without(keys, item) for key, item in value.items() if key not in keys}
 
 
 @dataclass(frozen=True)

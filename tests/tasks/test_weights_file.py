@@ -29,8 +29,8 @@ def exported(path: Path, seed: int) -> Path:
 
 
 def test_changed_weights_make_another_trial_and_unchanged_ones_do_not(tmp_path: Path) -> None:
-    def trial_id() -> str:
-        task = config(str(tmp_path / "encoder.pt"))
+    def trial_id(name: str = "encoder.pt") -> str:
+        task = config(str(tmp_path / name))
         again = parse(
             TrialConfig, {"arm": "a", "task": task, "data": {"name": "digits"}, "lambda": 0}, "trial"
         )
@@ -45,6 +45,8 @@ def test_changed_weights_make_another_trial_and_unchanged_ones_do_not(tmp_path: 
     assert trial_id() != first
     exported(path, seed=0)
     assert trial_id() == first
+    path.rename(tmp_path / "moved.pt")
+    assert trial_id("moved.pt") == first
 
 
 def test_weights_that_changed_after_the_sweep_was_read_are_refused(tmp_path: Path) -> None:
