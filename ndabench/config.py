@@ -6,7 +6,7 @@ Every configuration class derives from `Config`, stands beside the code that use
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -170,3 +170,10 @@ def _set(data: Any, path: list[str], value: Any, assignment: str) -> dict[str, A
         raise UserError(f"--set {assignment}: there is nothing to set below {path[0]!r}'s parent")
     head, *rest = path
     return {**data, head: _set(data.get(head) or {}, rest, value, assignment) if rest else value}
+
+
+def without(keys: Set[str], value: Any) -> Any:
+    """`value`, such as a dumped configuration, with the `keys` left out of its mappings, however deep."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: without(keys, item) for key, item in value.items() if key not in keys}

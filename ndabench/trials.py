@@ -10,7 +10,7 @@ import platform
 import re
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 from pydantic import Field, model_validator
 
 from ndabench.checkpoints import load_checkpoint, save_checkpoint
-from ndabench.config import Config
+from ndabench.config import Config, without
 from ndabench.diary import Diary, SupersededError, now, one_line
 from ndabench.distributed import Workers
 from ndabench.records import RecordStore, TrialRow
@@ -98,17 +98,10 @@ def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
     its task starts from: their hash stands beside it."""
     return {
         **config,
-        "task": _without({"path"}, config["task"]),
-        "data": _without(PLACES, config["data"]),
-        "evaluate": [_without(PLACES, part) for part in config["evaluate"]],
+        "task": without({"path"}, config["task"]),
+        "data": without(PLACES, config["data"]),
+        "evaluate": [without(PLACES, part) for part in config["evaluate"]],
     }
-
-
-def _without(keys: Set[str], value: Any) -> Any:
-    """`value` with the `keys` left out of its mappings, however deep."""
-    if not isinstance(value, Mapping):
-        return value
-    return {key: _without(keys, item) for key, item in value.items() if key not in keys}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ndabench.augmentations import Augmentation
+from ndabench.config import without
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
@@ -146,7 +147,7 @@ class ContrastiveTask:
         self.step = 0
         self.curves = Curves(workers)
         self._identity = {
-            **config.model_dump(mode="json", exclude=MAY_CHANGE),
+            **without({"path"}, config.model_dump(mode="json", exclude=MAY_CHANGE)),
             **augmented.identity(),
             "data": material.content_hash,
         }
