@@ -78,8 +78,7 @@ def test_there_are_sweep_files() -> None:
         "moco_cifar100",
         "moco_imagenet100",
         "detection_voc",
-        "dpc_ucf101",
-        "dpc_hmdb51",
+        "dpc",
     ]
     local = ["quickstart", "quickstart_contrastive", "cifar10_local", "cifar10_contrastive_local"]
     assert names >= {f"{name}.yaml" for name in local} | {f"paper/{name}.yaml" for name in paper}

@@ -7,6 +7,7 @@ from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
+from ndabench.trials import TrialConfig
 
 BASE = {
     "name": "s",
@@ -104,6 +105,15 @@ def test_a_detection_set_may_lie_elsewhere() -> None:
     assert ids("/a") == ids("/b")
 
 
+def test_evaluations_of_two_names_are_two_and_may_both_be_the_objective() -> None:
+    twice = ["fd", {"name": "fd", "num_samples": 64, "as": "64"}]
+    for metric in ("fd_classifier", "fd_classifier_64"):
+        config = sweep(evaluate=twice, objective={"metric": metric})
+        assert config.mode == "min"
+        (trial, *_) = config.grid_trials()
+        assert TrialConfig.model_validate_json(trial.to_json()) == trial
+
+
 def test_an_evaluation_may_be_named_alone() -> None:
     task = {"name": "image_contrastive"}
     assert sweep(task=task, evaluate=["knn"]) == sweep(task=task, evaluate=[{"name": "knn"}])
@@ -118,7 +128,7 @@ def test_an_evaluation_may_be_named_alone() -> None:
         ),
         (
             {"evaluate": ["kid", {"name": "fd", "num_samples": 64}, "fd"]},
-            "evaluate: fd_classifier is asked for 2 times; keep one",
+            "evaluate: fd_classifier is asked for 2 times; keep one, .* as {name: fd, as: again}",
         ),
         (
             {
@@ -131,6 +141,7 @@ def test_an_evaluation_may_be_named_alone() -> None:
             },
             "evaluate: retrieval_r1 is asked for 2 times; keep one",
         ),
+        ({"evaluate": [{"name": "fd", "as": "N=64"}]}, "evaluate.0.as: .*got 'N=64'"),
         (
             {"arms": [{"name": "a", "task": {"wdith": 3}}]},
             "arm a: task: unknown key 'wdith'; did you mean 'width'",

@@ -21,7 +21,6 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from ndabench.config import Config
 from ndabench.data.detection import (
     DetectionData,
     DetectionDataConfig,
@@ -40,6 +39,7 @@ from ndabench.metrics.average_precision import (
     require_pycocotools,
     voc07_average_precision,
 )
+from ndabench.metrics.named import NamedEvaluation
 from ndabench.models.resnet import ResNet
 
 ARTIFACT = "detections.png"
@@ -47,7 +47,7 @@ NUM_DRAWN = 8
 """Test pictures on the sheet of detections."""
 
 
-class DetectionConfig(Config):
+class DetectionConfig(NamedEvaluation):
     """A detector's training and its measurement."""
 
     name: Literal["detection"] = "detection"
@@ -79,10 +79,10 @@ class DetectionConfig(Config):
     """A detector is trained after the encoder's training only."""
 
     better: ClassVar[Better] = "higher"
-    metrics: ClassVar[tuple[str, ...]] = (
-        *("voc07_ap", "voc07_ap50", "voc07_ap75"),
-        *("coco_ap", "coco_ap50", "coco_ap75"),
-    )
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return tuple(f"{kind}_{value}" for kind in ("voc07", "coco") for value in ("ap", "ap50", "ap75"))
 
     @model_validator(mode="after")
     def _sensible(self) -> "DetectionConfig":
@@ -216,7 +216,7 @@ def _no_values(config: DetectionConfig, data: DetectionData, split: SplitName) -
 
 def _protocol(config: DetectionConfig, data: DetectionData, split: SplitName) -> dict[str, Any]:
     """Everything about training and testing that a value may be compared under."""
-    settings = config.model_dump(mode="json", exclude={"name", "data", "every"})
+    settings = config.model_dump(mode="json", exclude={"name", "data", "every", "as_"})
     return {
         "protocol": "detection",
         "detector": "Faster R-CNN, all layers fine-tuned",

@@ -17,7 +17,6 @@ import torch
 from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
-from ndabench.config import Config
 from ndabench.data.images import ImageData
 from ndabench.data.source import FullPath
 from ndabench.distributed import Workers
@@ -29,6 +28,7 @@ from ndabench.metrics.frechet import frechet_distance, frechet_distance_of_featu
 from ndabench.metrics.inception import open_inception
 from ndabench.metrics.inception_score import inception_score
 from ndabench.metrics.kernel import kernel_distance
+from ndabench.metrics.named import NamedEvaluation
 from ndabench.metrics.reference import Reference, SplitName, load_reference
 
 SHUFFLE_SEED = 0
@@ -57,7 +57,7 @@ class Extracted:
         return self.workers.all_gather(self.logits)[:num_samples]
 
 
-class _GenerativeConfig(Config):
+class _GenerativeConfig(NamedEvaluation):
     """The keys that all generative measures share."""
 
     name: str
@@ -82,14 +82,13 @@ class _GenerativeConfig(Config):
 
     @property
     def metric(self) -> str:
-        """The name that the value goes by."""
+        """The name of the value, but for what `as` adds."""
         if self.extractor == "inception":
             return "fid" if self.name == "fd" else self.name
         return f"{self.name}_{self.extractor}"
 
     @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names of all its values, as every evaluation has them: here one."""
+    def measures(self) -> tuple[str, ...]:
         return (self.metric,)
 
     @property
@@ -235,12 +234,13 @@ def evaluate_generator(
         for evaluation in group:
             start = perf_counter()
             value = evaluation.measure(drawn, partial(load_reference, data, split, extractor, workers.device))
-            measured[evaluation.metric] = Measurement(
+            measurement = Measurement(
                 value,
                 better=evaluation.better,
                 protocol={**_protocol(evaluation, extractor, data, split), **sampling},
                 seconds=shared_seconds + perf_counter() - start,
             )
+            measured |= evaluation.named({evaluation.metric: measurement})
     return measured
 
 

@@ -165,7 +165,7 @@ def _score(
     logits = layer(backbone_features(encoder, scored, workers, size=config.size))
     predicted = logits.argmax(1)
     return accuracy(predicted, scored.labels.to(workers.device)), {
-        **config.model_dump(mode="json", exclude={"name", "every"}),
+        **config.model_dump(mode="json", exclude={"name", "every", "as_"}),
         "batch_size": min(config.batch_size, len(split)),
         "tested_on": "plain images" if config.size is None else "their middle",
     }

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from pydantic import Field
 from torch import Tensor
 
-from ndabench.config import Config
 from ndabench.data.source import SplitName
 from ndabench.errors import UserError
 from ndabench.measurement import Better, Measurement
+from ndabench.metrics.named import NamedEvaluation
 
 Features = TypeVar("Features")
 
@@ -43,7 +43,7 @@ class Labelled(Protocol):
     def test(self) -> Sized: ...
 
 
-class ProbeConfig(Config):
+class ProbeConfig(NamedEvaluation):
     """The keys that all probes share."""
 
     better: ClassVar[Better] = "higher"
@@ -53,8 +53,7 @@ class ProbeConfig(Config):
     """Steps from one measurement during training to the next, from 0 on; None: only after training."""
 
     @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names of its values."""
+    def measures(self) -> tuple[str, ...]:
         return (self.name,)
 
     def check(self, data: Labelled) -> None:
@@ -88,6 +87,14 @@ class Evaluated:
     """By name, alike on every worker."""
     artifacts: dict[str, bytes] = field(default_factory=dict)
     """File names to files (PNG pictures, JSON), on the main worker only."""
+
+    def named(self, evaluation: NamedEvaluation) -> "Evaluated":
+        """The same under the names that `evaluation` gives."""
+        files = {}
+        for name, data in self.artifacts.items():
+            kind, dot, ending = name.rpartition(".")
+            files[evaluation.called(kind) + dot + ending] = data
+        return Evaluated(evaluation.named(self.measurements), files)
 
     def longer_by(self, seconds: float) -> "Evaluated":
         """The same with `seconds` more, in equal parts for every measurement."""
@@ -124,7 +131,7 @@ def evaluate_all(
     seconds = perf_counter() - start
     parts = []
     for evaluation in evaluations:
-        found = measure(evaluation, features)
+        found = measure(evaluation, features).named(evaluation)
         parts.append(found.longer_by(seconds / num_sharing) if isinstance(evaluation, sharing) else found)
     return together(parts)
 

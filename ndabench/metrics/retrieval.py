@@ -27,7 +27,7 @@ class RetrievalConfig(RecognitionConfig):
     name: Literal["retrieval"] = "retrieval"
 
     @property
-    def metrics(self) -> tuple[str, ...]:
+    def measures(self) -> tuple[str, ...]:
         return tuple(f"{self.name}_r{rank}" for rank in RANKS)
 
 
@@ -48,7 +48,7 @@ def measure_retrieval(config: RetrievalConfig, encoded: EncodedVideos, *, test: 
             start = perf_counter()
             found = recalls(encoded.windows(scoring.scored), encoded.windows(*scoring.fitted))
             seconds = (perf_counter() - start) / len(RANKS)
-            for name, percent in zip(config.metrics, found, strict=True):
+            for name, percent in zip(config.measures, found, strict=True):
                 one = video_measurement(config.name, percent, scoring, encoded, settings)
                 measured[scoring.prefix + name] = replace(one, seconds=seconds)
     return Evaluated(measured)

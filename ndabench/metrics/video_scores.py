@@ -26,14 +26,14 @@ class RecognitionConfig(ProbeConfig):
 
     def settings(self) -> dict[str, Any]:
         """The keys that say how it is measured, as plain data."""
-        return self.model_dump(mode="json", exclude={"name", "every", "data"})
+        return self.model_dump(mode="json", exclude={"name", "every", "as_", "data"})
 
 
 class ClassifierConfig(RecognitionConfig):
     """The keys of those that classify videos."""
 
     @property
-    def metrics(self) -> tuple[str, ...]:
+    def measures(self) -> tuple[str, ...]:
         """The second one only where there are more than five classes."""
         return (self.name, f"{self.name}_top{TOP}")
 

@@ -59,6 +59,14 @@ class Comparison:
         return str(protocol.get("data", self.group.dataset)) if isinstance(protocol, dict) else ""
 
     @property
+    def measure(self) -> str:
+        """The metric without what a sweep file's `as` has put behind its name."""
+        protocol = decoded(self.protocol_json)
+        return (
+            self.metric.removesuffix(f"_{protocol.get('as')}") if isinstance(protocol, dict) else self.metric
+        )
+
+    @property
     def on_validation(self) -> bool:
         return self.metric.startswith(VALIDATION)
 

@@ -53,13 +53,21 @@ def _sheet_spec(
     ).sort_values(["unfinished", "passed_over", "setting", "seed"], kind="stable")
     shown = ordered.drop_duplicates("arm").sort_values("setting", kind="stable")
     rest = ordered.drop(shown.index).sort_values(["setting", "seed"], kind="stable")
-    title = TITLES.get(kind, kind.replace("_", " ").replace("-", " ").capitalize())
+    title = _title(kind)
     sheets = _sheets(store, frames, shown, title)
     notes = ["Each arm at its setting of the best mean, one seed."] if leaders and len(rest) else []
     if len(rest) > MOST_MORE:
         notes.append(f"{count(len(rest) - MOST_MORE, 'more picture')} under {store.local_path('files')}.")
     more = _sheets(store, frames, rest.head(MOST_MORE), title)
     return SheetSpec(f"sheet-{kind}", title, sheets, more, notes, _size([*sheets, *more]))
+
+
+def _title(kind: str) -> str:
+    """Of a kind of picture, which a sweep file's `as` may have put a name behind."""
+    known = next((name for name in TITLES if kind == name or kind.startswith(f"{name}_")), None)
+    if known is None:
+        return kind.replace("_", " ").replace("-", " ").capitalize()
+    return TITLES[known] + (f" ({kind.removeprefix(f'{known}_')})" if kind != known else "")
 
 
 def _size(sheets: list[Sheet]) -> Size:

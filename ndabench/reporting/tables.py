@@ -184,7 +184,7 @@ def _why_no_p(difference: Difference) -> str:
 def _published(comparison: Comparison) -> Published | None:
     """The paper's measure that this comparison's metric follows, where the paper has it on this data."""
     known = paper.published(comparison.group.task, comparison.measured_on, comparison.conditional)
-    return next((measure for measure in known if measure.metric == comparison.metric), None)
+    return next((measure for measure in known if measure.metric == comparison.measure), None)
 
 
 def _paper(comparison: Comparison, measure: Published, setting: Setting) -> Cell:

@@ -3,6 +3,7 @@
 A new task is one file, a member of `TaskConfig` and one entry here.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
@@ -168,12 +169,13 @@ def check_evaluations(task: TaskConfig, evaluations: Sequence[EvaluationConfig])
     for evaluation in evaluations:
         if evaluation.name not in known:
             raise UserError(f"evaluate: task {task.name}: {unknown('evaluation', evaluation.name, known)}")
-    names = [name for evaluation in evaluations for name in evaluation.metrics]
-    for name in names:
-        if names.count(name) > 1:
+    named_by = [(name, evaluation.name) for evaluation in evaluations for name in evaluation.metrics]
+    counts = Counter(name for name, _ in named_by)
+    for name, of_evaluation in named_by:
+        if counts[name] > 1:
             raise UserError(
-                f"evaluate: {name} is asked for {names.count(name)} times; keep one, and take a sweep of its "
-                "own for the other"
+                f"evaluate: {name} is asked for {counts[name]} times; keep one, or put a name behind the "
+                f"other's values, as {{name: {of_evaluation}, as: again}}"
             )
 
 

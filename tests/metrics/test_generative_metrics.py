@@ -57,6 +57,15 @@ def test_real_images_score_far_better_than_noise(data: ImageData) -> None:
     assert [m.better for m in good.values()] == ["lower", "lower", "higher"]
 
 
+def test_one_distance_may_be_measured_twice_under_two_names(data: ImageData) -> None:
+    fewer = parse(FrechetConfig, {"num_samples": 80, "as": "80"}, "fd")
+    measured = evaluate(real, data, [FrechetConfig(num_samples=120), fewer])
+    assert list(measured) == ["fd_classifier", "fd_classifier_80"]
+    alone = evaluate(lambda n: real(120)[:n], data, [FrechetConfig(num_samples=80)])["fd_classifier"]
+    assert measured["fd_classifier_80"].value == alone.value
+    assert measured["fd_classifier_80"].protocol == {**alone.protocol, "as": "80"}
+
+
 def test_a_split_is_at_no_distance_from_itself(data: ImageData) -> None:
     measured = evaluate(lambda n: data.test.images[:n], data, [FrechetConfig(num_samples=200)])
     assert measured["fd_classifier"].value == pytest.approx(0.0, abs=1e-8)

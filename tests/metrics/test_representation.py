@@ -86,6 +86,17 @@ def test_names_values_and_artifacts(data: ImageData) -> None:
             assert measurement.seconds > 0
 
 
+def test_one_measure_may_be_taken_twice_under_two_names(data: ImageData) -> None:
+    alone = evaluate(data, evaluations=[KnnConfig(neighbours=3)])
+    other = parse(KnnConfig, {"neighbours": 50, "as": "k50"}, "knn")
+    both = evaluate(data, evaluations=[KnnConfig(neighbours=3), other])
+    assert set(both.measurements) == {"knn", "val_knn", "knn_k50", "val_knn_k50"}
+    assert set(both.artifacts) == {"neighbours.png", "neighbours_k50.png"}
+    assert both.measurements["knn"].protocol == alone.measurements["knn"].protocol
+    protocol = both.measurements["knn_k50"].protocol
+    assert (protocol["as"], protocol["neighbours"]) == ("k50", 50)
+
+
 def test_before_the_test_nothing_looks_at_the_test_images(data: ImageData) -> None:
     class Forbidden:
         labels = data.test.labels
@@ -175,10 +186,10 @@ def test_the_penalty_is_the_best_on_validation_images() -> None:
 @pytest.mark.parametrize("name", REPRESENTATION)
 def test_every_entry_of_the_registry_reads_and_round_trips(name: str) -> None:
     every = None if name == "detection" else 50
-    evaluation = parse(RepresentationEvaluation, {"name": name, "every": every}, "evaluate")
+    evaluation = parse(RepresentationEvaluation, {"name": name, "every": every, "as": "other"}, "evaluate")
     assert isinstance(evaluation, REPRESENTATION[name])
     assert evaluation.every == every
-    assert evaluation.metrics
+    assert all(metric.endswith("_other") for metric in evaluation.metrics)
     dumped = TypeAdapter(RepresentationEvaluation).dump_python(evaluation, mode="json")
     assert parse(RepresentationEvaluation, json.loads(json.dumps(dumped)), "evaluate") == evaluation
 

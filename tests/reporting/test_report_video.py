@@ -48,6 +48,7 @@ def add_pictures(store: RecordStore, trial: Trial) -> None:
         "negatives.png": noise(*STRIPS),
         "confusion_dpc_finetune.png": noise(*MATRIX),
         "confusion_linear_probe.png": noise(*LARGE_MATRIX),
+        "confusion_dpc_finetune_hmdb51.png": noise(*MATRIX),
     }
     record(store, trial, {})
     store.write_progress("synthetic", trial.trial_id, 100, {}, pictures)
@@ -90,6 +91,16 @@ def test_the_papers_accuracies_stand_beside_those_on_the_same_videos(
     assert len(reference.rows) == 6
 
 
+def test_the_papers_accuracies_stand_beside_those_under_a_name_of_their_own(store: RecordStore) -> None:
+    protocol = {"protocol": "dpc_finetune", "data": HMDB51, "split": "test", "as": "on_hmdb"}
+    trial = Trial("none", 0.0, 0, task="video_contrastive", dataset=UCF101)
+    value = Measurement(44.0, "higher", "%", protocol, 1.0)
+    record(store, trial, {100: {"dpc_finetune_on_hmdb": value}})
+    (table,) = summary_tables(store)
+    assert table.title.startswith("dpc_finetune_on_hmdb in %")
+    assert column(table, "paper") == ["45.31 †"]
+
+
 def test_other_videos_and_other_measures_have_no_paper(store: RecordStore) -> None:
     fill(store, measured_on="moving_digits split 1")
     (table,) = summary_tables(store)
@@ -101,6 +112,7 @@ def test_matrices_are_shown_as_large_as_their_detail_asks_for(store: RecordStore
     sheets = [b for s in report_spec(store).sections for b in s.blocks if isinstance(b, SheetSpec)]
     assert {sheet.title: sheet.size for sheet in sheets} == {
         "Classes taken for one another, after fine-tuning": "half",
+        "Classes taken for one another, after fine-tuning (hmdb51)": "half",
         "Classes taken for one another, by the linear probe": "whole",
         "Negatives, as training sees them": "small",
     }

@@ -1,0 +1,40 @@
+"""What the values of an evaluation are called, so that one sweep can measure twice in different ways."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pydantic import Field
+
+from ndabench.config import Config
+from ndabench.measurement import Measurement
+
+
+class NamedEvaluation(Config):
+    """An evaluation whose values may have another name."""
+
+    as_: str | None = Field(None, alias="as", pattern="^[a-z0-9_]{1,40}$")
+    """Put behind the names of its values: `dpc_finetune` as `hmdb51` gives `dpc_finetune_hmdb51`. It
+    stands in their protocols, too."""
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The names of its values where `as` says nothing."""
+        raise NotImplementedError
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of its values."""
+        return tuple(map(self.called, self.measures))
+
+    def called(self, name: str) -> str:
+        """What this evaluation makes of the name of a value or of a kind of picture."""
+        return f"{name}_{self.as_}" if self.as_ else name
+
+    def named(self, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
+        """Its values under their names. Those without a protocol, such as curves, stay without."""
+        return {self.called(name): self._with_name(one) for name, one in measured.items()}
+
+    def _with_name(self, measurement: Measurement) -> Measurement:
+        if not self.as_ or not measurement.protocol:
+            return measurement
+        return replace(measurement, protocol={**measurement.protocol, "as": self.as_})
