@@ -214,9 +214,13 @@ def run_trial(
 
 
 def _fold(diary: Diary, store: RecordStore, trial_id: str) -> None:
-    """Few files in place of many, for a trial that has come to its end: before its row says so, since nobody
-    looks after it later."""
+    """For a trial that has come to its end: before its row says so, since nobody looks after it later."""
     diary.require_latest()
+    fold(store, trial_id)
+
+
+def fold(store: RecordStore, trial_id: str) -> None:
+    """Few files in place of many of a trial's records and curves."""
     store.fold(trial_id)
     fold_curves(store, trial_id)
 

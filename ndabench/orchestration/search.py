@@ -20,7 +20,7 @@ from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
 from ndabench.tracking.mirror import Mirror
-from ndabench.trials import Provenance, TrialConfig, planned_row
+from ndabench.trials import Provenance, TrialConfig, fold, planned_row
 
 SECONDS_TO_LOOK = 5.0
 
@@ -195,7 +195,10 @@ class Watcher(NotSaved, ray.tune.Callback):
         try:
             if self.problem is None:
                 close_row(self._store, trial_id, status, error)
-                self._view.ended(trial_id, self._store.read_trial(trial_id), error)
+                row = self._store.read_trial(trial_id)
+                if row is not None and row.error == STOPPED_EARLY:  # its own process had no time to
+                    fold(self._store, trial_id)
+                self._view.ended(trial_id, row, error)
                 self._mirror.changed(trial_id)
         except UserError as problem:
             self.problem = problem

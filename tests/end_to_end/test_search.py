@@ -76,6 +76,7 @@ def test_asha_stops_what_does_badly(bench: Bench, monkeypatch: pytest.MonkeyPatc
     assert stopped["error"] == "stopped early by the scheduler"
     assert json.loads(stopped["parameters_json"])["learning_rate"] < 1e-3
     assert all(row["device"] == f"{workers} × cpu" for row in rows.values())
+    assert all((out / "metrics" / f"{trial_id}.parquet").is_file() for trial_id in rows), "one file each"
 
     (repeat,) = (trial for trial, row in rows.items() if row["seed"] == 0)
     shared = {key: value for key, value in metrics(out).items() if key[0] == repeat}
