@@ -33,7 +33,6 @@ def driver(store: RecordStore) -> str | None:
     return json.loads(store.read_bytes(LEASE) or b"{}").get("driver")
 
 
-@pytest.mark.timeout(600)  # 10 s of it wait for a dead driver, 9 s for the storage
 def test_a_killed_sweep_on_an_object_store_that_goes_away(
     bench: Bench, object_store: ObjectStore, reference: Reference
 ) -> None:
