@@ -7,6 +7,8 @@ from ray._private import ray_logging
 from ray.air._internal import usage
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 
 
 def mend() -> None:
@@ -29,3 +31,11 @@ def _lost_in_any_way(self: RayActorManager, tracked_actor_task: Any, exception: 
     if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
         exception = RayActorError(error_msg=str(exception))
     _lost(self, tracked_actor_task, exception)
+
+
+class Trainer(TorchTrainer):
+    """Without the process that each run starts for Ray Data, which no trial uses: 3 s, 200 MB."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()  # type: ignore[misc]
+        return [callback for callback in callbacks if not isinstance(callback, DatasetsCallback)]

@@ -16,12 +16,12 @@ import ray.tune
 import torch
 from ray.exceptions import RayActorError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from ndabench.claim import require_claimed
 from ndabench.diary import one_line
 from ndabench.distributed import Workers
+from ndabench.orchestration.mends import Trainer
 from ndabench.orchestration.pulse import ControllersPulse, Pulse
 from ndabench.orchestration.room import size_now
 from ndabench.orchestration.why_lost import fate, is_mistake, of_workers
@@ -78,14 +78,14 @@ def _run_nested(loop: dict[str, Any]) -> None:
             _fail(f"the process that looks after its workers {fate(str(error))}", final=False)
 
 
-def _trainer(loop: dict[str, Any], resources: Resources, scratch: str) -> TorchTrainer:
+def _trainer(loop: dict[str, Any], resources: Resources, scratch: str) -> Trainer:
     silence = resources.max_silence_seconds
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = f"{silence:g}"
     callbacks = [TuneReportCallback(), ControllersPulse(ray.tune.get_context().get_trial_id(), silence)]
     # The sweep begins a lost trial again. Train must not: a scheduler may just have stopped the trial, and
     # Train would take resources that nobody frees.
     no_retries: dict[str, Any] = {"controller_failure_limit": 0, "max_preemption_failures": 0}
-    return TorchTrainer(
+    return Trainer(
         _worker,
         train_loop_config=loop,
         scaling_config=ScalingConfig(

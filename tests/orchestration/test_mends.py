@@ -7,8 +7,10 @@ import pytest
 from ray.air.execution import FixedResourceManager
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.train import ScalingConfig
+from ray.train.torch import TorchTrainer
 
-from ndabench.orchestration.mends import mend
+from ndabench.orchestration.mends import Trainer, mend
 from ndabench.orchestration.why_lost import fate
 
 LOW = "1 worker(s) were killed due to the node running low on memory."
@@ -40,3 +42,13 @@ def test_what_is_not_rays_is_not_hidden(heard: tuple[list[Exception], Any, Any])
     _, manager, task = heard
     with pytest.raises(RuntimeError, match="unexpected"):
         manager._actor_task_failed(task, ValueError("of ours"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's, of its own
+def test_nothing_but_what_serves_ray_data_is_left_out_of_a_run() -> None:
+    def callbacks(kind: Any) -> set[str]:
+        trainer = kind(print, scaling_config=ScalingConfig())
+        return {type(callback).__name__ for callback in trainer._create_default_callbacks()}
+
+    assert callbacks(TorchTrainer) - callbacks(Trainer) == {"DatasetsCallback"}
+    assert callbacks(Trainer) < callbacks(TorchTrainer)
