@@ -82,16 +82,17 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
         justify: Literal["left", "right"] = "right" if column.startswith(unit) else "left"
         table.add_column(column, justify=justify, overflow="fold")
     work = 0
-    for count, *cells, each in _plan_lines(config):
-        table.add_row(count, *cells, f"{each:,}")
-        work += each * int(count.split()[0])
+    for count, how, *cells, each in _plan_lines(config):
+        table.add_row(f"{count} {how}".strip(), *cells, f"{each:,}")
+        work += count * each
     console.print(table)
     console.print(f"each trial asks for {config.resources}", highlight=False)
     console.print(f"work in all: {work:,} {unit}", highlight=False)
 
 
-def _plan_lines(config: "SweepConfig") -> "Iterator[tuple[str, str, str, str, str, int]]":
-    """How many trials, of which arm, λ, parameters and seeds, and the images or clips of each trial."""
+def _plan_lines(config: "SweepConfig") -> "Iterator[tuple[int, str, str, str, str, str, int]]":
+    """How many trials and how they are chosen, of which arm, λ, parameters and seeds, and the images or clips
+    of each."""
     search, repeats = config.search, len(config.seeds)
     seeds = ", ".join(map(str, config.seeds))
     for arm in config.arms:
@@ -100,13 +101,13 @@ def _plan_lines(config: "SweepConfig") -> "Iterator[tuple[str, str, str, str, st
                 trial = config.trial(arm, setting, config.seeds[0])
                 parameters = ", ".join(f"{key}={value}" for key, value in trial.parameters.items())
                 lambda_ = f"{trial.lambda_:g}" if arm.negative is not None else ""
-                yield f"{repeats}", arm.name, lambda_, parameters, seeds, trial.task.num_images
+                yield repeats, "", arm.name, lambda_, parameters, seeds, trial.task.num_images
             continue
         each = config.task_of(arm).num_images
         if dimensions := config.dimensions_of(arm):
-            count = f"{search.trials_per_arm} × {search.sampler}"
-            yield count, arm.name, "", ", ".join(dimensions), str(search.seed), each
-        yield f"{repeats} × the best", arm.name, "", "", seeds, each
+            how = f"× {search.sampler}"
+            yield search.trials_per_arm, how, arm.name, "", ", ".join(dimensions), str(search.seed), each
+        yield repeats, "× the best", arm.name, "", "", seeds, each
 
 
 if __name__ == "__main__":

@@ -5,14 +5,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from command_lines import CommandLine
 
 from ndabench import cli
 from ndabench.command_line import run
 from ndabench.preview import preview
 from ndabench.report import report
 from ndabench.sweep import sweep
+from ndabench.sweepfile import read_sweep
 from ndabench.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -95,3 +98,43 @@ def test_every_sweep_file_can_be_planned(
     assert "each trial asks for " in text
     assert "work in all: " in text
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("search", "lines", "trials"),
+    [
+        (
+            {"lambda": [0.25, 0.5]},
+            [["3", "none", "", "", "0, 1, 2"], *(["3", "jigsaw", x, "", "0, 1, 2"] for x in ("0.25", "0.5"))],
+            9,
+        ),
+        (
+            {"lambda": {"uniform": [0.1, 0.9]}, "sampler": "tpe", "trials_per_arm": 5, "seed": 7},
+            [
+                ["3 × the best", "none", "", "", "0, 1, 2"],
+                ["5 × tpe", "jigsaw", "", "lambda", "7"],
+                ["3 × the best", "jigsaw", "", "", "0, 1, 2"],
+            ],
+            11,
+        ),
+    ],
+    ids=["grid", "search"],
+)
+def test_a_dry_run_has_a_line_for_each_setting_of_an_arm(
+    output: Callable[..., str],
+    command_line: CommandLine,
+    search: dict[str, Any],
+    lines: list[list[str]],
+    trials: int,
+) -> None:
+    file = command_line.file(
+        search=search, seeds=[0, 1, 2], evaluate=["fd"], objective={"metric": "fd_classifier"}
+    )
+    text = output(lambda: run(sweep), file, "--dry-run")
+    rows = [
+        [cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line
+    ]
+    each = read_sweep(Path(file), []).task.num_images
+    assert rows == [[*line, str(each)] for line in lines]
+    assert f"tiny: {trials} trials" in text
+    assert f"work in all: {trials * each} images" in text
