@@ -10,7 +10,7 @@ from ndabench.records import RecordStore
 from ndabench.reporting.page import report_spec
 from ndabench.reporting.specs import SheetSpec
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SCENES = {"name": "scattered_digits", "canvas_size": 48, "num_train": 8, "num_validation": 3, "num_test": 3}
 SWEEP: dict[str, Any] = {

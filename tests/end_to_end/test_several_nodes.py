@@ -14,7 +14,7 @@ from nodes import Nodes
 
 from ndabench.records import RecordStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 OCCUPY = Path(__file__).parent / "occupy.py"
 SILENCE = 15

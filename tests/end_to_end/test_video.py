@@ -12,7 +12,7 @@ from ndabench.records import RecordStore
 from ndabench.reporting.page import report_spec
 from ndabench.reporting.specs import SheetSpec
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SWEEP: dict[str, Any] = {
     "name": "tiny_video",

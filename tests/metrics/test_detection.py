@@ -60,7 +60,7 @@ def test_values_protocol_and_picture() -> None:
     network = encoder(image_channels=1).eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     measured, artifacts = evaluate_detection(config(), network, test=True, seed=0, workers=Workers())
-    names = DetectionConfig.metrics
+    names = DetectionConfig().metrics
     assert set(measured) == {*names, *(f"val_{name}" for name in names)}
     assert all(0 <= one.value <= 100 and one.unit == "%" and one.seconds > 0 for one in measured.values())
     test, validation = measured["coco_ap50"].protocol, measured["val_coco_ap50"].protocol
@@ -78,7 +78,7 @@ def test_values_protocol_and_picture() -> None:
 
 def test_without_test_only_validation_is_looked_at() -> None:
     measured, artifacts = evaluate_detection(config(), encoder(), test=False, seed=0, workers=Workers())
-    assert set(measured) == {f"val_{name}" for name in DetectionConfig.metrics}
+    assert set(measured) == {f"val_{name}" for name in DetectionConfig().metrics}
     assert artifacts == {}
 
 
