@@ -71,7 +71,8 @@ def show(store: "RecordStore", console: "Console") -> None:
     from ndabench.reporting import summary_tables, write_report
 
     for spec in summary_tables(store):
-        table = Table(title=Text(spec.title), title_justify="left", caption_justify="left")
+        console.print(Text(spec.title, style="bold"), soft_wrap=True)  # a Table's own title is broken at its width
+        table = Table()
         for column in spec.columns:
             table.add_column(Text(column.name), justify="right" if column.numeric else "left")
         for row in spec.rows:
