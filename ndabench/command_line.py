@@ -71,7 +71,7 @@ def show(store: "RecordStore", console: "Console") -> None:
     from ndabench.reporting import summary_tables, write_report
 
     for spec in summary_tables(store):
-        console.print(Text(spec.title, style="bold"), soft_wrap=True)  # a Table's own title is broken at its width
+        console.print(Text(spec.title, style="bold"), soft_wrap=True)  # a Table would break it
         table = Table()
         for column in spec.columns:
             table.add_column(Text(column.name), justify="right" if column.numeric else "left")
