@@ -67,7 +67,7 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
     low, high = y_domain(figure)
     layers = [_level(figure.rule, figure, low, high)] if figure.rule is not None else []
     draw_interval = _band if figure.intervals == "band" else _bars
-    layers += [draw_interval(line, low, high) for line in figure.lines]
+    layers += [draw_interval(line, low, high, len(figure.lines)) for line in figure.lines]
     layers += [_path(line) for line in figure.lines]
     layers += [_markers(line) for line in figure.lines]
     scale = {"type": "log" if figure.log_y else "linear", "domain": [low, high], "nice": False, "zero": False}
@@ -110,11 +110,13 @@ def y_domain(figure: FigureSpec) -> tuple[float, float]:
     return back(low), back(high)
 
 
-def _band(line: Line, low: float, high: float) -> dict[str, Any]:
-    return _between({"type": "area", "color": colour(line), "opacity": 0.12}, line.points, low, high)
+def _band(line: Line, low: float, high: float, among: int = 1) -> dict[str, Any]:
+    """Paler where it is one `among` many, which lie upon each other."""
+    mark = {"type": "area", "color": colour(line), "opacity": min(0.12, 0.35 / among)}
+    return _between(mark, line.points, low, high)
 
 
-def _bars(line: Line, low: float, high: float) -> dict[str, Any]:
+def _bars(line: Line, low: float, high: float, among: int) -> dict[str, Any]:
     return _between({"type": "rule", "color": colour(line), "strokeWidth": 1.5}, line.points, low, high)
 
 
