@@ -20,7 +20,7 @@ from ndabench.records import RecordStore, read_status
 from ndabench.sweepfile import SweepConfig
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 600
+PATIENCE = 300
 """Seconds that anything may take on a busy machine."""
 
 TINY: dict[str, Any] = {

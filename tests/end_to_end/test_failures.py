@@ -11,7 +11,7 @@ from driving import Bench, statuses, times_written, tiny
 
 from ndabench.records import RecordStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_bad_trial_does_not_stop_the_others(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from memory_limits import limited_memory
 
 from ndabench.records import RecordStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SILENCE = 20
 FAULTS = [

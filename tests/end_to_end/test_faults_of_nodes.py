@@ -11,7 +11,7 @@ from nodes import Nodes
 
 from ndabench.records import RecordStore, read_status
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 FAULTS = [
     {"trial": f"none {seed}", "step": step, "what": "wait", "times": 2}

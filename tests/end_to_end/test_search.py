@@ -11,7 +11,7 @@ from ndabench.distributed import Workers
 from ndabench.records import RecordStore
 from ndabench.trials import Provenance, TrialConfig, run_trial
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SEARCH_SEED = 10
 

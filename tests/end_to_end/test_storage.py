@@ -11,7 +11,7 @@ from object_stores import ObjectStore
 from ndabench.lease import LEASE
 from ndabench.records import RecordStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ENDLESS = {"task": {"num_steps": 4000}, "resources": {"max_concurrent": 1}}
 """Nothing of it is waited for."""

@@ -16,7 +16,7 @@ from driving import (
 
 from ndabench.records import RecordStore, read_status
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_a_sweep_runs_to_its_end(reference: Reference) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from driving import Bench, Reference, metrics, statuses, times_written, tiny, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 NO_RAY = """
 import sys

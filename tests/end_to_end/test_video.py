@@ -12,7 +12,7 @@ from ndabench.records import RecordStore
 from ndabench.reporting.page import report_spec
 from ndabench.reporting.specs import SheetSpec
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SWEEP: dict[str, Any] = {
     "name": "tiny_video",
@@ -91,23 +91,15 @@ def test_two_workers_killed_and_resumed_end_as_if_never_interrupted(
     arms = [{"negative": "cutmix"}]
     sweep = {**SWEEP, "data": data, "arms": arms, "evaluate": ["retrieval"], "objective": None}
     sweep["task"] = {**SWEEP["task"], "num_steps": 8}
-    file.write_text(yaml.safe_dump(sweep))
+    file.write_text(yaml.safe_dump({**sweep, "resources": {"workers": 2}}))
     whole, out = bench.folder / "whole", bench.folder / "out"
-    train = [
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "ndabench.train",
-        str(file),
-    ]
-    assert bench.run(*train, "--out", str(whole)).code == 0
-    command = bench.start(*train, "--out", str(out))
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    assert bench.run(*torchrun, "ndabench.train", str(file), "--out", str(whole)).code == 0
+    command = bench.start("ndabench.sweep", str(file), "--out", str(out))
     wait_until(lambda: any(out.glob("checkpoints/*/*.pt")), "the first checkpoint is written")
     command.kill()
     assert "running" in statuses(out).values()
-    ended = bench.run(*train, "--out", str(out), "--resume")
+    ended = bench.sweep(str(file), "--out", str(out), "--resume")
     assert ended.code == 0, ended.stderr
     assert statuses(out) == statuses(whole)
     assert metrics(out) == metrics(whole)
