@@ -64,7 +64,7 @@ def negatives_to_show(config: "SweepConfig") -> "Negatives":
     for spec in (spec for arm in config.arms for spec in (arm.negative, arm.positive)):
         if (augmentation := build_augmentation(config.task, spec)) is not None:
             of_arms[augmentation_label(config.task, spec)] = augmentation
-    return of_arms | dict(all_negatives(config.task))
+    return of_arms | all_negatives(config.task)
 
 
 def versions(data: "ImageData", negatives: "Negatives", count: int, seed: int) -> "dict[str, torch.Tensor]":

@@ -174,16 +174,20 @@ def main() -> int:
     for i, (sweep, second, what) in enumerate(soak.kills, 1):
         table.add_row(str(i), sweep, f"{second:.0f}", what)
     console.print(table)
-    console.print(
-        f"{date.today()}, seed {options.seed}, {len(soak.kills)} kills, {options.steps} steps a trial"
-    )
+    kills = f"{date.today()}, seed {options.seed}, {len(soak.kills)} kills"
+    console.print(f"{kills}, {options.steps} steps a trial of one worker, {steps_of(2, options)} of two")
     console.print("; ".join(problems) or "all records are those of undisturbed sweeps, to the bit")
     return 1 if problems or len(soak.kills) < 20 else 0
 
 
+def steps_of(workers: int, options: Any) -> int:
+    """The steps of a trial; several workers take longer over each."""
+    return options.steps // workers**2
+
+
 def one_sweep(soak: Soak, name: str, changes: Mapping[str, Any], options: Any, console: Console) -> list[str]:
     """Runs the sweep undisturbed and disturbed; returns what is wrong."""
-    steps = options.steps // changes["resources"].get("workers", 1) ** 2  # a step takes them longer
+    steps = steps_of(changes["resources"].get("workers", 1), options)
     resources = {"max_concurrent": 2, "max_silence_seconds": 20, "max_restarts": 5, **changes["resources"]}
     task = {"num_steps": steps, "checkpoint_every": 10, "log_every": 10}
     evaluate = [{"name": "fd", "num_samples": 64, "every": steps // 3}]

@@ -206,7 +206,7 @@ def augmentation_label(task: TaskConfig, spec: NegativeSpec | None) -> str:
     return "" if spec is None else resolve(spec, _rule(task)).label
 
 
-def all_negatives(task: TaskConfig) -> Mapping[str, Augmentation]:
+def all_negatives(task: TaskConfig) -> dict[str, Augmentation]:
     """Every negative of what the task learns from, in each of its variants, by what tables call it."""
     rule: Rule = "clips" if TASKS[task.name].learns_from == "videos" else "corrected"
     return {negative.label: negative.build(rule) for negative in registered(rule)}
