@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Better = Literal["lower", "higher", "neither"]
+MetricKind = Literal["curve", "metric"]
+MeasuredSplit = Literal["", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,7 @@ class Measurement:
     """One value with its direction, its unit and the protocol it was measured under.
 
     `protocol` is plain JSON data (samples, reference split and size, extractor, ...). Two values may be
-    compared only where their protocols are equal. Training curves carry an empty protocol.
+    compared only where their protocols are equal.
     """
 
     value: float
@@ -21,3 +23,11 @@ class Measurement:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     """Wall time that the measurement itself took."""
+    kind: MetricKind = "curve"
+    """A training curve, or a metric: the result of an evaluation."""
+    metric: str = ""
+    """The metric's own name, such as `fd_classifier`; empty where the key it is stored under is the name."""
+    split: MeasuredSplit = ""
+    """The split of the data that a metric was measured on; empty for a curve."""
+    label: str = ""
+    """What `as` of the evaluation adds to tell two measurements of the same metric apart."""
