@@ -41,23 +41,42 @@ def named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+class PartError(ValueError):
+    """What is wrong in a part whose class was picked while reading; see `registry.OneOf`."""
+
+    def __init__(self, kind: type[Config], error: ValidationError) -> None:
+        super().__init__(str(error))
+        self.kind, self.error = kind, error
+
+
 def parse(kind: type[T], data: Any, where: str) -> T:
     """`data` as a `kind` (a `Config` or any type pydantic knows); `UserError` naming the key in `where`."""
     adapter: TypeAdapter[T] = TypeAdapter(kind)
     try:
         return adapter.validate_python(data)
     except ValidationError as error:
-        found = error.errors()
-        # A list with a wrong item also counts as too short, since the item was left out.
-        whole = [one for one in found if one["type"] != "too_short" or one["input"] in ([], ())] or found
-        problems = [_one_line(problem, kind) for problem in whole]
+        problems = _lines(error, kind, [])
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(f"{where}: {problems[0]}{more}") from None
 
 
-def _one_line(problem: Any, kind: Any) -> str:
-    models, written = _follow(kind, problem["loc"])
-    path = ".".join(written)
+def _lines(error: ValidationError, kind: Any, above: list[str]) -> list[str]:
+    """A line for each problem with a value of `kind`, which lies below the keys `above`."""
+    found = error.errors()
+    # A list with a wrong item also counts as too short, since the item was left out.
+    whole = [one for one in found if one["type"] != "too_short" or one["input"] in ([], ())] or found
+    lines = []
+    for problem in whole:
+        nested = problem.get("ctx", {}).get("error")
+        models, written = _follow(kind, problem["loc"])
+        if isinstance(nested, PartError):
+            lines += _lines(nested.error, nested.kind, above + written)
+        else:
+            lines.append(_one_line(problem, models, ".".join(above + written)))
+    return lines
+
+
+def _one_line(problem: Any, models: list[Any], path: str) -> str:
     if problem["type"] == "extra_forbidden":
         known = _field_names(models)
         listed = f" (known: {', '.join(known)})" if known else ""

@@ -1,14 +1,14 @@
-"""Fixed-seed runs of every task, recorded as curves and hashes of the final weights, to hold a change against.
+"""Fixed-seed runs of every task, as curves and hashes of the final weights, to hold a change against.
 
-    python tests/replay/replay.py record OUT.json               # runs every case below (about four minutes)
+    python tests/replay/replay.py record OUT.json               # runs every case below (about five minutes)
     python tests/replay/replay.py compare BEFORE.json AFTER.json
 
-A change that only moves code must leave every value and every tensor as it was, bit for bit. The values depend
-on the CPU and on the versions of torch, so `recorded.json` is a reference for one machine: elsewhere, record the
-commit before the change first (the script finds `ndabench` through PYTHONPATH) and compare with that.
+A change that only moves code must leave every value and every tensor as it was, bit for bit. The values
+depend on the CPU and on the version of torch, so `recorded.json` is a reference for one machine: elsewhere,
+record the commit before the change first (PYTHONPATH says whose `ndabench` runs) and compare with that.
 
-Every case runs `python -m ndabench.train`, alone or under torchrun. A case that ends in `_resumed` is killed with
-SIGKILL once its checkpoint at half the steps exists, and then resumed.
+Every case runs `python -m ndabench.train`, alone or under torchrun. A case that ends in `_resumed` is killed
+with SIGKILL once its checkpoint at half the steps exists, and then resumed.
 """
 
 import argparse

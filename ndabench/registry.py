@@ -1,0 +1,128 @@
+"""Registries: everything that a sweep file can name, and where its implementation lies.
+
+A registry maps a name to an entry. An entry holds the configuration class, which is cheap to import, and
+names its implementation as text, `"package.module:attribute"`, so that reading and planning a sweep never
+import torch. Code outside ndabench adds an entry with `register`:
+
+    from ndabench.tasks.definition import TASKS, TaskDefinition
+
+    TASKS.register("toy", TaskDefinition(config=ToyConfig, build="my_package.toy:ToyTask", ...))
+
+and a sweep file that needs it says `plugins: [my_package]`: the modules that are imported, in the sweep's
+driver and in each trial, before anything else of the file is read.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from pydantic import GetCoreSchemaHandler, SerializationInfo, ValidationError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from ndabench.config import Config, PartError, named
+from ndabench.errors import UserError, unknown
+
+Entry = TypeVar("Entry")
+
+
+class Registry(Mapping[str, Entry], Generic[Entry]):
+    """The known entries of one kind by name, in the order in which they were added.
+
+    `registry[name]` raises a `UserError` that lists the known names; `registry.get(name)` gives None.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Entry]) -> None:
+        """`kind` is what errors call an entry, such as `data set`."""
+        self.kind = kind
+        self._entries = dict(entries)
+
+    def register(self, name: str, entry: Entry) -> None:
+        """Adds an entry from outside; `ValueError` where another entry has the name.
+
+        Adding the same entry again changes nothing, since a plugin's module may be imported twice.
+        """
+        if self._entries.setdefault(name, entry) != entry:
+            raise ValueError(f"{self.kind} {name!r} is registered already; choose another name")
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries:
+            raise unknown(self.kind, name, self._entries)
+        return self._entries[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._entries.get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def load(implementation: str) -> Any:
+    """The object that `"package.module:attribute"` names; the module is imported now."""
+    module, _, attribute = implementation.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def import_plugins(modules: Sequence[str]) -> None:
+    """Imports the modules that a sweep file lists under `plugins`; `UserError` for one that is not there."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UserError(
+                f"plugins: {module!r} cannot be imported ({error}); "
+                "install it, or put its folder on PYTHONPATH"
+            ) from None
+
+
+class OneOf:
+    """Annotates a field that holds the configuration of one entry of a registry, picked by its `name`.
+
+        task: Annotated[TaskConfig, OneOf(TASKS)]
+
+    The registry is looked at when a file is read, so entries that were registered later count, too.
+    """
+
+    def __init__(
+        self,
+        registry: Mapping[str, Any],
+        config_of: Callable[[Any], type[Config]] = lambda entry: entry.config,
+        short_form: Callable[[Any], Any] = named,
+    ) -> None:
+        """`config_of` finds an entry's configuration class; `short_form` expands what may be written short,
+        by default a bare name."""
+        self._registry, self._config_of, self._short_form = registry, config_of, short_form
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True),
+        )
+
+    def _validate(self, value: Any) -> Config:
+        value = self._short_form(value)
+        classes = {name: self._config_of(entry) for name, entry in self._registry.items()}
+        if isinstance(value, tuple(classes.values())):
+            return value  # type: ignore[no-any-return]  # isinstance with a computed tuple narrows nothing
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("model_type", "Input should be a mapping")
+        if "name" not in value:
+            raise PydanticCustomError("union_tag_not_found", "No name", {"discriminator": "'name'"})
+        name = value["name"]
+        if not isinstance(name, str) or name not in classes:
+            tags = ", ".join(f"'{known}'" for known in classes)
+            context = {"discriminator": "'name'", "tag": str(name), "expected_tags": tags}
+            raise PydanticCustomError("union_tag_invalid", "Unknown name", context)
+        try:
+            return classes[name].model_validate(value)
+        except ValidationError as error:
+            raise PartError(classes[name], error) from None
+
+
+def _dump(config: Config, info: SerializationInfo) -> dict[str, Any]:
+    return config.model_dump(mode=info.mode, by_alias=bool(info.by_alias))
