@@ -107,8 +107,8 @@ class OneOf:
     def _validate(self, value: Any) -> Config:
         value = self._short_form(value)
         classes = {name: self._config_of(entry) for name, entry in self._registry.items()}
-        if isinstance(value, tuple(classes.values())):
-            return value  # type: ignore[no-any-return]  # isinstance with a computed tuple narrows nothing
+        if isinstance(value, Config) and isinstance(value, tuple(classes.values())):
+            return value
         if not isinstance(value, Mapping):
             raise PydanticCustomError("model_type", "Input should be a mapping")
         if "name" not in value:
