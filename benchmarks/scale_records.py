@@ -84,7 +84,7 @@ def fill(store: RecordStore, config: "SweepConfig", steps: int) -> int:
 
 
 def record(store: RecordStore, trial: "TrialConfig", value: float, steps: int, dice: random.Random) -> int:
-    """One trial, already folded: written as `RecordStore.fold` leaves it."""
+    """One trial, already compacted: written as `RecordStore.compact` leaves it."""
     began = datetime(2026, 3, 1, tzinfo=timezone.utc) + timedelta(seconds=dice.uniform(0, 1e6))
     store.write_trial(
         TrialRow(
@@ -123,7 +123,7 @@ def record(store: RecordStore, trial: "TrialConfig", value: float, steps: int, d
             if last:
                 rows.append(_row(key, step, name, measured + dice.gauss(0, 0.3), "test"))
         rows += [_row(key, step, name, dice.gauss(1, 0.1), "") for name in CURVES]
-    store._table("metrics")._write(  # as a fold would, without the 50 files before it
+    store._table("metrics")._write(  # as compaction would, without the 50 files before it
         f"metrics/{trial.trial_id}.parquet", pa.Table.from_pylist(rows, schema=TABLES["metrics"])
     )
     return len(rows)
@@ -165,7 +165,7 @@ def report(store: RecordStore, make_config: MakeConfig) -> str:
     return f"{size / 2**20:.1f} MiB of HTML"
 
 
-def fold(store: RecordStore, make_config: MakeConfig) -> str:
+def compact(store: RecordStore, make_config: MakeConfig) -> str:
     """One trial of 50 steps, folded; in a folder of its own."""
     metrics = {name: Measurement(1.0, "lower", "", {"split": "test"}) for name in [*CURVES, *MEASURES]}
     with tempfile.TemporaryDirectory() as folder:
@@ -173,15 +173,15 @@ def fold(store: RecordStore, make_config: MakeConfig) -> str:
         for step in range(50):
             own.write_progress("scale", "none-00", step, metrics, {})
         start = time.perf_counter()
-        own.fold("none-00")
-        return f"of it folding {1000 * (time.perf_counter() - start):.0f} ms"
+        own.compact("none-00")
+        return f"of which compaction {1000 * (time.perf_counter() - start):.0f} ms"
 
 
 PHASES: dict[str, tuple[str, Callable[[RecordStore, MakeConfig], str]]] = {
     "read": ("read_metrics", read),
     "rebuild": ("the TPE plan rebuilt", rebuild),
     "report": ("write_report", report),
-    "fold": ("50 steps written and folded", fold),
+    "compact": ("50 steps written and compacted", compact),
 }
 
 
@@ -229,7 +229,7 @@ def main() -> None:
         command = [sys.executable, *sys.argv, "--phase", name, "--keep", folder]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         seconds, processor, peak, detail = json.loads(output.splitlines()[-1])
-        aim = AIM if name != "fold" else ""
+        aim = AIM if name != "compact" else ""
         table.add_row(title, f"{seconds:.1f}", f"{processor:.1f}", f"{peak:.2f}", detail, aim)
     console = Console(width=110)
     console.print(table)

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from ndabench.errors import UserError
 from ndabench.lease import Lease
 from ndabench.records import RecordStore
-from ndabench.records.patience import reason
+from ndabench.records.retry import reason
 from ndabench.sweepfile import SweepConfig
 from ndabench.trials import without_places
 
@@ -25,7 +25,9 @@ def claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
     """Makes the folder this sweep's own; `UserError` where `check_claim` has one."""
     check_claim(store, config, resume=resume)
     mine = config.model_dump(mode="json", by_alias=True)
-    store.at_once().write_bytes(CLAIM, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode())
+    store.without_retry().write_bytes(
+        CLAIM, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode()
+    )
 
 
 def check_claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
@@ -37,7 +39,7 @@ def check_claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> Non
     """
     mine = config.model_dump(mode="json", by_alias=True)
     where = store.root
-    now = store.at_once()  # a mistake in --out must not look like an outage
+    now = store.without_retry()  # a mistake in --out must not look like an outage
     existing = now.read_bytes(CLAIM)
     if existing is None and now.list("trials"):
         raise UserError(f"{where} holds the records of an unknown sweep; choose another folder with --out")

@@ -62,8 +62,8 @@ class Lease:
         if self._thread.is_alive():
             self._thread.join()
         try:
-            if self._read(self._store.at_once()).get("driver") == self._id:
-                self._store.at_once().delete(LEASE)
+            if self._read(self._store.without_retry()).get("driver") == self._id:
+                self._store.without_retry().delete(LEASE)
         except UserError as error:
             _log.warning("the next driver will have to wait: %s", error)
 
@@ -90,7 +90,7 @@ class Lease:
 
     def _keep(self) -> None:
         """Renews until released or lost, in a thread of its own; failing storage is for others to report."""
-        store = self._store.at_once()
+        store = self._store.without_retry()
         while not self._released.wait(self._rhythm.renewal):
             try:
                 if self._read(store).get("driver", self._id) != self._id:

@@ -31,7 +31,7 @@ def report(
     store, console = RecordStore(folder), Console()
     if watch and not _watched_to_the_end(store, every, console):
         return
-    if not store.at_once().list("trials"):
+    if not store.without_retry().list("trials"):
         raise UserError(f"{folder}: no records here; give the folder of a sweep, e.g. reports/quickstart")
     show(store, console)
 

@@ -48,7 +48,7 @@ def train(
     store = RecordStore(results_folder(out, config.name))
     mirror = Mirror(store, make_trackers(config.track, config.name, store) if workers.is_main else [])
     if workers.is_main:
-        row = store.at_once().read_trial(trial.trial_id)
+        row = store.without_retry().read_trial(trial.trial_id)
         if row is not None and row.status in ("finished", "diverged"):
             raise UserError(f"{store.root}: {trial.label} is {row.status} already; choose another --out")
         prepare([trial], workers.device, workers.world_size)

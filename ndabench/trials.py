@@ -21,9 +21,9 @@ from pydantic import Field, model_validator
 
 from ndabench.checkpoints import load_checkpoint, save_checkpoint
 from ndabench.config import Config, without
-from ndabench.diary import Diary, SupersededError, now, one_line
 from ndabench.distributed import Workers
 from ndabench.records import RecordStore, TrialRow
+from ndabench.records.trial_recorder import SupersededError, TrialRecorder, now, one_line
 from ndabench.tasks.negatives import NegativeSpec
 from ndabench.tasks.registry import (
     DataConfig,
@@ -37,7 +37,7 @@ from ndabench.tasks.registry import (
     prepare_evaluations,
 )
 from ndabench.tasks.task import DivergedError, Progress, Task
-from ndabench.tracking.tensorboard import fold_curves, write_curves
+from ndabench.tracking.tensorboard import compact_curves, write_curves
 
 
 class TrialConfig(Config):
@@ -170,59 +170,59 @@ def run_trial(
     Only the main worker writes. However the trial ends, its row says how: finished, diverged (re-raised as
     `DivergedError`), failed (re-raised), or stopped when the caller drops the iterator.
     """
-    diary = Diary(_new_row(trial, provenance, workers), store, workers.is_main)
+    recorder = TrialRecorder(_new_row(trial, provenance, workers), store, workers.is_main)
     try:
         data = load_data(trial.data, workers.device)
-        diary.note(dataset=data.name, dataset_hash=data.content_hash)
+        recorder.note(dataset=data.name, dataset_hash=data.content_hash)
         task = _build(trial, data, workers)
         checkpoint, damage = load_checkpoint(store, trial.trial_id, workers)
         if damage:
-            diary.note(notes=damage)
+            recorder.note(notes=damage)
         if checkpoint is not None:
             task.load_state_dict(checkpoint["task"])
-            diary.resumed(checkpoint)
+            recorder.resumed(checkpoint)
         run = task.run()
-        while (progress := diary.timed(run)) is not None:
+        while (progress := recorder.timed(run)) is not None:
             if workers.is_main:
-                diary.require_latest()
+                recorder.check_fencing()
                 store.write_progress(
                     provenance.sweep, trial.trial_id, progress.step, progress.metrics, progress.artifacts
                 )
                 if provenance.curves:
                     write_curves(store, trial.trial_id, progress.step, progress.metrics)
                 if progress.checkpoint_due:
-                    diary.require_latest()
-                    state = {"trial": trial.to_json(), "task": task.state_dict(), **diary.spent()}
+                    recorder.check_fencing()
+                    state = {"trial": trial.to_json(), "task": task.state_dict(), **recorder.spent()}
                     save_checkpoint(store, trial.trial_id, progress.step, state)
             yield progress
     except DivergedError as error:
         if workers.is_main:
-            _fold(diary, store, trial.trial_id)
-        diary.end("diverged", str(error))
+            _compact(recorder, store, trial.trial_id)
+        recorder.end("diverged", str(error))
         raise
     except (GeneratorExit, KeyboardInterrupt):
-        diary.stop()
+        recorder.stop()
         raise
     except SupersededError:
         raise
     except Exception as error:
-        diary.end("failed", one_line(error))
+        recorder.end("failed", one_line(error))
         raise
     if workers.is_main:
-        _fold(diary, store, trial.trial_id)
-    diary.end("finished")
+        _compact(recorder, store, trial.trial_id)
+    recorder.end("finished")
 
 
-def _fold(diary: Diary, store: RecordStore, trial_id: str) -> None:
+def _compact(recorder: TrialRecorder, store: RecordStore, trial_id: str) -> None:
     """For a trial that has come to its end: before its row says so, since nobody looks after it later."""
-    diary.require_latest()
-    fold(store, trial_id)
+    recorder.check_fencing()
+    compact(store, trial_id)
 
 
-def fold(store: RecordStore, trial_id: str) -> None:
+def compact(store: RecordStore, trial_id: str) -> None:
     """Few files in place of many of a trial's records and curves."""
-    store.fold(trial_id)
-    fold_curves(store, trial_id)
+    store.compact(trial_id)
+    compact_curves(store, trial_id)
 
 
 def _new_row(trial: TrialConfig, provenance: Provenance, workers: Workers) -> TrialRow:

@@ -8,9 +8,9 @@ import pytest
 from command_lines import TINY
 
 from ndabench.config import parse
-from ndabench.diary import SupersededError, close_row, fail_row
 from ndabench.distributed import Workers
 from ndabench.records import RecordStore, TrialRow
+from ndabench.records.trial_recorder import SupersededError, close_row, fail_row
 from ndabench.sweepfile import SweepConfig
 from ndabench.tasks.task import Progress
 from ndabench.trials import Provenance, TrialConfig, planned_row, run_trial

@@ -43,7 +43,7 @@ class ThreeSteps:
         (KeyboardInterrupt(), "stopped", 3),
     ],
 )
-def test_steps_are_folded_where_a_trial_goes_on_no_more(
+def test_steps_are_compacted_once_a_trial_cannot_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: BaseException | None, status: str, files: int
 ) -> None:
     pytest.importorskip("tensorboardX", reason="comes with Ray")

@@ -15,7 +15,6 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from rich.console import Console
 
 from ndabench.claim import claim, sole_driver
-from ndabench.diary import STOPPED_EARLY
 from ndabench.errors import UserError
 from ndabench.orchestration.cluster import concurrency
 from ndabench.orchestration.dispatch import Dispatch
@@ -35,6 +34,7 @@ from ndabench.orchestration.status_file import StatusFile
 from ndabench.orchestration.trial import trainable
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
+from ndabench.records.trial_recorder import STOPPED_EARLY
 from ndabench.sweepfile import SweepConfig
 from ndabench.tracking.mirror import Mirror
 from ndabench.tracking.tracker import make_trackers

@@ -9,7 +9,6 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
 
 from ndabench.checkpoints import has_checkpoint
-from ndabench.diary import STOPPED_EARLY, close_row, fail_row
 from ndabench.errors import UserError
 from ndabench.orchestration import why_lost
 from ndabench.orchestration.dispatch import Dispatch
@@ -18,9 +17,10 @@ from ndabench.orchestration.restarts import Restart
 from ndabench.orchestration.status_file import StatusFile
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
+from ndabench.records.trial_recorder import STOPPED_EARLY, close_row, fail_row
 from ndabench.sweepfile import SweepConfig
 from ndabench.tracking.mirror import Mirror
-from ndabench.trials import Provenance, TrialConfig, fold, planned_row
+from ndabench.trials import Provenance, TrialConfig, compact, planned_row
 
 SECONDS_TO_LOOK = 5.0
 
@@ -197,7 +197,7 @@ class Watcher(NotSaved, ray.tune.Callback):
                 close_row(self._store, trial_id, status, error)
                 row = self._store.read_trial(trial_id)
                 if row is not None and row.error == STOPPED_EARLY:  # its own process had no time to
-                    fold(self._store, trial_id)
+                    compact(self._store, trial_id)
                 self._view.ended(trial_id, row, error)
                 self._mirror.changed(trial_id)
         except UserError as problem:

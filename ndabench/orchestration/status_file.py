@@ -27,7 +27,7 @@ class StatusFile:
     """
 
     def __init__(self, store: RecordStore, sweep: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store, self._sweep, self._clock = store.at_once(), sweep, clock
+        self._store, self._sweep, self._clock = store.without_retry(), sweep, clock
         self._standing: Standing | None = None
         self._started = datetime.now(timezone.utc)
         self._written, self._changes = clock(), -1

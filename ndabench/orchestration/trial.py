@@ -19,13 +19,13 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from ndabench.claim import require_claimed
-from ndabench.diary import one_line
 from ndabench.distributed import Workers
 from ndabench.orchestration.mends import Trainer
 from ndabench.orchestration.pulse import ControllersPulse, Pulse
 from ndabench.orchestration.room import size_now
 from ndabench.orchestration.why_lost import fate, is_mistake, of_workers
 from ndabench.records import RecordStore
+from ndabench.records.trial_recorder import one_line
 from ndabench.resources import Resources
 from ndabench.sweepfile import SweepConfig
 from ndabench.tasks.task import DivergedError

@@ -7,8 +7,8 @@ from typing import Any
 
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 
-from ndabench.diary import SupersededError, one_line
 from ndabench.errors import UserError
+from ndabench.records.trial_recorder import SupersededError, one_line
 
 SIGNS = {
     "low on memory": "was ended by Ray, because its node ran out of memory",

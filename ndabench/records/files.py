@@ -2,7 +2,7 @@
 
 On a local disk (and on other filesystems that can rename) a file is written under a temporary name that no
 reader of Parquet picks up, then renamed; on an object store it is put in one piece, which is atomic there.
-Storage that fails in a way that passes is waited for (`patience.py`).
+A failure of the storage that may pass is retried (`retry.py`).
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.fs as fs
 
 from ndabench.errors import UserError
-from ndabench.records.patience import Patience, reason
+from ndabench.records.retry import Retry, reason
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -52,13 +52,13 @@ class FileTree:
         self.is_local = isinstance(self.filesystem, fs.LocalFileSystem)
         if self.is_local:
             self.root = self.base
-        self._patience = Patience()
+        self._retry = Retry()
         self._stood = self._was_mount = False
 
-    def at_once(self) -> "FileTree":
-        """The same files without patience: every failure is an error at once."""
+    def without_retry(self) -> "FileTree":
+        """The same files without retries: every failure is an error at once."""
         other = copy.copy(self)
-        other._patience = Patience(seconds=0)
+        other._retry = Retry(seconds=0)
         return other
 
     def full(self, path: str) -> str:
@@ -86,7 +86,7 @@ class FileTree:
 
         failure = f"{self.shown(path)}: cannot be {done}"
         try:
-            return self._patience(attempt, failure)
+            return self._retry(attempt, failure)
         except OSError as error:
             raise UserError(f"{failure} ({reason(error)})") from error
 

@@ -1,8 +1,8 @@
-"""Rows that come step by step: a small file for each step, folded into one for each trial once it has ended.
+"""Rows that come step by step: one small file per step, compacted into one file per trial after its end.
 
-Of a table `metrics`, the rows of a trial lie in `metrics/<trial>/<step>.parquet` and, after a fold, in
+Of a table `metrics`, the rows of a trial lie in `metrics/<trial>/<step>.parquet` and, after compaction, in
 `metrics/<trial>.parquet`. A step that has a file of its own counts as it stands there, whatever the trial's
-file says of it: folding may be cut short, or begin anew, at any point without losing or doubling a row.
+file says of it: compaction may be cut short, or repeated, at any point without losing or doubling a row.
 """
 
 import io
@@ -43,17 +43,17 @@ class StepTable:
         for path in self._files.walk(self._name):
             if (folder := PurePosixPath(path).parent.name) != self._name:
                 parts.setdefault(folder, []).append(path)
-        # Looked for after the parts: of those that a fold has just deleted, the trial's file is there.
-        folded = {PurePosixPath(path).stem for path in self._files.walk(self._name, deep=False)}
+        # Listed after the parts: if compaction has just deleted some of them, the trial's file is there.
+        compacted = {PurePosixPath(path).stem for path in self._files.walk(self._name, deep=False)}
         schema = self._schema if columns is None else pa.schema([self._schema.field(n) for n in columns])
 
         def rows(trial: str) -> pa.Table:
-            found = self._rows(trial, parts.get(trial, []), trial in folded)
+            found = self._rows(trial, parts.get(trial, []), trial in compacted)
             if metric is not None:
                 found = found.filter(pc.equal(found["metric"].cast(pa.string()), metric))
             return found.select(schema.names)
 
-        tables = self._files.each(rows, sorted({*parts, *folded}))
+        tables = self._files.each(rows, sorted({*parts, *compacted}))
         return _joined(tables, schema)
 
     def read_trial(self, trial: str, after: int = -1) -> pa.Table:
@@ -64,22 +64,25 @@ class StepTable:
         """The rows in the trial's own file, or None where it has none (yet)."""
         return self._read(self._path(trial))
 
-    def fold(self, trial: str) -> None:
+    def compact(self, trial: str) -> None:
         """Puts all that there is of a trial into one file, which takes the place of the others."""
         parts = self._files.walk(f"{self._name}/{trial}")
         if parts:
             self._write(self._path(trial), self._rows(trial, parts, True))
             self._files.delete_all(parts)
 
-    def _rows(self, trial: str, parts: Iterable[str], folded: bool, after: int = -1) -> pa.Table:
+    def _rows(self, trial: str, parts: Iterable[str], compacted: bool, after: int = -1) -> pa.Table:
         """The rows in the files `parts` and, where it is said to be there, in the trial's own."""
         while True:
             newer = [path for path in parts if _step(path) > after]
             tables = [table for path in newer if (table := self._read(path)) is not None]
             if len(tables) == len(newer):
                 break
-            parts, folded = self._files.walk(f"{self._name}/{trial}"), True  # folded since they were listed
-        whole = self.read_file(trial) if folded else None
+            parts, compacted = (
+                self._files.walk(f"{self._name}/{trial}"),
+                True,
+            )  # compacted since they were listed
+        whole = self.read_file(trial) if compacted else None
         if whole is not None:
             if after >= 0:
                 whole = whole.filter(pc.greater(whole["step"], after))

@@ -2,7 +2,7 @@
 
 Below the root: `trials/<trial>.parquet`, `metrics/<trial>/<step>.parquet`, `artifacts/<trial>/<step>.parquet`
 and the files that the artifacts name, `files/<trial>/<step>-<name>`. When a trial has ended its steps are
-folded into `metrics/<trial>.parquet` and `artifacts/<trial>.parquet`.
+compacted into `metrics/<trial>.parquet` and `artifacts/<trial>.parquet`.
 
 A file's name is a function of its trial and step, so that a trial that is run again or resumed overwrites and
 never doubles a row, and no two trials share a file. Folder names hold no `key=value`, so no reader guesses
@@ -45,10 +45,10 @@ class RecordStore:
         self.root = self._files.root
         self.is_local = self._files.is_local
 
-    def at_once(self) -> "RecordStore":
+    def without_retry(self) -> "RecordStore":
         """The same records for who cannot wait: storage that fails is an error at once."""
         other = copy.copy(self)
-        other._files = self._files.at_once()
+        other._files = self._files.without_retry()
         return other
 
     def write_trial(self, row: TrialRow) -> None:
@@ -82,13 +82,13 @@ class RecordStore:
             rows = [{**key, **_metric(name, measurement)} for name, measurement in metrics.items()]
             self._table("metrics").write(folder, rows, step)
 
-    def fold(self, trial_id: str) -> None:
+    def compact(self, trial_id: str) -> None:
         """Puts what a trial wrote step by step into one file a table: for a trial that has come to its end.
 
         Nothing is lost or doubled wherever it is cut short, nor where the trial goes on after all.
         """
         for name in ("metrics", "artifacts"):
-            self._table(name).fold(_safe(trial_id, "trial id"))
+            self._table(name).compact(_safe(trial_id, "trial id"))
 
     def read_trials(self) -> pa.Table:
         """One row a trial (`schema.TRIALS`); empty when nothing was recorded yet."""

@@ -17,7 +17,7 @@ def watch(store: RecordStore, every: float, sleep: Callable[[float], None] = tim
     Yields a line of text for each report that it wrote, and for what goes wrong on the way: it goes on.
     Ends with the sweep, after the last report; never where no driver of a sweep is at work.
     """
-    store = store.at_once()  # to try again is what this loop is for
+    store = store.without_retry()  # to try again is what this loop is for
     seen = problem = ""
     silent = False
     while True:

@@ -25,7 +25,7 @@ class Mirror:
     """A thread of its own while its `with` block lasts. Trouble with a tracker is said, and outlived."""
 
     def __init__(self, store: RecordStore, trackers: Sequence[Tracker], pause: float = PAUSE_SECONDS) -> None:
-        self._store, self._trackers, self._pause = store.at_once(), trackers, pause
+        self._store, self._trackers, self._pause = store.without_retry(), trackers, pause
         self._last: dict[tuple[str, str], int] = {}
         self._ended: dict[tuple[str, str], datetime | None] = {}
         self._problems: dict[str, str] = {}

@@ -26,7 +26,7 @@ def write_curves(store: RecordStore, trial_id: str, step: int, metrics: Mapping[
         store.write_bytes(f"{FOLDER}/{trial_id}/events.out.tfevents.{step:010d}", data)
 
 
-def fold_curves(store: RecordStore, trial_id: str) -> None:
+def compact_curves(store: RecordStore, trial_id: str) -> None:
     """Puts the event files of a trial into one. May be cut short or begun anew: the later file counts."""
     files = store.list(f"{FOLDER}/{trial_id}")
     try:

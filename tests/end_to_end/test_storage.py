@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ENDLESS = {"task": {"num_steps": 4000}, "resources": {"max_concurrent": 1}}
 """Nothing of it is waited for."""
 HERE = Path(__file__).parent
-IMPATIENT = "import ndabench.records.patience as patience\npatience.SECONDS = 3.0\n"
+IMPATIENT = "import ndabench.records.retry as retry\nretry.SECONDS = 3.0\n"
 
 
 def on_store(bench: Bench, object_store: ObjectStore, *folders: Path) -> Bench:

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 
-from ndabench.diary import SupersededError
 from ndabench.errors import UserError
 from ndabench.orchestration.why_lost import fate, is_mistake, of_trial, of_workers
+from ndabench.records.trial_recorder import SupersededError
 
 KILLED = (
     "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit "

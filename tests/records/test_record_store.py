@@ -175,7 +175,7 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(UserError, match=message) as caught:
-        disk.at_once().write_trial(dataclasses.replace(ROW, status="failed"))
+        disk.without_retry().write_trial(dataclasses.replace(ROW, status="failed"))
     assert "\n" not in str(caught.value)
     assert "trials/0123.parquet" in str(caught.value)
     assert disk.read_trials()["status"].to_pylist() == ["running"]

@@ -13,13 +13,13 @@ import pytest
 from object_stores import ObjectStore
 
 from ndabench.errors import UserError
-from ndabench.records import RecordStore, patience
+from ndabench.records import RecordStore, retry
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "SECONDS", 2.0)
-    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(retry, "SECONDS", 2.0)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.1)
 
 
 def after(seconds: float, action: Callable[[], object]) -> threading.Timer:
@@ -75,7 +75,7 @@ def test_a_disk_that_stays_read_only(disk: Callable[[int], Path], caplog: pytest
         store.write_bytes("notes/a", b"after")
     assert time.monotonic() - started < 0.1, "storage is waited for once, not for every file"
     with pytest.raises(UserError, match=r"notes/b: cannot be written"):
-        RecordStore(str(folder)).at_once().write_bytes("notes/b", b"")
+        RecordStore(str(folder)).without_retry().write_bytes("notes/b", b"")
     assert len(caplog.messages) == said
     assert store.read_bytes("notes/a") == b"before"
     mount("-o", "remount,rw", str(folder))
@@ -96,7 +96,7 @@ def test_a_disk_that_is_gone_for_a_while(
     assert store.read_bytes("notes/a") == b"before"
     subprocess.run(["umount", str(here)], check=True)
     with pytest.raises(UserError, match=r"notes/a: cannot be read \(the folder is gone\)"):
-        store.at_once().read_bytes("notes/a")
+        store.without_retry().read_bytes("notes/a")
     timer = after(0.5, lambda: mount("--bind", str(origin), str(here)))
     store.write_bytes("notes/b", b"after")
     timer.join()
@@ -124,14 +124,14 @@ def test_a_folder_that_is_missing_from_the_start_is_made(tmp_path: Path) -> None
     store.write_bytes("c", b"c")
     shutil.rmtree(tmp_path / "a")
     with pytest.raises(UserError, match="the folder is gone"):
-        store.at_once().write_bytes("c", b"c")
+        store.without_retry().write_bytes("c", b"c")
 
 
 @pytest.mark.slow
 def test_an_object_store_that_is_away_for_a_while(
     object_store: ObjectStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "SECONDS", 20.0)
+    monkeypatch.setattr(retry, "SECONDS", 20.0)
     store = RecordStore(object_store.folder())
     store.write_bytes("notes/a", b"before")
     object_store.stop()
@@ -145,7 +145,7 @@ def test_an_object_store_that_is_away_for_a_while(
     assert last.startswith("the storage is back after ")
     object_store.stop()
     with pytest.raises(UserError, match=r"notes/a: cannot be read \(NETWORK_CONNECTION: ") as caught:
-        store.at_once().read_bytes("notes/a")
+        store.without_retry().read_bytes("notes/a")
     assert "\n" not in str(caught.value)
 
 
@@ -188,5 +188,5 @@ def test_a_secret_in_a_uri_is_refused_unseen() -> None:
     ],
 )
 def test_what_passes_is_told_from_what_does_not(text: str, passing: bool) -> None:
-    assert patience.passes(OSError(text)) is passing
-    assert logging.getLogger(patience.__name__).name.startswith("ndabench")
+    assert retry.may_pass(OSError(text)) is passing
+    assert logging.getLogger(retry.__name__).name.startswith("ndabench")

@@ -8,7 +8,7 @@ import pytest
 
 from ndabench.measurement import Measurement
 from ndabench.records import RecordStore
-from ndabench.tracking.tensorboard import event_file, fold_curves, write_curves
+from ndabench.tracking.tensorboard import compact_curves, event_file, write_curves
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2", reason="tensorboardX is not installed")
 
@@ -80,13 +80,13 @@ def test_the_files_of_a_trial_are_folded_into_its_first(tmp_path: Path) -> None:
     for step, value in ((20, 2.0), (0, 3.0), (100, 1.0)):
         write_curves(store, "none-01", step, {"loss": Measurement(value)})
     first = (folder / "events.out.tfevents.0000000000").read_bytes()
-    fold_curves(store, "none-01")
+    compact_curves(store, "none-01")
     assert [file.name for file in folder.iterdir()] == ["events.out.tfevents.0000000000"]
     assert read(folder) == [(0, 3.0), (20, 2.0), (100, 1.0)]
     assert (folder / "events.out.tfevents.0000000000").read_bytes().startswith(first)
     write_curves(store, "none-01", 100, {"loss": Measurement(0.5)})  # it went on after all
     write_curves(store, "none-01", 120, {"loss": Measurement(0.25)})
     for _ in range(2):
-        fold_curves(store, "none-01")
+        compact_curves(store, "none-01")
         assert read(folder) == [(0, 3.0), (20, 2.0), (100, 0.5), (120, 0.25)]
-    fold_curves(store, "never-02")
+    compact_curves(store, "never-02")

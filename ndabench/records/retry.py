@@ -1,4 +1,4 @@
-"""Storage that fails for a while and returns: which failures are waited for, how long, and what is said."""
+"""Retrying storage operations: which failures may pass, how long to wait for them, and what the log says."""
 
 import errno
 import logging
@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 SECONDS = 300.0
-"""How long storage is waited for. Less than the ten minutes after which other workers on GPUs give up."""
+"""How long to wait for storage: less than the ten minutes after which the other workers on GPUs give up."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 _PASSING = frozenset(
@@ -39,7 +39,7 @@ _PASSING = frozenset(
         errno.EHOSTUNREACH,
     }
 )
-"""A disk or a network that may come back. A full disk or a missing permission waits for somebody's hand."""
+"""A disk or a network that may come back. Not here: a full disk, a missing permission; they need a person."""
 
 _PASSING_WORDS = re.compile(
     r"NETWORK_CONNECTION|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|THROTTLING|SLOW_DOWN|REQUEST_TIMEOUT"  # S3
@@ -47,57 +47,59 @@ _PASSING_WORDS = re.compile(
     r"|ServerBusy|OperationTimedOut"  # Azure's
     r"|HTTP status (408|429|5\d\d)"
 )
-"""Object stores give no error numbers, only these words."""
+"""Object stores give no error numbers; their messages contain these words."""
 
 _OBJECT_STORE_ERROR = re.compile(r"AWS Error (\w+)[^:]*?(?: during \w+ operation)?: (?:curlCode: \d+, )?(.*)")
 
 _log = logging.getLogger(__name__)
-_dice = random.SystemRandom()  # never the generator that a training may have seeded
+_jitter = random.SystemRandom()  # not the generator that a training may have seeded
 
 
-class Patience:
-    """Tries again, with growing pauses, what failed in a way that passes, and says so in the log.
+class Retry:
+    """Repeats an action whose failure may pass, with growing pauses and a line in the log each time.
 
-    Once it was in vain it tries only once, until something succeeds: a store that is gone for good is waited
-    for once, not for every file.
+    After it has given up on one action it tries the next ones once only, until one succeeds: we wait once for
+    a store that is gone for good, not once per file.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
-        self._seconds, self._in_vain = SECONDS if seconds is None else seconds, False
+        self._seconds, self._given_up = SECONDS if seconds is None else seconds, False
 
     def __call__(self, action: Callable[[], T], failure: str) -> T:
-        """What `action` returns; its last `OSError` where it did not succeed. `failure` stands in the log."""
+        """Returns what `action` returns, or raises its last `OSError`. The log shows `failure`."""
         started, pause = time.monotonic(), 0.0
-        seconds = 0.0 if self._in_vain else self._seconds
+        seconds = 0.0 if self._given_up else self._seconds
         while True:
             try:
                 result = action()
             except OSError as error:
                 left = started + seconds - time.monotonic()
-                if not passes(error):
+                if not may_pass(error):
                     raise
                 if left <= 0:
-                    self._in_vain = True
+                    self._given_up = True
                     raise
                 pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE, left)
                 plan = f"trying again in {pause:.2g} s, for {left:.0f} s"
                 _log.warning("%s (%s); %s", failure, reason(error), plan)
                 last = pause == left
-                time.sleep(pause if last else pause * _dice.uniform(0.8, 1.0))  # not all trials at a moment
+                time.sleep(
+                    pause if last else pause * _jitter.uniform(0.8, 1.0)
+                )  # trials must not retry in step
             else:
                 if pause:
                     _log.warning("the storage is back after %.0f s", time.monotonic() - started)
-                self._in_vain = False
+                self._given_up = False
                 return result
 
 
-def passes(error: OSError) -> bool:
-    """Whether a failure of storage may be over in a while, without anybody's hand."""
+def may_pass(error: OSError) -> bool:
+    """Whether a failure of storage may end by itself."""
     return error.errno in _PASSING if error.errno else _PASSING_WORDS.search(str(error)) is not None
 
 
 def reason(error: OSError) -> str:
-    """Why storage failed, for the end of a user's line."""
+    """Why storage failed, as the end of an error line."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):

@@ -1,4 +1,4 @@
-"""The row of a trial as it fills: written when the trial starts, when more is known, and when it ends."""
+"""One trial's row while the trial runs: written at its start, whenever more is known, and at its end."""
 
 import time
 import traceback
@@ -6,29 +6,43 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from ndabench.errors import UserError
-from ndabench.records import RecordStore, TrialRow
-from ndabench.tasks.task import Progress
+from ndabench.measurement import Measurement
+from ndabench.records.schema import TrialRow
+from ndabench.records.store import RecordStore
 
 STOPPED_EARLY = "stopped early by the scheduler"
-"""The error of a trial that a scheduler ended: its result stands, and a resumed sweep leaves it alone."""
+"""The error of a trial that a scheduler ended: its result is valid, and a resumed sweep leaves it alone."""
 
 
 class SupersededError(UserError):
-    """A later attempt at the same trial has begun: this one must write no more."""
+    """A later attempt at the same trial has begun: this one must not write any more."""
 
 
-class Diary:
-    """Keeps one trial's row; only the main worker's writes.
+class Timed(Protocol):
+    """What the recorder reads from a trial's progress."""
 
-    A process that was cut off from its sweep may live on beside its successor. Each attempt counts itself in
-    the row, and looks there before it writes anything (`require_latest`): one that finds a later attempt
-    raises `SupersededError` and writes no more. What this cannot do: a successor may begin between the look
-    and the writing, which takes longest where storage was away and is waited for. One file may then be
-    written late. The records bear that: files are whole and named by trial and step, and what is in them is
-    what the successor measures at that step, too; on CPUs to the bit.
+    @property
+    def num_images(self) -> int: ...
+
+    @property
+    def metrics(self) -> Mapping[str, Measurement]: ...
+
+
+P = TypeVar("P", bound=Timed)
+
+
+class TrialRecorder:
+    """Keeps one trial's row; only the main worker's recorder writes.
+
+    A process that was cut off from its sweep may live on while its successor works. Therefore each attempt
+    records its number in the row and checks the row before it writes anything (`check_fencing`); an attempt
+    that finds a later number raises `SupersededError` and stops writing. One gap remains: a successor may
+    begin between the check and the write, most likely while the write waits for storage to come back. Then
+    one file may be written late. The records tolerate that: files are whole, a file's name is given by trial
+    and step, and the successor measures the same values at that step (on CPUs to the bit).
     """
 
     def __init__(self, row: TrialRow, store: RecordStore, writes: bool) -> None:
@@ -45,16 +59,17 @@ class Diary:
         self._write()
 
     def note(self, **columns: Any) -> None:
-        self.require_latest()
+        """Sets columns of the row; raises `SupersededError` if a later attempt has begun."""
+        self.check_fencing()
         self._row = replace(self._row, **columns)
         self._write()
 
-    def require_latest(self) -> None:
+    def check_fencing(self) -> None:
         """Raises `SupersededError` in the main worker of an attempt that is not the trial's latest."""
         if not self._writes:
             return
         content = self._store.read_bytes(f"trials/{self._row.trial_id}.parquet")
-        if content == self._seen:  # a hundred times cheaper than to understand it
+        if content == self._seen:  # comparing bytes costs a hundredth of parsing them
             return
         latest = self._store.read_trial(self._row.trial_id)
         if latest is not None and (latest.attempts or 0) > (self._row.attempts or 0):
@@ -69,11 +84,12 @@ class Diary:
             self._store.write_trial(self._row)
 
     def resumed(self, checkpoint: Mapping[str, Any]) -> None:
+        """Takes over the seconds and images of the attempts before the checkpoint."""
         self._earlier_seconds = checkpoint["seconds"]
         self._num_images = self._first_image = checkpoint["num_images"]
 
-    def timed(self, run: Iterator[Progress]) -> Progress | None:
-        """The next progress; the time to it, less its measurements', counts as training."""
+    def timed(self, run: Iterator[P]) -> P | None:
+        """The next progress; the time until it, less the time of its measurements, counts as training."""
         start = time.monotonic()
         progress = next(run, None)
         if progress is not None:
@@ -83,38 +99,40 @@ class Diary:
         return progress
 
     def spent(self) -> dict[str, Any]:
+        """`seconds` and `num_images` over all attempts, for a checkpoint."""
         seconds = self._earlier_seconds + time.monotonic() - self._clock
         return {"seconds": seconds, "num_images": self._num_images}
 
     def end(self, status: Literal["finished", "failed", "diverged"], error: str = "") -> None:
+        """Closes the row with its timings."""
         images = self._num_images - self._first_image
         rate = images / self._training_seconds if images else None
         seconds = self.spent()["seconds"]
         self.note(status=status, error=error, finished=now(), seconds=seconds, images_per_second=rate)
 
     def stop(self) -> None:
-        """Ends the row of a trial that its caller stops, unless somebody has ended it already."""
+        """Closes the row of a trial that its caller stops, unless it is closed already."""
         row = self._store.read_trial(self._row.trial_id) if self._writes else None
         if row is not None and row.attempts == self._row.attempts:
             close_row(self._store, row.trial_id, "stopped", "stopped before its last step")
 
 
 def close_row(store: RecordStore, trial_id: str, status: Literal["failed", "stopped"], error: str) -> None:
-    """Ends the row of a trial that did not end it itself, because it was stopped or its process is gone."""
+    """Closes the row of a trial that did not close it itself: it was stopped, or its process is gone."""
     row = store.read_trial(trial_id)
     if row is not None and row.status == "running":
         store.write_trial(replace(row, status=status, error=error, finished=now()))
 
 
 def fail_row(store: RecordStore, planned: TrialRow, error: str) -> None:
-    """Ends the row of a trial that is given up; `planned` is its row where it never came to write one."""
+    """Closes the row of a trial that is given up; `planned` is its row if the trial never wrote one."""
     row = store.read_trial(planned.trial_id) or planned
     if row.status in ("running", "failed"):
         store.write_trial(replace(row, status="failed", error=error, finished=now()))
 
 
 def one_line(error: BaseException) -> str:
-    """The error, for a record and a progress line, and where it is not a user's the place it came from."""
+    """The error for a record or a progress line; unless it is a `UserError`, with the place it came from."""
     if isinstance(error, UserError):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
@@ -123,4 +141,5 @@ def one_line(error: BaseException) -> str:
 
 
 def now() -> datetime:
+    """The current time in UTC."""
     return datetime.now(timezone.utc)

@@ -1,4 +1,4 @@
-"""Folding a trial's steps into one file: the same rows before, beside and after it, and cut short."""
+"""Compacting a trial's steps into one file: the same rows before, during and after, even cut short."""
 
 import threading
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def test_one_file_a_table_takes_the_place_of_the_steps(store: RecordStore) -> No
     write(store, 9, trial="none-02")
     before, steps = rows(store), list(store.read_steps("jigsaw-01", 9))
     for _ in range(2):
-        store.fold("jigsaw-01")
+        store.compact("jigsaw-01")
         assert rows(store) == before
         assert (
             list(store.read_steps("jigsaw-01", 9))
@@ -61,14 +61,14 @@ def test_one_file_a_table_takes_the_place_of_the_steps(store: RecordStore) -> No
             "artifacts/jigsaw-01.parquet",
             "artifacts/none-02/000000009.parquet",
         ]
-    store.fold("never-03")
+    store.compact("never-03")
     assert rows(store) == before
 
 
 def test_any_reader_of_parquet_sees_the_same(disk: RecordStore) -> None:
     write(disk, 9, trial="none-02")
     before = pd.read_parquet(f"{disk.root}/metrics")
-    disk.fold("jigsaw-01")
+    disk.compact("jigsaw-01")
     after = pd.read_parquet(f"{disk.root}/metrics")
     pd.testing.assert_frame_equal(after.sort_values(["trial_id", "step"], ignore_index=True), before)
     assert not Path(disk.root, "metrics/jigsaw-01").exists()
@@ -95,16 +95,16 @@ def test_cut_short_anywhere_it_loses_and_doubles_nothing(
         patched.setattr(FileTree, "write", counted(FileTree.write))
         patched.setattr(FileTree, "delete", counted(FileTree.delete))
         with pytest.raises(KeyboardInterrupt):
-            disk.fold("jigsaw-01")
+            disk.compact("jigsaw-01")
     assert rows(disk) == before
     assert [step for step, _ in disk.read_steps("jigsaw-01", -1)] == list(STEPS)
-    disk.fold("jigsaw-01")
+    disk.compact("jigsaw-01")
     assert rows(disk) == before
     assert disk.list("metrics") == ["metrics/jigsaw-01.parquet"]
 
 
 def test_a_trial_that_goes_on_after_all(disk: RecordStore) -> None:
-    disk.fold("jigsaw-01")
+    disk.compact("jigsaw-01")
     write(disk, 10, add=0.5)
     write(disk, 300)
     expected = [(0, 0.0), (9, 9.0), (10, 10.5), (250, 250.0), (300, 300.0)]
@@ -113,10 +113,10 @@ def test_a_trial_that_goes_on_after_all(disk: RecordStore) -> None:
         steps = disk.read_metrics(["step", "value"], metric="loss")
         assert list(zip(*steps.to_pydict().values(), strict=True)) == expected
         assert disk.read_metrics().num_rows == disk.read_artifacts().num_rows * 2 == 10
-        disk.fold("jigsaw-01")
+        disk.compact("jigsaw-01")
 
 
-def test_readers_beside_a_fold_see_every_row(store: RecordStore) -> None:
+def test_readers_during_compaction_see_every_row(store: RecordStore) -> None:
     failures: list[Exception] = []
     trials = [f"trial-{number}" for number in range(8 if store.is_local else 3)]
     for trial in trials:
@@ -124,14 +124,14 @@ def test_readers_beside_a_fold_see_every_row(store: RecordStore) -> None:
             write(store, step, trial)
     expected = rows(store)
 
-    def fold() -> None:
+    def compact() -> None:
         try:
             for trial in trials:
-                store.fold(trial)
+                store.compact(trial)
         except Exception as error:
             failures.append(error)
 
-    thread = threading.Thread(target=fold)
+    thread = threading.Thread(target=compact)
     thread.start()
     looks = 0
     while thread.is_alive():
@@ -144,18 +144,18 @@ def test_readers_beside_a_fold_see_every_row(store: RecordStore) -> None:
 
 
 @pytest.mark.parametrize("moment", ["opened", "listed"])
-def test_what_a_fold_takes_away_before_it_is(
+def test_what_compaction_deletes_before_it_is(
     disk: RecordStore, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     expected, walk = disk.read_metrics().to_pylist(), FileTree.walk
 
-    def walk_beside_a_fold(files: FileTree, folder: str, deep: bool = True) -> list[str]:
+    def walk_during_compaction(files: FileTree, folder: str, deep: bool = True) -> list[str]:
         monkeypatch.setattr(FileTree, "walk", walk)
         found = walk(files, folder, deep)
-        disk.fold("jigsaw-01")
+        disk.compact("jigsaw-01")
         return found if moment == "opened" else []
 
-    monkeypatch.setattr(FileTree, "walk", walk_beside_a_fold)
+    monkeypatch.setattr(FileTree, "walk", walk_during_compaction)
     assert disk.read_metrics().to_pylist() == expected
 
 
@@ -173,11 +173,11 @@ def test_a_column_that_an_older_ndabench_did_not_write(disk: RecordStore) -> Non
     assert disk.read_metrics()["unit"].to_pylist() == ["", "", None, None, "", "", "", ""]
 
 
-def test_a_fold_leaves_what_a_newer_ndabench_wrote_alone(disk: RecordStore) -> None:
+def test_compaction_leaves_what_a_newer_ndabench_wrote_alone(disk: RecordStore) -> None:
     path = Path(disk.root, "metrics/jigsaw-01/000000009.parquet")
     table = pq.read_table(path)
     newer = table.set_column(0, table.schema.field("schema_version"), pa.array([9, 9], pa.int32()))
     pq.write_table(newer, path)
     with pytest.raises(UserError, match="written by a newer ndabench"):
-        disk.fold("jigsaw-01")
+        disk.compact("jigsaw-01")
     assert len(disk.list("metrics")) == len(STEPS)
