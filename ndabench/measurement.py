@@ -31,3 +31,12 @@ class Measurement:
     """The split of the data that a metric was measured on; empty for a curve."""
     label: str = ""
     """What `as` of the evaluation adds to tell two measurements of the same metric apart."""
+
+
+def displayed_name(metric: str, split: str = "", label: str = "") -> str:
+    """The one name of a value in progress lines, trackers and reports, derived from its three parts.
+
+    The metric comes first, `val_` in front of it if it was measured on the validation split, and the label
+    that `as` adds behind it: `val_fd_classifier`, `dpc_finetune_hmdb51`. No code takes such a name apart.
+    """
+    return ("val_" if split == "validation" else "") + metric + (f"_{label}" if label else "")

@@ -239,6 +239,9 @@ def evaluate_generator(
                 better=evaluation.better,
                 protocol={**_protocol(evaluation, extractor, data, split), **sampling},
                 seconds=shared_seconds + perf_counter() - start,
+                kind="metric",
+                metric=evaluation.metric,
+                split=split if split != "train" else "",
             )
             measured |= evaluation.named({evaluation.metric: measurement})
     return measured

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pydantic import Field
 
 from ndabench.config import Config
-from ndabench.measurement import Measurement
+from ndabench.measurement import MeasuredSplit, Measurement, displayed_name
 
 
 class NamedEvaluation(Config):
@@ -31,10 +31,21 @@ class NamedEvaluation(Config):
         return f"{name}_{self.as_}" if self.as_ else name
 
     def named(self, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
-        """Its values under their names. Those without a protocol, such as curves, stay without."""
-        return {self.called(name): self._with_name(one) for name, one in measured.items()}
+        """Its values under their names, each with its metric, split and label. Curves stay curves."""
+        splits: tuple[MeasuredSplit, ...] = ("validation", "test")
+        parts = {
+            displayed_name(metric, split): (metric, split) for metric in self.measures for split in splits
+        }
+        return {
+            self.called(name): self._complete(name, one, parts.get(name)) for name, one in measured.items()
+        }
 
-    def _with_name(self, measurement: Measurement) -> Measurement:
-        if not self.as_ or not measurement.protocol:
-            return measurement
-        return replace(measurement, protocol={**measurement.protocol, "as": self.as_})
+    def _complete(
+        self, name: str, measurement: Measurement, parts: tuple[str, MeasuredSplit] | None
+    ) -> Measurement:
+        label = self.as_ or ""
+        if parts is None:
+            return replace(measurement, metric=name, label=label)
+        protocol = {**measurement.protocol, "as": label} if label else measurement.protocol
+        metric, split = (measurement.metric, measurement.split) if measurement.metric else parts
+        return replace(measurement, protocol=protocol, kind="metric", metric=metric, split=split, label=label)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ndabench.data import ImageData, to_uint8
 from ndabench.distributed import Workers
-from ndabench.measurement import Measurement
+from ndabench.measurement import Measurement, displayed_name
 from ndabench.metrics import GenerativeEvaluation, evaluate_generator
 from ndabench.metrics.extractor import full_precision
 from ndabench.tasks.random_streams import random_stream
@@ -91,5 +91,6 @@ def measure(
     evaluate = functools.partial(
         evaluate_generator, evaluations, sample, data, workers=sampler.workers, sampling=sampler.protocol
     )
-    measurements = {f"val_{name}": value for name, value in evaluate("validation").items()}
+    validated = evaluate("validation")
+    measurements = {displayed_name(name, "validation"): one for name, one in validated.items()}
     return measurements | evaluate("test") if last else measurements
