@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ndabench.augmentations.clips import CLIP_NEGATIVES
-from ndabench.data.videos import ClipData
+from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.feeding import ResidentClips
 from ndabench.distributed import Workers
 from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task

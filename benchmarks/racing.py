@@ -14,8 +14,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ndabench.data import ImageData
 from ndabench.data.feeding import ResidentSplit
+from ndabench.data.images import ImageData
 from ndabench.tasks.task import Task
 
 Steps = Callable[[], None]

@@ -31,14 +31,14 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, RandomSampler
 
-from ndabench.data.videos import ClipRequest, random_clips
+from ndabench.data.videos.clips import ClipRequest
 from ndabench.data.videos.decoding import read_frames
 from ndabench.data.videos.digit_files import write_moving_digits
 from ndabench.data.videos.feeding import DecodedClips, ScannedVideo
-from ndabench.data.videos.framing import Framing
 from ndabench.data.videos.load import DECODERS
+from ndabench.data.videos.sampling import random_clips
 from ndabench.data.videos.scanning import scan_once
-from ndabench.data.videos.source import Video
+from ndabench.data.videos.source import Framing, Video
 from ndabench.data.videos.torchcodec_decoding import require_torchcodec
 from ndabench.data.videos.video_folder import SUFFIXES
 from ndabench.errors import UserError

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from ndabench.data import ImageData
-    from ndabench.data.videos import ClipData
+    from ndabench.data.images import ImageData
+    from ndabench.data.videos.clips import ClipData
     from ndabench.sweepfile import SweepConfig
 
     Negatives = Mapping[str, Callable[..., torch.Tensor]]
@@ -35,7 +35,7 @@ def preview(
     """Write a PNG sheet of a data set's images, or of a clip, beside the arms' negatives and all others."""
     import torch
 
-    from ndabench.data.videos import ClipData
+    from ndabench.data.videos.clips import ClipData
     from ndabench.errors import UserError
     from ndabench.sweepfile import read_sweep
     from ndabench.tasks.registry import load_data
@@ -85,7 +85,7 @@ def strips(
     """
     import torch
 
-    from ndabench.data.videos import ClipRequest
+    from ndabench.data.videos.clips import ClipRequest
 
     lengths = data.train.num_frames
     strides = [max((lengths[video] - 1) // max(num_frames - 1, 1), 1) for video in (0, -1)]

@@ -13,9 +13,7 @@ from pydantic import BaseModel
 
 from ndabench.augmentations.clips import CLIP_NEGATIVES
 from ndabench.config import parse
-from ndabench.data.detection.registry import DETECTION_DATA
-from ndabench.data.registry import IMAGE_DATA
-from ndabench.data.videos.registry import VIDEO_DATA
+from ndabench.data.registry import DATA_SETS
 from ndabench.metrics.generative import GENERATIVE
 from ndabench.metrics.recognition import RECOGNITION
 from ndabench.metrics.representation import REPRESENTATION
@@ -102,9 +100,7 @@ def test_every_key_is_named(config: type, files: list[str]) -> None:
     [
         (CLIP_NEGATIVES, "sweep-file.md"),
         (TASKS, "sweep-file.md"),
-        (IMAGE_DATA, "tasks.md"),
-        (VIDEO_DATA, "tasks.md"),
-        (DETECTION_DATA, "tasks.md"),
+        (DATA_SETS, "tasks.md"),
         (GENERATIVE, "tasks.md"),
         (REPRESENTATION, "tasks.md"),
         (RECOGNITION, "tasks.md"),

@@ -13,7 +13,8 @@ from video_stand_in import DIGITS, SWEEP, use_stand_in
 from ndabench import sweepfile
 from ndabench.augmentations import CLIP_NEGATIVES, NEGATIVES, RELEASED
 from ndabench.config import parse
-from ndabench.data.videos import ClipRequest, VideoDataConfig, load_clips
+from ndabench.data.registry import VideoDataConfig, load_data
+from ndabench.data.videos.clips import ClipRequest
 from ndabench.preview import negatives_to_show, preview, sheet, strips
 
 ROW = 66
@@ -26,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def digits(**keys: Any) -> Any:
-    return load_clips(parse(VideoDataConfig, {**DIGITS, **keys}, "data"), device=torch.device("cpu"))
+    return load_data(parse(VideoDataConfig, {**DIGITS, **keys}, "data"), device=torch.device("cpu"))
 
 
 def rows_of(png: Path) -> int:

@@ -12,14 +12,14 @@ from video_stand_in import DIGITS, SWEEP, StandIn, StandInSweep, dumped, use_sta
 
 from ndabench.augmentations import CLIP_NEGATIVES
 from ndabench.config import parse
-from ndabench.data import ImageData
-from ndabench.data.videos import VIDEO_DATA, ClipData
+from ndabench.data.images import ImageData
+from ndabench.data.registry import DATA_SETS, DataConfig, OfModality, load_data
+from ndabench.data.videos.clips import ClipData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.records import RecordStore
 from ndabench.sweep import print_plan
 from ndabench.sweepfile import SweepConfig
-from ndabench.tasks.registry import DATA_SETS, DataConfig, load_data
 from ndabench.trials import Provenance, prepare, run_trial
 
 CPU = torch.device("cpu")
@@ -40,11 +40,10 @@ def sweep(kind: type[StandInSweep], **changes: Any) -> StandInSweep:
 
 
 def test_data_sets_are_told_apart_by_name() -> None:
-    assert not set(DATA_SETS["images"]) & set(DATA_SETS["videos"])
-    for sets in DATA_SETS.values():
-        for name, kind in sets.items():
-            keys = {"name": name} | ({"path": "/data"} if "path" in kind.model_fields else {})
-            assert type(parse(DataConfig, keys, "data")) is kind
+    assert not set(OfModality("images")) & set(OfModality("videos"))
+    for name, entry in DATA_SETS.items():
+        keys = {"name": name} | ({"path": "/data"} if "path" in entry.config.model_fields else {})
+        assert type(parse(DataConfig, keys, "data")) is entry.config
     clips = load_data(parse(DataConfig, DIGITS, "data"), CPU)
     assert isinstance(clips, ClipData)
     assert clips.frame_shape == (3, 16, 16)
@@ -139,7 +138,7 @@ def test_negatives_are_tried_on_clips_as_the_task_shows_them(
 
 
 @pytest.mark.parametrize("task", ["gan", "image_contrastive"])
-@pytest.mark.parametrize("name", VIDEO_DATA)
+@pytest.mark.parametrize("name", OfModality("videos"))
 def test_tasks_of_images_refuse_videos_and_what_only_clips_have(task: str, name: str) -> None:
     image_sweep = {"name": "s", "task": {"name": task}, "data": {"name": "digits"}, "arms": ["none"]}
     keys = {} if name == "moving_digits" else {"path": "/no/such/folder"}

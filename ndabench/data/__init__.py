@@ -1,24 +1,4 @@
-"""Image data sets: read, decoded once, split, and given out in batches on the training device."""
+"""Data sets of images, videos and scenes for detection.
 
-from ndabench.data.feeding import global_batches
-from ndabench.data.images import ImageData, ImageSplit, to_float, to_uint8
-from ndabench.data.load import load_images
-from ndabench.data.registry import IMAGE_DATA, ImageDataConfig
-from ndabench.data.sampling import in_order, shuffled_batches
-from ndabench.data.source import ImageConfig
-from ndabench.data.store import cache_folder
-
-__all__ = [
-    "IMAGE_DATA",
-    "ImageConfig",
-    "ImageData",
-    "ImageDataConfig",
-    "ImageSplit",
-    "cache_folder",
-    "global_batches",
-    "in_order",
-    "load_images",
-    "shuffled_batches",
-    "to_float",
-    "to_uint8",
-]
+`registry.py` names them all and never imports torch; `load_data` there opens one. Import from the modules.
+"""

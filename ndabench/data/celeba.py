@@ -6,8 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from ndabench.data.config import SplitName
 from ndabench.data.official import OfficialConfig
-from ndabench.data.source import FilePictures, Source, SplitName
+from ndabench.data.source import FilePictures, Source
 
 SPLITS: dict[SplitName, str] = {"train": "train", "validation": "valid", "test": "test"}
 IMAGES = "img_align_celeba"

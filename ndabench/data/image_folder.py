@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from ndabench.data.source import FilePictures, FullPath, ImageConfig, Source, SplitName
+from ndabench.data.config import FullPath, SplitName
+from ndabench.data.source import FilePictures, ImageConfig, Source
 from ndabench.errors import UserError, nearest
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}

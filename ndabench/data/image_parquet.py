@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from ndabench.data.source import FullPath, ImageConfig, Source, SplitName
+from ndabench.data.config import FullPath, SplitName
+from ndabench.data.source import ImageConfig, Source
 from ndabench.errors import UserError
 
 PREFIXES: dict[str, SplitName] = {

@@ -8,14 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ndabench.data.config import SplitName
 from ndabench.data.feeding import ResidentSplit, StreamedSplit
 from ndabench.data.images import ImageData, ImageSplit
-from ndabench.data.source import ImageConfig, SplitName
-from ndabench.data.splits import Rows, stratified_cut
+from ndabench.data.source import ImageConfig
+from ndabench.data.splits import TEST_FRACTION, TEST_SEED, Rows, stratified_cut
 from ndabench.data.store import Manifest, decode_once, opened, read_decoded
-
-TEST_FRACTION, TEST_SEED = 0.2, 0
-"""The cut where a source has no test split of its own: fixed, so that test results stay comparable."""
 
 
 class Cut(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from filelock import FileLock
 
-from ndabench.data.source import FullPath, ImageConfig, Source
+from ndabench.data.config import FullPath
+from ndabench.data.source import ImageConfig, Source
 from ndabench.errors import UserError
 
 

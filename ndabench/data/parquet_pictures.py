@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ndabench.data.source import Source, SplitName
+from ndabench.data.config import SplitName
+from ndabench.data.source import Source
 from ndabench.data.splits import Rows
 from ndabench.errors import UserError, nearest
 

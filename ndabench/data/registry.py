@@ -1,30 +1,166 @@
-"""The image data sets by name."""
+"""The data sets by name, and `load_data`, which opens one. Nothing here imports torch.
 
-from typing import TYPE_CHECKING, Annotated, Union
+    from ndabench.data.registry import DATA_SETS, DataConfig, load_data
 
-from pydantic import Field
+    config = parse(DataConfig, {"name": "digits", "image_size": 32}, "data")
+    data = load_data(config, torch.device("cpu"))
+    images, labels = next(data.train.batches(in_order(len(data.train), 64)))
+
+Code outside ndabench adds a data set of images by a configuration that finds and opens the pictures; ndabench
+decodes, checks, caches, splits and streams them:
+
+    class MySetConfig(ImageConfig):
+        name: Literal["my_set"] = "my_set"
+        path: FullPath
+
+        def files(self) -> list[Path]:
+            return sorted(self.path.glob("*.png"))
+
+        def open(self) -> Source:
+            paths = self.files()
+            labels = np.array([int(path.stem[0]) for path in paths], dtype=np.int64)
+            return Source({"train": FilePictures(paths, labels)}, class_names=("zero", "one"))
+
+    DATA_SETS.register("my_set", DataSet(MySetConfig, "images"))
+
+A set of video files derives from `VideoConfig` and gives its `lists()`, a detection set derives from
+`SceneConfig` and gives its `open()`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeAlias, overload
 
 from ndabench.data.celeba import CelebAConfig
 from ndabench.data.cifar import Cifar10Config, Cifar100Config
+from ndabench.data.config import DataSetConfig
+from ndabench.data.detection.scattered_digits import ScatteredDigitsConfig
+from ndabench.data.detection.source import SceneConfig
+from ndabench.data.detection.voc import VocConfig
 from ndabench.data.digits import DigitsConfig
 from ndabench.data.image_folder import ImageFolderConfig
 from ndabench.data.image_parquet import ImageParquetConfig
 from ndabench.data.source import ImageConfig
 from ndabench.data.stl10 import Stl10Config
 from ndabench.data.svhn import SvhnConfig
-
-IMAGE_DATA: dict[str, type[ImageConfig]] = {
-    "digits": DigitsConfig,
-    "image_parquet": ImageParquetConfig,
-    "image_folder": ImageFolderConfig,
-    "cifar10": Cifar10Config,
-    "cifar100": Cifar100Config,
-    "stl10": Stl10Config,
-    "svhn": SvhnConfig,
-    "celeba": CelebAConfig,
-}
+from ndabench.data.videos.hmdb51 import Hmdb51Config
+from ndabench.data.videos.moving_digits import MovingDigitsConfig
+from ndabench.data.videos.source import VideoConfig
+from ndabench.data.videos.ucf101 import Ucf101Config
+from ndabench.data.videos.video_folder import VideoFolderConfig
+from ndabench.registry import OneOf, Registry, load
 
 if TYPE_CHECKING:
-    ImageDataConfig = ImageConfig
-else:  # pydantic picks the class by its `name`; a type checker could not follow a union made from a dict
-    ImageDataConfig = Annotated[Union[tuple(IMAGE_DATA.values())], Field(discriminator="name")]  # noqa: UP007
+    import torch
+
+    from ndabench.data.detection.scenes import DetectionData
+    from ndabench.data.images import ImageData
+    from ndabench.data.videos.clips import ClipData
+
+    Data: TypeAlias = ImageData | ClipData | DetectionData
+
+Modality = Literal["images", "videos", "detection"]
+
+
+class ModalityFacts(NamedTuple):
+    """What all data sets of a modality share."""
+
+    holds: str
+    """What errors say that such a data set holds."""
+    counted: str
+    """What a number of its examples counts, as in `num_images`."""
+    loader: str
+    """The function that loads such a data set, `"module:attribute"`; see `DataSet.loader`."""
+
+
+MODALITIES: Mapping[Modality, ModalityFacts] = {
+    "images": ModalityFacts("images", "images", "ndabench.data.load:load_images"),
+    "videos": ModalityFacts("videos", "clips", "ndabench.data.videos.load:load_clips"),
+    "detection": ModalityFacts("scenes", "scenes", "ndabench.data.detection.scenes:load_detection"),
+}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that a sweep file can name."""
+
+    config: type[DataSetConfig]
+    """Its keys; the class must come from a module that does not import torch."""
+    modality: Modality
+    loader: str | None = None
+    """`"module:attribute"` of a function `(config, *, device) -> ImageData, ClipData or DetectionData`;
+    None: its modality's."""
+
+
+DATA_SETS: Registry[DataSet] = Registry(
+    "data set",
+    {
+        "digits": DataSet(DigitsConfig, "images"),
+        "image_parquet": DataSet(ImageParquetConfig, "images"),
+        "image_folder": DataSet(ImageFolderConfig, "images"),
+        "cifar10": DataSet(Cifar10Config, "images"),
+        "cifar100": DataSet(Cifar100Config, "images"),
+        "stl10": DataSet(Stl10Config, "images"),
+        "svhn": DataSet(SvhnConfig, "images"),
+        "celeba": DataSet(CelebAConfig, "images"),
+        "moving_digits": DataSet(
+            MovingDigitsConfig, "videos", "ndabench.data.videos.digits_in_memory:load_moving_digits"
+        ),
+        "ucf101": DataSet(Ucf101Config, "videos"),
+        "hmdb51": DataSet(Hmdb51Config, "videos"),
+        "video_folder": DataSet(VideoFolderConfig, "videos"),
+        "scattered_digits": DataSet(ScatteredDigitsConfig, "detection"),
+        "voc": DataSet(VocConfig, "detection"),
+    },
+)
+
+
+class OfModality(Mapping[str, DataSet]):
+    """The data sets of one modality, those that are registered later included."""
+
+    def __init__(self, modality: Modality) -> None:
+        self.modality = modality
+
+    def __getitem__(self, name: str) -> DataSet:
+        entry = DATA_SETS[name]
+        if entry.modality != self.modality:
+            raise KeyError(name)
+        return entry
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, entry in DATA_SETS.items() if entry.modality == self.modality)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+DataConfig = Annotated[DataSetConfig, OneOf(DATA_SETS)]
+"""The type of a field that holds any data set."""
+ImageDataConfig = Annotated[ImageConfig, OneOf(OfModality("images"))]
+VideoDataConfig = Annotated[VideoConfig, OneOf(OfModality("videos"))]
+SceneDataConfig = Annotated[SceneConfig, OneOf(OfModality("detection"))]
+"""The types of fields that hold a data set of one modality, such as the `data` of an evaluation."""
+
+
+def modality_of(config: DataSetConfig) -> Modality:
+    """What the data set holds."""
+    return DATA_SETS[config.name].modality
+
+
+@overload
+def load_data(config: ImageConfig, device: "torch.device") -> "ImageData": ...
+@overload
+def load_data(config: VideoConfig, device: "torch.device") -> "ClipData": ...
+@overload
+def load_data(config: SceneConfig, device: "torch.device") -> "DetectionData": ...
+@overload
+def load_data(config: DataSetConfig, device: "torch.device") -> "Data": ...
+def load_data(config: DataSetConfig, device: "torch.device") -> "Data":
+    """The data set, ready to give out images or clips on `device` (scenes stay in host memory).
+
+    Raises `UserError` for what is missing, damaged or contradicts itself. The first use on a machine decodes
+    or scans the set into the cache; several processes may start at once.
+    """
+    entry = DATA_SETS[config.name]
+    data: Data = load(entry.loader or MODALITIES[entry.modality].loader)(config, device=device)
+    return data

@@ -1,30 +1,26 @@
-"""What every image data set is made of: a configuration that finds its files and opens them as pictures.
+"""What an image data set consists of: a configuration that finds its files and opens them as pictures.
 
-A data set is one `ImageConfig` class: `files()` says where its files are (and is the only place that may
-download), `open()` gives the pictures with their labels, still encoded. Decoding, checking, caching and
-splitting happen in `store.py`, alike for all of them.
+A data set is one `ImageConfig` class: `files()` finds its files (and is the only method that may download),
+`open()` gives the pictures with their labels, still encoded. `store.py` decodes, checks and caches every set
+in the same way, and `load.py` splits it. `registry.py` has an example.
 """
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from ndabench.config import Config
+from ndabench.data.config import DataSetConfig, SplitName
 from ndabench.data.splits import Rows
 from ndabench.errors import UserError
 
-SplitName = Literal["train", "validation", "test"]
 Pixels = npt.NDArray[np.uint8]
-
-FullPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
-"""A path with `~` filled in, absolute, because workers run in folders of their own."""
 
 
 class Pictures(Protocol):
@@ -44,20 +40,19 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """An opened data set: its own splits and its classes. Without a test split, "train" holds it all."""
+    """An opened data set: its published splits and its classes; without a test split, all is in "train"."""
 
     splits: Mapping[SplitName, Pictures]
     class_names: tuple[str, ...]
 
 
-class ImageConfig(Config):
+class ImageConfig(DataSetConfig):
     """The keys that every image data set has."""
 
-    name: str
     image_size: int | None = Field(default=None, ge=1, le=4096)
     """Side in pixels: the largest centred square, resized (bilinear, antialiased). None: as they are."""
     channels: Literal[1, 3] = 3
-    """1 makes every picture grey, 3 makes every picture RGB."""
+    """1 makes every picture greyscale, 3 makes every picture RGB."""
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     """Share of the training images kept for validation where the data set has no validation split."""
     split_seed: int = Field(default=0, ge=0, lt=2**32)
@@ -66,12 +61,7 @@ class ImageConfig(Config):
     stream: bool | Literal["auto"] = "auto"
     """Decode on the fly instead of keeping all images on the device; auto: when they would not fit."""
     decode_workers: int = Field(default=2, ge=0)
-    """Processes that decode a streamed set (at most one a core; 0: none besides the trainer's)."""
-
-    @property
-    def title(self) -> str:
-        """How records and reports call the data set."""
-        return self.name
+    """Processes that decode a streamed set (at most one per core; 0: the trainer decodes itself)."""
 
     @abstractmethod
     def files(self) -> Sequence[Path]:
@@ -89,7 +79,7 @@ class ImageConfig(Config):
 
 @dataclass(frozen=True)
 class ArrayPictures:
-    """Pictures that lie decoded in one array, uint8 `[N, H, W]` or `[N, H, W, 3]`."""
+    """Decoded pictures in one array, uint8 `[N, H, W]` or `[N, H, W, 3]`."""
 
     file: Path
     images: Pixels
@@ -104,7 +94,7 @@ class ArrayPictures:
 
 @dataclass(frozen=True)
 class FilePictures:
-    """Pictures in a file each."""
+    """Pictures of which each has its own file."""
 
     paths: Sequence[Path]
     labels: Rows

@@ -9,6 +9,9 @@ from ndabench.errors import UserError
 
 Rows = npt.NDArray[np.int64]
 
+TEST_FRACTION, TEST_SEED = 0.2, 0
+"""The cut where a source has no test split: fixed, so that test results stay comparable."""
+
 
 def stratified_cut(
     labels: Rows, fraction: float, *, seed: int, key: str, class_names: Sequence[str]

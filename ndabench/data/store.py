@@ -21,7 +21,9 @@ import numpy as np
 from filelock import FileLock
 
 from ndabench.config import Config
-from ndabench.data.source import ImageConfig, Pictures, Pixels, Source, SplitName, read_pixels
+from ndabench.data.build_cache import cache_folder
+from ndabench.data.config import SplitName
+from ndabench.data.source import ImageConfig, Pictures, Pixels, Source, read_pixels
 from ndabench.data.splits import Rows
 from ndabench.errors import UserError
 
@@ -44,11 +46,6 @@ class Manifest(Config):
     image_shape: Shape
     splits: tuple[SplitName, ...]
     streamed: bool
-
-
-def cache_folder() -> Path:
-    """`$NDABENCH_CACHE`, or `~/.cache/ndabench`."""
-    return Path(os.environ.get("NDABENCH_CACHE") or "~/.cache/ndabench").expanduser().absolute()
 
 
 def decode_once(config: ImageConfig) -> Manifest:

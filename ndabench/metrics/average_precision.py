@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from ndabench.data.detection import Objects
+from ndabench.data.detection.scenes import Objects
 from ndabench.errors import UserError
 
 Array = npt.NDArray[np.float64]

@@ -28,9 +28,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from ndabench.data.build_cache import cache_folder
 from ndabench.data.images import ImageData, ImageSplit, to_float
 from ndabench.data.sampling import in_order, shuffled_batches
-from ndabench.data.store import cache_folder
 from ndabench.errors import UserError
 from ndabench.metrics.cache import compute_once, read
 from ndabench.metrics.extractor import Extractor

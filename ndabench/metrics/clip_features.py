@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ndabench.data.config import SplitName
 from ndabench.data.images import to_float
-from ndabench.data.source import SplitName
-from ndabench.data.videos import ClipData, ClipRequest, ClipSplit
+from ndabench.data.videos.clips import ClipData, ClipRequest, ClipSplit
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics.features import Examples, frozen, in_shares, middle

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from ndabench.data.videos import ClipSplit, random_clips
-from ndabench.data.videos.joined import JoinedClips
+from ndabench.data.videos.clips import ClipSplit, ConcatClips
+from ndabench.data.videos.sampling import random_clips
 from ndabench.distributed import Workers
 from ndabench.metrics.clip_features import ClipSampling, EncodedVideos, window_values
 from ndabench.metrics.dpc_finetune import DpcFinetuneConfig
@@ -151,7 +151,7 @@ def measure_dpc_finetune(
     parts = [score(classifier, VALIDATING, start)]
     start = perf_counter()
     if test and config.refit:
-        parts.append(score(train(JoinedClips(data.train, data.validation)), TESTING, start))
+        parts.append(score(train(ConcatClips(data.train, data.validation)), TESTING, start))
     elif test:
         parts.append(score(classifier, VALIDATED, start))
     return together(parts)

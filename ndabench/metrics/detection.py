@@ -21,13 +21,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from ndabench.data.detection import (
-    DetectionData,
-    DetectionDataConfig,
-    ScatteredDigitsConfig,
-    load_detection,
-)
-from ndabench.data.source import SplitName
+from ndabench.data.config import SplitName
+from ndabench.data.detection.scattered_digits import ScatteredDigitsConfig
+from ndabench.data.detection.scenes import DetectionData
+from ndabench.data.registry import SceneDataConfig, load_data
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import Better, Measurement
@@ -51,7 +48,7 @@ class DetectionConfig(NamedEvaluation):
     """A detector's training and its measurement."""
 
     name: Literal["detection"] = "detection"
-    data: DetectionDataConfig = ScatteredDigitsConfig()
+    data: SceneDataConfig = ScatteredDigitsConfig()
     body: Literal["c4", "fpn"] = "c4"
     batch_norm: Literal["frozen", "live"] = "live"
     """Frozen moments, gains and biases, or MoCo's recipe; see `ndabench.models.detector`."""
@@ -106,7 +103,7 @@ def prepare_detection(config: DetectionConfig, image_channels: int, *, num_worke
             f"make it a multiple of {num_workers}"
         )
     require_pycocotools()
-    data = load_detection(config.data)
+    data = load_data(config.data, torch.device("cpu"))
     if config.batch_size > len(data.train):
         raise UserError(
             f"detection: batch_size {config.batch_size} must not exceed the {len(data.train)} training "
@@ -132,7 +129,7 @@ def evaluate_detection(
     start = perf_counter()
     resnet = require_resnet(encoder)
     prepare_detection(config, resnet.image_channels, num_workers=workers.world_size)
-    data = load_detection(config.data)
+    data = load_data(config.data, torch.device("cpu"))
     detector = Detector(
         resnet,
         num_classes=len(data.class_names),

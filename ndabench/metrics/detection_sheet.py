@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ndabench.data.detection.sets import Scene
+from ndabench.data.detection.scenes import Scene
 from ndabench.metrics.average_precision import Detections
 
 COLUMNS = 4

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from ndabench.data.detection.sets import Scene, SceneSplit
+from ndabench.data.detection.scenes import Scene, SceneSplit
 from ndabench.data.images import to_float
 from ndabench.data.sampling import shuffled_batches
 from ndabench.distributed import Workers

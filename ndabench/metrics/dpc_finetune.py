@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from ndabench.augmentations.clip_views import ClipViews
 from ndabench.augmentations.views import Views
-from ndabench.data.videos import ClipData
+from ndabench.data.videos.clips import ClipData
 from ndabench.errors import UserError
 from ndabench.metrics.video_scores import ClassifierConfig
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ndabench.data.config import SplitName
 from ndabench.data.images import ImageData, ImageSplit, to_float
-from ndabench.data.source import SplitName
 from ndabench.distributed import Workers
 from ndabench.metrics.extractor import BATCH_SIZE, full_precision
 

@@ -17,8 +17,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
+from ndabench.data.config import FullPath
 from ndabench.data.images import ImageData
-from ndabench.data.source import FullPath
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import Better, Measurement

@@ -16,7 +16,7 @@ from urllib.error import URLError
 import torch
 from filelock import FileLock
 
-from ndabench.data.store import cache_folder
+from ndabench.data.build_cache import cache_folder
 from ndabench.errors import UserError
 from ndabench.metrics.extractor import Extractor
 

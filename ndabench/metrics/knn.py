@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ndabench.data.joined import JoinedSplit
+from ndabench.data.images import ConcatImages
 from ndabench.data.sheets import COLUMNS, sheet
 from ndabench.metrics.extractor import full_precision
 from ndabench.metrics.features import Encoded, Examples, in_shares
@@ -114,6 +114,6 @@ def neighbour_sheet(encoded: Encoded) -> bytes:
     queries = encoded.features["test"][shown.to(bank.features.device)]
     _, rows = nearest(queries, bank.features, COLUMNS - 1)
     [(asked, _)] = data.test.batches([shown])
-    [(found, _)] = JoinedSplit(data.train, data.validation).batches([rows.flatten().cpu()])
+    [(found, _)] = ConcatImages(data.train, data.validation).batches([rows.flatten().cpu()])
     pictures = torch.cat([asked[:, None], found.unflatten(0, rows.shape)], dim=1)
     return sheet(pictures.flatten(0, 1))

@@ -19,8 +19,7 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 
 from ndabench.augmentations.views import Views
-from ndabench.data.images import ImageSplit
-from ndabench.data.joined import JoinedSplit
+from ndabench.data.images import ConcatImages, ImageSplit
 from ndabench.data.sampling import shuffled_batches
 from ndabench.distributed import Workers
 from ndabench.metrics.features import Encoded, backbone_features, frozen, own_rows
@@ -157,7 +156,7 @@ def _score(
     config: LinearProbeSgdConfig, encoded: Encoded, scoring: Scoring, seed: int
 ) -> tuple[float, dict[str, Any]]:
     data, encoder, workers = encoded.data, encoded.encoder, encoded.workers
-    split = data.train if scoring.fitted == ("train",) else JoinedSplit(data.train, data.validation)
+    split = data.train if scoring.fitted == ("train",) else ConcatImages(data.train, data.validation)
     scored: ImageSplit = getattr(data, scoring.scored)
     layer = train_linear_probe(
         config, encoder, split, num_classes=len(data.class_names), seed=seed, workers=workers

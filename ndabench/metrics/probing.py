@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from pydantic import Field
 from torch import Tensor
 
-from ndabench.data.source import SplitName
+from ndabench.data.config import SplitName
 from ndabench.errors import UserError
 from ndabench.measurement import Better, Measurement
 from ndabench.metrics.named import NamedEvaluation

@@ -13,8 +13,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from ndabench.data.source import SplitName
-from ndabench.data.videos import ClipData, VideoDataConfig, load_clips
+from ndabench.data.config import SplitName
+from ndabench.data.registry import VideoDataConfig, load_data
+from ndabench.data.videos.clips import ClipData
 from ndabench.distributed import Workers
 from ndabench.metrics.clip_features import ClipSampling, EncodedVideos, Windows, window_values
 from ndabench.metrics.clip_finetuning import measure_dpc_finetune
@@ -90,7 +91,7 @@ def _data_sets(
     sets: dict[VideoDataConfig | None, ClipData] = {None: data}
     for config in (evaluation.data for evaluation in evaluations):
         if config is not None and config not in sets:
-            sets[config] = load_clips(config, device=device)
+            sets[config] = load_data(config, device)
     return sets
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ndabench.data.build_cache import cache_folder
 from ndabench.data.images import ImageData, ImageSplit
 from ndabench.data.sampling import in_order
-from ndabench.data.store import cache_folder
 from ndabench.metrics.cache import compute_once, read
 from ndabench.metrics.extractor import BATCH_SIZE, Extractor, extract
 from ndabench.metrics.frechet import FrechetReference, Gaussian, moments_of

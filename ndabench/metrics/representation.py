@@ -13,8 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ndabench.data.config import SplitName
 from ndabench.data.images import ImageData
-from ndabench.data.source import SplitName
 from ndabench.distributed import Workers
 from ndabench.metrics.detection import DetectionConfig, evaluate_detection, prepare_detection
 from ndabench.metrics.features import Encoded, backbone_features

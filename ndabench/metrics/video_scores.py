@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ndabench.data.videos import ClipData, VideoDataConfig
+from ndabench.data.registry import VideoDataConfig
+from ndabench.data.videos.clips import ClipData
 from ndabench.measurement import Measurement
 from ndabench.metrics.clip_features import EncodedVideos, Windows
 from ndabench.metrics.confusion import confusion_counts, confusion_json, confusion_picture

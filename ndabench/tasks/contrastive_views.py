@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from ndabench.augmentations import Augmentation
 from ndabench.augmentations.clip_views import ClipViews
 from ndabench.augmentations.views import Views
-from ndabench.data import to_float, to_uint8
+from ndabench.data.images import to_float, to_uint8
 from ndabench.data.sheets import comparison_sheet
 from ndabench.distributed import Workers
 from ndabench.metrics.features import middle

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ndabench.augmentations import Augmentation
 from ndabench.augmentations.clip_views import ClipViews
 from ndabench.config import Config
-from ndabench.data import to_uint8
+from ndabench.data.images import to_uint8
 from ndabench.data.sheets import comparison_sheet
 from ndabench.distributed import Workers
 from ndabench.errors import UserError

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ndabench.augmentations import Augmentation
-from ndabench.data import ImageData
+from ndabench.data.images import ImageData
 from ndabench.data.sheets import COLUMNS, sheet
 from ndabench.distributed import Workers
 from ndabench.errors import UserError

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndabench.data import ImageData, to_uint8
+from ndabench.data.images import ImageData, to_uint8
 from ndabench.distributed import Workers
 from ndabench.measurement import Measurement, displayed_name
 from ndabench.metrics import GenerativeEvaluation, evaluate_generator

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from ndabench.augmentations import Augmentation
-from ndabench.data import ImageData, global_batches, shuffled_batches
+from ndabench.data.feeding import global_batches
+from ndabench.data.images import ImageData
+from ndabench.data.sampling import shuffled_batches
 from ndabench.data.sheets import COLUMNS
 from ndabench.distributed import Workers
 from ndabench.errors import UserError

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from ndabench.augmentations import Augmentation
-from ndabench.data import ImageSplit, global_batches, shuffled_batches, to_float, to_uint8
+from ndabench.data.feeding import global_batches
+from ndabench.data.images import ImageSplit, to_float, to_uint8
+from ndabench.data.sampling import shuffled_batches
 from ndabench.data.sheets import COLUMNS, comparison_sheet
 from ndabench.distributed import Workers
 from ndabench.tasks.judging import Batch

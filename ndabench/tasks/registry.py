@@ -6,15 +6,19 @@ A new task is one file, a member of `TaskConfig` and one entry here.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
+from typing import Annotated, Any, TypeAlias
 
 import torch
 from pydantic import BeforeValidator, Field
 
 from ndabench.augmentations import Augmentation
 from ndabench.config import named
-from ndabench.data import IMAGE_DATA, ImageConfig, ImageData, load_images
-from ndabench.data.videos import VIDEO_DATA, ClipData, VideoConfig, load_clips
+from ndabench.data import registry as data_sets
+from ndabench.data.images import ImageData
+from ndabench.data.registry import MODALITIES, DataConfig, Modality, OfModality, modality_of
+from ndabench.data.source import ImageConfig
+from ndabench.data.videos.clips import ClipData
+from ndabench.data.videos.source import VideoConfig
 from ndabench.distributed import Workers
 from ndabench.errors import UserError, unknown
 from ndabench.metrics import (
@@ -48,16 +52,6 @@ TaskConfig = Annotated[
     GanConfig | ImageContrastiveConfig | VideoContrastiveConfig, Field(discriminator="name")
 ]
 Data: TypeAlias = ImageData | ClipData
-Medium = Literal["images", "videos"]
-DATA_SETS: dict[Medium, Mapping[str, type]] = {"images": IMAGE_DATA, "videos": VIDEO_DATA}
-
-if TYPE_CHECKING:
-    DataConfig: TypeAlias = ImageConfig | VideoConfig
-else:  # pydantic picks the class by its `name`, of which images and videos have no two alike
-    DataConfig = Annotated[
-        Union[tuple(kind for sets in DATA_SETS.values() for kind in sets.values())],  # noqa: UP007
-        Field(discriminator="name"),
-    ]
 
 
 EvaluationConfig = Annotated[
@@ -83,7 +77,7 @@ class Kind:
     build: Callable[..., Task]
     evaluations: Mapping[str, type]
     prepare: Callable[..., None]
-    learns_from: Medium = "images"
+    learns_from: Modality = "images"
 
 
 def _gan(config: GanConfig, data_config: ImageConfig, data: ImageData, **rest: Any) -> Task:
@@ -137,25 +131,23 @@ TASKS: dict[str, Kind] = {
 
 def load_data(config: DataConfig, device: torch.device) -> Data:
     """The data set of a configuration, which gives its images or clips out on `device`."""
-    if isinstance(config, VideoConfig):
-        return load_clips(config, device=device)
-    return load_images(config, device=device)
+    data: Any = data_sets.load_data(config, device)
+    return data  # type: ignore[no-any-return]  # `check_data` has refused detection sets
 
 
 def check_data(task: TaskConfig, data: DataConfig) -> None:
-    """`UserError` where the task learns from images and the data set holds videos, or the reverse."""
-    medium = TASKS[task.name].learns_from
-    if data.name not in DATA_SETS[medium]:
-        held = next(other for other, sets in DATA_SETS.items() if data.name in sets)
+    """`UserError` where the data set does not hold what the task learns from."""
+    wanted, found = TASKS[task.name].learns_from, modality_of(data)
+    if found != wanted:
         raise UserError(
-            f"data: task {task.name} learns from {medium}; {data.name} holds {held} "
-            f"(take {', '.join(sorted(DATA_SETS[medium]))})"
+            f"data: task {task.name} learns from {MODALITIES[wanted].holds}; "
+            f"{data.name} holds {MODALITIES[found].holds} (take {', '.join(sorted(OfModality(wanted)))})"
         )
 
 
 def counted(task: TaskConfig) -> str:
     """What the task's `num_images` counts."""
-    return "clips" if TASKS[task.name].learns_from == "videos" else "images"
+    return MODALITIES[TASKS[task.name].learns_from].counted
 
 
 def evaluations_of(task: TaskConfig) -> Sequence[str]:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ndabench.augmentations import Augmentation
-from ndabench.data.videos import ClipData, ClipRequest, global_clips, random_clips
+from ndabench.data.videos.clips import ClipData, ClipRequest
+from ndabench.data.videos.sampling import global_clips, random_clips
 from ndabench.distributed import Workers
 from ndabench.metrics import RecognitionEvaluation, evaluate_recognition
 from ndabench.metrics.probing import Evaluated

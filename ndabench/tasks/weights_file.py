@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from torch import nn
 
 from ndabench.config import Config
-from ndabench.data.source import FullPath
+from ndabench.data.config import FullPath
 from ndabench.models.weights import load_encoder_weights
 
 

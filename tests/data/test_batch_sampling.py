@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndabench.data import in_order, shuffled_batches, to_float, to_uint8
+from ndabench.data.images import to_float, to_uint8
+from ndabench.data.sampling import in_order, shuffled_batches
 from ndabench.data.splits import stratified_cut
 from ndabench.errors import UserError
 

@@ -8,16 +8,17 @@ import torch
 from sklearn.datasets import load_digits
 
 from ndabench.config import parse
-from ndabench.data.detection import DETECTION_DATA, DetectionData, DetectionDataConfig, load_detection
 from ndabench.data.detection.scattered_digits import FULL_COVER, _digits, enlarged
+from ndabench.data.detection.scenes import DetectionData
+from ndabench.data.registry import OfModality, SceneDataConfig, load_data
 from ndabench.errors import UserError
 
 SMALL = {"num_train": 30, "num_validation": 10, "num_test": 20}
 
 
 def load(**keys: Any) -> DetectionData:
-    config = parse(DetectionDataConfig, {"name": "scattered_digits", **SMALL, **keys}, "data")
-    return load_detection(config)
+    config = parse(SceneDataConfig, {"name": "scattered_digits", **SMALL, **keys}, "data")
+    return load_data(config, torch.device("cpu"))
 
 
 def test_shapes_and_ranges() -> None:
@@ -106,7 +107,7 @@ def test_impossible_keys(keys: dict[str, Any], expected: str) -> None:
 
 
 def test_every_set_is_known_by_its_name() -> None:
-    for name, config in DETECTION_DATA.items():
-        assert config.model_fields["name"].default == name
+    for name, entry in OfModality("detection").items():
+        assert entry.config.model_fields["name"].default == name
     with pytest.raises(UserError, match="did you mean 'voc'"):
-        parse(DetectionDataConfig, {"name": "vox", "path": "x"}, "data")
+        parse(SceneDataConfig, {"name": "vox", "path": "x"}, "data")

@@ -10,14 +10,17 @@ import torch
 from voc_layout import annotation_xml, object_xml, write_devkit, write_picture
 
 from ndabench.config import parse
-from ndabench.data.detection import DetectionData, DetectionDataConfig, JoinedScenes, load_detection
+from ndabench.data.detection.scenes import ConcatScenes, DetectionData
+from ndabench.data.registry import SceneDataConfig, load_data
 from ndabench.errors import UserError
 
 REAL = Path(os.environ.get("NDABENCH_DATA") or "unset") / "VOCdevkit"
 
 
 def load(path: Path, **keys: Any) -> DetectionData:
-    return load_detection(parse(DetectionDataConfig, {"name": "voc", "path": path, **keys}, "data"))
+    return load_data(
+        parse(SceneDataConfig, {"name": "voc", "path": path, **keys}, "data"), torch.device("cpu")
+    )
 
 
 def error_of(path: Path, **keys: Any) -> str:
@@ -87,8 +90,8 @@ def test_the_cut_follows_seed_and_fraction(devkit: Path) -> None:
     assert not set(train) & set(validation)
     assert levels(load(devkit, validation_fraction=0.3).validation) == validation
     assert levels(load(devkit, validation_fraction=0.3, split_seed=1).validation) != validation
-    assert levels(JoinedScenes(data.train, data.validation)) == train + validation
-    assert len(JoinedScenes(data.train, data.validation).objects) == 10
+    assert levels(ConcatScenes(data.train, data.validation)) == train + validation
+    assert len(ConcatScenes(data.train, data.validation).objects) == 10
 
 
 def test_the_parent_of_the_devkit_will_do(devkit: Path) -> None:
@@ -258,9 +261,13 @@ def test_the_real_voc_2007() -> None:
     data = load(REAL)
     assert len(data.train) + len(data.validation) >= 120
     # Picture 000014 as its authors annotated it.
-    rows = [row for row, path in enumerate(data.test.paths) if path.stem == "000014"]  # type: ignore[attr-defined]
+    rows = [row for row, name in enumerate(_names(data.test)) if name == "VOC2007/000014"]
     bus = data.test[rows[0]]
     assert bus.image.shape == (3, 333, 500)
     assert bus.boxes[:2].tolist() == [[71, 162, 302, 228], [184, 193, 500, 316]]
     assert [data.class_names[label] for label in bus.labels[:4]] == ["bus", "car", "car", "person"]
     assert bus.difficult.tolist() == [False] * 6 + [True]
+
+
+def _names(split: Any) -> list[str]:
+    return [one.name for one in split.pictures.pictures]

@@ -13,7 +13,8 @@ from PIL import Image
 from torchvision.datasets import CIFAR10, STL10
 
 from ndabench.config import parse
-from ndabench.data import ImageDataConfig, load_images
+from ndabench.data.load import load_images
+from ndabench.data.registry import ImageDataConfig
 from ndabench.errors import UserError
 
 

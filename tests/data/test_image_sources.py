@@ -10,7 +10,10 @@ import torch
 from PIL import Image
 
 from ndabench.config import parse
-from ndabench.data import IMAGE_DATA, ImageData, ImageDataConfig, ImageSplit, in_order, load_images
+from ndabench.data.images import ImageData, ImageSplit
+from ndabench.data.load import load_images
+from ndabench.data.registry import DATA_SETS, ImageDataConfig
+from ndabench.data.sampling import in_order
 
 
 def load(**keys: Any) -> ImageData:
@@ -26,8 +29,8 @@ def sizes(data: ImageData) -> tuple[int, int, int]:
 
 
 def test_registry_names_are_the_configs_own() -> None:
-    assert {name: kind.model_fields["name"].default for name, kind in IMAGE_DATA.items()} == {
-        name: name for name in IMAGE_DATA
+    assert {name: entry.config.model_fields["name"].default for name, entry in DATA_SETS.items()} == {
+        name: name for name in DATA_SETS
     }
 
 

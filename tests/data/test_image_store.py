@@ -12,8 +12,12 @@ import pytest
 import torch
 
 from ndabench.config import parse
-from ndabench.data import ImageData, ImageDataConfig, in_order, load_images, shuffled_batches, store
+from ndabench.data import store
 from ndabench.data.digits import DigitsConfig
+from ndabench.data.images import ImageData
+from ndabench.data.load import load_images
+from ndabench.data.registry import ImageDataConfig
+from ndabench.data.sampling import in_order, shuffled_batches
 from ndabench.errors import UserError
 
 

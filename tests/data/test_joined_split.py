@@ -3,7 +3,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from ndabench.data.joined import JoinedSplit
+from ndabench.data.images import ConcatImages
 
 
 class ReadingAhead:
@@ -27,7 +27,7 @@ class ReadingAhead:
 
 
 def test_rows_of_both_come_in_the_order_asked_for() -> None:
-    joined = JoinedSplit(ReadingAhead(0, 5), ReadingAhead(5, 4))
+    joined = ConcatImages(ReadingAhead(0, 5), ReadingAhead(5, 4))
     asked = [[8, 0, 5, 4], [1, 2], [7], [6, 3, 6], [0, 8], [4]]
     given = list(joined.batches(map(torch.tensor, asked)))
     assert len(joined) == 9

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from ndabench.config import parse
-from ndabench.data import ImageDataConfig, in_order, load_images, to_float
+from ndabench.data.images import to_float
+from ndabench.data.load import load_images
+from ndabench.data.registry import ImageDataConfig
+from ndabench.data.sampling import in_order
 
 FOLDER = Path(os.environ.get("NDABENCH_DATA") or "unset") / "cifar10"
 

@@ -10,9 +10,8 @@ import pytest
 from video_files import numbers_of, write_video
 
 from ndabench.data.videos import decoding
-from ndabench.data.videos.decoding import VideoFacts, read_frames, scan
-from ndabench.data.videos.framing import Framing
-from ndabench.data.videos.timing import frames_at, shown_frames
+from ndabench.data.videos.decoding import VideoFacts, frames_at, read_frames, scan, shown_frames
+from ndabench.data.videos.source import Framing
 
 OPEN_GROUPS = {"bf": "3", "x264-params": "open-gop=1:keyint=13:min-keyint=13:scenecut=0"}
 CLOSED_GROUPS = {"bf": "2", "x264-params": "keyint=13:scenecut=0"}

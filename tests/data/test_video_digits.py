@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from ndabench.config import parse
-from ndabench.data.videos import ClipData, ClipRequest, VideoDataConfig, load_clips
+from ndabench.data.registry import VideoDataConfig, load_data
+from ndabench.data.videos.clips import ClipData, ClipRequest
 from ndabench.data.videos.digit_files import write_moving_digits
-from ndabench.data.videos.moving_digits import CLASS_NAMES, draw_motions, render
+from ndabench.data.videos.digit_rendering import CLASS_NAMES, draw_motions, render
 
 
 def load(**keys: Any) -> ClipData:
-    return load_clips(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
+    return load_data(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
 
 
 def whole(data: ClipData, split: str, frames: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,9 @@ import torch
 from video_files import write_ucf101, write_video
 
 from ndabench.config import parse
-from ndabench.data.videos import ClipRequest, VideoDataConfig, load_clips, memory, scanning
+from ndabench.data.registry import VideoDataConfig, load_data
+from ndabench.data.videos import feeding, scanning
+from ndabench.data.videos.clips import ClipRequest
 from ndabench.data.videos.decoding import scan
 from ndabench.errors import UserError
 
@@ -20,7 +22,7 @@ CPU = torch.device("cpu")
 
 def error_of(**keys: Any) -> str:
     with pytest.raises(UserError) as caught:
-        load_clips(parse(VideoDataConfig, keys, "data"), device=CPU)
+        load_data(parse(VideoDataConfig, keys, "data"), device=CPU)
     line = str(caught.value)
     assert "\n" not in line
     return line
@@ -32,7 +34,7 @@ def test_a_long_scan_is_heard(
     write_ucf101(tmp_path / "ucf")
     monkeypatch.setattr(scanning, "SECONDS_OF_SILENCE", 0.0)
     with caplog.at_level("INFO"):
-        load_clips(parse(VideoDataConfig, {"name": "ucf101", "path": tmp_path / "ucf"}, "data"), device=CPU)
+        load_data(parse(VideoDataConfig, {"name": "ucf101", "path": tmp_path / "ucf"}, "data"), device=CPU)
     assert caplog.messages == [f"scanned {number} of 16 videos" for number in range(1, 17)]
 
 
@@ -144,7 +146,7 @@ def test_an_unreadable_video_is_an_error_or_left_out_and_reported(ucf: Path) -> 
     assert "v_Archery_g08_c02.avi: the video cannot be read (" in line
     assert line.endswith("(and 1 more of 16 videos); `unreadable: skip` would leave it out")
     config = parse(VideoDataConfig, {"name": "ucf101", "path": ucf, "unreadable": "skip"}, "data")
-    data = load_clips(config, device=torch.device("cpu"))
+    data = load_data(config, device=torch.device("cpu"))
     assert len(data.train) + len(data.validation) == 11
     assert len(data.test) == 3
     assert [line.split(":")[0].rsplit("/")[-1] for line in data.unreadable] == [
@@ -164,7 +166,7 @@ def test_no_test_video_can_be_read(ucf: Path) -> None:
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_video_that_changes_after_the_scan(ucf: Path, workers: int) -> None:
     keys = {"name": "ucf101", "path": ucf, "decode_workers": workers}
-    data = load_clips(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
+    data = load_data(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
     for path in (ucf / "UCF-101").glob("*/*_g01_*"):
         write_video(path, num_frames=3)
     with pytest.raises(UserError, match=r"v_Archery_g01_c01.avi: has no frame 3 any more"):
@@ -173,14 +175,14 @@ def test_a_video_that_changes_after_the_scan(ucf: Path, workers: int) -> None:
 
 def test_clips_longer_than_memory_allows(ucf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {"name": "ucf101", "path": ucf, "decode_workers": 0, "frame_size": 1024}
-    data = load_clips(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
-    monkeypatch.setattr(memory, "_available", lambda: 2**30)
-    monkeypatch.setattr(memory, "_left_in_group", lambda: None)
+    data = load_data(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
+    monkeypatch.setattr(feeding, "_available", lambda: 2**30)
+    monkeypatch.setattr(feeding, "_left_in_group", lambda: None)
     with pytest.raises(UserError, match=r"take 1\.88 GiB, but 1\.00 GiB of memory are free; 170 frames a"):
         list(data.test.clips([[ClipRequest(0, 0, 320)] * 2]))
     with pytest.raises(UserError, match=r"341 clips a batch would fit"):
         list(data.test.clips([[ClipRequest(0, 0, 1)] * 400]))
-    assert memory.free_memory(shared=True)[0] is not None
+    assert feeding.free_memory(shared=True)[0] is not None
 
 
 def test_torchcodec_where_there_is_none(ucf: Path) -> None:
@@ -196,7 +198,7 @@ def test_torchcodec_where_there_is_none(ucf: Path) -> None:
 
 def test_a_damaged_cache(ucf: Path, cache: Path) -> None:
     config = parse(VideoDataConfig, {"name": "ucf101", "path": ucf}, "data")
-    load_clips(config, device=torch.device("cpu"))
+    load_data(config, device=torch.device("cpu"))
     (scanned,) = (cache / "videos/scans").glob("[!.]*.json")
     scanned.write_text("{")
     assert "the cached scan is damaged; delete this file" in error_of(name="ucf101", path=ucf)

@@ -10,7 +10,9 @@ import torch
 from video_files import numbers_of, write_ucf101
 
 from ndabench.config import parse
-from ndabench.data.videos import ClipData, ClipRequest, VideoDataConfig, load_clips, random_clips
+from ndabench.data.registry import VideoDataConfig, load_data
+from ndabench.data.videos.clips import ClipData, ClipRequest
+from ndabench.data.videos.sampling import random_clips
 from ndabench.errors import UserError
 
 
@@ -22,7 +24,7 @@ def ucf(tmp_path: Path) -> Path:
 
 def load(ucf: Path, *, workers: int = 0, **keys: object) -> ClipData:
     keys = {"name": "ucf101", "path": ucf, "decode_workers": workers, "frame_size": 32, **keys}
-    return load_clips(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
+    return load_data(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
 
 
 def numbers(clip: torch.Tensor) -> list[int]:
@@ -101,7 +103,7 @@ def test_random_clips_cover_every_epoch_and_go_on_exactly(ucf: Path) -> None:
     ],
 )
 def test_windows(num_frames: int, frames: int, stride: int, overlap: float, expected: list[int]) -> None:
-    from ndabench.data.videos import covering_windows
+    from ndabench.data.videos.clips import covering_windows
 
     windows = covering_windows(7, num_frames, frames, stride, overlap)
     assert windows == [ClipRequest(7, first, frames, stride) for first in expected]

@@ -11,14 +11,16 @@ import torch
 from video_files import write_ucf101, write_video
 
 from ndabench.config import parse
-from ndabench.data.videos import VIDEO_DATA, ClipData, VideoDataConfig, load_clips, scanning
+from ndabench.data.registry import OfModality, VideoDataConfig, load_data
+from ndabench.data.videos import scanning
+from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.groups import held_out_groups
 from ndabench.data.videos.source import Video
 from ndabench.errors import UserError
 
 
 def load(**keys: Any) -> ClipData:
-    return load_clips(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
+    return load_data(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
 
 
 def names_of(split: Any) -> list[str]:
@@ -26,8 +28,8 @@ def names_of(split: Any) -> list[str]:
 
 
 def test_every_registered_class_bears_its_name() -> None:
-    for name, kind in VIDEO_DATA.items():
-        assert kind.model_fields["name"].default == name
+    for name, entry in OfModality("videos").items():
+        assert entry.config.model_fields["name"].default == name
 
 
 @pytest.fixture

@@ -12,9 +12,11 @@ import torch
 from video_files import numbers_of, write_ucf101, write_video
 
 from ndabench.config import parse
-from ndabench.data.videos import ClipRequest, VideoDataConfig, load_clips, torchcodec_decoding
+from ndabench.data.registry import VideoDataConfig, load_data
+from ndabench.data.videos import torchcodec_decoding
+from ndabench.data.videos.clips import ClipRequest
 from ndabench.data.videos.decoding import read_frames, scan
-from ndabench.data.videos.framing import Framing
+from ndabench.data.videos.source import Framing
 from ndabench.errors import UserError
 
 
@@ -74,7 +76,7 @@ def test_it_is_chosen_by_name(tmp_path: Path) -> None:
         {"name": "ucf101", "path": tmp_path, "decoder": "torchcodec", "decode_workers": 0, "frame_size": 32},
         "data",
     )
-    data = load_clips(config, device=torch.device("cpu"))
+    data = load_data(config, device=torch.device("cpu"))
     ((clips, _),) = data.test.clips([[ClipRequest(0, 4, 3), ClipRequest(1, 1, 3)]])
     assert [numbers_of(clip.permute(1, 2, 3, 0).numpy()) for clip in clips] == [[4, 5, 6], [1, 2, 3]]
 

@@ -7,8 +7,9 @@ import pytest
 from recognising import CPU, digits
 from striped import striped_data
 
-from ndabench.data import ImageData
-from ndabench.data.videos import ClipData, load_clips
+from ndabench.data.images import ImageData
+from ndabench.data.registry import load_data
+from ndabench.data.videos.clips import ClipData
 from ndabench.metrics import classifier
 
 
@@ -30,4 +31,4 @@ def data(cache: Path) -> ImageData:
 
 @pytest.fixture(scope="session")
 def clips(cache: Path) -> ClipData:
-    return load_clips(digits(), device=CPU)
+    return load_data(digits(), device=CPU)

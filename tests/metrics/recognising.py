@@ -6,7 +6,8 @@ import torch
 from toy_features import ToyFeatures
 
 from ndabench.config import parse
-from ndabench.data.videos import ClipData, VideoDataConfig
+from ndabench.data.registry import VideoDataConfig
+from ndabench.data.videos.clips import ClipData
 from ndabench.distributed import Workers
 from ndabench.metrics import ClipSampling, Evaluated, evaluate_recognition
 

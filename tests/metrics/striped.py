@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from ndabench.data import ImageData
+from ndabench.data.images import ImageData
 
 
 class TensorSplit:

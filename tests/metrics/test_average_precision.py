@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ndabench.data.detection import Objects
+from ndabench.data.detection.scenes import Objects
 from ndabench.errors import UserError
 from ndabench.metrics.average_precision import (
     AveragePrecision,

@@ -7,8 +7,9 @@ import torch
 from sklearn.datasets import load_digits
 from striped import striped_data
 
-from ndabench.data import ImageData, load_images
-from ndabench.data.registry import IMAGE_DATA
+from ndabench.data.images import ImageData
+from ndabench.data.load import load_images
+from ndabench.data.registry import DATA_SETS
 from ndabench.errors import UserError
 from ndabench.metrics import classifier
 from ndabench.metrics.classifier import open_classifier, train_classifier
@@ -114,5 +115,5 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
 def test_digits_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "FEWEST_IMAGES", 8_192)
     assert len(load_digits().target) == 1797
-    digits = load_images(IMAGE_DATA["digits"](), device=CPU)
+    digits = load_images(DATA_SETS["digits"].config(), device=CPU)
     assert train_classifier(digits)["validation_accuracy"] > 0.95

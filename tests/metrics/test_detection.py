@@ -13,8 +13,9 @@ from torch import Generator, nn
 from two_workers import on_two_workers
 
 from ndabench.config import parse
-from ndabench.data.detection import ScatteredDigitsConfig, load_detection
-from ndabench.data.detection.sets import Objects, scene
+from ndabench.data.detection.scattered_digits import ScatteredDigitsConfig
+from ndabench.data.detection.scenes import Objects, scene
+from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics.average_precision import Detections
@@ -52,7 +53,7 @@ def train(
         seed=seed,
         workers=workers,
     )
-    split = load_detection(settings.data).train
+    split = load_data(settings.data, torch.device("cpu")).train
     return list(train_detector(detector, split, settings, seed=seed, workers=workers)), detector
 
 
@@ -67,7 +68,7 @@ def test_values_protocol_and_picture() -> None:
     assert (test["split"], test["num_evaluated"]) == ("test", 5)
     assert (validation["split"], validation["num_evaluated"]) == ("validation", 3)
     assert test["num_steps"] == 2
-    assert test["data_hash"] == load_detection(DATA).content_hash
+    assert test["data_hash"] == load_data(DATA, torch.device("cpu")).content_hash
     assert measured["voc07_ap"].protocol["difficult"] == "ignored"
     assert set(artifacts) == {"detections.png"}
     sheet = Image.open(io.BytesIO(artifacts["detections.png"]))
@@ -137,7 +138,7 @@ def test_what_is_refused() -> None:
 
 
 def test_grey_encoders_see_grey_pictures() -> None:
-    one = load_detection(DATA).test[0]
+    one = load_data(DATA, torch.device("cpu")).test[0]
     colour, grey = (picture_of(one, channels, torch.device("cpu")) for channels in (3, 1))
     assert colour.shape == (3, 48, 48)
     assert grey.shape == (1, 48, 48)

@@ -16,8 +16,9 @@ from toy_features import ToyFeatures
 
 from ndabench.config import parse
 from ndabench.data.images import to_float
-from ndabench.data.videos import ClipData, ClipRequest, load_clips, random_clips
-from ndabench.data.videos.joined import JoinedClips
+from ndabench.data.registry import load_data
+from ndabench.data.videos.clips import ClipData, ClipRequest, ConcatClips
+from ndabench.data.videos.sampling import random_clips
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import ClipSampling, DpcFinetuneConfig, prepare_recognition
@@ -83,7 +84,7 @@ def test_training_is_that_of_a_loop(clips: ClipData) -> None:
 
 
 def test_it_learns_motions_that_the_frozen_features_do_not_tell() -> None:
-    data = load_clips(digits(clips_per_group=2), device=CPU)
+    data = load_data(digits(clips_per_group=2), device=CPU)
     keys = {**PLAIN, "crop_scale": (0.8, 1.0), "learning_rate": 1e-2, "weight_decay": 0.0}
     evaluated = evaluate(data, [DpcFinetuneConfig(num_epochs=25, batch_size=32, **keys)])
     assert evaluated.measurements["dpc_finetune"].value > 30  # chance is 12.5
@@ -133,7 +134,7 @@ def test_refitted_it_has_learned_from_validation_videos_too(clips: ClipData) -> 
 
 
 def test_joined_splits_are_one(clips: ClipData) -> None:
-    joined = JoinedClips(clips.train, clips.validation)
+    joined = ConcatClips(clips.train, clips.validation)
     cut = len(clips.train)
     assert len(joined) == len(joined.num_frames) == len(joined.labels) == cut + len(clips.validation)
     batches = [
@@ -151,7 +152,7 @@ def test_joined_splits_are_one(clips: ClipData) -> None:
 
 
 def test_short_videos_count() -> None:
-    data = load_clips(digits(video_frames=4), device=CPU)
+    data = load_data(digits(video_frames=4), device=CPU)
     measured = evaluate(data, [DpcFinetuneConfig(num_epochs=1, batch_size=32)]).measurements
     assert measured["dpc_finetune"].protocol["num_evaluated"] == len(data.test) == 8 * 7
 

@@ -3,7 +3,7 @@ import torch
 from striped import striped_data
 from toy_encoder import ToyEncoder, assert_untouched, snapshot
 
-from ndabench.data import to_float
+from ndabench.data.images import to_float
 from ndabench.distributed import Workers
 from ndabench.metrics import features
 from ndabench.metrics.features import Encoded, backbone_features, frozen, own_rows

@@ -9,7 +9,7 @@ from striped import striped_data, striped_images
 from torch import Tensor
 
 from ndabench.config import parse
-from ndabench.data import ImageData
+from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import (

@@ -14,7 +14,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from ndabench.data import ImageData
+from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import FrechetConfig, InceptionScoreConfig, KernelConfig, evaluate_generator, prepare

@@ -8,7 +8,7 @@ from striped import striped_data
 from torch import Tensor
 from toy_encoder import ToyEncoder
 
-from ndabench.data import ImageData
+from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import KnnConfig, evaluate_encoder, knn, prepare_representation

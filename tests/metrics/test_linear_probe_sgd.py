@@ -8,7 +8,7 @@ from torch import Tensor
 from toy_encoder import ToyEncoder, assert_untouched, snapshot
 
 from ndabench.config import parse
-from ndabench.data import ImageData
+from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import LinearProbeSgdConfig, evaluate_encoder

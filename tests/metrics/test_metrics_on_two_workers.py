@@ -5,7 +5,7 @@ import torch
 from striped import striped_data, striped_images
 from two_workers import on_two_workers
 
-from ndabench.data import ImageData
+from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.metrics import (
     FrechetConfig,

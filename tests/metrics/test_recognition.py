@@ -12,7 +12,8 @@ from toy_encoder import assert_untouched, snapshot
 from toy_features import ToyFeatures
 
 from ndabench.config import parse
-from ndabench.data.videos import ClipData, VideoDataConfig
+from ndabench.data.registry import VideoDataConfig
+from ndabench.data.videos.clips import ClipData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import (

@@ -10,7 +10,7 @@ from torch import Tensor
 from toy_features import ToyFeatures
 from two_workers import on_two_workers
 
-from ndabench.data.videos import load_clips
+from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
 from ndabench.metrics import ClipLinearProbeConfig, DpcFinetuneConfig, RetrievalConfig
 from ndabench.metrics.clip_finetuning import finetune
@@ -21,7 +21,7 @@ FINETUNE = DpcFinetuneConfig(num_epochs=2, batch_size=32, refit=True)
 def trained(workers: Workers) -> dict[str, Tensor]:
     """What one epoch makes of the classifier."""
     config = DpcFinetuneConfig(num_epochs=1, batch_size=32)
-    network, data = ToyFeatures(workers=workers), load_clips(digits(), device=CPU)
+    network, data = ToyFeatures(workers=workers), load_data(digits(), device=CPU)
     return finetune(
         config, network, data.train, SAMPLING, num_classes=8, seed=0, workers=workers
     ).state_dict()
@@ -29,7 +29,7 @@ def trained(workers: Workers) -> dict[str, Tensor]:
 
 def measured(workers: Workers) -> tuple[dict[str, float], list[str]]:
     evaluations: list[Any] = [FINETUNE, ClipLinearProbeConfig(), RetrievalConfig()]
-    data = load_clips(digits(), device=CPU)
+    data = load_data(digits(), device=CPU)
     evaluated = evaluate(data, evaluations, ToyFeatures(workers=workers), workers=workers)
     return values(evaluated), sorted(evaluated.artifacts)
 

@@ -12,7 +12,7 @@ from toy_encoder import ToyEncoder, assert_untouched, snapshot
 from two_workers import on_two_workers
 
 from ndabench.config import parse
-from ndabench.data import ImageData
+from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement

@@ -6,7 +6,7 @@ from recognising import CPU, SAMPLING, digits
 from toy_features import ToyFeatures
 
 from ndabench.data.images import to_float
-from ndabench.data.videos import load_clips
+from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
 from ndabench.metrics.clip_features import Windows, joined, window_values
 from ndabench.metrics.retrieval import recalls
@@ -40,7 +40,7 @@ def test_a_gallery_smaller_than_the_rank_counts_whole() -> None:
 
 def test_every_video_is_seen_whole() -> None:
     """The windows' values are those of clips cut by hand, the last one ending with its video."""
-    data, network = load_clips(digits(), device=CPU), ToyFeatures()
+    data, network = load_data(digits(), device=CPU), ToyFeatures()
     found = window_values(network, data.validation, SAMPLING, Workers())
     # Windows of 6 frames at stride 2 cover 11 of 20 frames; by half of one, the next starts 6 later.
     assert found.videos.tolist() == [video for video in range(len(data.validation)) for _ in range(3)]

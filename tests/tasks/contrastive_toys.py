@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from ndabench.augmentations import NEGATIVES, Augmentation
-from ndabench.data import ImageData
 from ndabench.data.feeding import ResidentSplit
+from ndabench.data.images import ImageData
 from ndabench.tasks.contrastive import ContrastiveTask
 from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
 

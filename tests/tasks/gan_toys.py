@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ndabench.augmentations import NEGATIVES, Augmentation
-from ndabench.data import ImageData
 from ndabench.data.feeding import ResidentSplit
+from ndabench.data.images import ImageData
 from ndabench.tasks.gan import GanConfig, GanTask
 
 JIGSAW: Augmentation = NEGATIVES["jigsaw"]

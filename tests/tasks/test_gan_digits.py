@@ -7,7 +7,8 @@ import torch
 
 from ndabench.augmentations import NEGATIVES
 from ndabench.config import parse
-from ndabench.data import ImageDataConfig, load_images
+from ndabench.data.load import load_images
+from ndabench.data.registry import ImageDataConfig
 from ndabench.metrics import FrechetConfig
 from ndabench.tasks.gan import GanConfig, GanTask
 

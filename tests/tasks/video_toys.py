@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from ndabench.augmentations import CLIP_NEGATIVES, Augmentation
-from ndabench.data.videos import ClipData
+from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.feeding import ResidentClips
 from ndabench.tasks.contrastive import ContrastiveTask
 from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task

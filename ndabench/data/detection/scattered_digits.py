@@ -1,7 +1,7 @@
-"""The embedded default: scikit-learn's handwritten digits, enlarged and scattered on coloured canvases.
+"""The bundled default: scikit-learn's handwritten digits, enlarged and scattered on coloured canvases.
 
-The digits are cut into test, validation and training as the data set `digits` cuts them, so that no digit
-appears in two splits, nor a test digit in what an encoder was trained on. All arithmetic is in integers and
+The digits are split into test, validation and training exactly as the data set `digits` is, so that no digit
+appears in two splits and no encoder was trained on a test digit. All arithmetic is in integers and
 all draws come from numpy's frozen RandomState: a configuration gives the same pictures everywhere.
 """
 
@@ -11,13 +11,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import Field
 
-from ndabench.config import Config
-from ndabench.data.detection.sets import DetectionData, Objects, ResidentScenes, hash_objects
-from ndabench.data.load import TEST_FRACTION, TEST_SEED
-from ndabench.data.splits import Rows, stratified_cut
+from ndabench.data.detection.source import Annotation, ArrayScenes, SceneConfig, SceneSource, hash_annotations
+from ndabench.data.splits import TEST_FRACTION, TEST_SEED, Rows, stratified_cut
 
 Integers = npt.NDArray[np.int64]
 Box = tuple[int, int, int, int]
@@ -31,7 +28,7 @@ NOISE = 24
 """Grey levels by which a background pixel may differ from the gradient."""
 
 
-class ScatteredDigitsConfig(Config):
+class ScatteredDigitsConfig(SceneConfig):
     """Square RGB pictures with 1 to `max_objects` digits each, 3/16 to 3/8 of the canvas high."""
 
     name: Literal["scattered_digits"] = "scattered_digits"
@@ -42,23 +39,17 @@ class ScatteredDigitsConfig(Config):
     num_test: int = Field(default=100, ge=1, le=20_000)
     seed: int = Field(default=0, ge=0, lt=2**32)
 
-    @property
-    def title(self) -> str:
-        """How records and reports call the data set."""
-        return self.name
-
-    def load(self) -> DetectionData:
-        """Makes the pictures, in about a millisecond each."""
+    def open(self) -> SceneSource:
+        """Draws the pictures, in about a millisecond each."""
         train, validation, test = (
             _draw_split(pool, count, self, np.random.RandomState([self.seed, number]))
             for number, (pool, count) in enumerate(
                 zip(_digits(), (self.num_train, self.num_validation, self.num_test), strict=True)
             )
         )
-        return DetectionData(
-            name=self.title,
-            content_hash=_content_hash(train, validation, test),
-            class_names=CLASS_NAMES,
+        return SceneSource(
+            CLASS_NAMES,
+            _content_hash(train, validation, test),
             train=train,
             validation=validation,
             test=test,
@@ -74,7 +65,7 @@ class Digits(NamedTuple):
 
 def _digits() -> tuple[Digits, Digits, Digits]:
     """Disjoint ones for training, validation and test."""
-    from sklearn.datasets import load_digits  # takes a second that reading the configuration need not wait
+    from sklearn.datasets import load_digits  # importing it takes a second, which only a first use pays
 
     images, labels = load_digits(return_X_y=True)
     whole = Digits(images.reshape(-1, 8, 8).astype(np.int64), labels.astype(np.int64))
@@ -89,17 +80,15 @@ def _cut(digits: Digits, fraction: float, seed: int) -> tuple[Digits, Digits]:
 
 def _draw_split(
     pool: Digits, count: int, config: ScatteredDigitsConfig, random: np.random.RandomState
-) -> ResidentScenes:
+) -> ArrayScenes:
     drawn = [_draw_scene(pool, config, random) for _ in range(count)]
     images = np.stack([canvas for canvas, _ in drawn]).transpose(0, 3, 1, 2)
-    return ResidentScenes(
-        torch.from_numpy(np.ascontiguousarray(images.astype(np.uint8))), [objects for _, objects in drawn]
-    )
+    return ArrayScenes(np.ascontiguousarray(images.astype(np.uint8)), [objects for _, objects in drawn])
 
 
 def _draw_scene(
     pool: Digits, config: ScatteredDigitsConfig, random: np.random.RandomState
-) -> tuple[Integers, Objects]:
+) -> tuple[Integers, Annotation]:
     """A canvas, int64 `[size, size, 3]`, with its digits; light on dark or dark on light."""
     size = config.canvas_size
     dark_ink = random.randint(2)
@@ -117,10 +106,10 @@ def _draw_scene(
             place += (ink - place) * cover[..., None] // FULL_COVER
             boxes.append(box)
             labels.append(int(pool.labels[row]))
-    objects = Objects(
-        boxes=torch.tensor(boxes, dtype=torch.float32),
-        labels=torch.tensor(labels, dtype=torch.int64),
-        difficult=torch.zeros(len(boxes), dtype=torch.bool),
+    objects = Annotation(
+        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        labels=np.array(labels, dtype=np.int64),
+        difficult=np.zeros(len(boxes), dtype=np.bool_),
     )
     return 255 - canvas if dark_ink else canvas, objects
 
@@ -170,11 +159,11 @@ def _overlap(a: Box, b: Box) -> float:
     return max(width, 0) * max(height, 0) / smaller
 
 
-def _content_hash(*splits: ResidentScenes) -> str:
+def _content_hash(*splits: ArrayScenes) -> str:
     digest = hashlib.sha256(
         json.dumps([CLASS_NAMES, [list(split.images.shape) for split in splits]]).encode()
     )
     for split in splits:
-        digest.update(split.images.numpy().tobytes())
-        hash_objects(digest, split.objects)
+        digest.update(split.images.tobytes())
+        hash_annotations(digest, split.annotations)
     return digest.hexdigest()

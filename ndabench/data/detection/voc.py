@@ -5,40 +5,45 @@
     VOC<year>/JPEGImages/<name>.jpg
 
 The published combinations train on trainval of 07, 12 or both (07+12) and test on 07's test; validation is
-cut from the training pictures. Objects marked `difficult` are kept, with their mark.
+cut from the training pictures. Objects marked `difficult` are kept, with their mark. VOC's boxes count pixels
+from 1 and include both ends; here they become (xmin − 1, ymin − 1, xmax, ymax).
 """
 
 import hashlib
 import json
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 from pydantic import Field, field_validator
 
-from ndabench.config import Config
-from ndabench.data.detection.sets import (
-    DetectionData,
-    Objects,
-    Scene,
-    hash_objects,
+from ndabench.data.config import FullPath
+from ndabench.data.detection.source import (
+    Annotation,
+    SceneConfig,
+    SceneSource,
+    hash_annotations,
     objects_per_class,
-    scene,
 )
-from ndabench.data.detection.voc_annotation import VOC_CLASSES, read_annotation
-from ndabench.data.source import FilePictures, FullPath, read_pixels
+from ndabench.data.source import FilePictures, Pixels, read_pixels
 from ndabench.data.splits import stratified_cut
 from ndabench.errors import UserError, unknown
 
 TEST_YEAR = 2007
 """The only year whose test annotations are public."""
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
+    "tvmonitor",
+)
+EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
-class VocConfig(Config):
+class VocConfig(SceneConfig):
     """`path` is the folder VOCdevkit, or the one that holds it."""
 
     name: Literal["voc"] = "voc"
@@ -68,14 +73,14 @@ class VocConfig(Config):
 
     @property
     def title(self) -> str:
-        """How records and reports call the data set: voc07, voc12 or voc07+12."""
+        """What records and reports call the data set: voc07, voc12 or voc07+12."""
         return "voc" + "+".join(str(year)[2:] for year in self.years)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.classes or VOC_CLASSES
 
-    def load(self) -> DetectionData:
+    def open(self) -> SceneSource:
         """Reads and checks every annotation, and the header of every picture.
 
         Raises `UserError` for files that are missing or cannot be understood, for a box outside its picture
@@ -95,11 +100,10 @@ class VocConfig(Config):
             class_names=("picture",),
         )
         parts = [[trained[row] for row in kept], [trained[row] for row in cut], tested]
-        train, validation, test = (_scenes(part) for part in parts)
-        return DetectionData(
-            name=self.title,
-            content_hash=_content_hash(self.class_names, parts),
-            class_names=self.class_names,
+        train, validation, test = (VocPictures(part) for part in parts)
+        return SceneSource(
+            self.class_names,
+            _content_hash(self.class_names, parts),
             train=train,
             validation=validation,
             test=test,
@@ -114,11 +118,11 @@ class VocConfig(Config):
             "folder VOCdevkit"
         )
 
-    def _require_classes(self, split: str, pictures: Sequence["Annotated"]) -> None:
+    def _require_classes(self, split: str, pictures: Sequence["AnnotatedPicture"]) -> None:
         """A class that the user asks for by name must be there to be learnt and measured."""
         if self.classes is None:
             return
-        counts = objects_per_class((picture.objects for picture in pictures), len(self.classes))
+        counts = objects_per_class((picture.annotation for picture in pictures), len(self.classes))
         absent = [name for name, count in zip(self.classes, counts, strict=True) if not count]
         if absent:
             years = "+".join(map(str, self.years if split == "trainval" else (TEST_YEAR,)))
@@ -133,34 +137,29 @@ class Files(NamedTuple):
     annotation: Path
 
 
-class Annotated(NamedTuple):
-    """A picture that is known to be there, with what its annotation says."""
+class AnnotatedPicture(NamedTuple):
+    """A picture that was found, with its annotation."""
 
     picture: Path
     name: str
     """As in VOC2007/000005."""
     size_bytes: int
-    objects: Objects
+    annotation: Annotation
 
 
 @dataclass(frozen=True)
-class VocScenes:
-    """Pictures decoded one at a time, at every access."""
+class VocPictures:
+    """Pictures that are decoded at every access."""
 
-    paths: Sequence[Path]
-    objects: Sequence[Objects]
+    pictures: Sequence[AnnotatedPicture]
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    @property
+    def annotations(self) -> Sequence[Annotation]:
+        return [one.annotation for one in self.pictures]
 
-    def __getitem__(self, row: int) -> Scene:
-        pictures = FilePictures(self.paths, labels=np.zeros(0, np.int64))
-        pixels = read_pixels(pictures, row, image_size=None, channels=3)
-        return scene(torch.from_numpy(pixels), self.objects[row])
-
-
-def _scenes(pictures: Sequence[Annotated]) -> VocScenes:
-    return VocScenes([one.picture for one in pictures], [one.objects for one in pictures])
+    def read(self, row: int) -> Pixels:
+        file = FilePictures([self.pictures[row].picture], labels=np.zeros(0, np.int64))
+        return read_pixels(file, 0, image_size=None, channels=3)
 
 
 def _listed(devkit: Path, year: int, split: str) -> list[Files]:
@@ -178,9 +177,9 @@ def _listed(devkit: Path, year: int, split: str) -> list[Files]:
     return [Files(root / "JPEGImages" / f"{n}.jpg", root / "Annotations" / f"{n}.xml") for n in names]
 
 
-def _read(files: Files, labels: Mapping[str, int]) -> Annotated:
+def _read(files: Files, labels: Mapping[str, int]) -> AnnotatedPicture:
     """Annotation and picture header; classes of VOC that `labels` does not name are left out."""
-    objects, (width, height) = read_annotation(files.annotation, labels)
+    annotation, (width, height) = read_annotation(files.annotation, labels)
     try:
         with Image.open(files.picture) as image:  # reads the header only
             size = image.size
@@ -195,13 +194,78 @@ def _read(files: Files, labels: Mapping[str, int]) -> Annotated:
             f"{size[0]}×{size[1]}"
         )
     name = f"{files.picture.parent.parent.name}/{files.picture.stem}"
-    return Annotated(files.picture, name, size_bytes, objects)
+    return AnnotatedPicture(files.picture, name, size_bytes, annotation)
 
 
-def _content_hash(class_names: Sequence[str], parts: Sequence[Sequence[Annotated]]) -> str:
+def read_annotation(file: Path, labels: Mapping[str, int]) -> tuple[Annotation, tuple[int, int]]:
+    """The objects of the classes in `labels`, and the picture's (width, height).
+
+    `UserError` naming the file, and the object where there is one, for what is not as VOC has it: other XML,
+    a class that is none of the 20, a box that is empty or outside the picture.
+    """
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+    # No DTD, hence no entities. The NUL tells UTF-16, in which the word would be spelt otherwise.
+    if b"<!DOCTYPE" in text or b"\0" in text:
+        raise UserError(f"{file}: not an annotation of VOC (it has a DOCTYPE or is not plain text)")
+    try:
+        root = ET.fromstring(text)
+        width, height = (int(_text(root, f"size/{side}")) for side in ("width", "height"))
+        # Only direct children: VOC 2012's people have parts with boxes of their own.
+        found = [
+            (_text(one, "name"), [float(_text(one, f"bndbox/{edge}")) for edge in EDGES], _difficult(one))
+            for one in root.findall("object")
+        ]
+    except (ET.ParseError, ValueError) as error:
+        raise UserError(f"{file}: not an annotation of VOC ({error})") from None
+    kept = []
+    for number, (name, edges, difficult) in enumerate(found, start=1):
+        if name not in VOC_CLASSES:
+            raise UserError(f"{file}: object {number}: {unknown('class', name, VOC_CLASSES)}")
+        box = _box(edges, width, height, f"{file}: object {number} ({name})")
+        if name in labels:
+            kept.append((box, labels[name], difficult))
+    annotation = Annotation(
+        boxes=np.array([box for box, _, _ in kept], dtype=np.float32).reshape(-1, 4),
+        labels=np.array([label for _, label, _ in kept], dtype=np.int64),
+        difficult=np.array([difficult for _, _, difficult in kept], dtype=np.bool_),
+    )
+    return annotation, (width, height)
+
+
+def _text(element: ET.Element, path: str) -> str:
+    text = element.findtext(path, default="").strip()
+    if not text:
+        raise ValueError(f"it lacks {element.tag}/{path}")
+    return text
+
+
+def _difficult(element: ET.Element) -> bool:
+    """VOC 2012 leaves the mark out here and there."""
+    return element.findtext("difficult", default="0").strip() == "1"
+
+
+def _box(edges: Sequence[float], width: int, height: int, where: str) -> tuple[float, float, float, float]:
+    """VOC's edges as a box of ours, checked against the picture.
+
+    VOC 2012 has edges that are not whole numbers; what they overshoot by less than a pixel is cut off.
+    """
+    described = ", ".join(f"{edge:g}" for edge in edges)
+    x1, y1, x2, y2 = edges[0] - 1, edges[1] - 1, edges[2], edges[3]
+    if not (x1 > -1 and y1 > -1 and x2 < width + 1 and y2 < height + 1):  # so that NaN is refused, too
+        raise UserError(f"{where}: its box ({described}) is outside the picture of {width}×{height}")
+    x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
+    if not (x1 < x2 and y1 < y2):
+        raise UserError(f"{where}: its box ({described}) is empty")
+    return x1, y1, x2, y2
+
+
+def _content_hash(class_names: Sequence[str], parts: Sequence[Sequence[AnnotatedPicture]]) -> str:
     """Of names, encoded sizes and annotations: the pictures' bytes would take minutes to read."""
     digest = hashlib.sha256(json.dumps(class_names).encode())
     for pictures in parts:
         digest.update(json.dumps([[one.name, one.size_bytes] for one in pictures]).encode())
-        hash_objects(digest, (one.objects for one in pictures))
+        hash_annotations(digest, (one.annotation for one in pictures))
     return digest.hexdigest()

@@ -21,12 +21,14 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ndabench.config import Config
-from ndabench.data.videos.framing import Framing, Pixels
+from ndabench.data.videos.source import Framing, Pixels
 from ndabench.errors import UserError
 
 ANCHOR_DISTANCE = 12
 """Frames at least between two anchors: decoding so few costs less than opening the file and seeking."""
 HASHED_BYTES = 2**20
+TIME_TOLERANCE = 1e-4
+"""In frames or seconds: what rounded times may be off and still count as reached."""
 
 START = (0, None)
 """The anchor that every video has."""
@@ -85,6 +87,26 @@ def scan(path: Path) -> VideoFacts:
         anchors=_anchors(path, candidates, times, digests),
         sha256=_sha256(path),
     )
+
+
+def frames_at(facts: VideoFacts, frame_rate: float | None) -> int:
+    """How many ticks of `frame_rate` there are from the first frame to the last; at least 1."""
+    if frame_rate is None:
+        return facts.num_frames
+    last = facts.times[-1] if facts.times else (facts.num_frames - 1) / facts.frame_rate
+    return int(last * frame_rate + TIME_TOLERANCE) + 1
+
+
+def shown_frames(facts: VideoFacts, ticks: Sequence[int], frame_rate: float | None) -> Sequence[int]:
+    """The file's frame at each of the `ticks`; without a `frame_rate` a tick is a frame."""
+    if frame_rate is None:
+        return ticks
+    if facts.times is None:
+        found = [int(tick / frame_rate * facts.frame_rate + TIME_TOLERANCE) for tick in ticks]
+    else:
+        times = facts.times
+        found = [bisect_right(times, tick / frame_rate + TIME_TOLERANCE) - 1 for tick in ticks]
+    return [min(frame, facts.num_frames - 1) for frame in found]
 
 
 def read_frames(path: Path, facts: VideoFacts, wanted: Sequence[int], framing: Framing) -> Pixels:

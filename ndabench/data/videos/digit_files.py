@@ -1,6 +1,5 @@
 """Moving digits as real video files, in exactly the layout of UCF-101."""
 
-import shutil
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 import torch
 from av.video.stream import VideoStream
 
-from ndabench.data.videos.framing import Pixels
-from ndabench.data.videos.moving_digits import CLASS_NAMES, TEST_GROUPS, Motions, draw_motions, render
+from ndabench.data.videos.digit_rendering import CLASS_NAMES, TEST_GROUPS, Motions, draw_motions, render
+from ndabench.data.videos.source import Pixels
 
 Codec = Literal["mpeg4", "libx264"]
 SUFFIXES: dict[Codec, str] = {"mpeg4": ".avi", "libx264": ".mp4"}
@@ -86,8 +85,3 @@ def _write_lists(folder: Path, names: Sequence[str], labels: torch.Tensor, group
         test = [f"{name}\n" for name, _, group in listed if group in test_groups]
         (folder / f"trainlist{split:02d}.txt").write_text("".join(train))
         (folder / f"testlist{split:02d}.txt").write_text("".join(test))
-
-
-def clear(folder: Path) -> None:
-    """Removes what a killed process left behind."""
-    shutil.rmtree(folder, ignore_errors=True)

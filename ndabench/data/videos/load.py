@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from ndabench.data.source import SplitName
+from ndabench.data.config import SplitName
 from ndabench.data.videos import decoding, torchcodec_decoding
 from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.feeding import DecodedClips, ReadFrames, ScannedVideo
@@ -21,8 +21,13 @@ DECODERS: dict[str, ReadFrames] = {
 }
 
 
-def load_files(config: VideoConfig, lists: VideoLists, device: torch.device) -> ClipData:
-    """Scans the listed videos, if no one has yet, cuts off validation where need be, and opens the splits."""
+def load_clips(config: VideoConfig, *, device: torch.device) -> ClipData:
+    """The data set, ready; clips are given out on `device`.
+
+    The first use on a machine scans the set into the cache. Validation videos are cut from the training list
+    where the set has no validation list. Raises `UserError` for what is missing, damaged or contradictory.
+    """
+    lists = config.lists()
     framing = config.framing
     if config.decoder == "torchcodec":
         torchcodec_decoding.require_torchcodec()

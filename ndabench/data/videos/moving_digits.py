@@ -1,117 +1,86 @@
-"""The embedded default: real handwritten digits (scikit-learn's) that move, and the motion is the class.
+"""The bundled moving digits: handwritten digits (scikit-learn's) whose motion is the class.
 
-A single frame tells nothing: in every frame of every class the digit's place is uniform on a frame whose
-opposite edges are joined, its angle uniform on the circle, and the logarithm of its size uniform between
-bounds (zooming starts over at the other bound). Only the change from frame to frame tells the classes apart.
-Reversing time makes each class another one.
-
-The set has the form of UCF-101: every class has 25 groups, each of a digit of its own, with a few clips that
-differ in speed and start; the three official-style splits test on groups 1-7, 8-14 and 15-21.
+Without `files` they are drawn into memory (`digits_in_memory.py`); with `files` they are encoded as videos
+once, into the cache, and decoded like any others. `digit_rendering.py` says what the videos show.
 """
 
-from math import log, pi
-from typing import NamedTuple
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
+from pydantic import AfterValidator, Field
 
-CLASS_NAMES = (
-    "MoveLeft", "MoveRight", "MoveUp", "MoveDown", "TurnLeft", "TurnRight", "ZoomIn", "ZoomOut",
-)  # fmt: skip
-VELOCITIES = torch.tensor(
-    [[-1, 0, 0, 0], [1, 0, 0, 0], [0, -1, 0, 0], [0, 1, 0, 0],
-     [0, 0, -1, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, -1]], dtype=torch.float64
-)  # fmt: skip
-"""Of each class, in x (right), y (down), angle (clockwise) and logarithm of the size: `[8, 4]`."""
-UNITS_A_SECOND = torch.tensor([1.0, 1.0, pi, log(2.0)], dtype=torch.float64)
-"""Speed 1: a short side of the frame, half a turn, a doubling a second."""
-SLOWEST, FASTEST = 0.75, 1.5
-SMALLEST, LARGEST = 0.3, 0.8
-"""The digit's side as a share of the frame's short side."""
-NUM_GROUPS = 25
-TEST_GROUPS = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}
-NOMINAL_RATE = 25.0
-VIDEOS_AT_A_TIME = 32
-"""Videos that are drawn together; more would only take memory."""
+from ndabench.config import Config
+from ndabench.data.build_cache import build_once, cache_folder
+from ndabench.data.videos.source import FrameSize, VideoConfig, VideoLists
+from ndabench.data.videos.ucf101 import official_lists
+
+FRAME_RATE = 25.0
+"""Frames per second of a video in memory."""
+FORMAT = 1
+"""Raise it when the same keys give other pictures or other files."""
 
 
-class Motions(NamedTuple):
-    """What each of N videos shows."""
-
-    labels: Tensor
-    """int64 `[N]`."""
-    groups: Tensor
-    """int64 `[N]`, 1..25 within a class."""
-    clips: Tensor
-    """int64 `[N]`, 1, 2, … within a group."""
-    glyphs: Tensor
-    """float32 `[N, 8, 8]` in [0, 1]."""
-    starts: Tensor
-    """float64 `[N, 4]`, each uniform in [0, 1): x, y, angle, size at time 0."""
-    speeds: Tensor
-    """float64 `[N]`."""
+def _even(size: tuple[int, int]) -> tuple[int, int]:
+    if any(side % 2 or not 16 <= side <= 4096 for side in size):
+        raise ValueError(f"{size} must be two even numbers from 16 to 4096")
+    return size
 
 
-def draw_motions(clips_per_group: int, seed: int) -> Motions:
-    """All videos, ordered by class, group and clip; groups of all classes show different pictures."""
-    from sklearn.datasets import load_digits
+class DigitFiles(Config):
+    """How the videos are written as real files."""
 
-    generator = torch.Generator().manual_seed(seed)
-    pictures = torch.from_numpy(load_digits().images.astype(np.float32) / 16)
-    num_groups = len(CLASS_NAMES) * NUM_GROUPS
-    chosen = torch.randperm(len(pictures), generator=generator)[:num_groups]
-    labels, groups, clips = (
-        axis.reshape(-1)
-        for axis in torch.meshgrid(
-            torch.arange(len(CLASS_NAMES)),
-            torch.arange(1, NUM_GROUPS + 1),
-            torch.arange(1, clips_per_group + 1),
-            indexing="ij",
-        )
+    codec: Literal["mpeg4", "libx264"] = "mpeg4"
+    sizes: tuple[Annotated[tuple[int, int], AfterValidator(_even)], ...] = Field(
+        default=((48, 48),), min_length=1
     )
-    drawn = torch.rand(len(labels), 5, generator=generator, dtype=torch.float64)
-    return Motions(
-        labels=labels,
-        groups=groups,
-        clips=clips,
-        glyphs=pictures[chosen].repeat_interleave(clips_per_group, 0),
-        starts=drawn[:, :4],
-        speeds=SLOWEST + drawn[:, 4] * (FASTEST - SLOWEST),
-    )
+    """(height, width), even numbers, taken in turns."""
+    frame_rates: tuple[Annotated[float, Field(ge=1, le=120)], ...] = Field(default=(25.0,), min_length=1)
+    """Taken in turns."""
 
 
-def render(motions: Motions, seconds: Tensor, height: int, width: int) -> Tensor:
-    """The videos at the times `seconds` `[T]`, as grey uint8 `[N, T, height, width]`."""
-    parts = torch.arange(len(motions.labels)).split(VIDEOS_AT_A_TIME)
-    return torch.cat(
-        [_render(Motions(*(f[rows] for f in motions)), seconds, height, width) for rows in parts]
-    )
+class MovingDigitsConfig(VideoConfig):
+    """Handwritten digits that move left, right, up, down, turn left or right, come nearer or go away."""
 
+    name: Literal["moving_digits"] = "moving_digits"
+    frame_size: FrameSize = 32
+    split: Literal[1, 2, 3] = 1
+    video_frames: int = Field(default=32, ge=1, le=1000)
+    """Frames of a video in memory, at 25 a second; files of other rates last as long."""
+    clips_per_group: int = Field(default=4, ge=1, le=100)
+    """The set has 8 classes × 25 groups × so many videos, 28 % of them for testing."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    files: DigitFiles | None = None
+    """Encode the videos once, into the cache, and decode them like any others; None: keep them in memory."""
 
-def _render(motions: Motions, seconds: Tensor, height: int, width: int) -> Tensor:
-    poses = _poses(motions, seconds, height, width).float()
-    x, y, angle, size = (pose[..., None, None] for pose in poses.unbind(-1))  # [N, T, 1, 1] each
-    side = min(height, width)
-    rows = (torch.arange(height) + 0.5)[:, None] / side
-    columns = (torch.arange(width) + 0.5)[None, :] / side
-    # From the digit's centre, the short way over the joined edges.
-    down = torch.remainder(rows - y + height / side / 2, height / side) - height / side / 2
-    right = torch.remainder(columns - x + width / side / 2, width / side) - width / side / 2
-    cos, sin = angle.cos(), angle.sin()
-    across, along = (right * cos + down * sin) / (size / 2), (down * cos - right * sin) / (size / 2)
-    grid = torch.stack([across, along], -1).flatten(1, 2)  # [N, T * height, width, 2], the glyph in [-1, 1]
-    grey = functional.grid_sample(motions.glyphs[:, None], grid, align_corners=False)
-    return (grey * 255).round().to(torch.uint8).view(len(motions.labels), len(seconds), height, width)
+    @property
+    def title(self) -> str:
+        return f"{self.name} split {self.split}"
 
+    def lists(self) -> VideoLists:
+        folder = self.written()
+        return official_lists(folder / "UCF-101", folder / "ucfTrainTestlist", self.split)
 
-def _poses(motions: Motions, seconds: Tensor, height: int, width: int) -> Tensor:
-    """x, y (in short sides), angle (radians) and size (a share of the short side), `[N, T, 4]`."""
-    side = min(height, width)
-    period = torch.tensor([width / side, height / side, 2 * pi, log(LARGEST / SMALLEST)], dtype=torch.float64)
-    velocity = VELOCITIES[motions.labels] * UNITS_A_SECOND * motions.speeds[:, None]
-    moved = motions.starts[:, None] * period + velocity[:, None] * seconds.double()[:, None]
-    place = torch.remainder(moved, period)
-    size = SMALLEST * place[..., 3:].exp()
-    return torch.cat([place[..., :3], size], -1)
+    def written(self) -> Path:
+        """The folder with the set's files, in UCF-101's layout; the first process to ask writes them."""
+        from ndabench.data.videos.digit_files import write_moving_digits  # late: it needs PyAV and torch
+
+        files = self.files or DigitFiles()
+
+        def write(folder: Path) -> None:
+            shutil.rmtree(folder, ignore_errors=True)  # what a killed process left behind
+            write_moving_digits(
+                folder,
+                codec=files.codec,
+                sizes=files.sizes,
+                frame_rates=files.frame_rates,
+                seconds=self.video_frames / FRAME_RATE,
+                clips_per_group=self.clips_per_group,
+                seed=self.seed,
+            )
+
+        made_from = [FORMAT, files.model_dump(), self.video_frames, self.clips_per_group, self.seed]
+        key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:32]
+        return build_once(cache_folder() / "videos" / "moving_digits", key, write)

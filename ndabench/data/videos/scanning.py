@@ -16,8 +16,8 @@ import av
 from pydantic import ValidationError
 
 from ndabench.config import Config
+from ndabench.data.build_cache import build_once, cache_folder
 from ndabench.data.videos.decoding import VideoFacts, scan
-from ndabench.data.videos.once import made_once
 from ndabench.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def scan_once(paths: Sequence[Path]) -> dict[Path, VideoFacts | str]:
             found = tuple(_counted(pool.map(_facts, distinct), len(distinct)))
         file.write_text(Scanned(found=found).model_dump_json(exclude_defaults=True), encoding="utf-8")
 
-    file = made_once("scans", f"{_key(distinct)}.json", scan_all)
+    file = build_once(cache_folder() / "videos" / "scans", f"{_key(distinct)}.json", scan_all)
     try:
         scanned = Scanned.model_validate_json(file.read_text(encoding="utf-8"))
     except (OSError, ValidationError):

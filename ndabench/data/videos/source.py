@@ -1,7 +1,7 @@
-"""What every set of video files is made of: a configuration that lists its videos by split.
+"""What a set of video files consists of: a configuration that lists its videos by split.
 
-A data set is one `VideoConfig` class, whose `lists()` reads its official files. Scanning, the cut of
-validation videos and decoding are alike for all of them (`load.py`).
+A data set is one `VideoConfig` class, whose `lists()` reads its official files. `load.py` scans, splits and
+decodes every set in the same way.
 """
 
 from abc import abstractmethod
@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from pydantic import AfterValidator, Field
 
-from ndabench.config import Config
-from ndabench.data.videos.clips import ClipData
-from ndabench.data.videos.framing import Framing
+from ndabench.data.config import DataSetConfig
 from ndabench.errors import UserError
 
 
@@ -26,6 +25,31 @@ def _possible(size: int | tuple[int, int]) -> int | tuple[int, int]:
 
 
 FrameSize = Annotated[int | tuple[int, int], AfterValidator(_possible)]
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Framing(NamedTuple):
+    """The size that every frame gets: scaled as a whole, or scaled to cover it and cut to its centre."""
+
+    height: int
+    width: int
+    crop: bool
+    """Keep the shape of things and cut off what is over, else squeeze the whole picture in."""
+
+    def scaled_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) to which a picture is scaled before `cut`; never below the target."""
+        if not self.crop:
+            return self.height, self.width
+        # In whole numbers, so that the side that fits does so exactly.
+        if height * self.width <= width * self.height:
+            return self.height, max(round(width * self.height / height), self.width)
+        return max(round(height * self.width / width), self.height), self.width
+
+    def cut(self, picture: Pixels) -> Pixels:
+        """The centre of a scaled picture `[H', W', 3]`, `[H, W, 3]`."""
+        top, left = (picture.shape[0] - self.height) // 2, (picture.shape[1] - self.width) // 2
+        return picture[top : top + self.height, left : left + self.width]
 
 
 class Video(NamedTuple):
@@ -47,10 +71,9 @@ class VideoLists:
     validation: Sequence[Video] = ()
 
 
-class VideoConfig(Config):
+class VideoConfig(DataSetConfig):
     """The keys that every video data set has."""
 
-    name: str
     frame_size: FrameSize = 128
     """Side, or (height, width), in pixels, to which all frames are brought."""
     crop: bool = True
@@ -69,11 +92,6 @@ class VideoConfig(Config):
     NUM_OFFICIAL_CLASSES: ClassVar[int | None] = None
     """Of a published set, whose layout other sets may have, too."""
 
-    @property
-    def title(self) -> str:
-        """How records and reports call the data set."""
-        return self.name
-
     def title_of(self, num_classes: int) -> str:
         """`title`, or where these cannot be the published videos a name that says so."""
         published = self.NUM_OFFICIAL_CLASSES in (None, num_classes)
@@ -87,12 +105,6 @@ class VideoConfig(Config):
     @abstractmethod
     def lists(self) -> VideoLists:
         """The videos by split; `UserError` for lists or folders that are missing or contradict each other."""
-
-    def load(self, device: torch.device) -> ClipData:
-        """The data set, ready; see `load_clips`."""
-        from ndabench.data.videos.load import load_files  # late: PyAV takes a quarter of a second
-
-        return load_files(self, self.lists(), device)
 
 
 def require_distinct(train: Sequence[Video], test: Sequence[Video], where: str) -> None:

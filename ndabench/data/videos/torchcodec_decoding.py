@@ -8,7 +8,7 @@ import numpy as np
 from torch.nn import functional
 
 from ndabench.data.videos.decoding import VideoFacts
-from ndabench.data.videos.framing import Framing, Pixels
+from ndabench.data.videos.source import Framing, Pixels
 from ndabench.errors import UserError
 
 

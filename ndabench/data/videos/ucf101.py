@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ndabench.data.source import FullPath
+from ndabench.data.config import FullPath
 from ndabench.data.videos.source import (
     Video,
     VideoConfig,

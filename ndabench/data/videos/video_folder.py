@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ndabench.data.source import FullPath
+from ndabench.data.config import FullPath
 from ndabench.data.videos.source import Video, VideoConfig, VideoLists
 from ndabench.errors import UserError, nearest
 
