@@ -92,7 +92,9 @@ def test_a_field_for_one_modality_refuses_the_others() -> None:
         other: Annotated[ImageConfig, OneOf(OfModality("images"))] | None = None
 
     assert parse(Evaluation, {"data": "moving_digits"}, "evaluation").data is not None
-    with pytest.raises(UserError, match=r"data.name: unknown name 'digits' \(known: hmdb51, moving_digits, "):
+    with pytest.raises(
+        UserError, match=r"data.name: unknown name 'digits'; .* \(known: hmdb51, moving_digits, "
+    ):
         parse(Evaluation, {"data": {"name": "digits"}}, "evaluation")
-    with pytest.raises(UserError, match="other.image_size: "):
+    with pytest.raises(UserError, match=r"other\.image_size: "):
         parse(Evaluation, {"other": {"name": "digits", "image_size": 0}}, "evaluation")
