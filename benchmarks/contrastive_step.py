@@ -21,9 +21,11 @@ from racing import Steps, race_of_steps, random_images, steps_of
 from rich.console import Console
 from torch import Tensor, nn
 
-from ndabench.augmentations import NEGATIVES
+from ndabench.augmentations.registry import implementations
 from ndabench.distributed import Workers
 from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
+
+NEGATIVES = implementations("corrected")
 
 RIVAL = "lightly"
 QUEUE = 4096

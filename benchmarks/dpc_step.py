@@ -30,11 +30,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ndabench.augmentations.clips import CLIP_NEGATIVES
+from ndabench.augmentations.registry import implementations
 from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.feeding import ResidentClips
 from ndabench.distributed import Workers
 from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task
+
+CLIP_NEGATIVES = implementations("clips")
 
 RIVAL = "released"
 RELEASED_WIDTH = 64

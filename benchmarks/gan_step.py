@@ -23,9 +23,11 @@ import typer
 from racing import Steps, race_of_steps, random_images, steps_of
 from rich.console import Console
 
-from ndabench.augmentations import NEGATIVES
+from ndabench.augmentations.registry import implementations
 from ndabench.distributed import Workers
 from ndabench.tasks.gan import GanConfig, GanTask
+
+NEGATIVES = implementations("corrected")
 
 RIVAL = "released"
 NUM_DISCRIMINATOR_STEPS = 4

@@ -30,7 +30,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from ndabench.augmentations import NEGATIVES, RELEASED
+from ndabench.augmentations.registry import implementations
+
+NEGATIVES = implementations("corrected")
+RELEASED = implementations("released")
 
 THEIR_NAMES = {
     "jigsaw": "jigsaw_k",

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from ndabench.augmentations.specification import NegativeSpec
 from ndabench.config import Config, override, parse, read_yaml
 from ndabench.errors import nearest, unknown
 from ndabench.resources import Resources
 from ndabench.search_space import LAMBDA, Dimension, Search
-from ndabench.tasks.negatives import NegativeSpec
 from ndabench.tasks.registry import (
     DataConfig,
     EvaluationConfig,

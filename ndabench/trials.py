@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from pydantic import Field, model_validator
 
+from ndabench.augmentations.specification import NegativeSpec
 from ndabench.checkpoints import load_checkpoint, save_checkpoint
 from ndabench.config import Config, without
 from ndabench.distributed import Workers
 from ndabench.records import RecordStore, TrialRow
 from ndabench.records.trial_recorder import SupersededError, TrialRecorder, now, one_line
-from ndabench.tasks.negatives import NegativeSpec
 from ndabench.tasks.registry import (
     DataConfig,
     EvaluationConfig,

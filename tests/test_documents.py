@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from ndabench.augmentations.clips import CLIP_NEGATIVES
+from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.registry import DATA_SETS
 from ndabench.metrics.generative import GENERATIVE
@@ -25,6 +25,8 @@ from ndabench.tasks.gan_config import GanConfig
 from ndabench.tasks.image_contrastive_config import ImageContrastiveConfig
 from ndabench.tasks.registry import TASKS
 from ndabench.tasks.video_contrastive_config import VideoContrastiveConfig
+
+CLIP_NEGATIVES = implementations("clips")
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

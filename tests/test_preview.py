@@ -11,11 +11,15 @@ from PIL import Image
 from video_stand_in import DIGITS, SWEEP, use_stand_in
 
 from ndabench import sweepfile
-from ndabench.augmentations import CLIP_NEGATIVES, NEGATIVES, RELEASED
+from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig, load_data
 from ndabench.data.videos.clips import ClipRequest
 from ndabench.preview import negatives_to_show, preview, sheet, strips
+
+CLIP_NEGATIVES = implementations("clips")
+NEGATIVES = implementations("corrected")
+RELEASED = implementations("released")
 
 ROW = 66
 """Height of a row in pixels."""

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from video_stand_in import DIGITS, SWEEP, StandIn, StandInSweep, dumped, use_stand_in
 
-from ndabench.augmentations import CLIP_NEGATIVES
+from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.images import ImageData
 from ndabench.data.registry import DATA_SETS, DataConfig, OfModality, load_data
@@ -21,6 +21,8 @@ from ndabench.records import RecordStore
 from ndabench.sweep import print_plan
 from ndabench.sweepfile import SweepConfig
 from ndabench.trials import Provenance, prepare, run_trial
+
+CLIP_NEGATIVES = implementations("clips")
 
 CPU = torch.device("cpu")
 

@@ -1,13 +1,5 @@
-"""Negative data augmentation on batches: `fn(images or clips, *, generator, **parameters) -> the same`.
+"""Negative data augmentation: `fn(images or clips, *, generator, **parameters) -> the same shape and dtype`.
 
-`NEGATIVES` holds the corrected rules for images, `RELEASED` those of the published code, faults included, and
-`CLIP_NEGATIVES` those for clips; `mixture` and `chain` make one augmentation out of several. What every entry
-keeps to is written in `images.py` and `clips.py`.
+`registry.py` names every negative and `specification.py` reads how a sweep file asks for one; neither imports
+torch. `images.py` and `clips.py` hold the rules. Import from the modules.
 """
-
-from ndabench.augmentations.clips import CLIP_NEGATIVES
-from ndabench.augmentations.compose import Augmentation, chain, check_weights, mixture
-from ndabench.augmentations.images import NEGATIVES
-from ndabench.augmentations.released import RELEASED
-
-__all__ = ["CLIP_NEGATIVES", "NEGATIVES", "RELEASED", "Augmentation", "chain", "check_weights", "mixture"]

@@ -13,17 +13,13 @@ clip are hardly different images.
 
 import inspect
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ndabench.augmentations import draws, images, pixels
-from ndabench.augmentations.patches import patches
+from ndabench.augmentations.registry import Per
 from ndabench.errors import UserError
-
-Per = Literal["clip", "frame"]
-"""How often a negative for images is drawn."""
 
 
 def shuffle_frames(clips: Tensor, *, generator: torch.Generator, block: int | None = None) -> Tensor:
@@ -105,7 +101,7 @@ def gaussian_noise(
     return pixels.to_dtype_of(clips, noise.mul_(127.5) + clips)
 
 
-def _lifted(
+def lifted(
     negative: Callable[..., Tensor], paired: Callable[..., Tensor] | None = None
 ) -> Callable[..., Tensor]:
     """A negative for images as one for clips, by folding frames into channels or into the batch.
@@ -191,20 +187,13 @@ def _listed(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-CLIP_NEGATIVES: dict[str, Callable[..., Tensor]] = {
-    "jigsaw": _lifted(images.jigsaw),
-    "stitch": _lifted(images.stitch, images.stitch_with),
-    "mixup": _lifted(images.mixup, images.mixup_with),
-    "cutout": _lifted(images.cutout),
-    "cutmix": _lifted(images.cutmix, images.cutmix_with),
-    "rotate": _lifted(images.rotate),
-    "shift": _lifted(images.shift),
-    "gaussian_noise": gaussian_noise,
-    "random_crop": _lifted(images.random_crop),
-    "flip": _lifted(images.flip),
-    "patches": _lifted(patches),
-    "shuffle_frames": shuffle_frames,
-    "shuffle_blocks": shuffle_blocks,
-    "splice": splice,
-    "reverse": reverse,
-}
+jigsaw = lifted(images.jigsaw)
+stitch = lifted(images.stitch, images.stitch_with)
+mixup = lifted(images.mixup, images.mixup_with)
+cutout = lifted(images.cutout)
+cutmix = lifted(images.cutmix, images.cutmix_with)
+rotate = lifted(images.rotate)
+shift = lifted(images.shift)
+random_crop = lifted(images.random_crop)
+flip = lifted(images.flip)
+patches = lifted(images.patches)

@@ -1,6 +1,5 @@
 """One augmentation out of several: a mixture (one of them per image or clip) or a chain (all in turn)."""
 
-import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Protocol
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ndabench.augmentations.pixels import select
+from ndabench.augmentations.registry import check_weights
 from ndabench.errors import UserError
 
 
@@ -39,14 +39,6 @@ def mixture(augmentations: Sequence[Augmentation], weights: Sequence[float]) -> 
         return output
 
     return mixed
-
-
-def check_weights(weights: Sequence[float], num_augmentations: int) -> None:
-    """`UserError` for weights that cannot be those of a mixture of so many."""
-    if not num_augmentations or num_augmentations != len(weights):
-        raise UserError(f"mixture: {num_augmentations} augmentations cannot have {len(weights)} weights")
-    if not all(weight > 0 and math.isfinite(weight) for weight in weights):
-        raise UserError(f"mixture: weights must be finite and above 0, got {list(weights)}")
 
 
 def chain(augmentations: Sequence[Augmentation]) -> Augmentation:

@@ -1,4 +1,5 @@
-"""The negatives of Sinha et al. (ICLR 2021) and those it compares with, by corrected rules.
+"""The negatives of Sinha et al. (ICLR 2021) and those it compares with, by corrected rules; and `patches`, of
+Ge et al. (NeurIPS 2021, arXiv 2110.14189).
 
 Every function takes images `[N, C, H, W]`, uint8 or float in [-1, 1], and a generator on their device, and
 returns new images of the same shape and dtype. Draws are made per image; nothing waits for the device. Sizes
@@ -16,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from ndabench.augmentations import draws, pixels
-from ndabench.augmentations.patches import patches
 from ndabench.errors import UserError
 
 
@@ -186,16 +186,29 @@ def flip(images: Tensor, *, generator: torch.Generator) -> Tensor:
     return images.flip(-1)
 
 
-NEGATIVES = {
-    "jigsaw": jigsaw,
-    "stitch": stitch,
-    "mixup": mixup,
-    "cutout": cutout,
-    "cutmix": cutmix,
-    "rotate": rotate,
-    "shift": shift,
-    "gaussian_noise": gaussian_noise,
-    "random_crop": random_crop,
-    "flip": flip,
-    "patches": patches,
-}
+def patches(
+    images: Tensor, *, generator: torch.Generator, smallest: float = 16 / 224, largest: float = 72 / 224
+) -> Tensor:
+    """The image paved anew with square patches of itself from uniformly drawn places, the last ones cut off.
+
+    The side of the patches is drawn per image, in [smallest, largest] of the shorter side (16..72 pixels of
+    224 as published) and at least 2 pixels. The first patch never comes from its own place; the image changes
+    unless it looks the same there. (The published code never reaches the last row or column.)
+    """
+    n, c, h, w = images.shape
+    low, high = pixels.span("patches", min(h, w), smallest, largest, least=2, most=min(h, w) - 1)
+    side = draws.integers(low, high, n, generator=generator)[:, None]
+    # As many patches as the smallest side needs; with a larger side some stay unused.
+    across = -(-w // low)
+    number = torch.arange(-(-h // low) * across, device=images.device)
+    first = (number == 0).long()
+    places_w = w + 1 - side
+    places = ((h + 1 - side) * places_w).expand(n, len(number))
+    place = draws.below(places - first, generator=generator) + first
+    source = place // places_w * w + place % places_w
+    moved_by = source - (number // across * w + number % across) * side
+
+    row, column = (torch.arange(length, device=images.device) // side for length in (h, w))
+    patch = (row[:, :, None] * across + column[:, None]).flatten(1)
+    position = torch.arange(h * w, device=images.device) + moved_by.gather(1, patch)
+    return images.reshape(n, c, h * w).gather(2, position[:, None].expand(n, c, h * w)).view(n, c, h, w)

@@ -104,14 +104,3 @@ def shift(images: Tensor, *, generator: torch.Generator) -> Tensor:
     start = by.expand(2, 1)
     stays = pixels.box(images, start, torch.full_like(start, max(h, w)))
     return pixels.select(stays, images, moved, out=moved)
-
-
-RELEASED = {
-    "jigsaw": jigsaw,
-    "stitch": stitch,
-    "mixup": mixup,
-    "cutout": cutout,
-    "cutmix": cutmix,
-    "rotate": rotate,
-    "shift": shift,
-}

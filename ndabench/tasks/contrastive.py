@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ndabench.augmentations import Augmentation
+from ndabench.augmentations.compose import Augmentation
 from ndabench.config import without
 from ndabench.distributed import Workers
 from ndabench.errors import UserError

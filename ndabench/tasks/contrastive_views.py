@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ndabench.augmentations import Augmentation
 from ndabench.augmentations.clip_views import ClipViews
+from ndabench.augmentations.compose import Augmentation
 from ndabench.augmentations.views import Views
 from ndabench.data.images import to_float, to_uint8
 from ndabench.data.sheets import comparison_sheet

@@ -14,8 +14,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ndabench.augmentations import Augmentation
 from ndabench.augmentations.clip_views import ClipViews
+from ndabench.augmentations.compose import Augmentation
 from ndabench.config import Config
 from ndabench.data.images import to_uint8
 from ndabench.data.sheets import comparison_sheet

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndabench.augmentations import Augmentation
+from ndabench.augmentations.compose import Augmentation
 from ndabench.data.images import ImageData
 from ndabench.data.sheets import COLUMNS, sheet
 from ndabench.distributed import Workers

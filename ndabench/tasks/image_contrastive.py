@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ndabench.augmentations import Augmentation
+from ndabench.augmentations.compose import Augmentation
 from ndabench.data.feeding import global_batches
 from ndabench.data.images import ImageData
 from ndabench.data.sampling import shuffled_batches

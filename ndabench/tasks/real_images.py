@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ndabench.augmentations import Augmentation
+from ndabench.augmentations.compose import Augmentation
 from ndabench.data.feeding import global_batches
 from ndabench.data.images import ImageSplit, to_float, to_uint8
 from ndabench.data.sampling import shuffled_batches

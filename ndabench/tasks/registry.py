@@ -11,7 +11,8 @@ from typing import Annotated, Any, TypeAlias
 import torch
 from pydantic import BeforeValidator, Field
 
-from ndabench.augmentations import Augmentation
+from ndabench.augmentations.compose import Augmentation
+from ndabench.augmentations.specification import NegativeSpec, Rule, check, registered, resolve
 from ndabench.config import named
 from ndabench.data import registry as data_sets
 from ndabench.data.images import ImageData
@@ -44,7 +45,6 @@ from ndabench.metrics.representation import (
 )
 from ndabench.tasks.gan import GanConfig, GanTask
 from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
-from ndabench.tasks.negatives import NegativeSpec, Rule, check, registered, resolve
 from ndabench.tasks.task import Task
 from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task
 

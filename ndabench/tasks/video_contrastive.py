@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndabench.augmentations import Augmentation
+from ndabench.augmentations.compose import Augmentation
 from ndabench.data.videos.clips import ClipData, ClipRequest
 from ndabench.data.videos.sampling import global_clips, random_clips
 from ndabench.distributed import Workers

@@ -6,8 +6,12 @@ import typing
 import pytest
 import torch
 
-from ndabench.augmentations import CLIP_NEGATIVES, NEGATIVES, chain, mixture
+from ndabench.augmentations.compose import chain, mixture
+from ndabench.augmentations.registry import implementations
 from ndabench.errors import UserError
+
+CLIP_NEGATIVES = implementations("clips")
+NEGATIVES = implementations("corrected")
 
 TEMPORAL = {"shuffle_frames", "shuffle_blocks", "splice", "reverse"}
 EVERY = {

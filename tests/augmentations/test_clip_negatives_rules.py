@@ -5,7 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndabench.augmentations import CLIP_NEGATIVES, NEGATIVES
+from ndabench.augmentations.registry import implementations
+
+CLIP_NEGATIVES = implementations("clips")
+NEGATIVES = implementations("corrected")
 
 GEOMETRIC = ["jigsaw", "rotate", "shift", "random_crop", "flip", "patches"]
 

@@ -3,8 +3,12 @@
 import pytest
 import torch
 
-from ndabench.augmentations import NEGATIVES, RELEASED, chain, mixture
+from ndabench.augmentations.compose import chain, mixture
+from ndabench.augmentations.registry import implementations
 from ndabench.errors import UserError
+
+NEGATIVES = implementations("corrected")
+RELEASED = implementations("released")
 
 CORRECTED = {
     **NEGATIVES,

@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ndabench.augmentations import RELEASED
+from ndabench.augmentations.registry import implementations
+
+RELEASED = implementations("released")
 
 
 def seeded(seed=0):

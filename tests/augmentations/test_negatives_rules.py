@@ -8,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import functional as torchvision_functional
 
-from ndabench.augmentations import NEGATIVES, chain, mixture
+from ndabench.augmentations.compose import chain, mixture
 from ndabench.augmentations.draws import betas, orders, partners
+from ndabench.augmentations.registry import implementations
 from ndabench.errors import UserError
+
+NEGATIVES = implementations("corrected")
 
 
 def seeded(seed=0):

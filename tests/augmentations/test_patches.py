@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from ndabench.augmentations import NEGATIVES
+from ndabench.augmentations.registry import implementations
+
+NEGATIVES = implementations("corrected")
 
 patches = NEGATIVES["patches"]
 

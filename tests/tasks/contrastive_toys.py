@@ -4,11 +4,14 @@ from typing import Any
 
 import torch
 
-from ndabench.augmentations import NEGATIVES, Augmentation
+from ndabench.augmentations.compose import Augmentation
+from ndabench.augmentations.registry import implementations
 from ndabench.data.feeding import ResidentSplit
 from ndabench.data.images import ImageData
 from ndabench.tasks.contrastive import ContrastiveTask
 from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
+
+NEGATIVES = implementations("corrected")
 
 STITCH: Augmentation = NEGATIVES["stitch"]
 """Mixes the images of a batch, so that it shows what batch it was given."""

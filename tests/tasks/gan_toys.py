@@ -6,10 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ndabench.augmentations import NEGATIVES, Augmentation
+from ndabench.augmentations.compose import Augmentation
+from ndabench.augmentations.registry import implementations
 from ndabench.data.feeding import ResidentSplit
 from ndabench.data.images import ImageData
 from ndabench.tasks.gan import GanConfig, GanTask
+
+NEGATIVES = implementations("corrected")
 
 JIGSAW: Augmentation = NEGATIVES["jigsaw"]
 

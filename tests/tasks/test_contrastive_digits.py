@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from ndabench.augmentations import NEGATIVES
+from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.load import load_images
 from ndabench.data.registry import ImageDataConfig
 from ndabench.metrics import LinearProbeLbfgsConfig
 from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
+
+NEGATIVES = implementations("corrected")
 
 MOCO = {"name": "moco", "queue_size": 256, "batch_norm_splits": 4, "symmetric": True}
 

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from ndabench.augmentations import NEGATIVES
+from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.load import load_images
 from ndabench.data.registry import ImageDataConfig
 from ndabench.metrics import FrechetConfig
 from ndabench.tasks.gan import GanConfig, GanTask
+
+NEGATIVES = implementations("corrected")
 
 
 @pytest.mark.slow

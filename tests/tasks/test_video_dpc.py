@@ -9,9 +9,11 @@ from gan_toys import differences
 from torch import Tensor
 from video_toys import DPC, SPLICE, inputs_of, toy_settings, toy_training
 
-from ndabench.augmentations import CLIP_NEGATIVES
+from ndabench.augmentations.registry import implementations
 from ndabench.errors import UserError
 from ndabench.tasks.dpc import DpcInputs, DpcMethod
+
+CLIP_NEGATIVES = implementations("clips")
 
 
 @pytest.mark.parametrize("scope", ["clip", "batch"])

@@ -5,11 +5,14 @@ from typing import Any
 
 import torch
 
-from ndabench.augmentations import CLIP_NEGATIVES, Augmentation
+from ndabench.augmentations.compose import Augmentation
+from ndabench.augmentations.registry import implementations
 from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.feeding import ResidentClips
 from ndabench.tasks.contrastive import ContrastiveTask
 from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task
+
+CLIP_NEGATIVES = implementations("clips")
 
 SPLICE: Augmentation = CLIP_NEGATIVES["splice"]
 """Mixes the clips of a batch, so that it shows what batch it was given."""

@@ -7,10 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndabench.augmentations import CLIP_NEGATIVES, NEGATIVES, RELEASED
+from ndabench.augmentations.registry import implementations
+from ndabench.augmentations.specification import NegativeSpec, check, resolve
 from ndabench.config import Config, parse
 from ndabench.errors import UserError
-from ndabench.tasks.negatives import NegativeSpec, check, resolve
+
+CLIP_NEGATIVES = implementations("clips")
+NEGATIVES = implementations("corrected")
+RELEASED = implementations("released")
 
 
 class Arm(Config):

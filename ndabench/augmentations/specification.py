@@ -7,43 +7,34 @@
     {chain: [jigsaw, {name: rotate, degrees: 30}]}
     {chain: [{name: jigsaw, per: frame}, shuffle_blocks]}
 
-`NegativeSpec` is the type to give a field of a `Config`; it reads any of these forms, nested as deep as one
-likes, and dumps one canonical form that it reads again, in which a parameter at its default does not stand.
-Reading knows the negatives for images and for clips, since a negative does not know its task: `build` refuses
-what images or clips do not have, `check` what does not fit their size.
+`NegativeSpec` is the type to give a field of a `Config`. It reads any of these forms, nested to any depth,
+and dumps one canonical form, which it reads again and which leaves out parameters at their defaults. Reading
+does not know the task, and so accepts negatives for images and for clips: `build` refuses those that the
+task's rule does not have, `check` those that do not fit the size of its images or clips. Reading imports no
+torch.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from types import NoneType
-from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
-import torch
-from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
-from torch import Tensor
+from pydantic import PlainSerializer, PlainValidator
 
-from ndabench.augmentations import (
-    CLIP_NEGATIVES,
+from ndabench.augmentations.registry import (
     NEGATIVES,
-    RELEASED,
-    Augmentation,
-    chain,
+    Implementation,
+    Parameter,
+    Rule,
     check_weights,
-    mixture,
+    having,
 )
-from ndabench.errors import UserError, nearest, unknown
+from ndabench.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from ndabench.augmentations.compose import Augmentation
 
 Variant = Literal["corrected", "released"]
-Rule = Literal["corrected", "released", "clips"]
-"""How negatives are built that name no variant: by the corrected rules for images, by the released ones where
-they exist, or by the rules for clips."""
-_REGISTRIES: dict[Rule, Mapping[str, Callable[..., Tensor]]] = {
-    "corrected": NEGATIVES,
-    "released": RELEASED,
-    "clips": CLIP_NEGATIVES,
-}
 
 
 @dataclass(frozen=True)
@@ -54,19 +45,32 @@ class Single:
     variant: Variant | None = None
     parameters: tuple[tuple[str, float | str | None], ...] = ()
 
-    def build(self, rule: Rule = "corrected") -> Augmentation:
-        """The augmentation by `rule`, or by its own `variant`; `UserError` for what the rule has not."""
-        if rule == "clips" and self.variant == "released":
-            raise UserError(f"{self.name}: the released code has no rules for clips; leave its variant out")
-        if rule != "clips":
-            if self.name not in NEGATIVES:
-                raise UserError(
-                    f"{self.name}: is for clips alone (for images: {', '.join(sorted(NEGATIVES))})"
-                )
-            rule = self.variant or (rule if self.name in RELEASED else "corrected")
+    def build(self, rule: Rule = "corrected") -> "Augmentation":
+        """The augmentation by its `variant`, else by `rule` (corrected where there is no released rule).
+
+        Raises `UserError` where the negative does not have this rule, or the rule not these parameters.
+        """
+        rule, implementation = self._implementation(rule)
         parameters = dict(self.parameters)
-        _check_names(self.name, rule, parameters)
-        return partial(_REGISTRIES[rule][self.name], **parameters)
+        where = {"corrected": f"{self.name} for images", "released": f"{self.name}[released]"}
+        _check_names(where.get(rule, self.name), implementation.parameters, parameters)
+        return partial(implementation.load(), **parameters)
+
+    def _implementation(self, rule: Rule) -> tuple[Rule, Implementation]:
+        entry = NEGATIVES[self.name]
+        if rule == "clips":
+            if self.variant == "released":
+                raise UserError(
+                    f"{self.name}: the released code has no rules for clips; leave its variant out"
+                )
+            if entry.clips is None:
+                raise UserError(f"{self.name}: is for images alone (for clips: {_listed('clips')})")
+            return "clips", entry.clips
+        if entry.images is None:
+            raise UserError(f"{self.name}: is for clips alone (for images: {_listed('corrected')})")
+        if (self.variant or rule) == "released" and entry.released is not None:
+            return "released", entry.released
+        return "corrected", entry.images
 
     @property
     def label(self) -> str:
@@ -88,12 +92,14 @@ class Mixture:
     members: tuple["Negative", ...]
     weights: tuple[float, ...]
 
-    def build(self, rule: Rule = "corrected") -> Augmentation:
+    def build(self, rule: Rule = "corrected") -> "Augmentation":
+        from ndabench.augmentations.compose import mixture  # late: it imports torch
+
         return mixture([member.build(rule) for member in self.members], self.weights)
 
     @property
     def label(self) -> str:
-        """Weights are shown where they differ."""
+        """The members' labels, with the weights where these differ."""
         even = len(set(self.weights)) == 1
         weights = ["" if even else f"*{weight:g}" for weight in self.weights]
         return "+".join(_part(m) + weight for m, weight in zip(self.members, weights, strict=True))
@@ -109,7 +115,9 @@ class Chain:
 
     links: tuple["Negative", ...]
 
-    def build(self, rule: Rule = "corrected") -> Augmentation:
+    def build(self, rule: Rule = "corrected") -> "Augmentation":
+        from ndabench.augmentations.compose import chain  # late: it imports torch
+
         return chain([link.build(rule) for link in self.links])
 
     @property
@@ -124,30 +132,33 @@ Negative: TypeAlias = Single | Mixture | Chain
 
 
 def registered(rule: Rule) -> list[Single]:
-    """Every negative for images, corrected and released, or for clips, drawn once for a clip and for each
-    frame."""
+    """Every negative for images, corrected and released; by the rule "clips" every negative for clips, those
+    that can be drawn once per frame in this form, too."""
     if rule == "clips":
+        per_frame = [name for name in having("clips") if "per" in NEGATIVES[name].parameters]
         return [
-            *map(Single, CLIP_NEGATIVES),
-            *(Single(name, None, (("per", "frame"),)) for name in NEGATIVES),
+            *map(Single, having("clips")),
+            *(Single(name, None, (("per", "frame"),)) for name in per_frame),
         ]
-    return [*map(Single, NEGATIVES), *(Single(name, "released") for name in RELEASED)]
+    return [*map(Single, having("corrected")), *(Single(name, "released") for name in having("released"))]
 
 
 def check(negative: Negative, shape: tuple[int, ...], rule: Rule = "corrected") -> None:
     """`UserError` when images `(C, H, W)`, or clips `(C, T, H, W)` by the rule "clips", do not fit the
     negative, or a parameter is out of its range."""
+    import torch  # late: reading negatives must not wait for it
+
     blank = torch.zeros(2, *shape, dtype=torch.uint8)
     negative.build(rule)(blank, generator=torch.Generator())
 
 
 def resolve(negative: Negative, rule: Rule) -> Negative:
-    """`negative` with the rule that `build` would take for it named, where that is the released one."""
+    """`negative` with its variant named wherever `build` would take the released rule for it."""
     if isinstance(negative, Mixture):
         return replace(negative, members=tuple(resolve(m, rule) for m in negative.members))
     if isinstance(negative, Chain):
         return replace(negative, links=tuple(resolve(link, rule) for link in negative.links))
-    released = negative.variant is None and rule == "released" and negative.name in RELEASED
+    released = negative.variant is None and rule == "released" and NEGATIVES[negative.name].released
     return replace(negative, variant="released") if released else negative
 
 
@@ -157,6 +168,10 @@ def _part(negative: Negative) -> str:
 
 def _shown(value: float | str | None) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _listed(rule: Rule) -> str:
+    return ", ".join(sorted(having(rule)))
 
 
 def _read(value: Any) -> Negative:
@@ -177,48 +192,29 @@ def _read(value: Any) -> Negative:
 
 
 def _read_single(name: Any, settings: Mapping[str, Any]) -> Single:
-    if not isinstance(name, str) or name not in CLIP_NEGATIVES:
-        raise unknown("negative", str(name), CLIP_NEGATIVES)
+    name = name if isinstance(name, str) else str(name)
+    entry = NEGATIVES[name]
     parameters = dict(settings)
     variant = parameters.pop("variant", None)
     if variant is not None and variant not in get_args(Variant):
         raise UserError(f"{name}: variant must be corrected or released, got {variant!r}")
-    if variant == "released" and name not in RELEASED:
-        raise UserError(f"{name}: the released code has no such rule (it has: {', '.join(sorted(RELEASED))})")
-    # The rules for clips have every parameter of the corrected ones for images, and `per`.
-    known = _check_names(name, "released" if variant == "released" else "clips", parameters)
-    checked = [(key, _typed(name, known[key], parameters[key])) for key in known if key in parameters]
-    return Single(name, variant, tuple((key, value) for key, value in checked if value != known[key].default))
+    if variant != "released":
+        where, known = name, entry.parameters
+    elif entry.released is not None:
+        where, known = f"{name}[released]", entry.released.parameters
+    else:
+        raise UserError(f"{name}: the released code has no such rule (it has: {_listed('released')})")
+    _check_names(where, known, parameters)
+    given = {key: known[key].check(f"{name}: {key}", parameters[key]) for key in known if key in parameters}
+    return Single(name, variant, tuple((key, v) for key, v in given.items() if v != known[key].default))
 
 
-def _check_names(name: str, rule: Rule, parameters: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
-    """The parameters that a rule has beside its images or clips and the generator; `UserError` for others."""
-    signature = inspect.signature(_REGISTRIES[rule][name]).parameters
-    known = {key: p for key, p in signature.items() if key not in ("images", "clips", "generator")}
+def _check_names(where: str, known: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> None:
+    """`UserError` for a parameter that is not known."""
     for key in parameters:
         if key not in known:
             listed = f"known: {', '.join(known)}" if known else "it has none"
-            where = {"corrected": f"{name} for images", "released": f"{name}[released]", "clips": name}[rule]
             raise UserError(f"{where}: unknown parameter {key!r}{nearest(str(key), known)} ({listed})")
-    return known
-
-
-def _typed(name: str, parameter: inspect.Parameter, value: Any) -> Any:
-    try:
-        return TypeAdapter(parameter.annotation).validate_python(value, strict=True)
-    except ValidationError:
-        right = _in_words(parameter.annotation)
-        raise UserError(f"{name}: {parameter.name} must be {right}, got {value!r}") from None
-
-
-def _in_words(annotation: Any) -> str:
-    """What a parameter of this type may be: a number, one of some words, null, or either of such."""
-    parts = get_args(annotation)
-    if get_origin(annotation) is Literal:
-        return " or ".join(parts)
-    if parts:
-        return " or ".join(map(_in_words, parts))
-    return {int: "a whole number", float: "a number", NoneType: "null"}[annotation]
 
 
 def _read_mixture(value: Any) -> Mixture:

@@ -1,0 +1,197 @@
+"""The negatives by name, with what can be said of their parameters without torch.
+
+    from ndabench.augmentations.registry import NEGATIVES
+
+    jigsaw = NEGATIVES["jigsaw"].images.load()
+    negatives = jigsaw(images, generator=torch.Generator().manual_seed(0), grid=4)
+
+Code outside ndabench adds a negative by a function that keeps to the contract in `images.py`:
+
+    def invert(images: Tensor, *, generator: torch.Generator, share: float = 1.0) -> Tensor: ...
+
+    invert_clips = lifted(invert)  # from ndabench.augmentations.clips: drawn once per clip, or per frame
+
+    SHARE = {"share": Parameter(float, 1.0, above=0, at_most=1)}
+    NEGATIVES.register("invert", NegativeEntry(
+        images=Implementation("my_package.negatives:invert", SHARE),
+        clips=Implementation("my_package.negatives:invert_clips", {"per": PER, **SHARE}),
+    ))
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+from ndabench.errors import UserError
+from ndabench.registry import Registry, load
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rule = Literal["corrected", "released", "clips"]
+"""By which rules a negative is built: the corrected ones for images, those of the paper's published code for
+images, or those for clips."""
+
+Per = Literal["clip", "frame"]
+"""How often a negative for images is drawn when it is applied to clips."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a negative: its type, its default, and the range that holds for any data."""
+
+    kind: Any
+    """As the function annotates it: int, float, a `Literal` of words, or one of these or None."""
+    default: float | str | None
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+
+    def check(self, where: str, value: Any) -> Any:
+        """`value` in the parameter's type; `UserError` that begins with `where` for a wrong type or range."""
+        try:
+            checked = TypeAdapter(self.kind).validate_python(value, strict=True)
+        except ValidationError:
+            raise UserError(f"{where} must be {_in_words(self.kind)}, got {value!r}") from None
+        if isinstance(checked, int | float) and not self._in_range(checked):
+            raise UserError(f"{where} must {self._range}, got {checked}")
+        return checked
+
+    def _in_range(self, value: float) -> bool:
+        return (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+        )
+
+    @property
+    def _range(self) -> str:
+        if self.at_most is None:
+            return f"be above {self.above:g}" if self.at_least is None else f"be at least {self.at_least:g}"
+        low = f"({self.above:g}" if self.at_least is None else f"[{self.at_least:g}"
+        return f"lie in {low}, {self.at_most:g}]"
+
+
+def _in_words(kind: Any) -> str:
+    """What a parameter of this type may be: a number, one of some words, null, or any of several of these."""
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return " or ".join(parts)
+    if parts:
+        return " or ".join(map(_in_words, parts))
+    return {int: "a whole number", float: "a number", NoneType: "null"}[kind]
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One rule of a negative."""
+
+    function: str
+    """`"module:attribute"` of a function `(images or clips, *, generator, **parameters)`."""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    """In the order of the function's signature."""
+
+    def load(self) -> "Callable[..., Tensor]":
+        """The function; its module is imported now."""
+        function: Callable[..., Tensor] = load(self.function)
+        return function
+
+
+@dataclass(frozen=True)
+class NegativeEntry:
+    """A negative that a sweep file can name, and the rules that it has."""
+
+    images: Implementation | None = None
+    """The corrected rule for images."""
+    clips: Implementation | None = None
+    """The rule for clips, which has every parameter of the one for images."""
+    released: Implementation | None = None
+    """The rule of the paper's published code, faults included."""
+
+    def by(self, rule: Rule) -> Implementation | None:
+        """The implementation of `rule`; None where the negative has none."""
+        return {"corrected": self.images, "released": self.released, "clips": self.clips}[rule]
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """Every parameter that images or clips know, those of the released rule left aside."""
+        rules = (rule for rule in (self.clips, self.images) if rule is not None)
+        return {name: parameter for rule in rules for name, parameter in rule.parameters.items()}
+
+
+def having(rule: Rule) -> list[str]:
+    """The names of the negatives that have `rule`."""
+    return [name for name, entry in NEGATIVES.items() if entry.by(rule) is not None]
+
+
+def implementations(rule: Rule) -> "dict[str, Callable[..., Tensor]]":
+    """The function of every negative that has `rule`, imported now."""
+    found = ((name, entry.by(rule)) for name, entry in NEGATIVES.items())
+    return {name: implementation.load() for name, implementation in found if implementation is not None}
+
+
+def check_weights(weights: Sequence[float], num_augmentations: int) -> None:
+    """`UserError` for weights that a mixture of so many augmentations cannot have."""
+    if not num_augmentations or num_augmentations != len(weights):
+        raise UserError(f"mixture: {num_augmentations} augmentations cannot have {len(weights)} weights")
+    if not all(weight > 0 and math.isfinite(weight) for weight in weights):
+        raise UserError(f"mixture: weights must be finite and above 0, got {list(weights)}")
+
+
+PER = Parameter(Per, "clip")
+"""The parameter that `clips.lifted` gives to a negative for images."""
+
+
+def _entry(name: str, parameters: Mapping[str, Parameter], released: Sequence[str] | None) -> NegativeEntry:
+    """A negative of `images.py` and `clips.py`; `released`: the parameters of its rule in `released.py`."""
+    package = "ndabench.augmentations"
+    return NegativeEntry(
+        images=Implementation(f"{package}.images:{name}", parameters),
+        clips=Implementation(f"{package}.clips:{name}", {"per": PER, **parameters}),
+        released=None
+        if released is None
+        else Implementation(f"{package}.released:{name}", {key: parameters[key] for key in released}),
+    )
+
+
+def _of_time(name: str, **parameters: Parameter) -> NegativeEntry:
+    """A negative of `clips.py` that breaks the order of time, which images do not have."""
+    return NegativeEntry(clips=Implementation(f"ndabench.augmentations.clips:{name}", parameters))
+
+
+def _share(default: float) -> Parameter:
+    """A share of a side."""
+    return Parameter(float, default, above=0, at_most=1)
+
+
+def _beta(default: float) -> Parameter:
+    """The parameter of a symmetric beta distribution."""
+    return Parameter(float, default, above=0)
+
+
+NEGATIVES: Registry[NegativeEntry] = Registry(
+    "negative",
+    {
+        "jigsaw": _entry("jigsaw", {"grid": Parameter(int, 2, at_least=2)}, released=["grid"]),
+        "stitch": _entry("stitch", {}, released=[]),
+        "mixup": _entry("mixup", {"alpha": _beta(25.0)}, released=["alpha"]),
+        "cutout": _entry("cutout", {"smallest": _share(0.3), "largest": _share(0.6)}, released=[]),
+        "cutmix": _entry("cutmix", {"alpha": _beta(1.0)}, released=["alpha"]),
+        "rotate": _entry("rotate", {"degrees": Parameter(float, 60.0)}, released=["degrees"]),
+        "shift": _entry("shift", {"smallest": _share(0.3), "largest": _share(0.75)}, released=[]),
+        "gaussian_noise": _entry("gaussian_noise", {"std": Parameter(float, 0.2, above=0)}, released=None),
+        "random_crop": _entry("random_crop", {"padding": _share(0.125)}, released=None),
+        "flip": _entry("flip", {}, released=None),
+        "patches": _entry(
+            "patches", {"smallest": _share(16 / 224), "largest": _share(72 / 224)}, released=None
+        ),
+        "shuffle_frames": _of_time("shuffle_frames", block=Parameter(int | None, None, at_least=2)),
+        "shuffle_blocks": _of_time("shuffle_blocks", block=Parameter(int, 5, at_least=1)),
+        "splice": _of_time("splice"),
+        "reverse": _of_time("reverse"),
+    },
+)

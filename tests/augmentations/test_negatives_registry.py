@@ -1,0 +1,137 @@
+"""The registry of negatives: declared without torch, equal to the functions, open to those from outside."""
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from ndabench.augmentations.clips import lifted
+from ndabench.augmentations.registry import (
+    NEGATIVES,
+    PER,
+    Implementation,
+    NegativeEntry,
+    Parameter,
+    Rule,
+    implementations,
+)
+from ndabench.augmentations.specification import NegativeSpec, check, registered
+from ndabench.config import Config, parse
+from ndabench.errors import UserError
+
+READ_ALL = """
+import sys
+from ndabench.augmentations.registry import NEGATIVES
+from ndabench.augmentations.specification import NegativeSpec
+from ndabench.config import Config, parse
+
+class Arm(Config):
+    negative: NegativeSpec
+
+forms = [{"name": name, **{k: p.default for k, p in e.parameters.items()}} for name, e in NEGATIVES.items()]
+forms += [{"name": name, "variant": "released"} for name, e in NEGATIVES.items() if e.released]
+forms += [{"chain": list(NEGATIVES)}, {"mixture": {name: 1 for name in NEGATIVES}}]
+for form in forms:
+    spec = parse(Arm, {"negative": form}, "arm").negative
+    spec.label, spec.dump()
+slow = {"torch", "torchvision", "ray"} & set(sys.modules)
+assert not slow, slow
+"""
+
+
+def test_reading_every_form_imports_no_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", READ_ALL], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+RULES: list[Rule] = ["corrected", "released", "clips"]
+DECLARED = [
+    pytest.param(implementation, id=f"{name}-{rule}")
+    for name, entry in NEGATIVES.items()
+    for rule in RULES
+    if (implementation := entry.by(rule)) is not None
+]
+
+
+@pytest.mark.parametrize("implementation", DECLARED)
+def test_declared_parameters_are_those_of_the_function(implementation: Implementation) -> None:
+    signature = inspect.signature(implementation.load()).parameters.values()
+    own = {p.name: p for p in signature if p.name not in ("images", "clips", "generator")}
+    assert list(own) == list(implementation.parameters)
+    for name, parameter in own.items():
+        declared = implementation.parameters[name]
+        assert (parameter.annotation, parameter.default) == (declared.kind, declared.default)
+
+
+@pytest.mark.parametrize("implementation", DECLARED)
+def test_declared_ranges_are_those_of_the_function(implementation: Implementation) -> None:
+    batch = (
+        torch.zeros(2, 3, 4, 12, 12) if ".clips:" in implementation.function else torch.zeros(2, 3, 12, 12)
+    )
+    for name, parameter in implementation.parameters.items():
+        outside = [] if parameter.at_least is None else [parameter.at_least - 1]
+        outside += [] if parameter.above is None else [parameter.above]
+        outside += [] if parameter.at_most is None else [parameter.at_most + 1]
+        for value in outside:
+            with pytest.raises(UserError):
+                implementation.load()(batch, generator=torch.Generator(), **{name: value})
+            with pytest.raises(UserError, match=f"it: {name} must "):
+                parameter.check(f"it: {name}", value if parameter.kind is float else int(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"name": "jigsaw", "grid": 1}, "jigsaw: grid must be at least 2, got 1"),
+        ({"name": "shuffle_frames", "block": 1}, "shuffle_frames: block must be at least 2, got 1"),
+        ({"name": "gaussian_noise", "std": 0}, "gaussian_noise: std must be above 0, got 0.0"),
+        ({"name": "random_crop", "padding": 1.5}, r"random_crop: padding must lie in \(0, 1\], got 1.5"),
+    ],
+)
+def test_a_value_that_fits_no_data_is_refused_when_it_is_read(value: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse(Arm, {"negative": value}, "arm")
+
+
+def shade(images: Tensor, *, generator: torch.Generator, share: float = 1.0) -> Tensor:
+    """A negative from outside: darker images."""
+    return (images * share).to(images.dtype)
+
+
+shade_clips = lifted(shade)
+
+
+class Arm(Config):
+    negative: NegativeSpec
+
+
+@pytest.fixture
+def outside() -> Iterator[None]:
+    share = {"share": Parameter(float, 1.0, above=0, at_most=1)}
+    images = Implementation(f"{__name__}:shade", share)
+    clips = Implementation(f"{__name__}:shade_clips", {"per": PER, **share})
+    NEGATIVES.register("shade", NegativeEntry(images=images, clips=clips))
+    NEGATIVES.register("shade_images", NegativeEntry(images=images))
+    yield
+    del NEGATIVES._entries["shade"], NEGATIVES._entries["shade_images"]
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_negative_from_outside_is_read_and_built_like_ours() -> None:
+    spec = parse(Arm, {"negative": {"chain": ["shade", {"name": "shade", "share": 0.25}]}}, "arm").negative
+    assert spec.label == "shade>shade(share=0.25)"
+    images = torch.rand(2, 3, 4, 4)
+    built: Callable[..., Tensor] = spec.build()
+    assert torch.equal(built(images, generator=torch.Generator()), images * 0.25)
+    assert "shade" in implementations("corrected")
+    assert {"shade", "shade(per=frame)"} <= {negative.label for negative in registered("clips")}
+    assert "shade_images" in {negative.label for negative in registered("corrected")}
+    check(parse(Arm, {"negative": {"name": "shade", "per": "frame"}}, "arm").negative, (3, 2, 4, 4), "clips")
+    with pytest.raises(UserError, match=r"shade: share must lie in \(0, 1\], got 2.0"):
+        parse(Arm, {"negative": {"name": "shade", "share": 2}}, "arm")
+    with pytest.raises(UserError, match=r"shade_images: is for images alone \(for clips: cutmix, "):
+        parse(Arm, {"negative": "shade_images"}, "arm").negative.build("clips")
