@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from ndabench.errors import UserError
 from ndabench.lease import Lease
-from ndabench.records import RecordStore
+from ndabench.records import SCHEMA_VERSION, RecordStore
 from ndabench.records.retry import reason
 from ndabench.sweepfile import SweepConfig
 from ndabench.trials import without_places
@@ -41,6 +41,12 @@ def check_claim(store: RecordStore, config: SweepConfig, *, resume: bool) -> Non
     where = store.root
     now = store.without_retry()  # a mistake in --out must not look like an outage
     existing = now.read_bytes(CLAIM)
+    version = now.schema_version()
+    if version is not None and version < SCHEMA_VERSION:
+        raise UserError(
+            f"{where} holds records of schema version {version}, which ndabench.report still reads; "
+            f"a sweep can only continue version {SCHEMA_VERSION}: choose another folder with --out"
+        )
     if existing is None and now.list("trials"):
         raise UserError(f"{where} holds the records of an unknown sweep; choose another folder with --out")
     if existing is not None:

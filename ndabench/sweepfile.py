@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from ndabench.augmentations.specification import NegativeSpec
 from ndabench.config import Config, override, parse, read_yaml
 from ndabench.errors import nearest, unknown
+from ndabench.measurement import displayed_name
 from ndabench.resources import Resources
 from ndabench.search_space import LAMBDA, Dimension, Search
 from ndabench.tasks.registry import (
@@ -69,7 +70,7 @@ class Objective(Config):
     @property
     def watched(self) -> str:
         """The metric's name in the records of a running trial."""
-        return f"val_{self.metric}"
+        return displayed_name(self.metric, "validation")
 
 
 MODES: dict[str, Literal["min", "max"]] = {"lower": "min", "higher": "max"}

@@ -11,6 +11,7 @@ from ndabench.checkpoints import load_checkpoint
 from ndabench.config import parse
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
+from ndabench.measurement import displayed_name
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
 from ndabench.tasks.task import Progress
@@ -38,7 +39,9 @@ def interrupted(store: RecordStore, after: int) -> list[str]:
 
 def metrics(store: RecordStore) -> dict[tuple[int, str], float]:
     rows = store.read_metrics().to_pylist()
-    values = {(row["step"], row["metric"]): row["value"] for row in rows}
+    values = {
+        (row["step"], displayed_name(row["metric"], row["split"], row["label"])): row["value"] for row in rows
+    }
     assert len(values) == len(rows)
     return values
 

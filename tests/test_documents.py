@@ -1,8 +1,10 @@
 """What the documents say of keys, columns and files is so."""
 
+import ast
 import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ from pydantic import BaseModel
 from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.registry import DATA_SETS
+from ndabench.measurement import Measurement
 from ndabench.metrics.generative import GENERATIVE
 from ndabench.metrics.recognition import RECOGNITION
 from ndabench.metrics.representation import REPRESENTATION
-from ndabench.records import schema
+from ndabench.records import RecordStore, TrialRow, schema
 from ndabench.records.status import SweepStatus
 from ndabench.resources import Resources
 from ndabench.sweepfile import SweepConfig
@@ -78,6 +81,40 @@ def _type(kind: pa.DataType) -> str:
     if pa.types.is_dictionary(kind):  # how texts that repeat are held; no matter to who reads them
         return _type(kind.value_type)
     return "list of strings" if pa.types.is_list(kind) else TYPES.get(kind, str(kind))
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/records.md"])
+def test_the_snippets_read_the_records(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each gives the mean test value of every arm and λ."""
+    (snippet,) = re.findall(r"^```python\n(import pandas.*?)^```", (ROOT / document).read_text(), re.M | re.S)
+    store = RecordStore(str(tmp_path / "reports/quickstart"))
+    for seed, value in enumerate((10.0, 20.0)):
+        trial_id = f"jigsaw-{seed}"
+        row = TrialRow(
+            sweep="quickstart",
+            trial_id=trial_id,
+            task="gan",
+            dataset="digits",
+            arm="jigsaw",
+            lambda_=0.25,
+            seed=seed,
+            config_json="{}",
+            status="finished",
+        )
+        store.write_trial(row)
+        measured = Measurement(value, "lower", kind="metric", metric="fd_classifier", split="test")
+        validated = replace(measured, value=99.0, split="validation")
+        metrics = {"fd_classifier": measured, "val_fd_classifier": validated, "loss": Measurement(1.0)}
+        store.write_progress("quickstart", trial_id, 100, metrics, {})
+    monkeypatch.chdir(tmp_path)
+    *statements, last = ast.parse(snippet).body
+    assert isinstance(last, ast.Expr)
+    namespace: dict[str, Any] = {}
+    exec(compile(ast.Module(statements, []), document, "exec"), namespace)
+    means = eval(compile(ast.Expression(last.value), document, "eval"), namespace)
+    assert means.to_dict() == {("jigsaw", 0.25): 15.0}
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,6 @@ from ndabench.orchestration.status_file import StatusFile
 from ndabench.orchestration.trial import trainable
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
-from ndabench.records.trial_recorder import STOPPED_EARLY
 from ndabench.sweepfile import SweepConfig
 from ndabench.tracking.mirror import Mirror
 from ndabench.tracking.tracker import make_trackers
@@ -87,7 +86,7 @@ def _run_claimed(
     console: Console,
 ) -> SweepResult:
     recorded = recorded_outcomes(config, store)
-    ended = Counter("stopped" if one.status == "pruned" else one.status for one in recorded if one.ended)
+    ended = Counter(one.status for one in recorded if one.ended)
     standing = Standing(config.trial_count(), ended)
     console.print(
         f"{standing.total} trials, {standing.ended} of them done, {slots} at a time, "
@@ -159,7 +158,7 @@ def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
     return [
         Outcome(
             TrialConfig.model_validate_json(row["config_json"]),
-            "pruned" if row["error"] == STOPPED_EARLY else row["status"],
+            row["status"],
             values.get(row["trial_id"]),
         )
         for row in store.read_trials().to_pylist()

@@ -17,7 +17,7 @@ from ndabench.orchestration.restarts import Restart
 from ndabench.orchestration.status_file import StatusFile
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
-from ndabench.records.trial_recorder import STOPPED_EARLY, close_row, fail_row
+from ndabench.records.trial_recorder import close_row, fail_row
 from ndabench.sweepfile import SweepConfig
 from ndabench.tracking.mirror import Mirror
 from ndabench.trials import Provenance, TrialConfig, compact, planned_row
@@ -81,7 +81,7 @@ def recorded_values(store: RecordStore, metric: str | None) -> dict[str, float]:
     """The last recorded value of `metric` in each trial; empty where there is no metric to look at."""
     if metric is None:
         return {}
-    values = store.read_metrics(["trial_id", "value"], metric).to_pydict()  # by trial and step
+    values = store.read_metrics(["trial_id", "value"], name=metric).to_pydict()  # by trial and step
     return dict(zip(values["trial_id"], values["value"], strict=True))
 
 
@@ -175,7 +175,7 @@ class Watcher(NotSaved, ray.tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         error = (trial.last_result or {}).get("error")
-        self._end(trial, "failed" if error else "stopped", error or STOPPED_EARLY)
+        self._end(trial, "failed" if error else "pruned", error or "stopped early by the scheduler")
         for statistics in (trial.metric_analysis, trial.metric_n_steps):
             statistics.clear()  # Tune keeps its trials to the end, and of each number in a result 2 KB
 
@@ -196,7 +196,7 @@ class Watcher(NotSaved, ray.tune.Callback):
             if self.problem is None:
                 close_row(self._store, trial_id, status, error)
                 row = self._store.read_trial(trial_id)
-                if row is not None and row.error == STOPPED_EARLY:  # its own process had no time to
+                if row is not None and row.status == "pruned":  # its own process had no time to
                     compact(self._store, trial_id)
                 self._view.ended(trial_id, row, error)
                 self._mirror.changed(trial_id)

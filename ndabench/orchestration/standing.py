@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ndabench.records import RunningTrial
+from ndabench.records.schema import Status
 from ndabench.trials import TrialConfig
 
+ENDED: tuple[Status, ...] = ("finished", "pruned", "stopped", "diverged", "failed")
 LEAST_SHARE = 0.3
 """Of one trial: what must be done before the time left is estimated."""
 
@@ -109,7 +111,7 @@ class Standing:
         """`total`, `waiting`, `running`, and the trials that have ended, status by status."""
         waiting = max(0, self.total - self.ended - len(self.running))
         counts = {"total": self.total, "waiting": waiting, "running": len(self.running)}
-        return counts | {name: self._statuses[name] for name in ("finished", "stopped", "diverged", "failed")}
+        return counts | {name: self._statuses[name] for name in ENDED}
 
     def shown(self) -> tuple[RunningTrial, ...]:
         now = self._clock()

@@ -16,7 +16,13 @@ from ndabench.orchestration.standing import Running, Standing
 from ndabench.records import TrialRow
 from ndabench.trials import TrialConfig
 
-STATUS_STYLE = {"finished": "green", "stopped": "yellow", "diverged": "red", "failed": "red"}
+STATUS_STYLE = {
+    "finished": "green",
+    "pruned": "yellow",
+    "stopped": "yellow",
+    "diverged": "red",
+    "failed": "red",
+}
 SECONDS_PER_LINE = 60
 MOST_NAMED = 8
 """Running trials that a line of a log names."""

@@ -6,10 +6,14 @@ from typing import Literal
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
-"""Raised when a column changes its meaning. A new nullable column needs no new version."""
+SCHEMA_VERSION = 2
+"""Raised when a column changes its meaning. A new nullable column needs no new version.
 
-Status = Literal["running", "finished", "stopped", "diverged", "failed"]
+Version 2 keeps a metric's split, label and kind in columns, where version 1 kept them in its name and
+protocol, and gives pruned trials a status. `schema_1.py` reads version 1.
+"""
+
+Status = Literal["running", "finished", "pruned", "stopped", "diverged", "failed"]
 
 
 def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
@@ -35,15 +39,19 @@ TRIALS = pa.schema(
         _column(
             "lambda",
             _NUMBER,
-            "what the task makes of it; GAN: weight of the fakes, the negatives weigh 1 - lambda",
+            "weight that the task gives to the negatives or, in a GAN, to the generated fakes",
             nullable=True,
         ),
         _column("seed", _INTEGER, "seed of the repeat"),
         _column("parameters_json", _TEXT, "the other search parameters of the trial, a JSON object"),
         _column("config_json", _TEXT, "the whole resolved configuration, a JSON object"),
-        _column("status", _TEXT, "running, finished, stopped (early or by the user), diverged or failed"),
-        _column("error", _TEXT, "why the trial did not finish", nullable=True),
-        _column("attempts", pa.int32(), "how often the trial was begun or gone on with", nullable=True),
+        _column(
+            "status",
+            _TEXT,
+            "running, finished, pruned (by the scheduler), stopped (by the user), diverged or failed",
+        ),
+        _column("error", _TEXT, "why the trial did not finish, as text for people", nullable=True),
+        _column("attempts", pa.int32(), "how often the trial was started or resumed", nullable=True),
         _column("started", _TIME, "when the trial first started (UTC)", nullable=True),
         _column("finished", _TIME, "when the trial ended (UTC)", nullable=True),
         _column("seconds", _NUMBER, "wall time spent in the trial, over all its attempts", nullable=True),
@@ -65,7 +73,7 @@ TRIALS = pa.schema(
         _column(
             "notes",
             _TEXT,
-            "what happened on the way and did not end the trial, such as a damaged checkpoint",
+            "what happened without ending the trial, such as a damaged checkpoint",
             nullable=True,
         ),
     ]
@@ -77,9 +85,10 @@ METRICS = pa.schema(
         _column("sweep", _REPEATED, "name of the sweep"),
         _column("trial_id", _REPEATED, "the trial measured"),
         _column("step", _INTEGER, "training steps done when it was measured"),
-        _column(
-            "metric", _REPEATED, "name; val_ in front means the validation split, a bare name the test split"
-        ),
+        _column("kind", _REPEATED, "curve (of the training) or metric (the result of an evaluation)"),
+        _column("metric", _REPEATED, "name of the curve or metric, for example fd_classifier"),
+        _column("split", _REPEATED, "validation or test; empty for a curve"),
+        _column("label", _REPEATED, "what `as` in the sweep file adds to the name; empty without it"),
         _column("value", _NUMBER, "the value measured; may be NaN"),
         _column("better", _REPEATED, "lower, higher or neither"),
         _column("unit", _REPEATED, "unit of the value; empty when it has none"),
@@ -98,6 +107,10 @@ ARTIFACTS = pa.schema(
         _column("path", _TEXT, "the file, relative to the folder of the sweep"),
     ]
 )
+
+
+NAME_PARTS = ["metric", "split", "label"]
+"""The columns of `metrics` that `displayed_name` makes one name of, in its order."""
 
 
 @dataclass(frozen=True, kw_only=True)

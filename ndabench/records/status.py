@@ -1,7 +1,7 @@
-"""`status.json`: how a sweep stands, for scripts and for whoever watches; the driver writes it.
+"""`status.json`: the progress of a sweep, for scripts and for people who watch; the driver writes it.
 
-It says nothing that the records do not, save what is only known while a driver is at work: where the running
-trials stand, what is left, and the exit code at the end.
+It repeats the records and adds what only a running driver knows: the progress of the running trials, the time
+left, and the exit code at the end.
 """
 
 import dataclasses
@@ -15,8 +15,11 @@ from ndabench.errors import UserError
 from ndabench.records.store import RecordStore
 
 STATUS_FILE = "status.json"
-STATUS_VERSION = 1
-"""Raised when a key changes its meaning. A new key needs no new version."""
+STATUS_VERSION = 2
+"""Raised when a key changes its meaning. A new key needs no new version.
+
+Since version 2 `stopped` no longer counts the trials that are `pruned`.
+"""
 SILENT_SECONDS = 180
 """A driver writes about twice a minute even where nothing changes; clocks may differ a little."""
 
@@ -25,7 +28,7 @@ State = Literal["running", "complete", "out of time", "interrupted", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunningTrial:
-    """Where one running trial stands; `seconds_left` is an estimate, None before there is one."""
+    """The progress of one running trial; `seconds_left` is an estimate, None before there is one."""
 
     trial_id: str
     label: str
@@ -37,7 +40,7 @@ class RunningTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepStatus:
-    """The whole of the file, key by key; docs/watching.md has their meaning. Times are UTC."""
+    """The content of the file; docs/watching.md explains each key. Times are UTC."""
 
     sweep: str
     state: State
@@ -48,16 +51,16 @@ class SweepStatus:
     host: str
     pid: int
     started: datetime
-    """When this driver began: a resumed sweep begins anew."""
+    """When this driver started; a resumed sweep has a new driver."""
     updated: datetime
     seconds_left: float | None = None
     trials: Mapping[str, int] = field(default_factory=dict)
-    """`total`, and how many of them stand at each status; `waiting` has not begun in this driver."""
+    """`total`, and the number of trials in each status; `waiting` have not begun in this driver."""
     running: tuple[RunningTrial, ...] = ()
     schema_version: int = STATUS_VERSION
 
     def is_silent(self) -> bool:
-        """Whether its driver should be at work and has not written for long: it may have been killed."""
+        """Whether the driver should be running but has not written for long: it may have been killed."""
         age = (datetime.now(timezone.utc) - self.updated).total_seconds()
         return self.exit_code is None and age > SILENT_SECONDS
 
@@ -84,7 +87,7 @@ def read_status(store: RecordStore) -> SweepStatus | None:
         values["running"] = tuple(RunningTrial(**_known(RunningTrial, trial)) for trial in values["running"])
         status = SweepStatus(**_known(SweepStatus, values))
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{where}: is no status of a sweep ({error!r})") from None
+        raise UserError(f"{where}: is not the status of a sweep ({error!r})") from None
     if version > STATUS_VERSION:
         raise UserError(f"{where}: written by a newer ndabench (version {version}, not {STATUS_VERSION})")
     return status

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ndabench.errors import UserError
+from ndabench.records import schema_1
 from ndabench.records.files import FileTree
 from ndabench.records.schema import SCHEMA_VERSION
 
@@ -37,8 +38,10 @@ class StepTable:
         table = pa.Table.from_pylist(rows, schema=self._schema)
         self._write(self._path(trial) if step is None else f"{self._name}/{trial}/{step:09d}.parquet", table)
 
-    def read(self, columns: Sequence[str] | None = None, metric: str | None = None) -> pa.Table:
-        """All rows, by trial and step: of all columns or of some, of all metrics or of one."""
+    def read(
+        self, columns: Sequence[str] | None = None, keep: Callable[[pa.Table], pa.Array] | None = None
+    ) -> pa.Table:
+        """All rows, or those for which `keep` gives True, by trial and step; all columns, or some."""
         parts: dict[str, list[str]] = {}
         for path in self._files.walk(self._name):
             if (folder := PurePosixPath(path).parent.name) != self._name:
@@ -49,8 +52,8 @@ class StepTable:
 
         def rows(trial: str) -> pa.Table:
             found = self._rows(trial, parts.get(trial, []), trial in compacted)
-            if metric is not None:
-                found = found.filter(pc.equal(found["metric"].cast(pa.string()), metric))
+            if keep is not None:
+                found = found.filter(keep(found))
             return found.select(schema.names)
 
         tables = self._files.each(rows, sorted({*parts, *compacted}))
@@ -65,14 +68,14 @@ class StepTable:
         return self._read(self._path(trial))
 
     def compact(self, trial: str) -> None:
-        """Puts all that there is of a trial into one file, which takes the place of the others."""
+        """Puts all rows of a trial into one file, which replaces the others."""
         parts = self._files.walk(f"{self._name}/{trial}")
         if parts:
             self._write(self._path(trial), self._rows(trial, parts, True))
             self._files.delete_all(parts)
 
     def _rows(self, trial: str, parts: Iterable[str], compacted: bool, after: int = -1) -> pa.Table:
-        """The rows in the files `parts` and, where it is said to be there, in the trial's own."""
+        """The rows in the files `parts` and, if `compacted`, in the trial's own file."""
         while True:
             newer = [path for path in parts if _step(path) > after]
             tables = [table for path in newer if (table := self._read(path)) is not None]
@@ -113,12 +116,14 @@ class StepTable:
             raise UserError(f"{where}: cannot be read ({why})") from error
         if table is None:
             return None
-        newest = pc.max(table["schema_version"]).as_py()
-        if newest is not None and newest > SCHEMA_VERSION:
+        version = pc.max(table["schema_version"]).as_py()
+        if version is not None and version > SCHEMA_VERSION:
             raise UserError(
-                f"{self._files.shown(path)}: written by a newer ndabench (schema version {newest}, "
+                f"{self._files.shown(path)}: written by a newer ndabench (schema version {version}, "
                 f"this one reads up to {SCHEMA_VERSION})"
             )
+        if version == schema_1.VERSION:
+            table = schema_1.as_schema_2(self._name, table)
         return _as_in(self._schema, table)
 
     def _write(self, path: str, table: pa.Table) -> None:
@@ -131,10 +136,10 @@ class StepTable:
 
 
 def read_whole(read: Callable[[], pa.Table | None]) -> pa.Table | None:
-    """What `read` gives, once no object changes under its hands.
+    """What `read` gives; tried again where the object changed while it was read.
 
-    Object stores have no handles: of a row that is replaced between its listing and its reading, the end is
-    looked for at the old one's size, and looks damaged.
+    Object stores have no handles: if a file is replaced between the request for its size and the read, the
+    reader looks for the end of the new content at the size of the old one and finds it damaged.
     """
     for pause in PAUSES_FOR_A_CHANGING_OBJECT:
         try:
@@ -145,7 +150,7 @@ def read_whole(read: Callable[[], pa.Table | None]) -> pa.Table | None:
 
 
 def _as_in(schema: pa.Schema, table: pa.Table) -> pa.Table:
-    """The columns of `schema`; those that an older ndabench did not write are empty."""
+    """The columns of `schema`; null where an older ndabench did not write them."""
     known, columns = set(table.column_names), []
     for field in schema:
         column = table[field.name] if field.name in known else pa.nulls(table.num_rows, field.type)
@@ -154,7 +159,7 @@ def _as_in(schema: pa.Schema, table: pa.Table) -> pa.Table:
 
 
 def _joined(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
-    """One table in one piece: thousands of small pieces would take many times the room."""
+    """One table in one chunk: thousands of small chunks would take many times the memory."""
     if not tables:
         return schema.empty_table()
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()

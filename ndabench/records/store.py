@@ -11,6 +11,7 @@ partition columns from them.
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -23,9 +24,9 @@ from typing import Any
 import pyarrow as pa
 
 from ndabench.errors import UserError
-from ndabench.measurement import Measurement
+from ndabench.measurement import Measurement, displayed_name
 from ndabench.records.files import FileTree
-from ndabench.records.schema import ARTIFACTS, METRICS, SCHEMA_VERSION, TRIALS, TrialRow
+from ndabench.records.schema import ARTIFACTS, METRICS, NAME_PARTS, SCHEMA_VERSION, TRIALS, TrialRow
 from ndabench.records.step_table import StepTable
 
 TABLES = {"trials": TRIALS, "metrics": METRICS, "artifacts": ARTIFACTS}
@@ -36,8 +37,8 @@ class RecordStore:
     """The records of one sweep under `root`, a local path or a pyarrow filesystem URI (`s3://bucket/folder`).
 
     Any number of trials may write at once, and anyone may read at any moment: every file is whole or absent.
-    Writing raises `UserError` when the place is full, read-only or not there; where that may pass, only after
-    minutes of trying again, with a line in the log for each attempt. Picklable.
+    Writing raises `UserError` when the storage is full, read-only or missing; if that may pass, only after
+    minutes of retries, each with a line in the log. Picklable.
     """
 
     def __init__(self, root: str) -> None:
@@ -46,7 +47,7 @@ class RecordStore:
         self.is_local = self._files.is_local
 
     def without_retry(self) -> "RecordStore":
-        """The same records for who cannot wait: storage that fails is an error at once."""
+        """The same records for callers that cannot wait: a failure of the storage is an error at once."""
         other = copy.copy(self)
         other._files = self._files.without_retry()
         return other
@@ -83,15 +84,15 @@ class RecordStore:
             self._table("metrics").write(folder, rows, step)
 
     def compact(self, trial_id: str) -> None:
-        """Puts what a trial wrote step by step into one file a table: for a trial that has come to its end.
+        """Puts what a trial wrote step by step into one file per table, once the trial has ended.
 
-        Nothing is lost or doubled wherever it is cut short, nor where the trial goes on after all.
+        Nothing is lost or doubled wherever this is cut short, nor if the trial continues after all.
         """
         for name in ("metrics", "artifacts"):
             self._table(name).compact(_safe(trial_id, "trial id"))
 
     def read_trials(self) -> pa.Table:
-        """One row a trial (`schema.TRIALS`); empty when nothing was recorded yet."""
+        """One row per trial (`schema.TRIALS`); empty when nothing was recorded yet."""
         return self._table("trials").read()
 
     def read_trial(self, trial_id: str) -> TrialRow | None:
@@ -103,20 +104,36 @@ class RecordStore:
         values["lambda_"] = values.pop("lambda")
         return TrialRow(**values | {"hosts": tuple(values["hosts"] or ())})
 
-    def read_metrics(self, columns: Sequence[str] | None = None, metric: str | None = None) -> pa.Table:
-        """One row a trial, step and metric (`schema.METRICS`), by trial and step; of one metric alone, or of
-        some columns."""
-        return self._table("metrics").read(columns, metric)
+    def read_metrics(self, columns: Sequence[str] | None = None, name: str | None = None) -> pa.Table:
+        """One row per trial, step and metric (`schema.METRICS`), by trial and step.
+
+        `columns` limits the columns, `name` the rows: to those whose displayed name it is, such as
+        `val_fd_classifier`.
+        """
+        keep = None if name is None else functools.partial(_is_displayed_as, name)
+        return self._table("metrics").read(columns, keep)
 
     def read_steps(self, trial_id: str, after: int) -> Iterator[tuple[int, dict[str, float]]]:
-        """What one trial measured at each step later than `after`, in order: the step, and values by name."""
+        """What one trial measured at each step later than `after`, in order: the step, and each value by its
+        displayed name."""
         rows = self._table("metrics").read_trial(_safe(trial_id, "trial id"), after)
-        columns = (rows[name].to_pylist() for name in ("step", "metric", "value"))
+        columns = (rows[name].to_pylist() for name in ("step", *NAME_PARTS, "value"))
         for step, of_step in itertools.groupby(zip(*columns, strict=True), key=operator.itemgetter(0)):
-            yield step, {metric: value for _, metric, value in of_step}
+            yield step, {displayed_name(*parts): value for _, *parts, value in of_step}
+
+    def schema_version(self) -> int | None:
+        """The version of the records that are here, from the first trial's row; None without any.
+
+        `UserError` for one that is newer than this ndabench knows.
+        """
+        for path in self._files.walk("trials", deep=False):
+            row = self.read_trial(PurePosixPath(path).stem)
+            if row is not None:
+                return row.schema_version
+        return None
 
     def read_artifacts(self) -> pa.Table:
-        """One row a trial, step and file (`schema.ARTIFACTS`); `read_bytes` takes their `path`."""
+        """One row per trial, step and file (`schema.ARTIFACTS`); `read_bytes` takes their `path`."""
         return self._table("artifacts").read()
 
     def fingerprint(self) -> str:
@@ -156,9 +173,18 @@ class RecordStore:
         return StepTable(self._files, name, TABLES[name])
 
 
+def _is_displayed_as(name: str, rows: pa.Table) -> pa.Array:
+    """Which rows of a table of metrics have the displayed name `name`, as booleans."""
+    parts = zip(*(rows[part].to_pylist() for part in NAME_PARTS), strict=True)
+    return pa.array([displayed_name(*part) == name for part in parts], pa.bool_())
+
+
 def _metric(name: str, measurement: Measurement) -> dict[str, Any]:
     return {
-        "metric": name,
+        "kind": measurement.kind,
+        "metric": measurement.metric or name,
+        "split": measurement.split,
+        "label": measurement.label,
         "value": float(measurement.value),
         "better": measurement.better,
         "unit": measurement.unit,

@@ -13,9 +13,6 @@ from ndabench.measurement import Measurement
 from ndabench.records.schema import TrialRow
 from ndabench.records.store import RecordStore
 
-STOPPED_EARLY = "stopped early by the scheduler"
-"""The error of a trial that a scheduler ended: its result is valid, and a resumed sweep leaves it alone."""
-
 
 class SupersededError(UserError):
     """A later attempt at the same trial has begun: this one must not write any more."""
@@ -117,7 +114,9 @@ class TrialRecorder:
             close_row(self._store, row.trial_id, "stopped", "stopped before its last step")
 
 
-def close_row(store: RecordStore, trial_id: str, status: Literal["failed", "stopped"], error: str) -> None:
+def close_row(
+    store: RecordStore, trial_id: str, status: Literal["failed", "pruned", "stopped"], error: str
+) -> None:
     """Closes the row of a trial that did not close it itself: it was stopped, or its process is gone."""
     row = store.read_trial(trial_id)
     if row is not None and row.status == "running":

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ndabench.reporting.formatting import natural_order
-from ndabench.reporting.frames import TEST_KEY, VALIDATION, Frames, Group, Setting, decoded
+from ndabench.reporting.frames import COMPARISON_KEY, Frames, Group, Setting, decoded
 from ndabench.reporting.intervals import Difference, Summary, holm, paired_difference, summarise
 
 DIRECTED = ("lower", "higher")
@@ -43,7 +43,10 @@ class Comparison:
     """A whole table's worth of numbers."""
 
     group: Group
+    name: str
+    """What progress lines and the report call the metric; see `displayed_name`."""
     metric: str
+    split: str
     unit: str
     better: str
     protocol_json: str
@@ -59,16 +62,8 @@ class Comparison:
         return str(protocol.get("data", self.group.dataset)) if isinstance(protocol, dict) else ""
 
     @property
-    def measure(self) -> str:
-        """The metric without what a sweep file's `as` has put behind its name."""
-        protocol = decoded(self.protocol_json)
-        return (
-            self.metric.removesuffix(f"_{protocol.get('as')}") if isinstance(protocol, dict) else self.metric
-        )
-
-    @property
     def on_validation(self) -> bool:
-        return self.metric.startswith(VALIDATION)
+        return self.split == "validation"
 
     @property
     def baseline_label(self) -> str:
@@ -84,7 +79,7 @@ def comparisons(frames: Frames) -> list[Comparison]:
     """One for each group, metric and protocol that finished trials measured; test metrics come first."""
     result = [
         _compare(frames, part)
-        for _, part in frames.finals.groupby(TEST_KEY, observed=True, sort=False)
+        for _, part in frames.finals.groupby(COMPARISON_KEY, observed=True, sort=False)
         if part["better"].iloc[0] != "neither" or part["value"].notna().any()
     ]
     group_place = {group: place for place, group in enumerate(frames.groups)}
@@ -92,8 +87,8 @@ def comparisons(frames: Frames) -> list[Comparison]:
         key=lambda c: (
             group_place[c.group],
             c.on_validation,
-            c.metric != frames.objective,
-            natural_order(c.metric),
+            c.name != frames.objective,
+            natural_order(c.name),
         )
     )
     return result
@@ -114,15 +109,17 @@ def leading(comparisons: Sequence[Comparison]) -> list[Setting]:
 
 def _compare(frames: Frames, part: pd.DataFrame) -> Comparison:
     first = part.iloc[0]
-    metric, better = str(first["metric"]), str(first["better"])
+    split, better = str(first["split"]), str(first["better"])
     rows = _settings(frames, part)
     baselines = [row for row in rows if row.setting.arm == frames.baseline and row.repeated]
     rows = [_difference(row, baselines) for row in rows]
-    if not metric.startswith(VALIDATION):
+    if split != "validation":
         rows = _adjusted(rows)
     return Comparison(
         group=frames.groups[int(first["group"])],
-        metric=metric,
+        name=str(first["name"]),
+        metric=str(first["metric"]),
+        split=split,
         unit=str(first["unit"]),
         better=better,
         protocol_json=str(first["protocol_json"]),

@@ -1,15 +1,18 @@
 """Figures computed from records: a metric over training steps, and final values over λ."""
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ndabench.measurement import displayed_name
+from ndabench.records.schema import NAME_PARTS
 from ndabench.reporting.comparison import Comparison, leading
 from ndabench.reporting.formatting import count, interval, with_interval
-from ndabench.reporting.frames import NO_PROTOCOL, Frames, Setting
+from ndabench.reporting.frames import Frames, Setting
 from ndabench.reporting.intervals import Summary, half_widths
 from ndabench.reporting.specs import FigureGroup, FigureSpec, Line, Point
 from ndabench.reporting.tables import DIRECTIONS, LAMBDA
@@ -20,8 +23,8 @@ LOG_RATIO = 5
 """A curve whose means span more than this factor is drawn on a logarithmic scale."""
 DODGE = 0.012
 """Lines over λ are set apart by this part of the axis, so that their bars do not cover each other."""
-CURVE_KEY = ["group", "metric", "protocol_json"]
-SHOWN_STATUSES = ("finished", "running", "stopped")
+CURVE_KEY = ["group", "kind", *NAME_PARTS, "name", "protocol_json"]
+SHOWN_STATUSES = ("finished", "running", "pruned", "stopped")
 
 
 def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[FigureGroup]:
@@ -33,25 +36,32 @@ def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[Figu
     """
     curves, details = _curves(frames)
     leaders = leading(comparisons)
-    evaluations: list[FigureSpec] = []
+    evaluations: list[tuple[bool, str, FigureSpec]] = []
     training: list[FigureSpec] = []
-    by_metric: list[tuple[Any, pd.DataFrame]] = list(curves.groupby(["group", "metric"], observed=True))
-    for (group, metric), same_metric in by_metric:
+    by_name: list[tuple[Any, pd.DataFrame]] = list(curves.groupby(["group", "name"], observed=True))
+    for (group, name), same_name in by_name:
         protocols = [
             p
-            for _, p in same_metric.groupby("protocol_json", observed=True)
+            for _, p in same_name.groupby("protocol_json", observed=True)
             if p.groupby("setting")["step"].nunique().max() > 1
         ]
         for place, curve in enumerate(protocols):
-            title = f"{metric} over training"
+            title = f"{name} over training"
             title += f", {frames.groups[group].label}" if len(frames.groups) > 1 else ""
             title += f", protocol {place + 1} of {len(protocols)}" if len(protocols) > 1 else ""
-            y_title = _y_title(*details[metric])
-            figure = _step_figure(frames, curve, f"steps-{group}-{metric}-{place}", title, y_title, leaders)
-            is_training = curve["protocol_json"].iloc[0] == NO_PROTOCOL
-            (training if is_training else evaluations).append(figure)
-    evaluations.sort(key=lambda figure: (str(frames.objective) not in figure.title, figure.title))
-    groups = [FigureGroup(evaluations), FigureGroup(training, "Training curves", folded=bool(evaluations))]
+            y_title = _y_title(*details[name])
+            figure = _step_figure(frames, curve, f"steps-{group}-{name}-{place}", title, y_title, leaders)
+            first = curve.iloc[0]
+            if first["kind"] == "curve":
+                training.append(figure)
+            else:
+                is_objective = displayed_name(first["metric"], label=first["label"]) == frames.objective
+                evaluations.append((not is_objective, figure.title, figure))
+    evaluations.sort(key=operator.itemgetter(0, 1))
+    groups = [
+        FigureGroup([figure for *_, figure in evaluations]),
+        FigureGroup(training, "Training curves", folded=bool(evaluations)),
+    ]
     return [group for group in groups if group.figures]
 
 
@@ -63,8 +73,8 @@ def _curves(frames: Frames) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
     over_seeds = metrics.groupby([*CURVE_KEY, "setting", "step"], observed=True)["value"]
     curves = over_seeds.agg(["count", "mean", "std"]).reset_index()
     curves["half_width"] = half_widths(curves["count"].to_numpy(), curves["std"].to_numpy())
-    first = metrics.drop_duplicates("metric")
-    return curves, dict(zip(first["metric"], zip(first["unit"], first["better"], strict=True), strict=True))
+    first = metrics.drop_duplicates("name")
+    return curves, dict(zip(first["name"], zip(first["unit"], first["better"], strict=True), strict=True))
 
 
 def _step_figure(
@@ -133,8 +143,7 @@ def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float],
         notes.append(f"{MOST_LINES} of {len(by_line)} lines are drawn.")
     return FigureSpec(
         id=identity,
-        title=f"{comparison.metric} over λ"
-        + (f", {comparison.group.label}" if len(frames.groups) > 1 else ""),
+        title=f"{comparison.name} over λ" + (f", {comparison.group.label}" if len(frames.groups) > 1 else ""),
         x_title="λ",
         y_title=_y_title(comparison.unit, comparison.better),
         lines=lines,

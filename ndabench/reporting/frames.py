@@ -8,15 +8,15 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from ndabench.measurement import displayed_name
 from ndabench.records import RecordStore
+from ndabench.records.schema import NAME_PARTS
 
-NO_PROTOCOL = "{}"
-"""The protocol of training curves: they are drawn, but no table compares them."""
-VALIDATION = "val_"
 SWEEP_FILE = "sweep.yaml"
 SETTING_KEY = ["arm", "negative", "positive", "lambda", "parameters_json"]
-TEST_KEY = ["group", "metric", "protocol_json"]
-METRIC_COLUMNS = ["trial_id", "step", "metric", "value", "better", "unit", "protocol_json"]
+COMPARISON_KEY = ["group", *NAME_PARTS, "protocol_json"]
+"""The columns in which values must agree to be compared."""
+METRIC_COLUMNS = ["trial_id", "step", "kind", *NAME_PARTS, "value", "better", "unit", "protocol_json"]
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Frames:
     """One sweep's records.
 
     `trials` is indexed by trial id and carries `group` and `setting`, positions in `groups` and `settings`;
-    `metrics` carries both, too, and `seed`. Both lists stand in the order of the report: the baseline first,
-    then the arms as in the sweep file.
+    `metrics` carries both, `seed`, and each value's displayed `name`. Both lists are in the order of the
+    report: the baseline first, then the arms as in the sweep file.
     """
 
     trials: pd.DataFrame
@@ -73,7 +73,7 @@ class Frames:
     baseline: str | None
     sweep_text: str
     objective: str | None
-    """The metric that the search looked at, without `val_`."""
+    """The name, on the test split, of the metric that the search looked at on the validation split."""
 
     def colour(self, setting: Setting) -> int:
         return self.arms.index(setting.arm)
@@ -88,10 +88,10 @@ class Frames:
         done = self.trials[self.trials["status"] == "finished"]
         metrics = self.metrics[self.metrics["trial_id"].isin(done.index)]
         last = metrics.groupby("trial_id", observed=True)["step"].transform("max")
-        metrics = metrics[(metrics["step"] == last) & (metrics["protocol_json"] != NO_PROTOCOL)]
+        metrics = metrics[(metrics["step"] == last) & (metrics["kind"] == "metric")]
         details = done[["finished", "repeat", "config_json"]]
         finals = metrics.join(details, on="trial_id").sort_values("finished", kind="stable")
-        return finals.drop_duplicates([*TEST_KEY, "setting", "seed"], keep="last")
+        return finals.drop_duplicates([*COMPARISON_KEY, "setting", "seed"], keep="last")
 
     @cached_property
     def lost(self) -> pd.DataFrame:
@@ -121,7 +121,7 @@ def load(store: RecordStore) -> Frames:
     trials["repeat"] = trials["seed"].isin(sweep["seeds"]) if sweep.get("seeds") else True
     groups, trials["group"] = _groups(trials)
     settings, trials["setting"] = _settings(trials, arms)
-    metrics = store.read_metrics(METRIC_COLUMNS).to_pandas()
+    metrics = _with_names(store.read_metrics(METRIC_COLUMNS).to_pandas())
     artifacts = store.read_artifacts().to_pandas()
     return Frames(
         trials,
@@ -134,6 +134,16 @@ def load(store: RecordStore) -> Frames:
         text,
         _objective(sweep),
     )
+
+
+def _with_names(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The metrics with a column `name`, the displayed one."""
+    number = metrics.groupby(NAME_PARTS, observed=True, dropna=False).ngroup()
+    first = metrics.loc[~number.duplicated(), NAME_PARTS]
+    names = [displayed_name(*map(str, parts)) for parts in first.itertuples(index=False, name=None)]
+    values = number.map(dict(zip(number[first.index], names, strict=True)))
+    metrics["name"] = pd.Categorical(values, categories=list(dict.fromkeys(names)))
+    return metrics
 
 
 def decoded(text: Any) -> Any:
@@ -166,7 +176,7 @@ def _mapping(text: str) -> dict[str, Any]:
 def _objective(sweep: dict[str, Any]) -> str | None:
     objective = sweep.get("objective")
     metric = objective.get("metric") if isinstance(objective, dict) else None
-    return metric.removeprefix(VALIDATION) if isinstance(metric, str) else None
+    return metric if isinstance(metric, str) else None
 
 
 def _baseline(trials: pd.DataFrame) -> str | None:

@@ -48,10 +48,10 @@ def _findings(frames: Frames, comparison: Comparison) -> list[str]:
     baseline = comparison.baseline_label
     if not tested:
         reason = "a paired test needs two shared seeds that differ"
-        return [f"{comparison.metric}{place}: no arm could be tested against {baseline} ({reason})."]
+        return [f"{comparison.name}{place}: no arm could be tested against {baseline} ({reason})."]
     nearest = tested[0]
     return [
-        f"{comparison.metric}{place}: no arm is shown to differ from {baseline}. The clearest, "
+        f"{comparison.name}{place}: no arm is shown to differ from {baseline}. The clearest, "
         f"{nearest.setting.label}, differs by {_amount(nearest)} ({_how(nearest)})."
     ]
 
@@ -65,7 +65,7 @@ def _difference_sentence(row: Compared, comparison: Comparison, place: str) -> s
     decimals = decimals_for(size.half_width, size.mean)
     verdict = "" if _is_better(row, comparison) else ", which is worse"
     return (
-        f"{row.setting.label} {'lowers' if lowers else 'raises'} {comparison.metric}{place} by "
+        f"{row.setting.label} {'lowers' if lowers else 'raises'} {comparison.name}{place} by "
         f"{number(size.mean, decimals)} {interval(size)} against {row.against.label} over "
         f"{count(summary.n, 'seed')}{verdict} ({_how(row)})."
     )
@@ -130,7 +130,7 @@ def _cautions(frames: Frames, test: list[Comparison]) -> list[str]:
     unfinished = int((frames.trials["status"] == "running").sum())
     if unfinished:
         cautions.append(f"{count(unfinished, 'trial')} had not ended when this was written.")
-    metrics = [comparison.metric for comparison in test]
+    metrics = [comparison.name for comparison in test]
     if len(set(metrics)) < len(metrics) and len(frames.groups) == 1:
         cautions.append("Some metric was measured under several protocols, which are kept apart.")
     return cautions

@@ -38,7 +38,7 @@ from ndabench.reporting.tables import comparison_table
 from ndabench.reporting.trial_tables import trials_table, unfinished_table
 
 REPORT_FILE = "report.html"
-STATUSES = ("finished", "running", "stopped", "diverged", "failed")
+STATUSES = ("finished", "running", "pruned", "stopped", "diverged", "failed")
 
 
 def write_report(store: RecordStore, reload_seconds: float | None = None) -> str:
@@ -101,7 +101,7 @@ def _comparison_tables(compared: Sequence[Comparison]) -> list[TableSpec]:
     several = len({comparison.group for comparison in compared}) > 1
     tables = []
     for place, comparison in enumerate(compared, start=1):
-        same = [c for c in compared if (c.group, c.metric) == (comparison.group, comparison.metric)]
+        same = [c for c in compared if (c.group, c.name) == (comparison.group, comparison.name)]
         tables.append(comparison_table(comparison, place, same, name_group=several))
     return tables
 

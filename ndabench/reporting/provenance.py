@@ -6,17 +6,17 @@ from collections.abc import Iterable
 
 from ndabench.records import SCHEMA_VERSION
 from ndabench.reporting.formatting import count
-from ndabench.reporting.frames import NO_PROTOCOL, Frames, decoded
+from ndabench.reporting.frames import Frames, decoded
 from ndabench.reporting.specs import Cell, CodeSpec, Column, TableSpec
 
 
 def protocols(frames: Frames) -> list[CodeSpec]:
-    """Every protocol, with the metrics measured under it."""
-    pairs = frames.metrics[["protocol_json", "metric"]].drop_duplicates()
+    """Every protocol, with the names of the values measured under it."""
+    pairs = frames.metrics[["protocol_json", "name"]].drop_duplicates()
     metrics: dict[str, list[str]] = {}
-    for text, metric in pairs.astype(str).itertuples(index=False, name=None):
-        if text != NO_PROTOCOL:
-            metrics.setdefault(text, []).append(metric)
+    for text, name in pairs.astype(str).itertuples(index=False, name=None):
+        if decoded(text):
+            metrics.setdefault(text, []).append(name)
     ordered = sorted(metrics.items(), key=lambda item: sorted(item[1]))
     return [
         CodeSpec(f"protocol-{place}", ", ".join(sorted(names)), pretty(text))

@@ -85,7 +85,7 @@ def _title(comparison: Comparison, siblings: list[Comparison]) -> str:
     unit = f" in {comparison.unit}" if comparison.unit else ""
     split = ", validation split" if comparison.on_validation else ", test split"
     which = f", protocol {siblings.index(comparison) + 1} of {len(siblings)}" if len(siblings) > 1 else ""
-    return f"{comparison.metric}{unit} {direction}".rstrip() + split + which
+    return f"{comparison.name}{unit} {direction}".rstrip() + split + which
 
 
 def _difference_columns(comparison: Comparison) -> list[Column]:
@@ -183,8 +183,10 @@ def _why_no_p(difference: Difference) -> str:
 
 def _published(comparison: Comparison) -> Published | None:
     """The paper's measure that this comparison's metric follows, where the paper has it on this data."""
+    if comparison.on_validation:
+        return None
     known = paper.published(comparison.group.task, comparison.measured_on, comparison.conditional)
-    return next((measure for measure in known if measure.metric == comparison.measure), None)
+    return next((measure for measure in known if measure.metric == comparison.metric), None)
 
 
 def _paper(comparison: Comparison, measure: Published, setting: Setting) -> Cell:
@@ -207,7 +209,7 @@ def _notes(comparison: Comparison, siblings: list[Comparison], measure: Publishe
     notes = []
     if len(siblings) > 1:
         notes.append(
-            f"{comparison.metric} was measured under {len(siblings)} protocols, which are never averaged or "
+            f"{comparison.name} was measured under {len(siblings)} protocols, which are never averaged or "
             f"compared with each other. This table: {_differing(comparison, siblings)}."
         )
     if comparison.on_validation:

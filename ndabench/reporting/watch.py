@@ -49,5 +49,5 @@ def _standing(status: SweepStatus | None) -> str:
     if status is None:
         return ""
     trials = status.trials
-    ended = sum(trials.get(name, 0) for name in ("finished", "stopped", "diverged", "failed"))
+    ended = sum(trials.get(name, 0) for name in ("finished", "pruned", "stopped", "diverged", "failed"))
     return f"{ended} of {trials.get('total', 0)} trials ended, {trials.get('running', 0)} running: "

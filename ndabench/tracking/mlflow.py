@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KEY = "track.mlflow.tracking_uri"
 TRIAL, STEP = "ndabench.trial", "ndabench.step"
-ENDINGS = {"finished": "FINISHED", "stopped": "KILLED"}
+ENDINGS = {"finished": "FINISHED", "pruned": "KILLED", "stopped": "KILLED"}
 
 
 class MlflowTracker:

@@ -58,5 +58,5 @@ class WandbTracker:
     def end(self, row: TrialRow) -> None:
         run = self._runs[row.trial_id]
         run.summary.update({"status": row.status, "error": row.error or ""})
-        run.finish(exit_code=0 if row.status in ("finished", "stopped") else 1)
+        run.finish(exit_code=0 if row.status in ("finished", "pruned", "stopped") else 1)
         del self._runs[row.trial_id]

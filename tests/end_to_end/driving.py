@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from ndabench.config import parse
+from ndabench.measurement import displayed_name
 from ndabench.records import RecordStore, read_status
 from ndabench.sweepfile import SweepConfig
 
@@ -223,10 +224,15 @@ def statuses(out: Path | str) -> dict[str, str]:
     return {row["trial_id"]: row["status"] for row in rows}
 
 
+def name_of(row: Mapping[str, Any]) -> str:
+    """The displayed name of a row of metrics."""
+    return displayed_name(row["metric"], row["split"], row["label"])
+
+
 def metrics(out: Path | str) -> dict[tuple[str, int, str], float]:
     """Every recorded value; no key is there twice."""
     rows = RecordStore(str(out)).read_metrics().to_pylist()
-    values = {(row["trial_id"], row["step"], row["metric"]): row["value"] for row in rows}
+    values = {(row["trial_id"], row["step"], name_of(row)): row["value"] for row in rows}
     assert len(values) == len(rows), "a row is doubled"
     return values
 

@@ -70,11 +70,11 @@ def test_asha_stops_what_does_badly(bench: Bench, monkeypatch: pytest.MonkeyPatc
     assert (ended.code, ended.stderr) == (0, "")
     assert f"3 trials, 0 of them done, 1 at a time, each {workers} worker" in ended.stdout
     assert "raylet" not in ended.stdout
-    assert ended.stdout.endswith("complete: 2 finished, 1 stopped\n")
+    assert ended.stdout.endswith("complete: 2 finished, 1 pruned\n")
     rows = {row["trial_id"]: row for row in RecordStore(str(out)).read_trials().to_pylist()}
-    (stopped,) = (row for row in rows.values() if row["status"] == "stopped")
-    assert stopped["error"] == "stopped early by the scheduler"
-    assert json.loads(stopped["parameters_json"])["learning_rate"] < 1e-3
+    (pruned,) = (row for row in rows.values() if row["status"] == "pruned")
+    assert pruned["error"] == "stopped early by the scheduler"
+    assert json.loads(pruned["parameters_json"])["learning_rate"] < 1e-3
     assert all(row["device"] == f"{workers} × cpu" for row in rows.values())
     assert all((out / "metrics" / f"{trial_id}.parquet").is_file() for trial_id in rows), "one file each"
 

@@ -9,6 +9,7 @@ from driving import (
     assert_stopped_in_order,
     in_the_middle,
     metrics,
+    name_of,
     statuses,
     times_written,
     wait_until,
@@ -51,9 +52,9 @@ def test_the_records_of_a_sweep_are_whole(reference: Reference) -> None:
         assert row["seconds"] > 0
         assert row["images_per_second"] > 0
     steps = Counter(
-        (row["trial_id"], row["metric"])
+        (row["trial_id"], name_of(row))
         for row in store.read_metrics().to_pylist()
-        if row["metric"] in ("fd_classifier", "val_fd_classifier", "loss_generator")
+        if name_of(row) in ("fd_classifier", "val_fd_classifier", "loss_generator")
     )
     assert len(metrics(reference.out)) == store.read_metrics().num_rows
     for row in rows:

@@ -67,6 +67,7 @@ def test_the_time_left_follows_the_work_done(standing: Standing, clock: Clock) -
         "waiting": 9,
         "running": 0,
         "finished": 2,
+        "pruned": 0,
         "stopped": 0,
         "diverged": 1,
         "failed": 0,

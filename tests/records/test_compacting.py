@@ -110,7 +110,7 @@ def test_a_trial_that_goes_on_after_all(disk: RecordStore) -> None:
     expected = [(0, 0.0), (9, 9.0), (10, 10.5), (250, 250.0), (300, 300.0)]
     for _ in range(2):
         assert [(step, values["loss"]) for step, values in disk.read_steps("jigsaw-01", -1)] == expected
-        steps = disk.read_metrics(["step", "value"], metric="loss")
+        steps = disk.read_metrics(["step", "value"], name="loss")
         assert list(zip(*steps.to_pydict().values(), strict=True)) == expected
         assert disk.read_metrics().num_rows == disk.read_artifacts().num_rows * 2 == 10
         disk.compact("jigsaw-01")
@@ -161,10 +161,10 @@ def test_what_compaction_deletes_before_it_is(
 
 def test_some_columns_of_one_metric(disk: RecordStore) -> None:
     write(disk, 9, trial="none-02")
-    found = disk.read_metrics(["trial_id", "value"], metric="loss")
+    found = disk.read_metrics(["trial_id", "value"], name="loss")
     assert found.schema == pa.schema([METRICS.field("trial_id"), METRICS.field("value")])
     assert found["value"].to_pylist() == [0.0, 9.0, 10.0, 250.0, 9.0]
-    assert disk.read_metrics(["value"], metric="nothing").num_rows == 0
+    assert disk.read_metrics(["value"], name="nothing").num_rows == 0
 
 
 def test_a_column_that_an_older_ndabench_did_not_write(disk: RecordStore) -> None:

@@ -2,13 +2,15 @@
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ndabench.measurement import Measurement
+from ndabench.measurement import Better, MeasuredSplit, Measurement
 from ndabench.records import RecordStore, TrialRow
 from ndabench.records.schema import Status
 
@@ -93,10 +95,25 @@ def record(store: RecordStore, trial: Trial, progress: dict[int, dict[str, Measu
 
 def finals(value: float, validation: float | None = None, metric: str = "fd_classifier") -> dict:
     """One test value, and a validation value, at step 100."""
-    metrics = {metric: Measurement(value, "lower", "", TEST_PROTOCOL, 1.0)}
+    metrics = {metric: measured(value)}
     if validation is not None:
-        metrics[f"val_{metric}"] = Measurement(validation, "lower", "", VALIDATION_PROTOCOL, 1.0)
+        metrics[f"val_{metric}"] = measured(
+            validation, protocol=VALIDATION_PROTOCOL, metric=metric, split="validation"
+        )
     return {100: metrics}
+
+
+def measured(
+    value: float,
+    better: Better = "lower",
+    unit: str = "",
+    protocol: Mapping[str, Any] = TEST_PROTOCOL,
+    metric: str = "",
+    split: MeasuredSplit = "test",
+    label: str = "",
+) -> Measurement:
+    """What an evaluation measured; without `metric` the key that it is stored under is its name."""
+    return Measurement(value, better, unit, protocol, 1.0, "metric", metric, split, label)
 
 
 def picture(seed: int, size: int = 16, grid: int = 6) -> bytes:
@@ -140,12 +157,17 @@ def _metrics(step: int, effect: float, seed: int, arm: str) -> dict[str, Measure
     metrics = {
         "loss_discriminator": Measurement(float(1.2 - 0.0004 * step + 0.05 * noise[0])),
         "loss_generator": Measurement(float(0.4 + 0.0003 * step + 0.05 * noise[1])),
-        "val_fd_classifier": Measurement(float(level + noise[2]), "lower", "", VALIDATION_PROTOCOL, 2.5),
+        "val_fd_classifier": measured(
+            float(level + noise[2]),
+            protocol=VALIDATION_PROTOCOL,
+            metric="fd_classifier",
+            split="validation",
+        ),
     }
     if step == STEPS[-1]:
-        metrics["fd_classifier"] = Measurement(float(level + noise[3]), "lower", "", TEST_PROTOCOL, 2.5)
-        score = Measurement(
-            float(4 - level / 20 + 0.03 * noise[4]), "higher", "", {**TEST_PROTOCOL, "splits": 10}, 2.5
+        metrics["fd_classifier"] = measured(float(level + noise[3]))
+        score = measured(
+            float(4 - level / 20 + 0.03 * noise[4]), "higher", protocol={**TEST_PROTOCOL, "splits": 10}
         )
         metrics["inception_score_classifier"] = score
     return metrics

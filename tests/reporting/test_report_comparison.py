@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic import TEST_PROTOCOL, Trial, finals, record
+from synthetic import TEST_PROTOCOL, Trial, finals, measured, record
 
 from ndabench.measurement import Measurement
 from ndabench.records import RecordStore
@@ -231,9 +231,7 @@ def test_protocols_are_never_mixed(store: RecordStore) -> None:
     for seed in range(3):
         for arm, weight in (("none", 1.0), ("jigsaw", 0.25)):
             protocol = {**TEST_PROTOCOL, "num_samples": 5000} if seed == 2 else TEST_PROTOCOL
-            record(
-                store, Trial(arm, weight, seed), {9: {"fid": Measurement(10.0 + seed, "lower", "", protocol)}}
-            )
+            record(store, Trial(arm, weight, seed), {9: {"fid": measured(10.0 + seed, protocol=protocol)}})
     first, second = compare(store)
     assert {first.rows[0].summary.n, second.rows[0].summary.n} == {1, 2}
     tables = summary_tables(store)
@@ -285,7 +283,7 @@ def test_higher_is_better_where_it_is(store: RecordStore) -> None:
             record(
                 store,
                 Trial(arm, weight, seed),
-                {1: {"top1": Measurement(value + seed / 50, "higher", "%", {"a": 1})}},
+                {1: {"top1": measured(value + seed / 50, "higher", "%", {"a": 1})}},
             )
     comparison = compare(store)[0]
     assert row(comparison, "jigsaw").best

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic import Trial, finals, picture, record
+from synthetic import Trial, finals, measured, picture, record
 
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
@@ -150,7 +150,7 @@ def test_everything_a_user_wrote_is_escaped(store: RecordStore) -> None:
     store.write_bytes("sweep.yaml", f"# {HOSTILE}".encode())
     for seed in range(2):
         curve = {
-            step: {HOSTILE: Measurement(float(step + 1), "lower", HOSTILE, {HOSTILE: HOSTILE})}
+            step: {HOSTILE: measured(float(step + 1), "lower", HOSTILE, {HOSTILE: HOSTILE})}
             for step in (1, 2)
         }
         for weight in (0.25, 0.5):

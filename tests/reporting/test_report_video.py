@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from browser import CHROMIUM, open_page
 from PIL import Image
-from synthetic import Trial, record
+from synthetic import Trial, measured, record
 
-from ndabench.measurement import Measurement
 from ndabench.records import RecordStore
 from ndabench.reporting import summary_tables, write_report
 from ndabench.reporting.page import report_spec
@@ -39,7 +38,7 @@ def fill(store: RecordStore, *, measured_on: str) -> None:
                 task="video_contrastive",
                 dataset=UCF101,
             )
-            value = Measurement(percent + seed, "higher", "%", protocol, 1.0)
+            value = measured(percent + seed, "higher", "%", protocol)
             record(store, trial, {100: {"dpc_finetune": value}})
 
 
@@ -94,7 +93,7 @@ def test_the_papers_accuracies_stand_beside_those_on_the_same_videos(
 def test_the_papers_accuracies_stand_beside_those_under_a_name_of_their_own(store: RecordStore) -> None:
     protocol = {"protocol": "dpc_finetune", "data": HMDB51, "split": "test", "as": "on_hmdb"}
     trial = Trial("none", 0.0, 0, task="video_contrastive", dataset=UCF101)
-    value = Measurement(44.0, "higher", "%", protocol, 1.0)
+    value = measured(44.0, "higher", "%", protocol, metric="dpc_finetune", label="on_hmdb")
     record(store, trial, {100: {"dpc_finetune_on_hmdb": value}})
     (table,) = summary_tables(store)
     assert table.title.startswith("dpc_finetune_on_hmdb in %")

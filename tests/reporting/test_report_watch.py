@@ -26,7 +26,16 @@ RUNNING = SweepStatus(
     started=NOW,
     updated=NOW,
     seconds_left=90.0,
-    trials={"total": 3, "waiting": 1, "running": 1, "finished": 1, "stopped": 0, "diverged": 0, "failed": 0},
+    trials={
+        "total": 3,
+        "waiting": 1,
+        "running": 1,
+        "finished": 1,
+        "pruned": 0,
+        "stopped": 0,
+        "diverged": 0,
+        "failed": 0,
+    },
     running=(
         RunningTrial(
             trial_id="none-1", label="none seed 1", step=5, num_steps=10, objective=None, seconds_left=5.0
@@ -57,7 +66,7 @@ def test_a_status_is_read_as_it_was_written(store: RecordStore) -> None:
     write_status(store, RUNNING)
     assert read_status(store) == RUNNING
     plain = json.loads(Path(store.local_path("status.json")).read_text())
-    assert plain["schema_version"] == 1
+    assert plain["schema_version"] == 2
     assert plain["exit_code"] is None
     assert plain["running"][0]["step"] == 5
 
@@ -67,7 +76,7 @@ def test_a_status_of_another_time_is_understood_or_refused(store: RecordStore) -
     plain = json.loads(Path(store.local_path("status.json")).read_text())
     store.write_bytes("status.json", json.dumps({**plain, "mood": "good"}).encode())
     assert read_status(store) == OVER
-    for wrong in ({**plain, "schema_version": 2}, {**plain, "started": "soon"}, [], {"schema_version": 1}):
+    for wrong in ({**plain, "schema_version": 3}, {**plain, "started": "soon"}, [], {"schema_version": 1}):
         store.write_bytes("status.json", json.dumps(wrong).encode())
         with pytest.raises(UserError, match=r"status\.json: "):
             read_status(store)
