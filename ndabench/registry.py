@@ -61,6 +61,30 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def where(self, chosen: Callable[[Entry], bool]) -> Mapping[str, Entry]:
+        """The entries that are `chosen`, as a view: it holds later registrations, too."""
+        return _Selection(self, chosen)
+
+
+class _Selection(Mapping[str, Entry]):
+    def __init__(self, registry: Registry[Entry], chosen: Callable[[Entry], bool]) -> None:
+        self._registry, self._chosen = registry, chosen
+
+    def __getitem__(self, name: str) -> Entry:
+        entry = self._registry.get(name)
+        if entry is None or not self._chosen(entry):
+            raise unknown(self._registry.kind, name, self)
+        return entry  # type: ignore[no-any-return]  # `get` of a Mapping may give the default's type
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == known for known in self)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, entry in self._registry.items() if self._chosen(entry))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
 
 def load(implementation: str) -> Any:
     """The object that `"package.module:attribute"` names; the module is imported now."""

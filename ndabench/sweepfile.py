@@ -17,10 +17,16 @@ from ndabench.errors import nearest, unknown
 from ndabench.measurement import displayed_name
 from ndabench.resources import Resources
 from ndabench.search_space import LAMBDA, Dimension, Search
+<<<<<<< HEAD
+=======
+from ndabench.tasks.definition import TaskConfig
+from ndabench.tasks.negatives import NegativeSpec
+>>>>>>> 8a9ef55 (Tasks: one training loop for every task, built from one TrialSetup; a method is one file)
 from ndabench.tasks.registry import (
+    TASKS,
+    AnyTaskConfig,
     DataConfig,
     EvaluationConfig,
-    TaskConfig,
     check_data,
     check_evaluations,
     evaluations_of,
@@ -92,7 +98,7 @@ class SweepConfig(Config):
     """A whole sweep file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
-    task: TaskConfig
+    task: AnyTaskConfig
     data: DataConfig
     arms: tuple[Arm, ...] = Field(min_length=1)
     search: Search = Search()
@@ -147,7 +153,7 @@ class SweepConfig(Config):
                 raise ValueError(f"arm {arm.name}: task: unknown key {key!r}{nearest(key, known)}")
         lambdas = self.search.dimensions.get(LAMBDA)
         for value in lambdas.extremes if lambdas is not None else ():
-            self.task.LAMBDA.check(value, "search: ")
+            TASKS[self.task.name].lambda_rule.check(value, "search: ")
 
     def _check_objective(self) -> None:
         """The evaluations must be the task's; one measures the objective, and with ASHA on the way, too."""
@@ -179,14 +185,15 @@ class SweepConfig(Config):
         return MODES[measured[self.objective.metric].better] if self.objective is not None else "min"
 
     def dimensions_of(self, arm: Arm) -> dict[str, Dimension]:
-        """The search of an arm: the same for all, but λ means something only where there is a negative, and
-        an arm that is not trained has nothing to search."""
+        """The search of an arm: the same for all, but λ and the other treatment settings mean something only
+        where there is a negative, and an arm that is not trained has nothing to search."""
         if arm.task.get("num_steps") == 0:
             return {}
+        treatment = TASKS[self.task.name].treatment | {LAMBDA}
         return {
             key: value
             for key, value in self.search.dimensions.items()
-            if key not in arm.task and (key != LAMBDA or arm.negative is not None)
+            if key not in arm.task and (key not in treatment or arm.negative is not None)
         }
 
     def task_of(self, arm: Arm, searched: Mapping[str, Any] | None = None) -> TaskConfig:
@@ -200,7 +207,7 @@ class SweepConfig(Config):
         searched = {key: value for key, value in setting.items() if key != LAMBDA}
         task = self.task_of(arm, searched)
         parameters = {key: task.model_dump(mode="json")[key] for key in searched}  # 64.0 and 64 are one value
-        rule = task.LAMBDA
+        rule = TASKS[task.name].lambda_rule
         lambda_ = setting.get(LAMBDA, rule.default if arm.negative is not None else rule.plain)
         rule.check(lambda_, f"{where}: ")
         return parse(

@@ -26,17 +26,18 @@ from ndabench.distributed import Workers
 from ndabench.records import RecordStore, TrialRow
 from ndabench.records.trial_recorder import SupersededError, TrialRecorder, now, one_line
 from ndabench.tasks.registry import (
+    AnyTaskConfig,
     DataConfig,
     EvaluationConfig,
-    TaskConfig,
     augmentation_label,
     build_augmentation,
-    build_task,
     check_augmentation,
     load_data,
     prepare_evaluations,
 )
-from ndabench.tasks.task import DivergedError, Progress, Task
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.task import DivergedError, Progress
+from ndabench.tasks.trainer import Trainer, build_trainer
 from ndabench.tracking.tensorboard import compact_curves, write_curves
 
 
@@ -44,12 +45,12 @@ class TrialConfig(Config):
     """Everything that decides a trial's result."""
 
     arm: str
-    task: TaskConfig
+    task: AnyTaskConfig
     data: DataConfig
     negative: NegativeSpec | None = None
     positive: NegativeSpec | None = None
     lambda_: float = Field(1.0, ge=0, alias="lambda")
-    """Its range and meaning are the task's; see its `LAMBDA`."""
+    """Its range and meaning depend on the task; see its `lambda_rule`."""
     seed: int = Field(0, ge=0)
     evaluate: tuple[EvaluationConfig, ...] = ()
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -147,18 +148,20 @@ def prepare(trials: Sequence[TrialConfig], device: torch.device, num_workers: in
     prepare_evaluations(first.task, first.evaluate, data, device, num_workers)
 
 
-def _build(trial: TrialConfig, data: Any, workers: Workers) -> Task:
-    """The task of a trial, at its step 0."""
-    return build_task(
-        trial.task,
-        trial.data,
-        data,
-        negative=trial.negative,
-        positive=trial.positive,
-        lambda_=trial.lambda_,
-        seed=trial.seed,
-        evaluations=trial.evaluate,
-        workers=workers,
+def _build(trial: TrialConfig, data: Any, workers: Workers) -> Trainer:
+    """The trainer of a trial at step 0."""
+    return build_trainer(
+        TrialSetup(
+            trial.task,
+            data,
+            negative=build_augmentation(trial.task, trial.negative),
+            positive=build_augmentation(trial.task, trial.positive),
+            lambda_=trial.lambda_,
+            seed=trial.seed,
+            horizontal_flip=getattr(trial.data, "horizontal_flip", False),
+            evaluations=trial.evaluate,
+            workers=workers,
+        )
     )
 
 
@@ -174,14 +177,14 @@ def run_trial(
     try:
         data = load_data(trial.data, workers.device)
         recorder.note(dataset=data.name, dataset_hash=data.content_hash)
-        task = _build(trial, data, workers)
+        trainer = _build(trial, data, workers)
         checkpoint, damage = load_checkpoint(store, trial.trial_id, workers)
         if damage:
             recorder.note(notes=damage)
         if checkpoint is not None:
-            task.load_state_dict(checkpoint["task"])
+            trainer.load_state_dict(checkpoint["task"])
             recorder.resumed(checkpoint)
-        run = task.run()
+        run = trainer.run()
         while (progress := recorder.timed(run)) is not None:
             if workers.is_main:
                 recorder.check_fencing()
@@ -192,7 +195,7 @@ def run_trial(
                     write_curves(store, trial.trial_id, progress.step, progress.metrics)
                 if progress.checkpoint_due:
                     recorder.check_fencing()
-                    state = {"trial": trial.to_json(), "task": task.state_dict(), **recorder.spent()}
+                    state = {"trial": trial.to_json(), "task": trainer.state_dict(), **recorder.spent()}
                     save_checkpoint(store, trial.trial_id, progress.step, state)
             yield progress
     except DivergedError as error:

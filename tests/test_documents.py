@@ -11,6 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import yaml
+from ndabench.tasks.gan_config import GanConfig
+from ndabench.tasks.image_contrastive_config import ImageContrastiveConfig
+from ndabench.tasks.video_contrastive_config import VideoContrastiveConfig
 from pydantic import BaseModel
 
 from ndabench.augmentations.registry import implementations
@@ -24,10 +27,7 @@ from ndabench.records import RecordStore, TrialRow, schema
 from ndabench.records.status import SweepStatus
 from ndabench.resources import Resources
 from ndabench.sweepfile import SweepConfig
-from ndabench.tasks.gan_config import GanConfig
-from ndabench.tasks.image_contrastive_config import ImageContrastiveConfig
 from ndabench.tasks.registry import TASKS
-from ndabench.tasks.video_contrastive_config import VideoContrastiveConfig
 
 CLIP_NEGATIVES = implementations("clips")
 

@@ -187,6 +187,43 @@ class DownBlock(nn.Module):
         return hidden + self.shortcut(F.avg_pool2d(features, 2) if self.downsample else features)
 
 
+def build_biggan(
+    *,
+    image_shape: tuple[int, int, int],
+    width: int,
+    latent_dim: int,
+    num_classes: int,
+    streams: tuple[torch.Generator, torch.Generator],
+    workers: Workers | None,
+    memory_format: torch.memory_format,
+) -> tuple[Generator, Discriminator]:
+    """Generator and discriminator for images (C, H, W), initialised from a random stream each.
+
+    `workers` share the generator's batch statistics; None: each has its own. `UserError` for a resolution
+    that BigGAN does not have.
+    """
+    channels, resolution, _ = image_shape
+    generator = Generator(
+        resolution=resolution,
+        width=width,
+        latent_dim=latent_dim,
+        num_classes=num_classes,
+        image_channels=channels,
+        generator=streams[0],
+        workers=workers,
+        memory_format=memory_format,
+    )
+    discriminator = Discriminator(
+        resolution=resolution,
+        width=width,
+        num_classes=num_classes,
+        image_channels=channels,
+        generator=streams[1],
+        memory_format=memory_format,
+    )
+    return generator, discriminator
+
+
 ARCHITECTURES: Mapping[int, Architecture] = {
     8: Architecture(generator=(4, 4), discriminator=(4, 4, 4), num_downsampling=0),
     16: Architecture(generator=(4, 4, 4), discriminator=(4, 4, 4), num_downsampling=1),

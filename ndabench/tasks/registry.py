@@ -1,11 +1,11 @@
-"""The tasks there are: what each learns from, how it is built, and what it can be measured by.
+"""The tasks by name, and what their definitions mean for data, evaluations and augmentations.
 
-A new task is one file, a member of `TaskConfig` and one entry here.
+A new task is one file with a `Task`, its configuration, and one entry here; see `definition.py`.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 import torch
@@ -16,11 +16,8 @@ from ndabench.augmentations.specification import NegativeSpec, Rule, check, regi
 from ndabench.config import named
 from ndabench.data import registry as data_sets
 from ndabench.data.images import ImageData
-from ndabench.data.registry import MODALITIES, DataConfig, Modality, OfModality, modality_of
-from ndabench.data.source import ImageConfig
+from ndabench.data.registry import MODALITIES, DataConfig, OfModality, modality_of
 from ndabench.data.videos.clips import ClipData
-from ndabench.data.videos.source import VideoConfig
-from ndabench.distributed import Workers
 from ndabench.errors import UserError, unknown
 from ndabench.metrics import (
     GENERATIVE,
@@ -28,9 +25,6 @@ from ndabench.metrics import (
     REPRESENTATION,
     ClipLinearProbeConfig,
     DpcFinetuneConfig,
-    GenerativeEvaluation,
-    RecognitionEvaluation,
-    RepresentationEvaluation,
     RetrievalConfig,
     prepare,
     prepare_recognition,
@@ -43,14 +37,30 @@ from ndabench.metrics.representation import (
     LinearProbeLbfgsConfig,
     LinearProbeSgdConfig,
 )
+<<<<<<< HEAD
 from ndabench.tasks.gan import GanConfig, GanTask
 from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
 from ndabench.tasks.task import Task
 from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task
+=======
+from ndabench.registry import OneOf, Registry
+from ndabench.tasks.contrastive.config import (
+    ImageContrastiveConfig,
+    VideoContrastiveConfig,
+    check_image_evaluations,
+)
+from ndabench.tasks.definition import TaskConfig, TaskDefinition
+from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.negatives import NegativeSpec, Rule, check, registered, resolve
+from ndabench.tasks.task import LambdaRule
 
-TaskConfig = Annotated[
-    GanConfig | ImageContrastiveConfig | VideoContrastiveConfig, Field(discriminator="name")
-]
+NDA_KEYS = LambdaRule(
+    plain=0.0, default=1.0, range="[0, ∞)", low=0.0, high=math.inf, weighs="weighs the keys of a negative"
+)
+"""λ of the contrastive tasks: the weight of the NDA keys among the negatives; 0 is the plain loss."""
+NDA_SETTINGS = frozenset({"num_nda_keys", "nda_scale", "nda_source"})
+>>>>>>> 8a9ef55 (Tasks: one training loop for every task, built from one TrialSetup; a method is one file)
+
 Data: TypeAlias = ImageData | ClipData
 
 
@@ -70,62 +80,80 @@ EvaluationConfig = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a task brings along. The arguments of `build` are those of `build_task`, augmentations built."""
+TASKS: Registry[TaskDefinition] = Registry(
+    "task",
+    {
+        "gan": TaskDefinition(
+            config=GanConfig,
+            build="ndabench.tasks.gan.task:GanTask",
+            learns_from="images",
+            produces="generator",
+            lambda_rule=LambdaRule(
+                plain=1.0,
+                default=0.25,
+                range="(0, 1]",
+                low=0.0,
+                high=1.0,
+                weighs="shares the fakes' weight with a negative",
+            ),
+            default_objective="fd_classifier",
+            summary="a GAN whose discriminator sees negatives as further fakes",
+            changeable_on_resume=frozenset(
+                {"num_steps", "log_every", "checkpoint_every", "sample_every", "num_sheet_rows", "compile"}
+            ),
+        ),
+        "image_contrastive": TaskDefinition(
+            config=ImageContrastiveConfig,
+            build="ndabench.tasks.contrastive.images:image_contrastive",
+            learns_from="images",
+            produces="image_encoder",
+            lambda_rule=NDA_KEYS,
+            default_objective="knn",
+            summary="an image encoder with negatives as further keys",
+            treatment=NDA_SETTINGS,
+            check=check_image_evaluations,
+        ),
+        "video_contrastive": TaskDefinition(
+            config=VideoContrastiveConfig,
+            build="ndabench.tasks.contrastive.clips:video_contrastive",
+            learns_from="videos",
+            produces="clip_encoder",
+            lambda_rule=NDA_KEYS,
+            default_objective="linear_probe",
+            summary="a clip encoder with negatives as further keys",
+            treatment=NDA_SETTINGS,
+        ),
+    },
+)
 
-    build: Callable[..., Task]
-    evaluations: Mapping[str, type]
-    prepare: Callable[..., None]
-    learns_from: Modality = "images"
+AnyTaskConfig = Annotated[TaskConfig, OneOf(TASKS)]
+"""The type of a field that holds the configuration of any task."""
+
+EVALUATIONS_OF: dict[str, Mapping[str, type]] = {
+    "generator": GENERATIVE,
+    "image_encoder": REPRESENTATION,
+    "clip_encoder": RECOGNITION,
+}
 
 
-def _gan(config: GanConfig, data_config: ImageConfig, data: ImageData, **rest: Any) -> Task:
-    return GanTask(config, data, horizontal_flip=data_config.horizontal_flip, **rest)
-
-
-def _prepare_gan(
-    config: GanConfig,
-    evaluations: Sequence[GenerativeEvaluation],
-    data: ImageData,
-    *,
-    device: torch.device,
-    num_workers: int,
+def _prepare_generator(
+    task: TaskConfig, evaluations: Any, data: Any, *, device: Any, num_workers: int
 ) -> None:
     prepare(evaluations, data, device=device)
 
 
-def _image_contrastive(
-    config: ImageContrastiveConfig, data_config: ImageConfig, data: ImageData, **rest: Any
-) -> Task:
-    return image_contrastive_task(config, data, **rest)
-
-
-def _prepare_image_contrastive(
-    config: ImageContrastiveConfig,
-    evaluations: Sequence[RepresentationEvaluation],
-    data: ImageData,
-    **rest: Any,
-) -> None:
+def _prepare_image_encoder(task: TaskConfig, evaluations: Any, data: Any, **rest: Any) -> None:
     prepare_representation(evaluations, data, **rest)
 
 
-def _video_contrastive(
-    config: VideoContrastiveConfig, data_config: VideoConfig, data: ClipData, **rest: Any
-) -> Task:
-    return video_contrastive_task(config, data, **rest)
+def _prepare_clip_encoder(task: TaskConfig, evaluations: Any, data: Any, **rest: Any) -> None:
+    prepare_recognition(evaluations, data, sampling=task.sampling, **rest)  # type: ignore[attr-defined]
 
 
-def _prepare_video_contrastive(
-    config: VideoContrastiveConfig, evaluations: Sequence[RecognitionEvaluation], data: ClipData, **rest: Any
-) -> None:
-    prepare_recognition(evaluations, data, sampling=config.sampling, **rest)
-
-
-TASKS: dict[str, Kind] = {
-    "gan": Kind(_gan, GENERATIVE, _prepare_gan),
-    "image_contrastive": Kind(_image_contrastive, REPRESENTATION, _prepare_image_contrastive),
-    "video_contrastive": Kind(_video_contrastive, RECOGNITION, _prepare_video_contrastive, "videos"),
+PREPARE: dict[str, Callable[..., None]] = {
+    "generator": _prepare_generator,
+    "image_encoder": _prepare_image_encoder,
+    "clip_encoder": _prepare_clip_encoder,
 }
 
 
@@ -152,12 +180,12 @@ def counted(task: TaskConfig) -> str:
 
 def evaluations_of(task: TaskConfig) -> Sequence[str]:
     """The names of what the task can be measured by, the usual one first."""
-    return list(TASKS[task.name].evaluations)
+    return list(EVALUATIONS_OF[TASKS[task.name].produces])
 
 
 def check_evaluations(task: TaskConfig, evaluations: Sequence[EvaluationConfig]) -> None:
     """`UserError` where the task cannot be measured like that, or two would report the same name."""
-    known = TASKS[task.name].evaluations
+    known = EVALUATIONS_OF[TASKS[task.name].produces]
     for evaluation in evaluations:
         if evaluation.name not in known:
             raise UserError(f"evaluate: task {task.name}: {unknown('evaluation', evaluation.name, known)}")
@@ -179,7 +207,7 @@ def prepare_evaluations(
     num_workers: int,
 ) -> None:
     """Fits or fetches what the evaluations need, once for all trials; `UserError` where one cannot."""
-    TASKS[task.name].prepare(task, evaluations, data, device=device, num_workers=num_workers)
+    PREPARE[TASKS[task.name].produces](task, evaluations, data, device=device, num_workers=num_workers)
 
 
 def build_augmentation(task: TaskConfig, spec: NegativeSpec | None) -> Augmentation | None:
@@ -208,30 +236,4 @@ def _rule(task: TaskConfig) -> Rule:
     """The rule of a negative that names none: reference mode does as the released code."""
     if TASKS[task.name].learns_from == "videos":
         return "clips"
-    return "released" if isinstance(task, GanConfig) and task.reference else "corrected"
-
-
-def build_task(
-    config: TaskConfig,
-    data_config: DataConfig,
-    data: Data,
-    *,
-    negative: NegativeSpec | None,
-    positive: NegativeSpec | None,
-    lambda_: float,
-    seed: int,
-    evaluations: Sequence[EvaluationConfig],
-    workers: Workers,
-) -> Task:
-    """The task of a trial, at its step 0."""
-    return TASKS[config.name].build(
-        config,
-        data_config,
-        data,
-        negative=build_augmentation(config, negative),
-        positive=build_augmentation(config, positive),
-        lambda_=lambda_,
-        seed=seed,
-        evaluations=evaluations,
-        workers=workers,
-    )
+    return "released" if task.released_negatives else "corrected"

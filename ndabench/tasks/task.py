@@ -1,27 +1,36 @@
-"""What every task is: a resumable iterator of progress. It prints nothing and knows no Ray."""
+"""What a task is: that part of a training which differs from task to task. The rest is `trainer.Trainer`."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ndabench.metrics.probing import Evaluated
+    from ndabench.tasks.curves import Curves
+
 
 @dataclass(frozen=True)
 class LambdaRule:
-    """What λ may be in a task; its configuration class holds one as `LAMBDA`."""
+    """What λ means in a task, and which values it may have."""
 
     plain: float
-    """Where a negative has no say: the λ of every trial without one."""
+    """The λ at which a negative has no weight: that of every trial without one."""
     default: float
-    """Of a trial with a negative, where none is given."""
+    """The λ of a trial with a negative where none is given."""
     range: str
     """In words, for errors: `(0, 1]`."""
     low: float
     """Excluded where `range` begins with a round bracket."""
     high: float
+    weighs: str
+    """What λ does with a negative, in words, for errors: `shares the fakes' weight with a negative`."""
 
     def check(self, value: Any, where: str = "") -> None:
         """`UserError`, beginning with `where`, if `value` is no λ of this task."""
@@ -38,10 +47,10 @@ class LambdaRule:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a task says when it pauses: where it stands, what it measured, what is worth keeping.
+    """What a training reports at a pause: how far it is, what it measured, what is worth keeping.
 
-    A task yields between steps, never inside `torch.no_grad()` (its caller would inherit the mode), and may
-    be dropped or check-pointed at any yield. Every worker of a trial yields equally often.
+    A trainer yields it between steps, never inside `torch.no_grad()` (its caller would inherit the mode). The
+    caller may stop there, or save a checkpoint. Every worker of a trial yields equally often.
     """
 
     step: int
@@ -57,21 +66,61 @@ class Progress:
 
 
 class DivergedError(RuntimeError):
-    """Training left the finite numbers; the message says at which step and which value."""
+    """A loss or a weight is no longer finite; the message names the step and the value."""
+
+
+class Stateful(Protocol):
+    """A network, an optimiser, or anything else that can be saved and restored."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Any) -> Any: ...
 
 
 class Task(Protocol):
-    """A training with its evaluations: `list(task.run())` is the whole of it.
+    """Networks, optimisers and random streams, and how they take one training step.
 
-    `run` goes on from wherever the state stands: on a fresh task from step 0, after `load_state_dict` from
-    the step of that state, with results equal to those of a run that was never interrupted (bit for bit on
-    a CPU). Raises `DivergedError` when a loss or a weight is no longer finite.
+    `Trainer` calls these methods on every worker of a trial. A task is built at step 0 from a `TrialSetup`;
+    it raises `UserError` then for settings that do not fit together.
     """
 
-    def run(self) -> Iterator[Progress]: ...
+    curves: "Curves"
+    """Where `training_step` adds the values that are logged; the trainer reads and clears it."""
+    streams: "Mapping[str, torch.Generator]"
+    """The random streams that training draws from; saved and restored with the rest."""
+    picture_every: int | None
+    """Steps from one call of `artifacts` to the next; it is called at the first and last step in any case."""
+    evaluates_untrained: bool
+    """Whether an evaluation without `every` also measures step 0."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers, strings, lists and dicts only: it is read with `weights_only=True`."""
+    def batches(self, start: int) -> Iterator[Any]:
+        """What `training_step` takes, without end, from that of step `start` on."""
         ...
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+    def training_step(self, batch: Any, step: int) -> None:
+        """One step on a global batch; `step` counts from 0."""
+        ...
+
+    def networks(self) -> "Mapping[str, nn.Module]":
+        """The trained networks by name, whose weights must stay finite."""
+        ...
+
+    def compile(self) -> str:
+        """Compiles what takes most of a step; why that failed, or an empty string."""
+        ...
+
+    def synchronise(self) -> None:
+        """Makes the workers' states equal where training lets them differ; called at every pause."""
+        ...
+
+    def evaluate(self, evaluations: Sequence[Any], step: int, *, test: bool) -> "Evaluated":
+        """Measures on the validation split and, for `test`, on the test split, too. Leaves no trace."""
+        ...
+
+    def artifacts(self, step: int, *, last: bool) -> dict[str, bytes]:
+        """Files by name that show the training at `step`, or that it leaves at its last step."""
+        ...
+
+    def parts(self) -> Mapping[str, Stateful]:
+        """Everything that the next step depends on, the streams aside: networks, optimisers, queues."""
+        ...

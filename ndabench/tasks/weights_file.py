@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
-from torch import nn
 
 from ndabench.config import Config
 from ndabench.data.config import FullPath
-from ndabench.models.weights import load_encoder_weights
 
 
 class _WeightsFile(Config):
@@ -20,10 +18,6 @@ class _WeightsFile(Config):
     path: FullPath
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     """Of the file, from which it is filled in: other weights under the same name are another training."""
-
-    def load_into(self, network: nn.Module, *, title: str = "no ResNet") -> None:
-        """Fills `network`; `UserError` where the file has changed, or as `load_encoder_weights` has it."""
-        load_encoder_weights(network, self.path, sha256=self.sha256, title=title)
 
 
 def _with_content(value: Any) -> Any:

@@ -12,6 +12,7 @@ with SIGKILL once its checkpoint at half the steps exists, and then resumed.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -184,8 +185,19 @@ def _killed_half_way(command: list[str], out: Path, step: int) -> None:
     ) as process:
         while process.poll() is None and not list(out.glob(f"checkpoints/*/{step:09d}.pt")):
             time.sleep(0.005)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        for pid in _processes_of(out):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _processes_of(out: Path) -> list[int]:
+    """The launcher and the workers that it started, by the folder on their command lines."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(out).encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
 
 
 def _environment() -> dict[str, str]:
@@ -217,10 +229,7 @@ def _tensors(out: Path) -> dict[str, str]:
         content = torch.load(file, map_location="cpu", weights_only=True)
         for key, tensor in _walk(content, file.stem if "files" in file.parts else "checkpoint"):
             text = f"{tensor.dtype}{tuple(tensor.shape)}".encode()
-            data = (
-                tensor.contiguous().view(torch.uint8) if tensor.dim() else tensor.reshape(1).view(torch.uint8)
-            )
-            found[key] = hashlib.sha256(text + data.numpy().tobytes()).hexdigest()[:16]
+            found[key] = hashlib.sha256(text + tensor.numpy().tobytes()).hexdigest()[:16]
     return found
 
 

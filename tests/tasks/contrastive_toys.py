@@ -8,8 +8,9 @@ from ndabench.augmentations.compose import Augmentation
 from ndabench.augmentations.registry import implementations
 from ndabench.data.feeding import ResidentSplit
 from ndabench.data.images import ImageData
-from ndabench.tasks.contrastive import ContrastiveTask
-from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
+from ndabench.tasks.contrastive.config import ImageContrastiveConfig
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import Trainer, build_trainer
 
 NEGATIVES = implementations("corrected")
 
@@ -51,5 +52,5 @@ def toy_settings(**changes: Any) -> ImageContrastiveConfig:
     return ImageContrastiveConfig.model_validate({**settings, **changes})
 
 
-def toy_training(config: dict[str, Any] | None = None, size: int = 8, **arguments: Any) -> ContrastiveTask:
-    return image_contrastive_task(toy_settings(**(config or {})), toy_pictures(size=size), **arguments)
+def toy_training(config: dict[str, Any] | None = None, size: int = 8, **arguments: Any) -> Trainer:
+    return build_trainer(TrialSetup(toy_settings(**(config or {})), toy_pictures(size=size), **arguments))

@@ -10,7 +10,9 @@ from ndabench.augmentations.compose import Augmentation
 from ndabench.augmentations.registry import implementations
 from ndabench.data.feeding import ResidentSplit
 from ndabench.data.images import ImageData
-from ndabench.tasks.gan import GanConfig, GanTask
+from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import Trainer, build_trainer
 
 NEGATIVES = implementations("corrected")
 
@@ -46,8 +48,9 @@ def toy_config(**changes: Any) -> GanConfig:
     return GanConfig(**{**settings, **changes})
 
 
-def toy_task(*, config: Mapping[str, Any] | None = None, **arguments: Any) -> GanTask:
-    return GanTask(toy_config(**(config or {})), toy_data(), **arguments)
+def toy_trainer(*, config: Mapping[str, Any] | None = None, **arguments: Any) -> Trainer:
+    """A toy GAN at step 0; its `task` is a `GanTask`."""
+    return build_trainer(TrialSetup(toy_config(**(config or {})), toy_data(), **arguments))
 
 
 def leaves(state: Any, path: str = "") -> dict[str, Any]:

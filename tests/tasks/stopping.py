@@ -6,22 +6,22 @@ from collections.abc import Callable
 import torch
 from gan_toys import differences
 
-from ndabench.tasks.contrastive import ContrastiveTask
+from ndabench.tasks.trainer import Trainer
 
 
-def assert_goes_on_exactly(task: Callable[[], ContrastiveTask], metric: str) -> None:
+def assert_goes_on_exactly(trainer: Callable[[], Trainer], metric: str) -> None:
     """For `task`s of four steps that make a checkpoint at each; `metric` is one of the last step's."""
-    whole = task()
+    whole = trainer()
     expected = {progress.step: progress for progress in whole.run()}
     assert metric in expected[4].metrics
     for stop in (1, 3, 4):
-        first = task()
+        first = trainer()
         for progress in first.run():
             if progress.step == stop:
                 break
         buffer = io.BytesIO()
         torch.save(first.state_dict(), buffer)
-        second = task()
+        second = trainer()
         second.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
         for step, progress in {progress.step: progress for progress in second.run()}.items():
             values = {name: m.value for name, m in progress.metrics.items()}

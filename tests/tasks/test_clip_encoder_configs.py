@@ -16,7 +16,7 @@ from ndabench.models.clip_encoders import ClipEncoder
 from ndabench.models.resnet2d3d import ResNet2d3d
 from ndabench.models.split_batch_norm import average_running_moments
 from ndabench.models.weights import export_encoder, load_encoder_weights
-from ndabench.tasks.clip_encoders import (
+from ndabench.tasks.contrastive.clip_encoder_configs import (
     AnyClipEncoderConfig,
     ClipEncoderConfig,
     CsnConfig,
@@ -26,8 +26,8 @@ from ndabench.tasks.clip_encoders import (
     SlowConfig,
     SlowFastConfig,
     X3dConfig,
-    build_clip_encoder,
 )
+from ndabench.tasks.contrastive.clip_encoders import build_clip_encoder
 
 SHAPE = (3, 5, 16, 16)
 SMALL_SLOWFAST = {"name": "slowfast", "depth": 18, "width": 8}

@@ -8,7 +8,9 @@ from ndabench.config import parse
 from ndabench.data.load import load_images
 from ndabench.data.registry import ImageDataConfig
 from ndabench.metrics import LinearProbeLbfgsConfig
-from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
+from ndabench.tasks.contrastive.config import ImageContrastiveConfig
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import build_trainer
 
 NEGATIVES = implementations("corrected")
 
@@ -36,13 +38,15 @@ def test_probes_rise_and_views_come_nearer_than_negatives(
         "views": {"crop_scale": [0.4, 1.0], "flip": 0.0, "jitter": [0.4, 0.4, 0, 0], "grey": 0.0},
     }
     probe = LinearProbeLbfgsConfig(every=num_steps, penalties=(1e-3, 1e-2))
-    task = image_contrastive_task(
-        ImageContrastiveConfig.model_validate(settings),
-        data,
-        negative=NEGATIVES["jigsaw"],
-        lambda_=1.0,
-        evaluations=[probe],
+    trainer = build_trainer(
+        TrialSetup(
+            ImageContrastiveConfig.model_validate(settings),
+            data,
+            negative=NEGATIVES["jigsaw"],
+            lambda_=1.0,
+            evaluations=[probe],
+        )
     )
-    first, *_, last = [p.metrics for p in task.run() if "val_linear_probe_lbfgs" in p.metrics]
+    first, *_, last = [p.metrics for p in trainer.run() if "val_linear_probe_lbfgs" in p.metrics]
     assert last["val_linear_probe_lbfgs"].value > first["val_linear_probe_lbfgs"].value + 6
     assert last["similarity_positive"].value > last["similarity_nda"].value + 0.3

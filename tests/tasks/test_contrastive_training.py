@@ -13,10 +13,10 @@ from torch import Tensor
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import KnnConfig, LinearProbeLbfgsConfig
-from ndabench.tasks.contrastive import ContrastiveTask
-from ndabench.tasks.contrastive_methods import Moco
-from ndabench.tasks.image_contrastive import image_contrastive_task
+from ndabench.tasks.contrastive.moco import Moco
+from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError
+from ndabench.tasks.trainer import Trainer, build_trainer
 
 METHODS = {"moco": {"method": MOCO}, "symmetric moco": {"method": SYMMETRIC}, "simclr": {"method": "simclr"}}
 PROBE = ("val_linear_probe_lbfgs", "linear_probe_lbfgs", "linear_probe_lbfgs_penalty")
@@ -26,8 +26,8 @@ def _never(images: Tensor, *, generator: torch.Generator) -> Tensor:
     raise AssertionError("must not be called")
 
 
-def _state(task: ContrastiveTask) -> dict[str, Any]:
-    return {key: value for key, value in task.state_dict().items() if key not in ("made_by", "streams")}
+def _state(trainer: Trainer) -> dict[str, Any]:
+    return {key: value for key, value in trainer.state_dict().items() if key not in ("made_by", "streams")}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -50,20 +50,23 @@ def test_a_vanishing_lambda_trains_as_the_plain_loss(method: str, source: str) -
 
 @pytest.mark.parametrize("method", METHODS)
 def test_negatives_change_the_training_but_not_its_views_or_order(method: str) -> None:
-    plain, task = toy_training(METHODS[method]), toy_training(METHODS[method], negative=STITCH, lambda_=1.0)
+    plain, trainer = (
+        toy_training(METHODS[method]),
+        toy_training(METHODS[method], negative=STITCH, lambda_=1.0),
+    )
     list(plain.run())
-    list(task.run())
-    assert "/encoder.conv1.weight" in differences(_state(plain)["network"], _state(task)["network"])
+    list(trainer.run())
+    assert "/encoder.conv1.weight" in differences(_state(plain)["network"], _state(trainer)["network"])
     for name in ("views", "order", "positives"):
-        assert torch.equal(task.streams[name].get_state(), plain.streams[name].get_state()), name
+        assert torch.equal(trainer.task.streams[name].get_state(), plain.task.streams[name].get_state()), name
 
 
 def test_nda_keys_never_enter_the_queue() -> None:
-    task = toy_training({"num_nda_keys": 3}, negative=STITCH, lambda_=1.0)
-    assert isinstance(task.method, Moco)
-    queue = task.method.queue
+    trainer = toy_training({"num_nda_keys": 3}, negative=STITCH, lambda_=1.0)
+    assert isinstance(trainer.task.method, Moco)
+    queue = trainer.task.method.queue
     before = queue.keys.clone()
-    run = task.run()
+    run = trainer.run()
     next(run)
     next(run)
     changed = (queue.keys != before).any(1)
@@ -71,25 +74,27 @@ def test_nda_keys_never_enter_the_queue() -> None:
 
 
 def test_the_key_network_trails_the_trained_one() -> None:
-    task = toy_training({"method": {**MOCO, "key_momentum": 0.75}, "num_steps": 1})
-    assert isinstance(task.method, Moco)
-    start = [p.clone() for p in task.method.network.parameters()]
-    list(task.run())
-    now = list(task.method.network.parameters())
-    assert all(torch.equal(a, b) for a, b in zip(start, task.method.key_network.parameters(), strict=True))
+    trainer = toy_training({"method": {**MOCO, "key_momentum": 0.75}, "num_steps": 1})
+    assert isinstance(trainer.task.method, Moco)
+    start = [p.clone() for p in trainer.task.method.network.parameters()]
+    list(trainer.run())
+    now = list(trainer.task.method.network.parameters())
+    assert all(
+        torch.equal(a, b) for a, b in zip(start, trainer.task.method.key_network.parameters(), strict=True)
+    )
     assert any(not torch.equal(a, b) for a, b in zip(start, now, strict=True))
-    task.method.loss(task.material.inputs(next(task.material.batches(task.step)), task.streams))
-    for first, last, key in zip(start, now, task.method.key_network.parameters(), strict=True):
+    trainer.task.method.loss(trainer.task.method.inputs(next(trainer.task.batches(trainer.step))))
+    for first, last, key in zip(start, now, trainer.task.method.key_network.parameters(), strict=True):
         torch.testing.assert_close(key, 0.75 * first + 0.25 * last)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(method: str) -> None:
-    def task() -> ContrastiveTask:
+    def trainer() -> Trainer:
         config = {**METHODS[method], "checkpoint_every": 1, "log_every": 3}
         return toy_training(config, negative=STITCH, lambda_=0.5, seed=3, evaluations=[KnnConfig(every=2)])
 
-    assert_goes_on_exactly(task, "knn")
+    assert_goes_on_exactly(trainer, "knn")
 
 
 def test_the_state_of_another_training_is_refused() -> None:
@@ -100,8 +105,8 @@ def test_the_state_of_another_training_is_refused() -> None:
 
 def test_it_measures_validation_on_the_way_and_the_test_split_at_the_end() -> None:
     evaluations = [KnnConfig(every=2, neighbours=5), LinearProbeLbfgsConfig()]
-    task = toy_training(evaluations=evaluations)
-    named = {p.step: {n for n in p.metrics if "knn" in n or "probe" in n} for p in task.run()}
+    trainer = toy_training(evaluations=evaluations)
+    named = {p.step: {n for n in p.metrics if "knn" in n or "probe" in n} for p in trainer.run()}
     assert named == {
         0: {"val_knn"},
         1: set(),
@@ -117,8 +122,8 @@ def test_its_files_are_sheets_at_first_and_the_encoder_at_last() -> None:
 
 
 def test_the_encoder_is_saved_before_evaluations_that_may_take_hours() -> None:
-    task = toy_training(evaluations=[KnnConfig(neighbours=5)])
-    *_, saved, measured = task.run()
+    trainer = toy_training(evaluations=[KnnConfig(neighbours=5)])
+    *_, saved, measured = trainer.run()
     assert saved.step == measured.step == 4
     assert saved.checkpoint_due
     assert "encoder.pt" in saved.artifacts
@@ -127,47 +132,47 @@ def test_the_encoder_is_saved_before_evaluations_that_may_take_hours() -> None:
     assert {"loss", "val_knn", "knn"} <= {*measured.metrics}
     assert "encoder.pt" in measured.artifacts, "the second record of a step's files replaces the first"
     resumed = toy_training(evaluations=[KnnConfig(neighbours=5)])
-    resumed.load_state_dict(task.state_dict())
+    resumed.load_state_dict(trainer.state_dict())
     *_, again = resumed.run()
     assert {n: m.value for n, m in again.metrics.items()} == {n: m.value for n, m in measured.metrics.items()}
 
 
 def test_nothing_is_read_ahead_while_it_is_measured() -> None:
-    task = toy_training(evaluations=[KnnConfig(every=2, neighbours=5)])
-    expected = [(p.step, {n: m.value for n, m in p.metrics.items()}) for p in task.run()]
-    task = toy_training(evaluations=[KnnConfig(every=2, neighbours=5)])
-    task.material = watched = Watched(task.material)
-    assert [(p.step, {n: m.value for n, m in p.metrics.items()}) for p in task.run()] == expected
+    trainer = toy_training(evaluations=[KnnConfig(every=2, neighbours=5)])
+    expected = [(p.step, {n: m.value for n, m in p.metrics.items()}) for p in trainer.run()]
+    trainer = toy_training(evaluations=[KnnConfig(every=2, neighbours=5)])
+    trainer.task.source = watched = Watched(trainer.task.source)
+    assert [(p.step, {n: m.value for n, m in p.metrics.items()}) for p in trainer.run()] == expected
     assert watched.begun == [0, 2]
 
 
 class Watched:
-    """A material that is not to be asked for measurements while it gives out batches."""
+    """A source that is not to be asked for measurements while it gives out batches."""
 
-    def __init__(self, material: Any) -> None:
-        self.material, self.begun, self.open = material, [], False
+    def __init__(self, source: Any) -> None:
+        self.source, self.begun, self.open = source, [], False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.material, name)
+        return getattr(self.source, name)
 
     def batches(self, start: int) -> Iterator[Tensor]:
         self.begun.append(start)
         self.open = True
         try:
-            yield from self.material.batches(start)
+            yield from self.source.batches(start)
         finally:
             self.open = False
 
-    def evaluate(self, evaluations: Any, *, test: bool) -> Any:
-        assert not (evaluations and self.open)
-        return self.material.evaluate(evaluations, test=test)
+    def evaluate(self, features: Any, evaluations: Any, *, test: bool) -> Any:
+        assert not self.open
+        return self.source.evaluate(features, evaluations, test=test)
 
 
 def test_no_steps_only_evaluate() -> None:
     evaluations = [KnnConfig(neighbours=5), LinearProbeLbfgsConfig()]
     for encoder in ("resnet18", "pixels"):
-        task = toy_training({"num_steps": 0, "encoder": encoder}, evaluations=evaluations)
-        (progress,) = list(task.run())
+        trainer = toy_training({"num_steps": 0, "encoder": encoder}, evaluations=evaluations)
+        (progress,) = list(trainer.run())
         assert progress.step == progress.num_steps == progress.num_images == 0
         assert {"knn", "val_knn", *PROBE} == set(progress.metrics)
     assert progress.metrics["linear_probe_lbfgs"].value > 90, "bars are plain to see in the pixels"
@@ -180,7 +185,9 @@ def test_an_exported_encoder_is_where_another_arm_can_start(tmp_path: Any) -> No
     file.write_bytes(last.artifacts["encoder.pt"])
     encoder = {"name": "resnet", "width": 2, "weights": str(file)}
     started = toy_training({"encoder": encoder, "num_steps": 0}, seed=5)
-    assert differences(started.material.encoder.state_dict(), trained.material.encoder.state_dict()) == []
+    assert (
+        differences(started.task.source.encoder.state_dict(), trained.task.source.encoder.state_dict()) == []
+    )
     with pytest.raises(UserError, match=r"encoder\.pt holds the weights of ResNet-18 of width 2 .* width 4"):
         toy_training({"encoder": {**encoder, "width": 4}})
 
@@ -189,8 +196,8 @@ def test_positives_change_every_view_and_no_raw_image() -> None:
     def grey_out(images: Tensor, *, generator: torch.Generator) -> Tensor:
         return torch.zeros_like(images)
 
-    task = toy_training({"nda_source": "raw"}, positive=grey_out, negative=STITCH, lambda_=1.0)
-    (pair,) = task.material.inputs(next(task.material.batches(task.step)), task.streams)
+    trainer = toy_training({"nda_source": "raw"}, positive=grey_out, negative=STITCH, lambda_=1.0)
+    (pair,) = trainer.task.method.inputs(next(trainer.task.batches(trainer.step)))
     assert not pair.query.any()
     assert not pair.key.any()
     assert pair.nda[0].any()
@@ -201,16 +208,16 @@ def test_nda_keys_are_made_of_the_querys_own_image(source: str) -> None:
     def negate(images: Tensor, *, generator: torch.Generator) -> Tensor:
         return -images
 
-    task = toy_training({"nda_source": source, "num_nda_keys": 2}, negative=negate, lambda_=1.0)
-    (pair,) = task.material.inputs(next(task.material.batches(task.step)), task.streams)
+    trainer = toy_training({"nda_source": source, "num_nda_keys": 2}, negative=negate, lambda_=1.0)
+    (pair,) = trainer.task.method.inputs(next(trainer.task.batches(trainer.step)))
     source_view = pair.query[pair.order] if source == "query" else pair.key
     assert [torch.equal(nda, -source_view) for nda in pair.nda] == [True, True]
 
 
 def test_views_may_have_another_size() -> None:
     for source in ("query", "raw"):
-        task = toy_training({"views": {"size": 4}, "nda_source": source}, negative=STITCH, lambda_=1.0)
-        (pair,) = task.material.inputs(next(task.material.batches(task.step)), task.streams)
+        trainer = toy_training({"views": {"size": 4}, "nda_source": source}, negative=STITCH, lambda_=1.0)
+        (pair,) = trainer.task.method.inputs(next(trainer.task.batches(trainer.step)))
         assert pair.query.shape == pair.nda[0].shape == (8, 3, 4, 4)
     assert toy_settings(views={"size": 4}).shown_shape((3, 8, 8)) == (3, 4, 4)
 
@@ -274,5 +281,7 @@ def test_a_configuration_that_does_not_fit_together(changes: dict[str, Any], mes
 
 
 def test_grey_pictures_train_too() -> None:
-    task = image_contrastive_task(toy_settings(), toy_pictures(channels=1), negative=STITCH, lambda_=1.0)
-    assert {p.step for p in task.run()} == {0, 1, 2, 3, 4}
+    trainer = build_trainer(
+        TrialSetup(toy_settings(), toy_pictures(channels=1), negative=STITCH, lambda_=1.0)
+    )
+    assert {p.step for p in trainer.run()} == {0, 1, 2, 3, 4}

@@ -23,12 +23,12 @@ def _run(config: dict[str, Any], workers: Workers) -> dict[str, Any]:
     # Pictures and batches large enough for every batch norm to have several values: over two, which is 1 and
     # which -1 would be up to rounding.
     config = {**config, "num_steps": 3, "learning_rate": 0.01, "batch_size": 16}
-    task = toy_training(
+    trainer = toy_training(
         config, size=16, negative=STITCH, lambda_=1.0, seed=1, evaluations=evaluations, workers=workers
     )
-    progress = list(task.run())
+    progress = list(trainer.run())
     return {
-        "state": {k: v for k, v in task.state_dict().items() if k != "made_by"},
+        "state": {k: v for k, v in trainer.state_dict().items() if k != "made_by"},
         "metrics": [{name: m.value for name, m in p.metrics.items()} for p in progress],
         "files": [sorted(p.artifacts) for p in progress],
     }

@@ -10,7 +10,9 @@ from ndabench.config import parse
 from ndabench.data.load import load_images
 from ndabench.data.registry import ImageDataConfig
 from ndabench.metrics import FrechetConfig
-from ndabench.tasks.gan import GanConfig, GanTask
+from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import build_trainer
 
 NEGATIVES = implementations("corrected")
 
@@ -29,7 +31,7 @@ def test_a_short_training_improves_much_on_the_untrained_generator(
     config = GanConfig(
         width=8, latent_dim=32, batch_size=16, num_steps=60, learning_rate=2e-3, ema_decay=0.95, ema_start=20
     )
-    task = GanTask(config, data, **arm, evaluations=[FrechetConfig(num_samples=500)])
-    first, *_, last = task.run()
+    trainer = build_trainer(TrialSetup(config, data, **arm, evaluations=[FrechetConfig(num_samples=500)]))
+    first, *_, last = trainer.run()
     assert last.metrics["val_fd_classifier"].value < first.metrics["val_fd_classifier"].value / 2
     assert last.metrics["fd_classifier"].protocol["batch_norm"] == "running"

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from gan_toys import JIGSAW, differences, toy_task
+from gan_toys import JIGSAW, differences, toy_trainer
 from torch import nn
 
-from ndabench.tasks import kernels
-from ndabench.tasks.kernels import compiled_if_possible
+from ndabench.tasks import acceleration
+from ndabench.tasks.acceleration import compiled_if_possible
 
 
 def test_where_compiling_fails_the_network_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,8 +16,8 @@ def test_where_compiling_fails_the_network_runs_as_it_is(monkeypatch: pytest.Mon
 
         return call  # type: ignore[return-value]
 
-    monkeypatch.setattr(kernels.torch, "compile", broken)
-    plain, compiling = toy_task(), toy_task(config={"compile": True})
+    monkeypatch.setattr(acceleration.torch, "compile", broken)
+    plain, compiling = toy_trainer(), toy_trainer(config={"compile": True})
     list(plain.run())
     first, *_ = compiling.run()
     assert first.metrics["compiled"].value == 0
@@ -32,8 +32,8 @@ def test_compiled_training_stays_near_eager_training() -> None:
     arguments = {"negative": JIGSAW, "lambda_": 0.25}
     config = {"num_steps": 1, "learning_rate": 1e-4}
     eager, compiled = (
-        toy_task(config=config, **arguments),
-        toy_task(config={**config, "compile": True}, **arguments),
+        toy_trainer(config=config, **arguments),
+        toy_trainer(config={**config, "compile": True}, **arguments),
     )
     expected = [p.metrics for p in eager.run()]
     measured = [p.metrics for p in compiled.run()]
@@ -43,8 +43,8 @@ def test_compiled_training_stays_near_eager_training() -> None:
 
 
 def test_trying_to_compile_leaves_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels.torch, "compile", lambda network, **_: network)
-    network = toy_task().discriminator
+    monkeypatch.setattr(acceleration.torch, "compile", lambda network, **_: network)
+    network = toy_trainer().task.discriminator
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     _, failure = compiled_if_possible(network, torch.zeros(2, 1, 8, 8), torch.zeros(2, dtype=torch.long))
     assert failure == ""

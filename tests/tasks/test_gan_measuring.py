@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toys import JIGSAW, differences, toy_data, toy_task
+from gan_toys import JIGSAW, differences, toy_data, toy_trainer
 from PIL import Image
 from torch import Tensor
 
@@ -50,7 +50,8 @@ RARELY = FrechetConfig(num_samples=12, extractor="inception")
 
 def test_validation_on_the_way_and_the_test_split_at_the_end(ledger: Ledger) -> None:
     progress = {
-        p.step: set(p.metrics) for p in toy_task(evaluations=[OFTEN, RARELY], config={"log_every": 9}).run()
+        p.step: set(p.metrics)
+        for p in toy_trainer(evaluations=[OFTEN, RARELY], config={"log_every": 9}).run()
     }
     assert progress[0] == {"val_fd_classifier", "val_fid"}
     assert progress[2] == {"val_fd_classifier"}
@@ -66,26 +67,26 @@ def test_validation_on_the_way_and_the_test_split_at_the_end(ledger: Ledger) -> 
 
 def test_the_last_step_is_saved_before_measurements_that_may_take_long(ledger: Ledger) -> None:
     config = {"log_every": 3, "checkpoint_every": 4}
-    task, resumed = (toy_task(evaluations=[OFTEN], config=config, seed=1) for _ in range(2))
-    *before, saved, measured = task.run()
+    trainer, resumed = (toy_trainer(evaluations=[OFTEN], config=config, seed=1) for _ in range(2))
+    *before, saved, measured = trainer.run()
     assert saved.step == measured.step == 4
     assert [p.checkpoint_due for p in (*before, saved, measured)] == [False] * 3 + [True, False]
     assert saved.metrics == {}, "who follows the records reads a step's once"
     assert {"loss_generator", "val_fd_classifier", "fd_classifier"} <= {*measured.metrics}
     resumed.load_state_dict(_state_at(saved, config))
     assert list(resumed.run()) == [saved, measured]
-    assert differences(resumed.state_dict(), task.state_dict()) == []
+    assert differences(resumed.state_dict(), trainer.state_dict()) == []
 
 
 def _state_at(progress: Progress, config: Mapping[str, Any]) -> dict[str, Any]:
     """The state of an equal training when it comes to say so."""
-    task = toy_task(evaluations=[OFTEN], config=config, seed=1)
-    next(one for one in task.run() if one == progress)
-    return task.state_dict()
+    trainer = toy_trainer(evaluations=[OFTEN], config=config, seed=1)
+    next(one for one in trainer.run() if one == progress)
+    return trainer.state_dict()
 
 
 def test_samples_are_uint8_images_in_the_number_asked_for(ledger: Ledger) -> None:
-    list(toy_task(evaluations=[OFTEN], config={"conditional": True}).run())
+    list(toy_trainer(evaluations=[OFTEN], config={"conditional": True}).run())
     assert all(call["images"].shape == (20, 1, 8, 8) for call in ledger)
     assert all(call["images"].dtype == torch.uint8 for call in ledger)
     assert not torch.equal(ledger[0]["images"], ledger[1]["images"])
@@ -95,8 +96,8 @@ def test_samples_are_uint8_images_in_the_number_asked_for(ledger: Ledger) -> Non
 def test_measuring_and_sheets_leave_training_as_it_is(ledger: Ledger, reference: bool) -> None:
     """Weights, spectral vectors, running statistics, random streams, optimisers: all of it."""
     config = {"reference": reference, "log_every": 100}
-    quiet = toy_task(config=config, negative=JIGSAW, lambda_=0.25)
-    watched = toy_task(
+    quiet = toy_trainer(config=config, negative=JIGSAW, lambda_=0.25)
+    watched = toy_trainer(
         config={**config, "sample_every": 1},
         negative=JIGSAW,
         lambda_=0.25,
@@ -110,22 +111,22 @@ def test_measuring_and_sheets_leave_training_as_it_is(ledger: Ledger, reference:
 def test_the_protocol_says_how_samples_were_drawn(ledger: Ledger) -> None:
     protocols = {}
     for reference in (False, True):
-        *_, last = toy_task(evaluations=[OFTEN], config={"reference": reference}).run()
+        *_, last = toy_trainer(evaluations=[OFTEN], config={"reference": reference}).run()
         protocols[reference] = dict(last.metrics["fd_classifier"].protocol)
     assert protocols[False] == {"weights": "ema", "batch_norm": "running"}
     assert protocols[True] == {"weights": "ema", "batch_norm": "batch", "batch_size": 8}
 
 
 def test_the_average_is_what_is_sampled() -> None:
-    task = toy_task()
-    list(task.run())
-    before = task.sampler.sample(8, stream="x")
+    trainer = toy_trainer()
+    list(trainer.run())
+    before = trainer.task.sampler.sample(8, stream="x")
     with torch.no_grad():
-        task.generator.to_image.bias += 1
-    assert torch.equal(task.sampler.sample(8, stream="x"), before)
+        trainer.task.generator.to_image.bias += 1
+    assert torch.equal(trainer.task.sampler.sample(8, stream="x"), before)
     with torch.no_grad():
-        task.average.network.to_image.bias += 1
-    assert not torch.equal(task.sampler.sample(8, stream="x"), before)
+        trainer.task.average.network.to_image.bias += 1
+    assert not torch.equal(trainer.task.sampler.sample(8, stream="x"), before)
 
 
 def _opened(png: bytes) -> Image.Image:
@@ -133,8 +134,8 @@ def _opened(png: bytes) -> Image.Image:
 
 
 def test_sheets_are_pictures_of_eight_columns() -> None:
-    task = toy_task(negative=JIGSAW, lambda_=0.25, positive=JIGSAW, config={"num_sheet_rows": 2})
-    first = next(task.run())
+    trainer = toy_trainer(negative=JIGSAW, lambda_=0.25, positive=JIGSAW, config={"num_sheet_rows": 2})
+    first = next(trainer.run())
     assert set(first.artifacts) == {"samples.png", "negatives.png", "positives.png"}
     assert _opened(first.artifacts["samples.png"]).size == (8 * 9 + 1, 2 * 9 + 1)
     assert _opened(first.artifacts["negatives.png"]).size == (8 * 9 + 1, 8 * 9 + 1)
@@ -147,8 +148,8 @@ def test_a_comparison_has_every_row_above_what_became_of_it() -> None:
 
 
 def test_negatives_are_shown_beside_the_training_images_they_came_from() -> None:
-    task = toy_task(negative=lambda images, *, generator: -images, lambda_=0.25)
-    picture = _opened(next(task.run()).artifacts["negatives.png"]).convert("L")
+    trainer = toy_trainer(negative=lambda images, *, generator: -images, lambda_=0.25)
+    picture = _opened(next(trainer.run()).artifacts["negatives.png"]).convert("L")
     originals: Tensor = next(iter(toy_data().train.batches([torch.arange(1)])))[0]
     assert picture.getpixel((1, 1)) == originals[0, 0, 0, 0]
     assert picture.getpixel((1, 10)) == 255 - originals[0, 0, 0, 0]

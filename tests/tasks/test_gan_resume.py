@@ -5,18 +5,18 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toys import JIGSAW, differences, toy_task
+from gan_toys import JIGSAW, differences, toy_trainer
 
 from ndabench.errors import UserError
-from ndabench.tasks.gan import GanTask
+from ndabench.tasks.trainer import Trainer
 
 CONFIG = {"num_steps": 6, "log_every": 4, "checkpoint_every": 1, "conditional": True, "sample_every": 3}
 
 
-def _task(**changes: Any) -> GanTask:
+def _task(**changes: Any) -> Trainer:
     arguments = {"negative": JIGSAW, "lambda_": 0.25, "horizontal_flip": True, "seed": 3}
     config = {**CONFIG, **changes.pop("config", {})}
-    return toy_task(config=config, **{**arguments, **changes})
+    return toy_trainer(config=config, **{**arguments, **changes})
 
 
 def _through_a_file(state: dict[str, Any]) -> dict[str, Any]:
@@ -27,9 +27,9 @@ def _through_a_file(state: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def uninterrupted() -> tuple[dict[int, Any], dict[str, Any]]:
-    task = _task()
-    progress = {p.step: p for p in task.run()}
-    return progress, task.state_dict()
+    trainer = _task()
+    progress = {p.step: p for p in trainer.run()}
+    return progress, trainer.state_dict()
 
 
 @pytest.mark.parametrize("stop", [0, 1, 3, 5, 6])
@@ -65,10 +65,10 @@ def test_the_state_holds_all_there_is(uninterrupted: Any) -> None:
 
 
 def test_a_state_is_a_copy() -> None:
-    task = _task()
-    run = task.run()
+    trainer = _task()
+    run = trainer.run()
     next(run)
-    state = task.state_dict()
+    state = trainer.state_dict()
     before = _through_a_file(state)
     other = _task()
     other.load_state_dict(state)

@@ -4,21 +4,23 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toys import JIGSAW, differences, toy_config, toy_data, toy_task
+from gan_toys import JIGSAW, differences, toy_config, toy_data, toy_trainer
 from torch import Tensor
 
 from ndabench.config import parse
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.tasks.gan import GanConfig, GanTask
+from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError
+from ndabench.tasks.trainer import Trainer, build_trainer
 
 
-def _trained(**arguments: Any) -> tuple[GanTask, dict[str, Any]]:
-    task = toy_task(**arguments)
-    list(task.run())
-    state = task.state_dict()
-    return task, {key: value for key, value in state.items() if key not in ("made_by", "streams")}
+def _trained(**arguments: Any) -> tuple[Trainer, dict[str, Any]]:
+    trainer = toy_trainer(**arguments)
+    list(trainer.run())
+    state = trainer.state_dict()
+    return trainer, {key: value for key, value in state.items() if key not in ("made_by", "streams")}
 
 
 def _never(images: Tensor, *, generator: torch.Generator) -> Tensor:
@@ -33,11 +35,13 @@ def test_lambda_one_is_the_plain_gan_to_the_bit_and_draws_no_negative() -> None:
 
 def test_negatives_change_the_training_but_not_its_noise_labels_or_order() -> None:
     plain_task, plain = _trained(config={"conditional": True})
-    task, state = _trained(config={"conditional": True}, negative=JIGSAW, lambda_=0.25)
+    trainer, state = _trained(config={"conditional": True}, negative=JIGSAW, lambda_=0.25)
     changed = differences(plain["generator"], state["generator"])
     assert "/to_image.weight.value" in changed
     for name in ("noise", "labels", "flips", "positives"):
-        assert torch.equal(task.streams[name].get_state(), plain_task.streams[name].get_state()), name
+        assert torch.equal(
+            trainer.task.streams[name].get_state(), plain_task.task.streams[name].get_state()
+        ), name
 
 
 def test_a_negative_sees_each_global_real_batch_and_keeps_its_labels() -> None:
@@ -47,18 +51,18 @@ def test_a_negative_sees_each_global_real_batch_and_keeps_its_labels() -> None:
         seen.append(images)
         return -images
 
-    task = toy_task(negative=spy, lambda_=0.5, config={"conditional": True})
+    trainer = toy_trainer(negative=spy, lambda_=0.5, config={"conditional": True})
     judged: list[tuple[Tensor, Tensor]] = []
-    discriminate = task.discriminator.forward
+    discriminate = trainer.task.discriminator.forward
 
     def record(images: Tensor, labels: Tensor) -> Tensor:
         judged.append((images, labels))
         return discriminate(images, labels)
 
-    task.discriminate = record
-    real = task.real.batches(task.streams, start=0)
+    trainer.task.discriminate = record
+    real = trainer.task.real.batches(trainer.task.streams, start=0)
     images, labels = next(real)
-    task._train_discriminator(images, labels)
+    trainer.task._train_discriminator(images, labels)
     ((all_images, all_labels),) = judged
     assert torch.equal(seen[0], images)
     assert torch.equal(all_images[:8], images)
@@ -70,30 +74,30 @@ def test_a_negative_sees_each_global_real_batch_and_keeps_its_labels() -> None:
 def test_reference_mode_judges_the_negatives_apart() -> None:
     sizes: dict[bool, list[int]] = {}
     for reference in (False, True):
-        task = toy_task(negative=JIGSAW, lambda_=0.25, config={"reference": reference})
+        trainer = toy_trainer(negative=JIGSAW, lambda_=0.25, config={"reference": reference})
         sizes[reference] = []
-        task.discriminator.register_forward_hook(
+        trainer.task.discriminator.register_forward_hook(
             lambda _, inputs, __, sizes=sizes[reference]: sizes.append(len(inputs[0]))
         )
-        task._train_discriminator(*next(task.real.batches(task.streams, start=0)))
-        assert task.sampler.batch_statistics is reference
+        trainer.task._train_discriminator(*next(trainer.task.real.batches(trainer.task.streams, start=0)))
+        assert trainer.task.sampler.batch_statistics is reference
     assert sizes == {False: [24], True: [16, 8]}
 
 
 def test_a_positive_augmentation_enters_where_the_real_images_do() -> None:
-    task = toy_task(positive=lambda images, *, generator: images * 0 + 0.5)
-    images, labels = next(task.real.batches(task.streams, start=0))
+    trainer = toy_trainer(positive=lambda images, *, generator: images * 0 + 0.5)
+    images, labels = next(trainer.task.real.batches(trainer.task.streams, start=0))
     assert torch.equal(images, torch.full_like(images, 0.5))
     assert torch.equal(labels, torch.zeros(8, dtype=torch.long))
 
 
 def test_flips_mirror_about_half_of_the_real_images() -> None:
     plain, flipped = (
-        toy_task(config={"batch_size": 64}),
-        toy_task(config={"batch_size": 64}, horizontal_flip=True),
+        toy_trainer(config={"batch_size": 64}),
+        toy_trainer(config={"batch_size": 64}, horizontal_flip=True),
     )
-    before, _ = next(plain.real.batches(plain.streams, start=0))
-    after, _ = next(flipped.real.batches(flipped.streams, start=0))
+    before, _ = next(plain.task.real.batches(plain.task.streams, start=0))
+    after, _ = next(flipped.task.real.batches(flipped.task.streams, start=0))
     mirrored = (after == before.flip(-1)).flatten(1).all(1)
     kept = (after == before).flatten(1).all(1)
     assert (mirrored ^ kept).all()
@@ -108,8 +112,8 @@ def test_several_discriminator_steps_take_a_new_batch_each() -> None:
         return images
 
     config = {"num_steps": 2, "num_discriminator_steps": 4}
-    task = toy_task(positive=spy, config=config)
-    progress = list(task.run())
+    trainer = toy_trainer(positive=spy, config=config)
+    progress = list(trainer.run())
     batches = [batch for batch in seen if len(batch) == 8][:8]
     assert len({tuple(batch.flatten().tolist()) for batch in batches}) == 8
     assert progress[-1].num_images == 2 * 4 * 8
@@ -118,14 +122,14 @@ def test_several_discriminator_steps_take_a_new_batch_each() -> None:
 @pytest.mark.parametrize("losses", ["hinge", "non_saturating"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_loss_and_precision_trains_on_finite_numbers(losses: str, precision: str) -> None:
-    task, _ = _trained(negative=JIGSAW, lambda_=0.5, config={"losses": losses, "precision": precision})
-    assert all(parameter.dtype == torch.float32 for parameter in task.generator.parameters())
+    trainer, _ = _trained(negative=JIGSAW, lambda_=0.5, config={"losses": losses, "precision": precision})
+    assert all(parameter.dtype == torch.float32 for parameter in trainer.task.generator.parameters())
 
 
 def test_progress_comes_when_something_is_due_once_a_step() -> None:
     config = {"num_steps": 7, "log_every": 3, "checkpoint_every": 2, "sample_every": 6}
-    task = toy_task(config=config, negative=JIGSAW, lambda_=0.25)
-    progress = {p.step: p for p in task.run()}
+    trainer = toy_trainer(config=config, negative=JIGSAW, lambda_=0.25)
+    progress = {p.step: p for p in trainer.run()}
     assert list(progress) == [0, 2, 3, 4, 6, 7]
     assert [step for step, p in progress.items() if p.checkpoint_due] == [2, 4, 6, 7]
     assert [step for step, p in progress.items() if "samples.png" in p.artifacts] == [0, 6, 7]
@@ -143,39 +147,39 @@ def test_progress_comes_when_something_is_due_once_a_step() -> None:
 
 
 def test_curves_are_means_since_the_last_log() -> None:
-    each = [p.metrics for p in toy_task().run()][1:]
-    (mean,) = [p.metrics for p in toy_task(config={"log_every": 4}).run()][1:]
+    each = [p.metrics for p in toy_trainer().run()][1:]
+    (mean,) = [p.metrics for p in toy_trainer(config={"log_every": 4}).run()][1:]
     for name, measurement in mean.items():
         expected = sum(metrics[name].value for metrics in each) / 4
         assert measurement.value == pytest.approx(expected, rel=1e-5)
 
 
 def test_divergence_ends_the_training_with_step_and_reason() -> None:
-    task = toy_task(config={"num_steps": 10, "log_every": 3})
-    run = task.run()
+    trainer = toy_trainer(config={"num_steps": 10, "log_every": 3})
+    run = trainer.run()
     next(run)
     with torch.no_grad():
-        task.generator.to_image.bias.fill_(float("nan"))
+        trainer.task.generator.to_image.bias.fill_(float("nan"))
     with pytest.raises(DivergedError, match=r"^loss_discriminator is nan at step 3$"):
         list(run)
 
 
 def test_a_weight_that_is_not_finite_is_a_divergence() -> None:
-    task = toy_task()
+    trainer = toy_trainer()
     with torch.no_grad():
-        task.discriminator.linear.bias.fill_(float("inf"))
+        trainer.task.discriminator.linear.bias.fill_(float("inf"))
     with pytest.raises(DivergedError, match="discriminator's weights is inf at step 0"):
-        next(task.run())
+        next(trainer.run())
 
 
 def test_nothing_touches_the_global_random_state() -> None:
     state = torch.get_rng_state()
-    list(toy_task(negative=JIGSAW, lambda_=0.25, horizontal_flip=True).run())
+    list(toy_trainer(negative=JIGSAW, lambda_=0.25, horizontal_flip=True).run())
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_callers_gradient_mode_is_its_own() -> None:
-    for _ in toy_task().run():
+    for _ in toy_trainer().run():
         assert torch.is_grad_enabled()
 
 
@@ -189,17 +193,17 @@ def test_the_callers_gradient_mode_is_its_own() -> None:
 )
 def test_what_does_not_fit_together_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        toy_task(**arguments)
+        toy_trainer(**arguments)
 
 
 def test_images_must_fit_the_networks() -> None:
     with pytest.raises(UserError, match="set the data's image_size"):
-        GanTask(toy_config(), toy_data(size=10))
+        build_trainer(TrialSetup(toy_config(), toy_data(size=10)))
 
 
 def test_too_few_images_for_a_batch_are_refused_before_the_first_step() -> None:
     with pytest.raises(UserError, match="batch_size 65"):
-        next(toy_task(config={"batch_size": 65}).run())
+        next(toy_trainer(config={"batch_size": 65}).run())
 
 
 def test_configuration_names_the_nearest_key() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from closeness import assert_close
-from gan_toys import JIGSAW, toy_task
+from gan_toys import JIGSAW, toy_trainer
 from two_workers import on_two_workers
 
 from ndabench.distributed import Workers
@@ -20,16 +20,16 @@ ARMS: dict[str, dict[str, Any]] = {
 
 def _run(arm: dict[str, Any], workers: Workers) -> dict[str, Any]:
     # Seed 1, because under seed 0 a ReLU stands so near its kink that rounding decides its gradient.
-    task = toy_task(**arm, seed=1, workers=workers)
+    trainer = toy_trainer(**arm, seed=1, workers=workers)
     # Adam would make a whole step out of a gradient that is zero up to rounding, as those of biases before
     # a batch norm are.
-    task.generator_optimizer = torch.optim.SGD(task.generator.parameters(), lr=1e-3)
-    task.discriminator_optimizer = torch.optim.SGD(task.discriminator.parameters(), lr=1e-5)
-    progress = list(task.run())
+    trainer.task.generator_optimizer = torch.optim.SGD(trainer.task.generator.parameters(), lr=1e-3)
+    trainer.task.discriminator_optimizer = torch.optim.SGD(trainer.task.discriminator.parameters(), lr=1e-5)
+    progress = list(trainer.run())
     return {
-        "state": task.state_dict(),
+        "state": trainer.state_dict(),
         "curves": [{name: m.value for name, m in p.metrics.items()} for p in progress],
-        "samples": task.sampler.sample(16, stream="x"),
+        "samples": trainer.task.sampler.sample(16, stream="x"),
         "sheets": [sorted(p.artifacts) for p in progress],
     }
 

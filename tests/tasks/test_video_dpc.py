@@ -11,7 +11,7 @@ from video_toys import DPC, SPLICE, inputs_of, toy_settings, toy_training
 
 from ndabench.augmentations.registry import implementations
 from ndabench.errors import UserError
-from ndabench.tasks.dpc import DpcInputs, DpcMethod
+from ndabench.tasks.contrastive.dpc import DpcInputs, DpcMethod
 
 CLIP_NEGATIVES = implementations("clips")
 
@@ -21,11 +21,11 @@ def test_the_loss_of_dpc_is_that_of_a_loop_over_clips_steps_and_locations(scope:
     weight, scale = 0.7, 1.3
     method = {**DPC, "nda_scope": scope, "dropout": 0.0}
     config = {"method": method, "num_nda_keys": 2, "nda_scale": scale, "batch_size": 4}
-    task = toy_training(config, size=32, negative=SPLICE, lambda_=weight)
-    inputs = inputs_of(task)
-    assert isinstance(task.method, DpcMethod)
-    network = task.method.network
-    loss = float(task.method.loss(inputs)["loss"].detach())
+    trainer = toy_training(config, size=32, negative=SPLICE, lambda_=weight)
+    inputs = inputs_of(trainer)
+    assert isinstance(trainer.task.method, DpcMethod)
+    network = trainer.task.method.network
+    loss = float(trainer.task.method.loss(inputs)["loss"].detach())
 
     def maps(clips: Tensor, blocks: int) -> Tensor:  # [N, blocks, D, h, w], block by block
         length = clips.shape[2] // blocks
@@ -81,9 +81,9 @@ def test_no_negative_of_dpc_is_a_target(name: str) -> None:
         with pytest.raises(UserError, match="clips of 4 frames are not two or more blocks of 5 frames"):
             inputs_of(toy_training({"clip_frames": 16}, negative=CLIP_NEGATIVES[name], lambda_=1.0))
         return
-    task = toy_training({"clip_frames": 16, "batch_size": 24}, negative=CLIP_NEGATIVES[name], lambda_=1.0)
+    trainer = toy_training({"clip_frames": 16, "batch_size": 24}, negative=CLIP_NEGATIVES[name], lambda_=1.0)
     noise = torch.randint(0, 256, (24, 3, 16, 16, 16), dtype=torch.uint8, generator=torch.Generator())
-    inputs = task.material.inputs(noise, task.streams)
+    inputs = trainer.task.method.inputs(noise)
     targets = inputs.clips.unflatten(2, (4, 4)).transpose(1, 2)[:, 2:].flatten(0, 1)
     negatives = inputs.nda[0].flatten(0, 1)
     equal = (negatives[:, None] == targets).flatten(2).all(2)
@@ -92,10 +92,10 @@ def test_no_negative_of_dpc_is_a_target(name: str) -> None:
 
 def test_nda_keys_of_dpc_move_no_moments_and_are_trained_only_where_asked() -> None:
     def gradients(**changes: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        task = toy_training({"method": {**DPC, **changes}}, negative=SPLICE, lambda_=1.0)
-        assert isinstance(task.method, DpcMethod)
-        task.method.loss(inputs_of(task))["loss"].backward()
-        network = task.method.network
+        trainer = toy_training({"method": {**DPC, **changes}}, negative=SPLICE, lambda_=1.0)
+        assert isinstance(trainer.task.method, DpcMethod)
+        trainer.task.method.loss(inputs_of(trainer))["loss"].backward()
+        network = trainer.task.method.network
         return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}, {
             n: b.clone() for n, b in network.named_buffers()
         }
@@ -105,6 +105,6 @@ def test_nda_keys_of_dpc_move_no_moments_and_are_trained_only_where_asked() -> N
     assert differences(moments, same_moments) == []
     assert "/encoder.conv1.weight" in differences(trained, fixed)
     plain = toy_training()
-    assert isinstance(plain.method, DpcMethod)
-    plain.method.loss(inputs_of(plain))
-    assert differences(dict(plain.method.network.named_buffers()), moments) == []
+    assert isinstance(plain.task.method, DpcMethod)
+    plain.task.method.loss(inputs_of(plain))
+    assert differences(dict(plain.task.method.network.named_buffers()), moments) == []

@@ -8,7 +8,7 @@ import torch
 from gan_toys import differences
 from video_toys import DPC, SPLICE, toy_training
 
-from ndabench.tasks.contrastive import ContrastiveTask
+from ndabench.tasks.trainer import Trainer
 
 ENCODERS: dict[str, Any] = {
     "resnet2d3d": {"name": "resnet2d3d", "width": 2, "stem": "cifar"},
@@ -24,7 +24,7 @@ ENCODERS: dict[str, Any] = {
 }
 
 
-def _task(name: str) -> ContrastiveTask:
+def _task(name: str) -> Trainer:
     config: dict[str, Any] = {
         "encoder": ENCODERS[name],
         "num_steps": 2,
@@ -48,13 +48,15 @@ LARGE = ("r3d_18", "r2plus1d_18")
 )
 def test_it_trains_and_goes_on_from_a_checkpoint(name: str) -> None:
     whole = _task(name)
-    start = {key: value.clone() for key, value in whole.method.network.named_parameters()}
+    start = {key: value.clone() for key, value in whole.task.method.network.named_parameters()}
     for progress in whole.run():
         if progress.step == 1:
             buffer = io.BytesIO()
             torch.save(whole.state_dict(), buffer)
     moved = [
-        key for key, value in whole.method.network.named_parameters() if not torch.equal(value, start[key])
+        key
+        for key, value in whole.task.method.network.named_parameters()
+        if not torch.equal(value, start[key])
     ]
     assert len(moved) > 0.9 * len(start), "every layer has a gradient"
     again = _task(name)

@@ -16,22 +16,23 @@ from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import ClipLinearProbeConfig, RetrievalConfig
 from ndabench.models.dpc import Dpc
-from ndabench.tasks.contrastive import ContrastiveTask
-from ndabench.tasks.dpc import DpcMethod
-from ndabench.tasks.video_contrastive import VideoMaterial, video_contrastive_task
+from ndabench.tasks.contrastive.dpc import DpcMethod
+from ndabench.tasks.contrastive.task import ContrastiveTask
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import Trainer, build_trainer
 
 
 def _never(clips: Tensor, *, generator: torch.Generator) -> Tensor:
     raise AssertionError("must not be called")
 
 
-def _state(task: ContrastiveTask) -> dict[str, Any]:
-    return {key: value for key, value in task.state_dict().items() if key not in ("made_by", "streams")}
+def _state(trainer: Trainer) -> dict[str, Any]:
+    return {key: value for key, value in trainer.state_dict().items() if key not in ("made_by", "streams")}
 
 
-def _material(task: ContrastiveTask) -> VideoMaterial:
-    assert isinstance(task.material, VideoMaterial)
-    return task.material
+def _task(trainer: Trainer) -> ContrastiveTask:
+    assert isinstance(trainer.task, ContrastiveTask)
+    return trainer.task
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -54,22 +55,22 @@ def test_a_vanishing_lambda_trains_as_the_plain_loss(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_negatives_change_the_training_but_not_its_views_or_order(method: str) -> None:
     plain = toy_training(METHODS[method])
-    task = toy_training(METHODS[method], negative=SPLICE, lambda_=1.0)
+    trainer = toy_training(METHODS[method], negative=SPLICE, lambda_=1.0)
     list(plain.run())
-    list(task.run())
-    changed = differences(_state(plain)["network"], _state(task)["network"])
+    list(trainer.run())
+    changed = differences(_state(plain)["network"], _state(trainer)["network"])
     assert any(name.endswith("conv1.weight") for name in changed)
     for name in ("views", "order", "positives", "dropout"):
-        assert torch.equal(task.streams[name].get_state(), plain.streams[name].get_state()), name
+        assert torch.equal(trainer.task.streams[name].get_state(), plain.task.streams[name].get_state()), name
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(method: str) -> None:
-    def task() -> ContrastiveTask:
+    def trainer() -> Trainer:
         config = {**METHODS[method], "checkpoint_every": 1, "log_every": 3}
         return toy_training(config, negative=SPLICE, lambda_=0.5, seed=3, evaluations=[RetrievalConfig()])
 
-    assert_goes_on_exactly(task, "retrieval_r1")
+    assert_goes_on_exactly(trainer, "retrieval_r1")
 
 
 def test_positives_change_every_view() -> None:
@@ -91,10 +92,10 @@ def test_pairs_of_clips_may_have_another_size_and_negatives_of_the_clip_itself()
 
 
 def test_it_measures_validation_on_the_way_and_the_test_split_at_the_end() -> None:
-    task = toy_training(evaluations=[RetrievalConfig(every=2), ClipLinearProbeConfig()])
+    trainer = toy_training(evaluations=[RetrievalConfig(every=2), ClipLinearProbeConfig()])
     found = {
         p.step: {n for n in p.metrics if n.removeprefix("val_") == "retrieval_r1" or "probe" in n}
-        for p in task.run()
+        for p in trainer.run()
     }
     probe = {"val_linear_probe", "linear_probe", "linear_probe_penalty"}
     curve = {"val_retrieval_r1"}
@@ -102,19 +103,22 @@ def test_it_measures_validation_on_the_way_and_the_test_split_at_the_end() -> No
 
 
 def test_its_files_are_film_strips_at_first_and_the_encoder_at_last(tmp_path: Any) -> None:
-    task = toy_training(negative=SPLICE, lambda_=1.0)
-    files = {p.step: dict(p.artifacts) for p in task.run()}
+    trainer = toy_training(negative=SPLICE, lambda_=1.0)
+    files = {p.step: dict(p.artifacts) for p in trainer.run()}
     assert {step: set(found) for step, found in files.items()} == {
         0: {"views.png", "negatives.png"}, 1: set(), 2: set(), 3: set(), 4: {"encoder.pt", "dpc.pt"}
     }  # fmt: skip
     (tmp_path / "encoder.pt").write_bytes(files[4]["encoder.pt"])
     encoder = {"name": "resnet2d3d", "width": 2, "stem": "cifar", "weights": str(tmp_path / "encoder.pt")}
     started = toy_training({"encoder": encoder, "method": MOCO, "num_steps": 0}, seed=5)
-    assert differences(*(_material(one).exported["encoder.pt"].state_dict() for one in (task, started))) == []
+    assert differences(*(_task(one).source.encoder.body.state_dict() for one in (trainer, started))) == []
     (tmp_path / "dpc.pt").write_bytes(files[4]["dpc.pt"])
     whole = {**DPC, "weights": str(tmp_path / "dpc.pt")}
     measured = toy_training({"method": whole, "num_steps": 0}, seed=5)
-    assert differences(_material(measured).features.state_dict(), _material(task).features.state_dict()) == []
+    assert (
+        differences(_task(measured).method.features.state_dict(), _task(trainer).method.features.state_dict())
+        == []
+    )
     with pytest.raises(UserError, match=r"dpc\.pt (is|holds|has) .*"):
         toy_training({"method": whole, "encoder": {**encoder, "width": 4, "weights": None}, "num_steps": 0})
     with pytest.raises(ValueError, match="leave the ConvGRU of dpc untrained"):
@@ -123,8 +127,8 @@ def test_its_files_are_film_strips_at_first_and_the_encoder_at_last(tmp_path: An
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_steps_only_evaluate(method: str) -> None:
-    task = toy_training({**METHODS[method], "num_steps": 0}, evaluations=[RetrievalConfig()])
-    (progress,) = list(task.run())
+    trainer = toy_training({**METHODS[method], "num_steps": 0}, evaluations=[RetrievalConfig()])
+    (progress,) = list(trainer.run())
     assert progress.num_images == 0
     assert {"retrieval_r1", "val_retrieval_r1"} <= set(progress.metrics)
     assert not {"views.png", "negatives.png"} & set(progress.artifacts)
@@ -144,8 +148,8 @@ def test_recomputing_saves_memory_and_changes_nothing() -> None:
 def test_half_precision_is_close() -> None:
     losses = {}
     for precision in ("fp32", "bf16"):
-        task = toy_training({"precision": precision, "num_steps": 1}, negative=SPLICE, lambda_=1.0)
-        losses[precision] = [*task.run()][-1].metrics["loss"].value
+        trainer = toy_training({"precision": precision, "num_steps": 1}, negative=SPLICE, lambda_=1.0)
+        losses[precision] = [*trainer.run()][-1].metrics["loss"].value
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
     assert losses["bf16"] != losses["fp32"]
 
@@ -186,7 +190,7 @@ def test_clips_that_the_memory_cannot_hold_are_refused_with_what_would_fit() -> 
     train = ResidentClips(pixels, torch.zeros(24, dtype=torch.int64), torch.arange(24))
     huge = replace(videos, train=train, frame_shape=(3, 4096, 4096))
     with pytest.raises(UserError, match=r"8 clips of 1024 frames of 4096×4096 take .* GiB.*would fit"):
-        video_contrastive_task(toy_settings(clip_frames=1024), huge)
+        build_trainer(TrialSetup(toy_settings(clip_frames=1024), huge))
 
 
 @pytest.mark.parametrize(
@@ -215,10 +219,10 @@ def test_a_configuration_that_does_not_fit_together(changes: dict[str, Any], mes
 
 
 def test_the_network_that_is_measured_is_the_one_that_is_trained() -> None:
-    task = toy_training()
-    assert isinstance(task.method, DpcMethod)
-    assert isinstance(task.method.network, Dpc)
-    trained = {id(p) for p in task.method.network.parameters()}
-    measured = {id(p) for p in _material(task).features.parameters()}
-    exported = {id(p) for p in _material(task).exported["encoder.pt"].parameters()}
+    trainer = toy_training()
+    assert isinstance(trainer.task.method, DpcMethod)
+    assert isinstance(trainer.task.method.network, Dpc)
+    trained = {id(p) for p in trainer.task.method.network.parameters()}
+    measured = {id(p) for p in _task(trainer).method.features.parameters()}
+    exported = {id(p) for p in _task(trainer).source.encoder.body.parameters()}
     assert exported < measured < trained

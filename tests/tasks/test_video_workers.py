@@ -11,7 +11,7 @@ from video_toys import DPC, MOCO, SPLICE, toy_training
 
 from ndabench.distributed import Workers
 from ndabench.metrics import RetrievalConfig
-from ndabench.tasks.contrastive import ContrastiveTask
+from ndabench.tasks.trainer import Trainer
 
 ARMS: dict[str, dict[str, Any]] = {
     "dpc": {"method": DPC, "num_nda_keys": 2},
@@ -21,7 +21,7 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 
-def _task(config: dict[str, Any], workers: Workers) -> ContrastiveTask:
+def _task(config: dict[str, Any], workers: Workers) -> Trainer:
     config = {**config, "num_steps": 2, "learning_rate": 1e-3, "batch_size": 16}
     evaluations = [RetrievalConfig()]
     return toy_training(
@@ -31,20 +31,20 @@ def _task(config: dict[str, Any], workers: Workers) -> ContrastiveTask:
 
 def _gradients(config: dict[str, Any], workers: Workers) -> dict[str, Any]:
     """Of a first step, in float64: in float32 DPC's first layers keep but two digits of theirs."""
-    task = _task(config, workers)
-    network = task.method.network.double()
-    inputs = task.material.inputs(next(task.material.batches(0)), task.streams)
+    trainer = _task(config, workers)
+    network = trainer.task.method.network.double()
+    inputs = trainer.task.method.inputs(next(trainer.task.batches(0)))
     inputs = replace(inputs, clips=inputs.clips.double(), nda=[nda.double() for nda in inputs.nda])
-    task.method.loss(inputs)["loss"].backward()
+    trainer.task.method.loss(inputs)["loss"].backward()
     workers.average_gradients(network.parameters())
     return {name: parameter.grad for name, parameter in network.named_parameters()}
 
 
 def _run(config: dict[str, Any], workers: Workers) -> dict[str, Any]:
-    task = _task(config, workers)
-    progress = list(task.run())
+    trainer = _task(config, workers)
+    progress = list(trainer.run())
     return {
-        "network": task.method.network.state_dict(),
+        "network": trainer.task.method.network.state_dict(),
         "metrics": [{name: m.value for name, m in p.metrics.items()} for p in progress],
         "files": [sorted(p.artifacts) for p in progress],
     }

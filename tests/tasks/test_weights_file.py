@@ -10,7 +10,9 @@ from contrastive_toys import MOCO, toy_pictures
 from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.models.weights import export_encoder
-from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
+from ndabench.tasks.contrastive.config import ImageContrastiveConfig
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import build_trainer
 from ndabench.trials import TrialConfig
 
 ENCODER = {"name": "resnet", "width": 2}
@@ -23,16 +25,16 @@ def config(weights: Any) -> ImageContrastiveConfig:
 
 def exported(path: Path, seed: int) -> Path:
     path.write_bytes(
-        export_encoder(image_contrastive_task(config(None), toy_pictures(), seed=seed).material.encoder)
+        export_encoder(build_trainer(TrialSetup(config(None), toy_pictures(), seed=seed)).task.source.encoder)
     )
     return path
 
 
 def test_changed_weights_make_another_trial_and_unchanged_ones_do_not(tmp_path: Path) -> None:
     def trial_id(name: str = "encoder.pt") -> str:
-        task = config(str(tmp_path / name))
+        trainer = config(str(tmp_path / name))
         again = parse(
-            TrialConfig, {"arm": "a", "task": task, "data": {"name": "digits"}, "lambda": 0}, "trial"
+            TrialConfig, {"arm": "a", "task": trainer, "data": {"name": "digits"}, "lambda": 0}, "trial"
         )
         assert TrialConfig.model_validate_json(again.to_json()) == again
         return again.trial_id
@@ -53,19 +55,19 @@ def test_weights_that_changed_after_the_sweep_was_read_are_refused(tmp_path: Pat
     path = exported(tmp_path / "encoder.pt", seed=0)
     read = config(str(path))
     assert read.encoder.weights.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    task = image_contrastive_task(read, toy_pictures())
+    trainer = build_trainer(TrialSetup(read, toy_pictures()))
     exported(path, seed=1)
     with pytest.raises(UserError, match=r"encoder\.pt holds other weights than when the sweep was read"):
-        image_contrastive_task(read, toy_pictures())
+        build_trainer(TrialSetup(read, toy_pictures()))
     with pytest.raises(UserError, match="belongs to another training: its encoder is"):
-        image_contrastive_task(config(str(path)), toy_pictures()).load_state_dict(task.state_dict())
+        build_trainer(TrialSetup(config(str(path)), toy_pictures())).load_state_dict(trainer.state_dict())
 
 
 def test_a_training_goes_on_where_its_weights_have_moved(tmp_path: Path) -> None:
     path = exported(tmp_path / "encoder.pt", seed=0)
-    state = image_contrastive_task(config(str(path)), toy_pictures()).state_dict()
+    state = build_trainer(TrialSetup(config(str(path)), toy_pictures())).state_dict()
     moved = path.rename(tmp_path / "moved.pt")
-    image_contrastive_task(config(str(moved)), toy_pictures()).load_state_dict(state)
+    build_trainer(TrialSetup(config(str(moved)), toy_pictures())).load_state_dict(state)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from ndabench.augmentations.compose import Augmentation
 from ndabench.augmentations.registry import implementations
 from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.feeding import ResidentClips
-from ndabench.tasks.contrastive import ContrastiveTask
-from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task
+from ndabench.tasks.contrastive.config import VideoContrastiveConfig
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import Trainer, build_trainer
 
 CLIP_NEGATIVES = implementations("clips")
 
@@ -69,10 +70,10 @@ def toy_settings(**changes: Any) -> VideoContrastiveConfig:
     return VideoContrastiveConfig.model_validate({**settings, **changes})
 
 
-def toy_training(config: dict[str, Any] | None = None, size: int = 16, **arguments: Any) -> ContrastiveTask:
-    return video_contrastive_task(toy_settings(**(config or {})), toy_videos(size=size), **arguments)
+def toy_training(config: dict[str, Any] | None = None, size: int = 16, **arguments: Any) -> Trainer:
+    return build_trainer(TrialSetup(toy_settings(**(config or {})), toy_videos(size=size), **arguments))
 
 
-def inputs_of(task: ContrastiveTask) -> Any:
+def inputs_of(trainer: Trainer) -> Any:
     """What the method sees in the next step."""
-    return task.material.inputs(next(task.material.batches(task.step)), task.streams)
+    return trainer.task.method.inputs(next(trainer.task.batches(trainer.step)))

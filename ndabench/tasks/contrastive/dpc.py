@@ -8,64 +8,29 @@ step, and no negative.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ndabench.augmentations.clip_views import ClipViews
 from ndabench.augmentations.compose import Augmentation
+<<<<<<< HEAD:ndabench/tasks/dpc.py
 from ndabench.config import Config
+=======
+>>>>>>> 8a9ef55 (Tasks: one training loop for every task, built from one TrialSetup; a method is one file):ndabench/tasks/contrastive/dpc.py
 from ndabench.data.images import to_uint8
 from ndabench.data.sheets import comparison_sheet
 from ndabench.distributed import Workers
-from ndabench.errors import UserError
 from ndabench.losses.dense_info_nce import NdaTargets, dense_info_nce
-from ndabench.models.dpc import Dpc, blocks_of, encode_blocks
+from ndabench.models.dpc import Dpc, DpcFeatures, blocks_of, encode_blocks
+from ndabench.models.resnet2d3d import ResNet2d3d
 from ndabench.models.split_batch_norm import running_moments_kept
-from ndabench.tasks.contrastive import Streams
-from ndabench.tasks.kernels import compiled_if_possible
-from ndabench.tasks.resuming import Stateful
-from ndabench.tasks.weights_file import WeightsFile
-
-Scope = Literal["clip", "batch"]
-
-
-class DpcConfig(Config):
-    """The defaults are the published ones: from 5 of 8 blocks to the other 3."""
-
-    name: Literal["dpc"] = "dpc"
-    num_blocks: int = Field(8, ge=2)
-    """Equal parts that a clip is cut into."""
-    num_predicted: int = Field(3, ge=1)
-    """The last so many are predicted from those before."""
-    dropout: float = Field(0.1, ge=0, lt=1)
-    """The ConvGRU's."""
-    weights: WeightsFile | None = None
-    """A state dict to start from, all parts of it: the `dpc.pt` of another trial."""
-    nda_scope: Scope = "clip"
-    """Whether a prediction sees the NDA keys of its own clip, or those of the whole batch."""
-    nda_gradient: bool = True
-    """Whether NDA keys are trained, as DPC's other columns are; else they cost a third of the time."""
-    batch_norm_splits: int = Field(1, ge=1)
-    """Parts of the global batch that are normalised apart; 1: the whole batch."""
-
-    @model_validator(mode="after")
-    def _sees_something(self) -> "DpcConfig":
-        if self.num_predicted >= self.num_blocks:
-            raise ValueError(
-                f"num_predicted {self.num_predicted} of {self.num_blocks} blocks leaves none to predict from"
-            )
-        return self
-
-    def check(self, batch_size: int) -> None:
-        """`UserError` where a batch does not fall into the parts that are normalised apart."""
-        if batch_size % self.batch_norm_splits:
-            raise UserError(
-                f"method: batch_norm_splits {self.batch_norm_splits} does not divide the batch_size of "
-                f"{batch_size}"
-            )
+from ndabench.models.weights import load_encoder_weights
+from ndabench.tasks.acceleration import compiled_if_possible
+from ndabench.tasks.contrastive.dpc_config import DpcConfig
+from ndabench.tasks.contrastive.method import Streams
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.task import Stateful
 
 
 @dataclass(frozen=True)
@@ -132,45 +97,55 @@ class DpcViews:
         return sheets
 
 
-def build_dpc(config: DpcConfig, encoder: nn.Module, generator: torch.Generator, workers: Workers) -> Dpc:
-    """DPC over a `ResNet2d3d`, on the workers' device; `UserError` for weights that do not fit."""
-    network = Dpc(
-        encoder,  # type: ignore[arg-type]  # the configuration sees to it
-        num_steps=config.num_predicted,
-        dropout=config.dropout,
-        workers=workers,
-        generator=generator,
-    )
-    if config.weights is not None:
-        config.weights.load_into(network, title="DPC over this encoder")
-    return network.to(workers.device)
-
-
 class DpcMethod:
-    """The network in training; nothing outlasts a step."""
+    """DPC in training; see `method.Method`."""
 
-    def __init__(
-        self,
-        config: DpcConfig,
-        network: Dpc,
-        *,
-        nda_weight: float,
-        nda_scale: float,
-        bf16: bool,
-        dropout: torch.Generator,
-        workers: Workers,
-    ) -> None:
-        """`nda_weight` is λ, `nda_scale` α; `dropout` is what the ConvGRU's dropout draws from."""
-        self.config, self.network, self.workers = config, network, workers
-        self.nda_weight, self.nda_scale, self.bf16, self.dropout = nda_weight, nda_scale, bf16, dropout
-        self.encode: Callable[[Tensor], Tensor] = network.encoder
+    def __init__(self, setup: TrialSetup, encoder: nn.Module, streams: Streams) -> None:
+        """`encoder` is a `ClipEncoder` over a `ResNet2d3d`. `UserError` for weights that do not fit."""
+        config = setup.config
+        self.config: DpcConfig = config.method
+        self.workers, self.streams = setup.workers, streams
+        self.nda_weight, self.nda_scale = setup.lambda_, config.nda_scale
+        self.bf16 = config.precision == "bf16"
+        self.views = DpcViews(
+            config.views.build(),
+            setup.nda,
+            setup.positive,
+            num_nda_keys=config.num_nda_keys,
+            num_blocks=self.config.num_blocks,
+            num_predicted=self.config.num_predicted,
+            workers=setup.workers,
+        )
+        self.network = self._network(encoder.body, setup)  # type: ignore[arg-type]  # a module, not a tensor
+        self.features = DpcFeatures(self.network, self.config.num_blocks)
+        self.encode: Callable[[Tensor], Tensor] = self.network.encoder
+
+    def _network(self, body: ResNet2d3d, setup: TrialSetup) -> Dpc:
+        """DPC over `body` on the workers' device, started from the weights that the configuration names."""
+        network = Dpc(
+            body,
+            num_steps=self.config.num_predicted,
+            dropout=self.config.dropout,
+            workers=setup.workers,
+            generator=setup.stream("predictor"),
+        )
+        weights = self.config.weights
+        if weights is not None:
+            load_encoder_weights(network, weights.path, sha256=weights.sha256, title="DPC over this encoder")
+        return network.to(setup.workers.device)
+
+    def inputs(self, batch: Tensor) -> DpcInputs:
+        """A view of each of a global batch of uint8 clips, and T of the blocks to be predicted."""
+        return self.views.inputs(batch, self.streams)
 
     def loss(self, inputs: DpcInputs) -> dict[str, Tensor]:
         """The dense InfoNCE of a step among the targets of all workers, and what describes it."""
         clips = inputs.clips
         with self._precision(clips):
             predictions, targets = self.network(
-                blocks_of(clips, self.config.num_blocks), generator=self.dropout, encoder=self.encode
+                blocks_of(clips, self.config.num_blocks),
+                generator=self.streams["dropout"],
+                encoder=self.encode,
             )
             nda = self._nda(inputs.nda) if inputs.nda else None
         return dense_info_nce(
@@ -189,7 +164,7 @@ class DpcMethod:
         return NdaTargets(targets, self.nda_weight, self.nda_scale, self.config.nda_scope)
 
     def compile(self, example: Tensor) -> str:
-        """Compiles the encoder, for the blocks of clips such as `example`."""
+        """Compiles the encoder for blocks of clips such as `example`; why that failed, or an empty string."""
         blocks = blocks_of(example, self.config.num_blocks).flatten(0, 1)
         with self._precision(example):
             self.encode, why_not = compiled_if_possible(self.network.encoder, blocks)
@@ -198,8 +173,16 @@ class DpcMethod:
     def _precision(self, clips: Tensor) -> torch.autocast:
         return torch.autocast(clips.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
-    def conclude(self, step: int) -> None:
-        """Nothing outlasts a step."""
+    def after_step(self, step: int) -> None:
+        """Nothing is kept from step to step."""
 
     def parts(self) -> Mapping[str, Stateful]:
         return {"network": self.network}
+
+    def sheets(self, batch: Tensor, streams: Streams) -> dict[str, bytes]:
+        """PNG files of views and negatives; see `DpcViews.sheets`."""
+        return self.views.sheets(batch, streams)
+
+    def exports(self) -> dict[str, nn.Module]:
+        """The whole of DPC is measured; its encoder alone is what other methods can start from."""
+        return {"dpc.pt": self.network}

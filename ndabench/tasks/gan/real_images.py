@@ -1,55 +1,49 @@
 """The real images of a training: their order, their flips, their positive augmentation."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ndabench.augmentations.compose import Augmentation
 from ndabench.data.feeding import global_batches
-from ndabench.data.images import ImageSplit, to_float, to_uint8
+from ndabench.data.images import to_float, to_uint8
 from ndabench.data.sampling import shuffled_batches
 from ndabench.data.sheets import COLUMNS, comparison_sheet
-from ndabench.distributed import Workers
-from ndabench.tasks.judging import Batch
-from ndabench.tasks.random_streams import random_stream, stream_seed
+from ndabench.tasks.random_streams import stream_seed
+from ndabench.tasks.setup import TrialSetup
+
+Batch = tuple[Tensor, Tensor]
+"""Images `[N, C, H, W]`, float in [-1, 1], and their labels `[N]`."""
 
 
-@dataclass(frozen=True)
 class RealImages:
-    """Global batches of a split as the discriminator is to see them, alike on every worker."""
+    """Global batches of the training split as the discriminator sees them, the same on every worker."""
 
-    split: ImageSplit
-    batch_size: int
-    seed: int
-    positive: Augmentation | None
-    horizontal_flip: bool
-    conditional: bool
-    """Without it all labels are 0."""
-    workers: Workers
+    def __init__(self, setup: TrialSetup) -> None:
+        self.setup, self.split, self.positive = setup, setup.data.train, setup.positive
 
     def batches(self, streams: Mapping[str, torch.Generator], *, start: int) -> Iterator[Batch]:
-        """Batches without end from batch `start` on, drawing on the streams "flips" and "positives"."""
-        order = stream_seed(self.seed, "order")
-        indices = shuffled_batches(len(self.split), self.batch_size, seed=order, start=start)
-        return (
-            self._prepared(*batch, streams) for batch in global_batches(self.split, indices, self.workers)
-        )
+        """Batches without end from batch `start` on, drawing from the streams "flips" and "positives"."""
+        order = stream_seed(self.setup.seed, "order")
+        batch_size = self.setup.config.batch_size
+        indices = shuffled_batches(len(self.split), batch_size, seed=order, start=start)
+        batches = global_batches(self.split, indices, self.setup.workers)
+        return (self._prepared(*batch, streams) for batch in batches)
 
     def _prepared(self, images: Tensor, labels: Tensor, streams: Mapping[str, torch.Generator]) -> Batch:
         shown = to_float(images)
-        if self.horizontal_flip:
+        if self.setup.horizontal_flip:
             shown = flip_half(shown, generator=streams["flips"])
         if self.positive is not None:
             shown = self.positive(shown, generator=streams["positives"])
-        return shown, labels if self.conditional else torch.zeros_like(labels)
+        return shown, labels if self.setup.config.conditional else torch.zeros_like(labels)
 
     def before_and_after(self, augmentation: Augmentation, device: torch.device) -> bytes:
         """A PNG sheet of the first few images above what `augmentation` makes of them."""
         indices = torch.arange(min(4 * COLUMNS, len(self.split)))
         images, _ = next(iter(self.split.batches([indices])))
-        stream = random_stream(self.seed, "augmentation sheet", device)
+        stream = self.setup.stream("augmentation sheet", device)
         return comparison_sheet(images, to_uint8(augmentation(to_float(images), generator=stream)))
 
 

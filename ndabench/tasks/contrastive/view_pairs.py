@@ -1,13 +1,15 @@
-"""From a batch of images or clips to what a training step of MoCo looks at: two views of each, and negatives.
+"""What MoCo and SimCLR look at in a step: two views of each image or clip, and T of them.
 
-All draws are made for the global batch, alike on every worker; each then makes the views that it needs.
+All draws are made for the global batch, the same on every worker; each worker then makes the views that it
+needs. NDA keys k̄ are embeddings of T(x) of the query's own image, made by the network that makes the positive
+key, without gradient. They are never another query's negatives and never enter a queue.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ndabench.augmentations.clip_views import ClipViews
@@ -16,12 +18,43 @@ from ndabench.augmentations.views import Views
 from ndabench.data.images import to_float, to_uint8
 from ndabench.data.sheets import comparison_sheet
 from ndabench.distributed import Workers
+from ndabench.losses.contrastive import NdaKeys
 from ndabench.metrics.features import middle
-from ndabench.tasks.contrastive import Augmented, Streams
-from ndabench.tasks.contrastive_config import ContrastiveConfig, NdaSource
-from ndabench.tasks.contrastive_methods import MocoConfig, Pair, SimclrConfig
+from ndabench.models.embedder import Embedder
+from ndabench.models.heads import ProjectionHead
+from ndabench.tasks.contrastive.config import NdaSource
+from ndabench.tasks.contrastive.method import Streams
+from ndabench.tasks.setup import TrialSetup
 
 Draws = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one direction of a step looks at: float images `[n, C, S, S]` or clips `[n, C, T, S, S]` in
+    [-1, 1], this worker's share of each."""
+
+    query: Tensor
+    """In the order of the batch."""
+    key: Tensor
+    """The other views of the images that `order` gives to this worker."""
+    nda: Sequence[Tensor]
+    """For every NDA key T of the images of `key`, in the same order."""
+    order: Tensor
+    """int64 `[N]`: a permutation of the global batch."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The settings of the loss: τ, λ and α; see `losses.contrastive`."""
+
+    temperature: float
+    nda_weight: float
+    nda_scale: float
+
+    def nda(self, keys: Sequence[Tensor]) -> NdaKeys | None:
+        """The NDA term of keys `[n, d]`, one tensor for each key of a query; None for none."""
+        return NdaKeys(torch.stack(list(keys), 1), self.nda_weight, self.nda_scale) if keys else None
 
 
 @dataclass(frozen=True)
@@ -113,24 +146,35 @@ class ViewPairs:
         return sheets
 
 
-def view_pairs(
-    views: Views | ClipViews,
-    config: ContrastiveConfig,
-    method: MocoConfig | SimclrConfig,
-    augmented: Augmented,
-    workers: Workers,
-) -> ViewPairs:
-    """The pairs that a configuration and its method ask for."""
+def view_pairs(setup: TrialSetup) -> ViewPairs:
+    """The pairs that a trial of MoCo or SimCLR asks for."""
+    config, method = setup.config, setup.config.method
     return ViewPairs(
-        views,
-        negative=augmented.negative,
-        positive=augmented.positive,
+        config.views.build(),
+        negative=setup.nda,
+        positive=setup.positive,
         num_nda_keys=config.num_nda_keys,
         nda_source=config.nda_source,
         symmetric=method.symmetric,
         shuffle=method.shuffle_keys,
-        workers=workers,
+        workers=setup.workers,
     )
+
+
+def contrast_of(setup: TrialSetup) -> Contrast:
+    """The settings of the loss: λ weighs the NDA keys."""
+    config = setup.config
+    return Contrast(config.temperature, nda_weight=setup.lambda_, nda_scale=config.nda_scale)
+
+
+def embedder_of(setup: TrialSetup, encoder: nn.Module) -> Embedder:
+    """`encoder`, which has a `dimension`, with a projection head on it, on the workers' device."""
+    config = setup.config
+    dimension = int(encoder.dimension)  # type: ignore[arg-type]  # nn.Module types attributes as tensors
+    trained = any(True for _ in encoder.parameters())  # raw pixels are many, and no head of theirs learns
+    hidden_dim = (config.hidden_dim or dimension) if config.mlp_head and trained else None
+    head = ProjectionHead(dimension, hidden_dim, config.embedding_dim, setup.stream("head"))
+    return Embedder(encoder, head, bf16=config.precision == "bf16").to(setup.workers.device)
 
 
 def at_size(images: Tensor, size: int | None) -> Tensor:

@@ -1,14 +1,10 @@
-"""How a sweep file names an encoder: a ResNet of some depth and width, or the bare pixels."""
+"""How a sweep file names an image encoder: a ResNet of some depth and width, or the raw pixels."""
 
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import BeforeValidator, Field
 
 from ndabench.config import Config, named
-from ndabench.distributed import Workers
-from ndabench.models.pixels import RawPixels
-from ndabench.models.resnet import ResNet
 from ndabench.tasks.weights_file import WeightsFile
 
 
@@ -40,30 +36,3 @@ def _encoder_named(value: Any) -> Any:
 EncoderConfig = Annotated[
     ResNetConfig | PixelsConfig, Field(discriminator="name"), BeforeValidator(_encoder_named)
 ]
-
-
-def build_encoder(
-    config: ResNetConfig | PixelsConfig,
-    image_shape: tuple[int, int, int],
-    *,
-    batch_norm_splits: int,
-    channels_last: bool,
-    generator: torch.Generator,
-    workers: Workers,
-) -> ResNet | RawPixels:
-    """The encoder on the workers' device, alike on all; `UserError` for weights that do not fit."""
-    if isinstance(config, PixelsConfig):
-        return RawPixels(image_shape)
-    encoder = ResNet(
-        depth=config.depth,
-        width=config.width,
-        stem=config.stem,
-        image_channels=image_shape[0],
-        batch_norm_splits=batch_norm_splits,
-        workers=workers,
-        generator=generator,
-        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
-    )
-    if config.weights is not None:
-        config.weights.load_into(encoder)
-    return encoder.to(workers.device)

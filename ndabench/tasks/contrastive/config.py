@@ -1,0 +1,204 @@
+"""What contrastive tasks are told: how much, how fast, how NDA keys weigh in, how views are made.
+
+`ContrastiveConfig` holds what images and clips share. The keys of each method lie beside its implementation,
+in `moco_config.py`, `simclr_config.py` and `dpc_config.py`.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from ndabench.augmentations.clip_views import ClipViews
+from ndabench.augmentations.views import Views
+from ndabench.config import Config
+from ndabench.errors import UserError
+from ndabench.metrics.clip_features import ClipSampling
+from ndabench.registry import OneOf
+from ndabench.tasks.contrastive.clip_encoder_configs import ClipEncoderConfig, ResNet2d3dConfig
+from ndabench.tasks.contrastive.dpc_config import DpcConfig
+from ndabench.tasks.contrastive.image_encoder_configs import EncoderConfig, PixelsConfig, ResNetConfig
+from ndabench.tasks.contrastive.methods import METHODS
+from ndabench.tasks.contrastive.moco_config import MocoConfig
+from ndabench.tasks.definition import TaskConfig
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+NdaSource = Literal["query", "key", "raw"]
+
+
+class ViewsConfig(Config):
+    """How a view is made; the defaults are MoCo's on CIFAR. See `augmentations.views`."""
+
+    size: int | None = Field(None, ge=4, le=4096)
+    """Side of a view in pixels; None: the images' own."""
+    crop_scale: tuple[float, float] = (0.2, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width over height of a crop before it becomes a square."""
+    flip: Probability = 0.5
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+    """Strengths of brightness, contrast, saturation and hue."""
+    jitter_probability: Probability = 0.8
+    grey: Probability = 0.2
+    blur: Probability = 0.0
+    """MoCo-v2 has 0.5 on ImageNet."""
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> "ViewsConfig":
+        self.image_views()
+        return self
+
+    def build(self) -> Views | ClipViews:
+        """What draws the views; `UserError` for values that do not go together."""
+        return self.image_views()
+
+    def image_views(self) -> Views:
+        """`UserError` for values that do not go together."""
+        return Views(**{name: getattr(self, name) for name in ViewsConfig.model_fields})
+
+
+class ClipViewsConfig(ViewsConfig):
+    """How a view of a clip is made: crop and flip are a clip's. See `augmentations.clip_views`."""
+
+    colours: Literal["clip", "frame"] = "clip"
+    """How often jitter, grey and blur are drawn; DPC draws them for each frame."""
+
+    def build(self) -> ClipViews:
+        """What draws the views; `UserError` for values that do not go together."""
+        return ClipViews(self.image_views(), self.colours)
+
+
+class ContrastiveConfig(TaskConfig):
+    """The keys that image and video pre-training share."""
+
+    name: str
+    method: Any
+    """How the network learns: the configuration of an entry of `methods.METHODS`."""
+    views: ViewsConfig = ViewsConfig()
+
+    embedding_dim: int = Field(128, ge=2)
+    hidden_dim: int | None = Field(None, ge=1)
+    """Width of the head's hidden layer; None: that of the features."""
+    mlp_head: bool = True
+    """MoCo-v2's and SimCLR's; without it the head is one linear layer, as in MoCo-v1."""
+    temperature: float = Field(0.1, gt=0)
+
+    num_nda_keys: int = Field(1, ge=1)
+    """Draws of T for each query."""
+    nda_scale: float = Field(1.0, gt=0)
+    """α: scales the similarity to NDA keys inside the exponent."""
+    nda_source: NdaSource = "query"
+    """What T is applied to: the query's view, the key's view, or what is viewed itself."""
+
+    batch_size: int = Field(256, ge=2)
+    num_steps: int = Field(2000, ge=0)
+    """0 leaves the encoder as it is and only evaluates it."""
+    learning_rate: float = Field(0.03, gt=0)
+    """At its highest."""
+    num_warm_up_steps: int = Field(0, ge=0)
+    """Steps over which the learning rate rises to its highest value."""
+    optimizer: Literal["adam", "sgd"] = "sgd"
+    """SGD with `momentum`; Adam has 0.9 and 0.999."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = True
+    """Memory format of the convolutions: the same numbers, mostly faster."""
+
+    @model_validator(mode="after")
+    def _warms_up_in_time(self) -> "ContrastiveConfig":
+        if 0 < self.num_steps < self.num_warm_up_steps:
+            raise ValueError(
+                f"num_warm_up_steps {self.num_warm_up_steps} must not exceed num_steps {self.num_steps}"
+            )
+        return self
+
+    def learning_rate_at(self, step: int) -> float:
+        """Of the step after `step` steps: linear warm-up, then half a cosine down to 0."""
+        if step < self.num_warm_up_steps:
+            return self.learning_rate * (step + 1) / self.num_warm_up_steps
+        share = (step - self.num_warm_up_steps) / max(1, self.num_steps - self.num_warm_up_steps)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class ImageContrastiveConfig(ContrastiveConfig):
+    """How an image encoder is pre-trained. The defaults are MoCo's on CIFAR-10 with MoCo-v2's MLP head.
+
+    SGD; the learning rate falls to 0 along half a cosine.
+    """
+
+    name: Literal["image_contrastive"] = "image_contrastive"
+    method: Annotated[Any, OneOf(METHODS.where(lambda method: "images" in method.learns_from))] = MocoConfig()
+    encoder: EncoderConfig = ResNetConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ImageContrastiveConfig":
+        if self.num_steps == 0:
+            return self
+        if isinstance(self.encoder, PixelsConfig):
+            raise ValueError("the encoder pixels has nothing to train; set num_steps: 0")
+        self.method.check(self)
+        return self
+
+    def shown_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Augmentations see views: (C, H, W)."""
+        channels, height, width = shape
+        return channels, self.views.size or height, self.views.size or width
+
+
+def check_image_evaluations(config: ImageContrastiveConfig, evaluations: Sequence[Any]) -> None:
+    """`UserError` for an evaluation that needs the layers of a ResNet where there are only pixels."""
+    if isinstance(config.encoder, PixelsConfig) and any(one.name == "detection" for one in evaluations):
+        raise UserError("evaluate: detection needs a ResNet to start from; the encoder pixels has no layers")
+
+
+class VideoContrastiveConfig(ContrastiveConfig):
+    """How a clip encoder is pre-trained. The defaults are DPC's on UCF-101, less its views."""
+
+    name: Literal["video_contrastive"] = "video_contrastive"
+    method: Annotated[Any, OneOf(METHODS.where(lambda method: "videos" in method.learns_from))] = DpcConfig()
+    encoder: ClipEncoderConfig = ResNet2d3dConfig()
+    views: ClipViewsConfig = ClipViewsConfig()
+    clip_frames: int = Field(40, ge=1, le=1024)
+    """Frames of a clip; a shorter video's last frame is repeated."""
+    frame_stride: int = Field(3, ge=1, le=1024)
+    """Every so many frames of a video one is taken."""
+
+    batch_size: int = Field(32, ge=2)
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = None
+    """Shares of the training after which the learning rate falls to a tenth; None: half a cosine to 0."""
+    weight_decay: float = Field(1e-5, ge=0)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "VideoContrastiveConfig":
+        self.method.check(self)
+        return self
+
+    @property
+    def num_blocks(self) -> int:
+        """Equal parts of a clip that encoder and negatives see one at a time; 1: the whole clip."""
+        return getattr(self.method, "num_blocks", 1)
+
+    def shown_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What encoder and negatives see at once, (C, T, H, W): a view of a clip, or in DPC of a block."""
+        channels, height, width = shape
+        return (
+            channels,
+            self.clip_frames // self.num_blocks,
+            self.views.size or height,
+            self.views.size or width,
+        )
+
+    @property
+    def sampling(self) -> ClipSampling:
+        """How clips are cut where the encoder is measured."""
+        return ClipSampling(self.clip_frames, self.frame_stride, self.views.size)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Of the step after `step` steps: linear warm-up, then `drops` or half a cosine."""
+        if self.drops is None or step < self.num_warm_up_steps:
+            return super().learning_rate_at(step)
+        return self.learning_rate * 0.1 ** sum(step >= share * self.num_steps for share in self.drops)

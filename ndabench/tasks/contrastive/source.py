@@ -1,0 +1,35 @@
+"""Where a contrastive training gets its batches from, and how its encoder is measured."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from ndabench.metrics.probing import Evaluated
+
+
+class Source(Protocol):
+    """Images or videos, and the encoder for them."""
+
+    @property
+    def encoder(self) -> nn.Module: ...
+
+    def batches(self, start: int) -> Iterator[Tensor]:
+        """Global batches in uint8 without end, from that of step `start` on."""
+        ...
+
+    def example(self) -> Tensor:
+        """Zeros in the shape of what the encoder embeds in a step."""
+        ...
+
+    def shown(self) -> Tensor:
+        """A few training images or clips in uint8, for sheets."""
+        ...
+
+    def evaluate(self, features: nn.Module, evaluations: Sequence[Any], *, test: bool) -> Evaluated:
+        """What the evaluations measure of `features`."""
+        ...
+
+    def exports(self) -> Mapping[str, nn.Module]:
+        """The encoder by file name, where it has weights."""
+        ...

@@ -1,0 +1,97 @@
+"""Contrastive learning with negative data augmentation (Sinha et al., ICLR 2021, arXiv 2102.05113).
+
+A training step takes two views of each image (or clip) of a batch and goes down
+
+    L = −log  e^{q·k⁺/τ} / ( e^{q·k⁺/τ} + Σ_{k⁻} e^{q·k⁻/τ} + λ Σ_{k̄} e^{α q·k̄/τ} )
+
+where k̄ are embeddings of T(x) of the query's own image. How q, k⁺ and k⁻ come about is the method's: MoCo-v2,
+SimCLR, or DPC, whose loss has the same form over feature maps. What is measured is the encoder without head.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ndabench.metrics.probing import Evaluated
+from ndabench.models.split_batch_norm import average_running_moments
+from ndabench.models.weights import export_encoder
+from ndabench.registry import load
+from ndabench.tasks.contrastive.config import ContrastiveConfig
+from ndabench.tasks.contrastive.method import Method, random_streams
+from ndabench.tasks.contrastive.methods import METHODS
+from ndabench.tasks.contrastive.source import Source
+from ndabench.tasks.curves import Curves
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.task import Stateful
+
+
+class ContrastiveTask:
+    """A method and its optimiser, fed from images or videos; see `tasks.task.Task`."""
+
+    picture_every = None
+    evaluates_untrained = False
+
+    def __init__(self, setup: TrialSetup, source: Source) -> None:
+        """`source` gives batches, the encoder and its evaluations; see `images.py` and `clips.py`."""
+        self.setup, self.source = setup, source
+        self.config: ContrastiveConfig = setup.config
+        self.workers = setup.workers
+        self.streams = random_streams(setup)
+        build = load(METHODS[self.config.method.name].build)
+        self.method: Method = build(setup, source.encoder, self.streams)
+        self.optimizer = _optimizer(self.config, self.method.network)
+        self.curves = Curves(setup.workers)
+
+    def batches(self, start: int) -> Iterator[Tensor]:
+        """Global batches in uint8 without end."""
+        return self.source.batches(start)
+
+    def training_step(self, batch: Tensor, step: int) -> None:
+        """One step down the method's loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate_at(step)
+        parts = self.method.loss(self.method.inputs(batch))
+        self.optimizer.zero_grad()
+        parts["loss"].backward()
+        self.workers.average_gradients(self.method.network.parameters())
+        self.optimizer.step()
+        self.method.after_step(step)
+        self.curves.add(parts)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"network": self.method.network}
+
+    def compile(self) -> str:
+        return self.method.compile(self.source.example())
+
+    def synchronise(self) -> None:
+        """Averages the running moments of batch norms that each worker keeps for itself."""
+        average_running_moments(self.method.network, self.workers)
+
+    def evaluate(self, evaluations: Sequence[Any], step: int, *, test: bool) -> Evaluated:
+        return self.source.evaluate(self.method.features, evaluations, test=test)
+
+    def artifacts(self, step: int, *, last: bool) -> dict[str, bytes]:
+        """At step 0 sheets of what training looks at, at the last step the weights that it leaves."""
+        if not self.workers.is_main:
+            return {}
+        files: dict[str, bytes] = {}
+        if step == 0 and self.config.num_steps > 0:
+            streams = random_streams(self.setup, " sheet")
+            files |= self.method.sheets(self.source.shown(), streams)
+        if last:
+            exported = {**self.source.exports(), **self.method.exports()}
+            files |= {name: export_encoder(network) for name, network in exported.items()}
+        return files
+
+    def parts(self) -> Mapping[str, Stateful]:
+        return {**self.method.parts(), "optimizer": self.optimizer}
+
+
+def _optimizer(config: ContrastiveConfig, network: nn.Module) -> torch.optim.Optimizer:
+    parameters, rate, decay = network.parameters(), config.learning_rate, config.weight_decay
+    if config.optimizer == "adam":
+        return torch.optim.Adam(parameters, rate, weight_decay=decay)
+    return torch.optim.SGD(parameters, rate, config.momentum, weight_decay=decay)

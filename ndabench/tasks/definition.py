@@ -1,0 +1,103 @@
+"""What a task tells the rest of ndabench about itself, without importing torch.
+
+The runner, the sweep file, the preview, the report and the docs know a task only by its `TaskDefinition` in
+`registry.TASKS`. A task from outside registers one, too:
+
+    class ToyConfig(TaskConfig):
+        name: Literal["toy"] = "toy"
+        num_steps: int = Field(10, ge=0)
+
+    TASKS.register(
+        "toy",
+        TaskDefinition(
+            config=ToyConfig,
+            build="my_package.toy:ToyTask",
+            learns_from="images",
+            produces="image_encoder",
+            lambda_rule=LambdaRule(plain=0.0, default=1.0, ...),
+            default_objective="knn",
+            summary="learns nothing",
+        ),
+    )
+
+`build` names a function or class that makes a `task.Task` of a `setup.TrialSetup`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from ndabench.config import Config
+from ndabench.data.registry import MODALITIES, Modality
+from ndabench.tasks.task import LambdaRule
+
+
+class TaskConfig(Config):
+    """The keys that the configuration of every task has; a task sets other defaults and adds its own."""
+
+    name: str
+    num_steps: int = Field(1000, ge=0)
+    """Training steps."""
+    batch_size: int = Field(64, ge=2)
+    """Images or clips in a step, over all workers."""
+    log_every: int = Field(50, ge=1)
+    """Steps from one point of the training curves to the next."""
+    checkpoint_every: int = Field(500, ge=1)
+    """Steps from one checkpoint to the next; there is always one at the last step."""
+    compile: bool = False
+    """Use torch.compile where it works; where it does not, the metric `compiled` says so and why."""
+    tf32: bool = True
+    """On a GPU, let float32 products round to TF32."""
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images or clips that a training step consumes, over all workers."""
+        return self.batch_size
+
+    @property
+    def num_images(self) -> int:
+        """Real images or clips that the whole training consumes."""
+        return self.num_steps * self.images_per_step
+
+    @property
+    def released_negatives(self) -> bool:
+        """Whether negatives that name no variant follow the rules of the released code where it has one."""
+        return False
+
+    def shown_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what augmentations see, given that of the data set's images (C, H, W) or frames."""
+        return shape
+
+
+def no_rules(config: Any, evaluations: Sequence[Any]) -> None:
+    """Of a task whose settings and evaluations all go together."""
+
+
+@dataclass(frozen=True)
+class TaskDefinition:
+    """A task, as everything but the trainer sees it."""
+
+    config: type[TaskConfig]
+    build: str
+    """`package.module:attribute` of what makes the `Task` of a `TrialSetup`."""
+    learns_from: Modality
+    produces: str
+    """The kind of subject that evaluations measure, such as `generator`; see `metrics.registry`."""
+    lambda_rule: LambdaRule
+    default_objective: str
+    """The metric that an objective names in examples, such as `fd_classifier`."""
+    summary: str
+    """What is trained, in a few words for tables."""
+    treatment: frozenset[str] = frozenset()
+    """Keys that only say how a negative enters: an arm without a negative is not searched over them."""
+    changeable_on_resume: frozenset[str] = frozenset({"log_every", "checkpoint_every", "compile"})
+    """Keys in which a checkpoint may differ from the run that continues it."""
+    check: Callable[[Any, Sequence[Any]], None] = no_rules
+    """Raises `UserError` where a configuration and its evaluations do not go together."""
+
+    @property
+    def counted(self) -> str:
+        """What `num_images` counts, as tables call it."""
+        return MODALITIES[self.learns_from].counted

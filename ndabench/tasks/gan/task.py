@@ -1,0 +1,206 @@
+"""Training a GAN with negative data augmentation (Sinha et al., ICLR 2021, arXiv 2102.05113).
+
+One training step is `num_discriminator_steps` steps of the discriminator on
+
+    L_D = E[real(D(x))] + λ·E[fake(D(G(z)))] + (1 − λ)·E[fake(D(T(x)))]
+
+and then one of the generator, whose loss knows neither λ nor T. What is sampled and measured is the moving
+average of the generator's weights.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ndabench.data.images import ImageData
+from ndabench.data.sheets import COLUMNS, sheet
+from ndabench.errors import UserError
+from ndabench.losses.adversarial import ADVERSARIAL_LOSSES
+from ndabench.metrics import GenerativeEvaluation
+from ndabench.metrics.probing import Evaluated
+from ndabench.models.ema import MovingAverage
+from ndabench.registry import load
+from ndabench.tasks.acceleration import compiled_if_possible
+from ndabench.tasks.curves import Curves
+from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.gan.networks import NETWORKS
+from ndabench.tasks.gan.real_images import Batch, RealImages
+from ndabench.tasks.generator_sampling import LatentSpace, Sampler, measure
+from ndabench.tasks.setup import TrialSetup, check_batch
+from ndabench.tasks.task import Stateful
+
+STREAMS = ("noise", "labels", "negatives", "positives", "flips")
+
+
+class GanTask:
+    """Networks, optimisers and random streams of a GAN, and its training step; see `tasks.task.Task`."""
+
+    evaluates_untrained = True
+
+    def __init__(self, setup: TrialSetup) -> None:
+        """`UserError` for images, batches and networks that do not fit together."""
+        config: GanConfig = setup.config
+        data: ImageData = setup.data
+        workers = setup.workers
+        _, height, width = data.image_shape
+        if height != width:
+            raise UserError(f"{data.name}: a GAN needs square images, not {height}×{width}; set image_size")
+        check_batch(setup, "images")
+        self.config, self.data, self.workers = config, data, workers
+        self.negative, self.lambda_ = setup.nda, setup.lambda_
+        self.real = RealImages(setup)
+        self.loss = ADVERSARIAL_LOSSES[config.losses]
+        self.discriminator_forward = negatives_apart if config.reference else one_forward
+        num_classes = len(data.class_names) if config.conditional else 1
+        self.generator, self.discriminator = _networks(setup, num_classes)
+        self.average = MovingAverage(self.generator, decay=config.ema_decay, start=config.ema_start)
+        self.latents = LatentSpace(config.latent_dim, num_classes)
+        self.sampler = Sampler(
+            self.average.network,
+            self.latents,
+            batch_size=config.batch_size,
+            batch_statistics=config.reference,
+            seed=setup.seed,
+            workers=workers,
+        )
+        adam = functools.partial(
+            torch.optim.Adam, lr=config.learning_rate, betas=config.betas, fused=config.fused
+        )
+        self.generator_optimizer = adam(self.generator.parameters())
+        self.discriminator_optimizer = adam(self.discriminator.parameters())
+        self.streams = {name: setup.stream(name, workers.device) for name in STREAMS}
+        self.curves = Curves(workers)
+        self.picture_every = config.sample_every
+        self.generate: Callable[..., Tensor] = self.generator
+        self.discriminate: Callable[..., Tensor] = self.discriminator
+
+    def batches(self, start: int) -> Iterator[list[Batch]]:
+        """The global batches of real images of each step: one for every step of the discriminator."""
+        count = self.config.num_discriminator_steps
+        real = self.real.batches(self.streams, start=start * count)
+        while True:
+            yield [next(real) for _ in range(count)]
+
+    def training_step(self, batch: list[Batch], step: int) -> None:
+        """The discriminator's steps, then one of the generator, which its moving average follows."""
+        for real, labels in batch:
+            self._train_discriminator(real, labels)
+        self._train_generator()
+        self.average.update(self.generator, step + 1)
+
+    def _train_discriminator(self, real: Tensor, labels: Tensor) -> None:
+        """One step down L_D, on a global batch of real images."""
+        shard = self.workers.shard
+        with self._autocast():
+            with torch.no_grad():
+                fake = self._fakes()
+            batches = [(shard(real), shard(labels)), fake]
+            if self.negative is not None:
+                negative = self.negative(real, generator=self.streams["negatives"])
+                batches.append((shard(negative), shard(labels)))
+            logits = self.discriminator_forward(self.discriminate, batches)
+        parts = dict(zip(("logit_real", "logit_fake", "logit_negative"), logits, strict=False))
+        loss = self.loss.discriminator(
+            parts["logit_real"], parts["logit_fake"], parts.get("logit_negative"), self.lambda_
+        )
+        self._descend(loss, self.discriminator_optimizer, self.discriminator)
+        self.curves.add({"loss_discriminator": loss, **parts})
+
+    def _train_generator(self) -> None:
+        """One step down L_G = E[not_fooled(D(G(z)))]; the discriminator's weights need no gradient for it."""
+        self.discriminator.requires_grad_(False)
+        with self._autocast():
+            logits = self.discriminate(*self._fakes())
+        loss = self.loss.generator(logits)
+        self._descend(loss, self.generator_optimizer, self.generator)
+        self.discriminator.requires_grad_(True)
+        self.curves.add({"loss_generator": loss})
+
+    def _fakes(self) -> Batch:
+        """This worker's share of a batch from the generator, with the labels that it was made for."""
+        noise, labels = self.latents.draw(
+            self.config.batch_size, noise=self.streams["noise"], labels=self.streams["labels"]
+        )
+        noise, labels = self.workers.shard(noise), self.workers.shard(labels)
+        return self.generate(noise, labels), labels
+
+    def _descend(self, loss: Tensor, optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
+        optimizer.zero_grad()
+        loss.backward()
+        self.workers.average_gradients(network.parameters())
+        optimizer.step()
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.config.precision == "bf16"
+        return torch.autocast(self.workers.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def compile(self) -> str:
+        """Compiles both networks; why that failed, or an empty string."""
+        device, size = self.workers.device, self.config.batch_size // self.workers.world_size
+        noise = torch.zeros(size, self.config.latent_dim, device=device)
+        images = torch.zeros(size, *self.data.image_shape, device=device)
+        labels = torch.zeros(size, dtype=torch.long, device=device)
+        with self._autocast():
+            self.generate, why_not = compiled_if_possible(self.generator, noise, labels)
+            self.discriminate, why_not_either = compiled_if_possible(self.discriminator, images, labels)
+        return why_not or why_not_either
+
+    def synchronise(self) -> None:
+        """The workers' states never differ."""
+
+    def evaluate(self, evaluations: Sequence[GenerativeEvaluation], step: int, *, test: bool) -> Evaluated:
+        """Measures samples of the averaged generator."""
+        return Evaluated(measure(self.sampler, evaluations, self.data, step=step, last=test))
+
+    def artifacts(self, step: int, *, last: bool) -> dict[str, bytes]:
+        """PNG files: samples, and at step 0 what the augmentations do to real images."""
+        sheets = {"samples.png": sheet(self.sampler.fixed(self.config.num_sheet_rows * COLUMNS))}
+        augmentations = {"negatives.png": self.negative, "positives.png": self.real.positive}
+        for name, augmentation in augmentations.items():
+            if step == 0 and augmentation is not None:
+                sheets[name] = self.real.before_and_after(augmentation, self.workers.device)
+        return sheets
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def parts(self) -> Mapping[str, Stateful]:
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+
+def _networks(setup: TrialSetup, num_classes: int) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator on the workers' device, with the same weights on every worker."""
+    config, workers = setup.config, setup.workers
+    build = load(NETWORKS[config.network.name].build)
+    generator, discriminator = build(
+        **config.network.model_dump(exclude={"name"}),
+        image_shape=setup.data.image_shape,
+        width=config.width,
+        latent_dim=config.latent_dim,
+        num_classes=num_classes,
+        streams=(setup.stream("generator"), setup.stream("discriminator")),
+        workers=workers if config.sync_batch_norm else None,
+        memory_format=torch.channels_last if config.channels_last else torch.contiguous_format,
+    )
+    return generator.to(workers.device), discriminator.to(workers.device)
+
+
+def one_forward(discriminate: Callable[..., Tensor], batches: Sequence[Batch]) -> list[Tensor]:
+    """The logits of every batch from one forward pass: one power iteration of the spectral norms for all."""
+    images, labels = zip(*batches, strict=True)
+    logits = discriminate(torch.cat(images), torch.cat(labels))
+    return list(logits.split([len(batch) for batch in labels]))
+
+
+def negatives_apart(discriminate: Callable[..., Tensor], batches: Sequence[Batch]) -> list[Tensor]:
+    """As released: real and generated images in one forward pass, then the negatives in another."""
+    together = one_forward(discriminate, batches[:2])
+    return together + [discriminate(*negatives) for negatives in batches[2:]]

@@ -1,0 +1,74 @@
+"""What a task is built from: one trial's settings, its data, its augmentations, its random streams."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ndabench.augmentations.compose import Augmentation
+from ndabench.distributed import Workers
+from ndabench.errors import UserError
+from ndabench.tasks.definition import TaskDefinition
+from ndabench.tasks.random_streams import random_stream
+from ndabench.tasks.registry import TASKS
+
+
+@dataclass(frozen=True)
+class TrialSetup:
+    """Everything that decides a training.
+
+    Raises `UserError` for a λ outside the task's range, or one that weighs a negative where there is none.
+    """
+
+    config: Any
+    """The task's configuration, an instance of its definition's `config`."""
+    data: Any
+    """The data set, loaded: `ImageData` or `ClipData`."""
+    negative: Augmentation | None = None
+    """T as the trial names it. At the λ that gives it no weight it is not even drawn: see `nda`."""
+    positive: Augmentation | None = None
+    """Changes the real samples themselves (PDA)."""
+    lambda_: float | None = None
+    """The paper's λ; its meaning depends on the task. None: the plain one."""
+    seed: int = 0
+    horizontal_flip: bool = False
+    """Whether real images are mirrored at random."""
+    evaluations: Sequence[Any] = ()
+    workers: Workers = field(default_factory=Workers)
+
+    def __post_init__(self) -> None:
+        rule = self.definition.lambda_rule
+        if self.lambda_ is None:
+            object.__setattr__(self, "lambda_", rule.plain)
+        rule.check(self.lambda_)
+        if self.negative is None and self.lambda_ != rule.plain:
+            raise UserError(f"lambda {self.lambda_} {rule.weighs}, but there is none")
+
+    @property
+    def definition(self) -> TaskDefinition:
+        return TASKS[self.config.name]
+
+    @property
+    def nda(self) -> Augmentation | None:
+        """T, or None where λ gives it no weight: such a training equals the plain one, bit for bit."""
+        return self.negative if self.lambda_ != self.definition.lambda_rule.plain else None
+
+    def stream(self, name: str, device: torch.device | None = None) -> torch.Generator:
+        """A generator at the beginning of the trial's random stream `name`, on the CPU by default."""
+        return random_stream(self.seed, name, device)
+
+
+def check_batch(setup: TrialSetup, things: str) -> None:
+    """`UserError` where the batch, the number of training `things` and the workers do not go together."""
+    config, num_examples, workers = setup.config, len(setup.data.train), setup.workers
+    if config.num_steps == 0:
+        return
+    if config.batch_size > num_examples:
+        raise UserError(
+            f"batch_size {config.batch_size} exceeds the {num_examples} training {things} there are"
+        )
+    if config.batch_size % workers.world_size:
+        raise UserError(
+            f"batch_size {config.batch_size} cannot be shared equally by {workers.world_size} workers"
+        )

@@ -1,0 +1,164 @@
+"""The training loop of every task, its checkpoints' state, and how it notices that a training diverged.
+
+`Trainer.run` is the whole loop. What differs between tasks is behind `task.Task`; a task that follows that
+protocol gets resuming, logging, divergence checks, evaluations and files from here, unchanged.
+"""
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ndabench.config import without
+from ndabench.errors import UserError
+from ndabench.measurement import Measurement
+from ndabench.metrics.probing import Evaluated
+from ndabench.registry import load
+from ndabench.tasks.acceleration import choose_kernels
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.task import DivergedError, Progress, Stateful, Task
+
+
+def build_trainer(setup: TrialSetup) -> "Trainer":
+    """The trainer of a trial at step 0; `UserError` for settings that do not fit together."""
+    return Trainer(load(setup.definition.build)(setup), setup)
+
+
+class Trainer:
+    """A task in training, and how far it is."""
+
+    def __init__(self, task: Task, setup: TrialSetup) -> None:
+        self.task, self.config, self.workers = task, setup.config, setup.workers
+        self.evaluations = tuple(setup.evaluations)
+        self.step = 0
+        self._identity = _identity(setup)
+
+    def run(self) -> Iterator[Progress]:
+        """Trains from the current step to the last one, and yields a `Progress` at every pause.
+
+        A fresh trainer first yields step 0. The last step is yielded twice where it is evaluated: first to be
+        saved, then with everything that was measured. Evaluations may take hours; they are repeated where a
+        run was stopped in them. After `load_state_dict` the results equal those of a run that was never
+        interrupted, on a CPU bit for bit. Raises `DivergedError` when a loss or a weight is not finite.
+        """
+        task, config = self.task, self.config
+        notes = choose_kernels(config, self.workers.device, task.compile)
+        if self.step in (0, config.num_steps):
+            yield from self._pause(notes)
+        while self.step < config.num_steps:
+            for batch in task.batches(self.step):
+                if self._due(config.log_every):
+                    task.curves.clear()
+                task.training_step(batch, self.step)
+                self.step += 1
+                if self.step == config.num_steps or self._evaluations_due():
+                    break  # ends decoding ahead: evaluations need the memory, and may take hours
+                if self._pause_due():
+                    yield from self._pause(notes)
+            yield from self._pause(notes)
+
+    def _due(self, every: int | None) -> bool:
+        """Whether something done every so many steps is done now; everything is done at the last step."""
+        return self.step == self.config.num_steps or (every is not None and self.step % every == 0)
+
+    def _pause_due(self) -> bool:
+        intervals = (self.config.log_every, self.config.checkpoint_every, self.task.picture_every)
+        return any(map(self._due, intervals))
+
+    def _evaluations_due(self) -> list[Any]:
+        first = self.step == 0 and self.task.evaluates_untrained
+        return [evaluation for evaluation in self.evaluations if first or self._due(evaluation.every)]
+
+    def _pause(self, notes: Mapping[str, Measurement]) -> Iterator[Progress]:
+        """Checks, logs, draws and measures what is due at this step."""
+        task, config, last = self.task, self.config, self.step == self.config.num_steps
+        task.synchronise()
+        curves = task.curves.read()
+        check_finite(curves, task.networks(), step=self.step)
+        pictures = self.step == 0 or self._due(task.picture_every)
+        artifacts = (
+            task.artifacts(self.step, last=last) if pictures else {}
+        )  # on all workers: may synchronise
+        here = Progress(
+            step=self.step,
+            num_steps=config.num_steps,
+            num_images=self.step * config.images_per_step,
+            checkpoint_due=self.step > 0 and self._due(config.checkpoint_every),
+            artifacts=artifacts if self.workers.is_main else {},
+        )
+        evaluations = self._evaluations_due()
+        if evaluations and last and self.step > 0:
+            yield here
+            here = replace(here, checkpoint_due=False)
+        logged = {name: Measurement(value) for name, value in curves.items()}
+        evaluated = task.evaluate(evaluations, self.step, test=last) if evaluations else Evaluated({})
+        yield replace(
+            here,
+            metrics={**notes, **(logged if self._due(config.log_every) else {}), **evaluated.measurements},
+            artifacts={**here.artifacts, **evaluated.artifacts},
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of everything that the next step depends on: tensors, numbers, strings, lists and dicts.
+
+        `made_by` says whose state it is; `load_state_dict` compares it.
+        """
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        streams = {name: stream.get_state() for name, stream in self.task.streams.items()}
+        return copy.deepcopy({"made_by": self._identity, "step": self.step, "streams": streams, **parts})
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues from a `state_dict`; `UserError` where another training or version made it."""
+        _check_identity(state.get("made_by", {}), self._identity)
+        missing = [name for name in self._parts() if name not in state]
+        missing += [name for name in self.task.streams if name not in state["streams"]]
+        if missing:
+            raise UserError(f"the checkpoint has no {missing[0]}; another version of ndabench wrote it")
+        for name, part in self._parts().items():
+            part.load_state_dict(copy.deepcopy(state[name]))  # optimisers would keep the state's own tensors
+        for name, stream in self.task.streams.items():
+            stream.set_state(state["streams"][name].cpu())
+        self.step = int(state["step"])
+
+    def _parts(self) -> dict[str, Stateful]:
+        return {**self.task.parts(), "curves": self.task.curves}
+
+
+def _identity(setup: TrialSetup) -> dict[str, Any]:
+    """What must be equal for a checkpoint to be continued, as plain data."""
+    changeable = set(setup.definition.changeable_on_resume)
+    return {
+        **without({"path"}, setup.config.model_dump(mode="json", exclude=changeable)),
+        "lambda": setup.lambda_,
+        "negative": setup.nda is not None,
+        "positive": setup.positive is not None,
+        "horizontal_flip": setup.horizontal_flip,
+        "seed": setup.seed,
+        "data": setup.data.content_hash,
+    }
+
+
+def _check_identity(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    for key, value in ours.items():
+        if key not in theirs or theirs[key] != value:
+            raise UserError(
+                f"the checkpoint belongs to another training: its {key} is {theirs.get(key)!r}, "
+                f"this one's is {value!r}"
+            )
+
+
+def check_finite(values: Mapping[str, float], networks: Mapping[str, nn.Module], *, step: int) -> None:
+    """`DivergedError`, naming it, where one of `values` or a weight in `networks` is not finite."""
+    norms = {f"the norm of the {name}'s weights": _norm(network) for name, network in networks.items()}
+    for name, value in {**values, **norms}.items():
+        if not math.isfinite(value):
+            raise DivergedError(f"{name} is {value} at step {step}")
+
+
+@torch.no_grad()
+def _norm(network: nn.Module) -> float:
+    return torch.stack(torch._foreach_norm(list(network.parameters()))).norm().item()
