@@ -23,7 +23,9 @@ from torch import Tensor, nn
 
 from ndabench.augmentations.registry import implementations
 from ndabench.distributed import Workers
-from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
+from ndabench.tasks.contrastive.config import ImageContrastiveConfig
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import build_trainer
 
 NEGATIVES = implementations("corrected")
 
@@ -57,14 +59,14 @@ def ours(settings: dict[str, Any], *, batch_size: int, width: int, steps: int, d
         }
     )
     with_negative = "num_nda_keys" in settings
-    task = image_contrastive_task(
+    setup = TrialSetup(
         config,
         random_images(device),
         negative=NEGATIVES["jigsaw"] if with_negative else None,
         lambda_=1.0 if with_negative else 0.0,
         workers=Workers(device=device),
     )
-    return steps_of(task)
+    return steps_of(build_trainer(setup))
 
 
 def lightlys(

@@ -34,7 +34,9 @@ from ndabench.augmentations.registry import implementations
 from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.feeding import ResidentClips
 from ndabench.distributed import Workers
-from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task
+from ndabench.tasks.contrastive.config import VideoContrastiveConfig
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import build_trainer
 
 CLIP_NEGATIVES = implementations("clips")
 
@@ -134,14 +136,14 @@ def ours(settings: dict[str, Any], sizes: Sizes, *, steps: int, device: torch.de
         }
     )
     with_negative = "num_nda_keys" in settings
-    task = video_contrastive_task(
+    setup = TrialSetup(
         config,
         random_videos(sizes, device),
         negative=CLIP_NEGATIVES["jigsaw"] if with_negative else None,
         lambda_=1.0 if with_negative else 0.0,
         workers=Workers(device=device),
     )
-    return steps_of(task)
+    return steps_of(build_trainer(setup))
 
 
 def released(checkout: Path, sizes: Sizes, *, steps: int, device: torch.device, bf16: bool) -> Steps:

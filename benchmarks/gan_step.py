@@ -25,7 +25,9 @@ from rich.console import Console
 
 from ndabench.augmentations.registry import implementations
 from ndabench.distributed import Workers
-from ndabench.tasks.gan import GanConfig, GanTask
+from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import build_trainer
 
 NEGATIVES = implementations("corrected")
 
@@ -84,10 +86,10 @@ def ours(settings: dict[str, Any], *, batch_size: int, width: int, steps: int, d
         **settings,
     )
     workers = Workers(device=device)
-    task = GanTask(
+    setup = TrialSetup(
         config, random_images(device), negative=NEGATIVES["jigsaw"], lambda_=LAMBDA, workers=workers
     )
-    return steps_of(task)
+    return steps_of(build_trainer(setup))
 
 
 def released(checkout: Path, *, batch_size: int, width: int, steps: int, device: torch.device) -> Steps:

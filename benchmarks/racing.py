@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ndabench.data.feeding import ResidentSplit
 from ndabench.data.images import ImageData
-from ndabench.tasks.task import Task
+from ndabench.tasks.trainer import Trainer
 
 Steps = Callable[[], None]
 """Takes a fixed number of training steps."""
@@ -49,9 +49,9 @@ def race_of_steps(
     show(console, seconds, rival, steps=steps, num_images=steps * num_examples, unit=unit)
 
 
-def steps_of(task: Task) -> Steps:
+def steps_of(trainer: Trainer) -> Steps:
     """From one pause of a task to the next; `RuntimeError` where it was to compile and could not."""
-    run = task.run()
+    run = trainer.run()
     first = next(run)  # step 0, with its sheets, and torch.compile's attempt
     compiled = first.metrics.get("compiled")
     if compiled is not None and not compiled.value:

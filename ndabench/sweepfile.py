@@ -17,11 +17,7 @@ from ndabench.errors import nearest, unknown
 from ndabench.measurement import displayed_name
 from ndabench.resources import Resources
 from ndabench.search_space import LAMBDA, Dimension, Search
-<<<<<<< HEAD
-=======
 from ndabench.tasks.definition import TaskConfig
-from ndabench.tasks.negatives import NegativeSpec
->>>>>>> 8a9ef55 (Tasks: one training loop for every task, built from one TrialSetup; a method is one file)
 from ndabench.tasks.registry import (
     TASKS,
     AnyTaskConfig,

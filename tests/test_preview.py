@@ -8,14 +8,14 @@ import pytest
 import torch
 from command_lines import CommandLine
 from PIL import Image
-from video_stand_in import DIGITS, SWEEP, use_stand_in
+from video_stand_in import DIGITS, SWEEP
 
-from ndabench import sweepfile
 from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig, load_data
 from ndabench.data.videos.clips import ClipRequest
 from ndabench.preview import negatives_to_show, preview, sheet, strips
+from ndabench.sweepfile import SweepConfig
 
 CLIP_NEGATIVES = implementations("clips")
 NEGATIVES = implementations("corrected")
@@ -56,7 +56,7 @@ def test_the_arms_of_the_file_come_first() -> None:
     ]
     task = {"name": "gan", "reference": True}
     sweep = {"name": "s", "task": task, "data": {"name": "digits"}, "arms": arms}
-    rows = list(negatives_to_show(parse(sweepfile.SweepConfig, sweep, "file")))
+    rows = list(negatives_to_show(parse(SweepConfig, sweep, "file")))
     released = {f"{name}[released]" for name in RELEASED}
     of_arms = ["cutout[released]", "jigsaw(grid=4)[released]", "jigsaw[released]>cutout[released]"]
     assert rows[:3] == of_arms
@@ -66,13 +66,10 @@ def test_the_arms_of_the_file_come_first() -> None:
 @pytest.mark.parametrize(("clip_frames", "left_out"), [(10, 0), (12, 1)])
 def test_a_clip_beside_its_negatives(
     command_line: CommandLine,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
     clip_frames: int,
     left_out: int,
 ) -> None:
-    kind = use_stand_in(monkeypatch)
-    monkeypatch.setattr(sweepfile, "SweepConfig", kind)
     png = command_line.folder / "p.png"
     task = {"name": "stand_in", "clip_frames": clip_frames}
     file = command_line.file(**{**SWEEP, "task": task, "arms": ["none"]})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from video_stand_in import DIGITS, SWEEP, StandIn, StandInSweep, dumped, use_stand_in
+from video_stand_in import DIGITS, SWEEP, StandIn, dumped
 
 from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
@@ -32,13 +32,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NDABENCH_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def video_task(monkeypatch: pytest.MonkeyPatch) -> type[StandInSweep]:
-    return use_stand_in(monkeypatch)
+@pytest.fixture(autouse=True)
+def nothing_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StandIn, "built", [])
 
 
-def sweep(kind: type[StandInSweep], **changes: Any) -> StandInSweep:
-    return parse(kind, {**SWEEP, **changes}, "s.yaml")
+def sweep(**changes: Any) -> SweepConfig:
+    return parse(SweepConfig, {**SWEEP, **changes}, "s.yaml")
 
 
 def test_data_sets_are_told_apart_by_name() -> None:
@@ -52,25 +52,27 @@ def test_data_sets_are_told_apart_by_name() -> None:
     assert isinstance(load_data(parse(DataConfig, {"name": "digits"}, "data"), CPU), ImageData)
 
 
-def test_a_sweep_over_videos_is_read_written_and_run(video_task: Any, tmp_path: Any) -> None:
-    config = sweep(video_task)
-    assert parse(video_task, dumped(config), "again") == config
+def test_a_sweep_over_videos_is_read_written_and_run(tmp_path: Any) -> None:
+    config = sweep()
+    assert parse(SweepConfig, dumped(config), "again") == config
     trials = config.grid_trials()
     assert [t.arm for t in trials] == ["none", "shuffle_blocks", "jigsaw(per=frame)"]
     prepare(trials, CPU)
     first, blocks, tiles = StandIn.built
-    assert (first["negative"], first["positive"], first["lambda_"]) == (None, None, 0.0)
-    assert isinstance(first["data"], ClipData)
-    assert first["data_config"] == config.data
+    assert (first.negative, first.positive, first.lambda_) == (None, None, 0.0)
+    assert isinstance(first.data, ClipData)
+    assert first.config == config.task
     clips = torch.rand(4, 3, 10, 8, 8)
     for built, expected in ((blocks, "shuffle_blocks"), (tiles, "jigsaw")):
         parameters = {"per": "frame"} if expected == "jigsaw" else {}
-        output = built["negative"](clips, generator=torch.Generator().manual_seed(1))
+        output = built.negative(clips, generator=torch.Generator().manual_seed(1))
         rule = CLIP_NEGATIVES[expected]
         assert torch.equal(output, rule(clips, generator=torch.Generator().manual_seed(1), **parameters))
 
     store = RecordStore(str(tmp_path))
-    assert len(list(run_trial(trials[2], store, Provenance("videos"), Workers(device=CPU)))) == 1
+    assert len(list(run_trial(trials[2], store, Provenance("videos"), Workers(device=CPU)))) == 2, (
+        "steps 0 and 1"
+    )
     row = store.read_trial(trials[2].trial_id)
     assert row is not None
     assert (row.status, row.negative, row.dataset) == (
@@ -78,13 +80,11 @@ def test_a_sweep_over_videos_is_read_written_and_run(video_task: Any, tmp_path: 
         "jigsaw(per=frame)",
         "moving_digits split 1",
     )
-    assert row.dataset_hash == first["data"].content_hash
+    assert row.dataset_hash == first.data.content_hash
 
 
-def test_the_plan_of_a_sweep_over_videos_counts_clips(
-    video_task: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    print_plan(sweep(video_task), Console(width=120))
+def test_the_plan_of_a_sweep_over_videos_counts_clips(capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan(sweep(), Console(width=120))
     printed = capsys.readouterr().out
     assert "work in all: 240 clips" in printed
     assert "images" not in printed
@@ -114,9 +114,9 @@ def test_the_plan_of_a_sweep_over_videos_counts_clips(
         ({"data": {"name": "ucf101"}}, "'data.path' is missing"),
     ],
 )
-def test_a_wrong_sweep_over_videos_is_one_clear_line(video_task: Any, changes: dict, message: str) -> None:
+def test_a_wrong_sweep_over_videos_is_one_clear_line(changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        sweep(video_task, **changes)
+        sweep(**changes)
     assert "\n" not in str(caught.value)
 
 
@@ -131,12 +131,10 @@ def test_a_wrong_sweep_over_videos_is_one_clear_line(video_task: Any, changes: d
         ({"size": 9}, "jigsaw", "jigsaw: a grid of 2 does not divide images of 9×9"),
     ],
 )
-def test_negatives_are_tried_on_clips_as_the_task_shows_them(
-    video_task: Any, task: dict, negative: str, message: str
-) -> None:
+def test_negatives_are_tried_on_clips_as_the_task_shows_them(task: dict, negative: str, message: str) -> None:
     changes = {"task": {"name": "stand_in", **task}, "arms": [negative]}
     with pytest.raises(UserError, match=message):
-        prepare(sweep(video_task, **changes).grid_trials(), CPU)
+        prepare(sweep(**changes).grid_trials(), CPU)
 
 
 @pytest.mark.parametrize("task", ["gan", "image_contrastive"])
@@ -163,11 +161,11 @@ def test_tasks_of_images_refuse_videos_and_what_only_clips_have(task: str, name:
         assert "\n" not in str(caught.value)
 
 
-def test_trial_ids_depend_on_which_clips_there_are_not_on_where_they_lie(video_task: Any) -> None:
+def test_trial_ids_depend_on_which_clips_there_are_not_on_where_they_lie() -> None:
     ucf = {"name": "ucf101", "path": "/a"}
 
     def ids(**changes: Any) -> list[str]:
-        return [trial.trial_id for trial in sweep(video_task, data={**ucf, **changes}).grid_trials()]
+        return [trial.trial_id for trial in sweep(data={**ucf, **changes}).grid_trials()]
 
     assert ids() == ids(path="/b") == ids(decode_workers=7)
     others = [

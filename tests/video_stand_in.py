@@ -1,19 +1,19 @@
-"""A task that learns nothing from videos: what sweeps, trials and previews do for any video task."""
+"""A task that learns nothing from videos, registered as a package from outside would register one."""
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-import pytest
 from pydantic import Field
 
-from ndabench import sweepfile
 from ndabench.config import Config
-from ndabench.metrics.representation import KnnConfig
-from ndabench.sweepfile import SweepConfig
-from ndabench.tasks.registry import TASKS, Kind
-from ndabench.tasks.task import LambdaRule, Progress
-from ndabench.trials import TrialConfig
+from ndabench.metrics.probing import Evaluated
+from ndabench.tasks.curves import Curves
+from ndabench.tasks.definition import TaskConfig, TaskDefinition
+from ndabench.tasks.registry import TASKS
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.task import LambdaRule
 
 DIGITS: dict[str, Any] = {"name": "moving_digits", "frame_size": 16, "video_frames": 12, "clips_per_group": 1}
 SWEEP: dict[str, Any] = {
@@ -24,52 +24,67 @@ SWEEP: dict[str, Any] = {
 }
 
 
-class StandInConfig(Config):
-    LAMBDA: ClassVar[LambdaRule] = LambdaRule(plain=0.0, default=1.0, range="[0, 9]", low=0.0, high=9.0)
-
+class StandInConfig(TaskConfig):
     name: Literal["stand_in"] = "stand_in"
     num_steps: int = Field(1, ge=0)
+    batch_size: int = 80
     clip_frames: int = 10
     size: int = 8
-    num_images: ClassVar[int] = 80
 
-    def shown_shape(self, frame_shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
-        return frame_shape[0], self.clip_frames, self.size, self.size
+    def shown_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape[0], self.clip_frames, self.size, self.size
 
 
 class StandIn:
     """Remembers what it was built from."""
 
-    built: ClassVar[list[dict[str, Any]]] = []
+    built: ClassVar[list[TrialSetup]] = []
+    picture_every = None
+    evaluates_untrained = False
 
-    def __init__(self, config: StandInConfig, data_config: Config, data: Any, **rest: Any) -> None:
-        self.built.append({"config": config, "data_config": data_config, "data": data, **rest})
+    def __init__(self, setup: TrialSetup) -> None:
+        self.built.append(setup)
+        self.curves, self.streams = Curves(setup.workers), {}
 
-    def run(self) -> Iterator[Progress]:
-        yield Progress(step=1, num_steps=1, num_images=0)
+    def batches(self, start: int) -> Iterator[None]:
+        return itertools.repeat(None)
 
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def training_step(self, batch: None, step: int) -> None:
         pass
 
+    def networks(self) -> Mapping[str, Any]:
+        return {}
 
-class StandInTrial(TrialConfig):
-    task: StandInConfig  # type: ignore[assignment]
+    def compile(self) -> str:
+        return ""
+
+    def synchronise(self) -> None:
+        pass
+
+    def evaluate(self, evaluations: Sequence[Any], step: int, *, test: bool) -> Evaluated:
+        return Evaluated({})
+
+    def artifacts(self, step: int, *, last: bool) -> dict[str, bytes]:
+        return {}
+
+    def parts(self) -> Mapping[str, Any]:
+        return {}
 
 
-class StandInSweep(SweepConfig):
-    task: StandInConfig  # type: ignore[assignment]
-
-
-def use_stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandInSweep]:
-    """Makes the stand-in a task for the time of a test; the class of sweeps over it."""
-    kind = Kind(StandIn, {"knn": KnnConfig}, lambda *_, **__: None, learns_from="videos")
-    monkeypatch.setitem(TASKS, "stand_in", kind)
-    monkeypatch.setattr(sweepfile, "TrialConfig", StandInTrial)
-    monkeypatch.setattr(StandIn, "built", [])
-    return StandInSweep
+TASKS.register(
+    "stand_in",
+    TaskDefinition(
+        config=StandInConfig,
+        build="video_stand_in:StandIn",
+        learns_from="videos",
+        produces="image_encoder",
+        lambda_rule=LambdaRule(
+            plain=0.0, default=1.0, range="[0, 9]", low=0.0, high=9.0, weighs="weighs a negative"
+        ),
+        default_objective="knn",
+        summary="nothing",
+    ),
+)
 
 
 def dumped(config: Config) -> dict[str, Any]:

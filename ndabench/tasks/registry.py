@@ -37,12 +37,6 @@ from ndabench.metrics.representation import (
     LinearProbeLbfgsConfig,
     LinearProbeSgdConfig,
 )
-<<<<<<< HEAD
-from ndabench.tasks.gan import GanConfig, GanTask
-from ndabench.tasks.image_contrastive import ImageContrastiveConfig, image_contrastive_task
-from ndabench.tasks.task import Task
-from ndabench.tasks.video_contrastive import VideoContrastiveConfig, video_contrastive_task
-=======
 from ndabench.registry import OneOf, Registry
 from ndabench.tasks.contrastive.config import (
     ImageContrastiveConfig,
@@ -51,7 +45,6 @@ from ndabench.tasks.contrastive.config import (
 )
 from ndabench.tasks.definition import TaskConfig, TaskDefinition
 from ndabench.tasks.gan.config import GanConfig
-from ndabench.tasks.negatives import NegativeSpec, Rule, check, registered, resolve
 from ndabench.tasks.task import LambdaRule
 
 NDA_KEYS = LambdaRule(
@@ -59,7 +52,6 @@ NDA_KEYS = LambdaRule(
 )
 """λ of the contrastive tasks: the weight of the NDA keys among the negatives; 0 is the plain loss."""
 NDA_SETTINGS = frozenset({"num_nda_keys", "nda_scale", "nda_source"})
->>>>>>> 8a9ef55 (Tasks: one training loop for every task, built from one TrialSetup; a method is one file)
 
 Data: TypeAlias = ImageData | ClipData
 

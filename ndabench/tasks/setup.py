@@ -29,8 +29,8 @@ class TrialSetup:
     """T as the trial names it. At the λ that gives it no weight it is not even drawn: see `nda`."""
     positive: Augmentation | None = None
     """Changes the real samples themselves (PDA)."""
-    lambda_: float | None = None
-    """The paper's λ; its meaning depends on the task. None: the plain one."""
+    lambda_: float = None  # type: ignore[assignment]  # None stands for the plain one until __post_init__
+    """The paper's λ; its meaning depends on the task. By default the plain one, which weighs no negative."""
     seed: int = 0
     horizontal_flip: bool = False
     """Whether real images are mirrored at random."""

@@ -14,10 +14,6 @@ from torch import Tensor, nn
 
 from ndabench.augmentations.clip_views import ClipViews
 from ndabench.augmentations.compose import Augmentation
-<<<<<<< HEAD:ndabench/tasks/dpc.py
-from ndabench.config import Config
-=======
->>>>>>> 8a9ef55 (Tasks: one training loop for every task, built from one TrialSetup; a method is one file):ndabench/tasks/contrastive/dpc.py
 from ndabench.data.images import to_uint8
 from ndabench.data.sheets import comparison_sheet
 from ndabench.distributed import Workers
