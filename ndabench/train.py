@@ -37,8 +37,8 @@ def train(
     from ndabench.records import RecordStore
     from ndabench.sweepfile import read_sweep
     from ndabench.tasks.task import DivergedError
+    from ndabench.tracking.factory import make_trackers
     from ndabench.tracking.mirror import Mirror
-    from ndabench.tracking.tracker import make_trackers
     from ndabench.trials import Provenance, git_commit, prepare
 
     config = read_sweep(file, set_ or [])
@@ -56,9 +56,7 @@ def train(
     workers.barrier()
     try:
         with mirror:
-            _show(
-                trial, store, Provenance(config.name, git_commit(), config.track.tensorboard), mirror, workers
-            )
+            _show(trial, store, Provenance(config.name, git_commit()), mirror, workers)
     except DivergedError as error:
         print(f"diverged: {error}", file=sys.stderr)
         sys.exit(1)

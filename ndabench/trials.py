@@ -38,7 +38,6 @@ from ndabench.tasks.registry import (
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError, Progress
 from ndabench.tasks.trainer import Trainer, build_trainer
-from ndabench.tracking.tensorboard import compact_curves, write_curves
 
 
 class TrialConfig(Config):
@@ -111,8 +110,6 @@ class Provenance:
 
     sweep: str
     git_commit: str = ""
-    curves: bool = True
-    """Whether TensorBoard's are wanted."""
 
 
 def git_commit() -> str:
@@ -191,8 +188,6 @@ def run_trial(
                 store.write_progress(
                     provenance.sweep, trial.trial_id, progress.step, progress.metrics, progress.artifacts
                 )
-                if provenance.curves:
-                    write_curves(store, trial.trial_id, progress.step, progress.metrics)
                 if progress.checkpoint_due:
                     recorder.check_fencing()
                     state = {"trial": trial.to_json(), "task": trainer.state_dict(), **recorder.spent()}
@@ -217,15 +212,9 @@ def run_trial(
 
 
 def _compact(recorder: TrialRecorder, store: RecordStore, trial_id: str) -> None:
-    """For a trial that has come to its end: before its row says so, since nobody looks after it later."""
+    """Compacts the records of a trial that has ended, before its row says so: nobody does it later."""
     recorder.check_fencing()
-    compact(store, trial_id)
-
-
-def compact(store: RecordStore, trial_id: str) -> None:
-    """Few files in place of many of a trial's records and curves."""
     store.compact(trial_id)
-    compact_curves(store, trial_id)
 
 
 def _new_row(trial: TrialConfig, provenance: Provenance, workers: Workers) -> TrialRow:

@@ -46,13 +46,12 @@ class ThreeSteps:
 def test_steps_are_compacted_once_a_trial_cannot_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: BaseException | None, status: str, files: int
 ) -> None:
-    pytest.importorskip("tensorboardX", reason="comes with Ray")
     monkeypatch.setattr(trials, "_build", lambda *_: ThreeSteps(ending))
     store = RecordStore(str(tmp_path))
     trial = parse(SweepConfig, {**TINY, "arms": ["none"]}, "tiny").grid_trials()[0]
     with contextlib.suppress(RuntimeError, DivergedError, KeyboardInterrupt):
         list(run_trial(trial, store, Provenance("tiny"), Workers()))
     assert store.read_trials()["status"].to_pylist() == [status]
-    assert [len(store.list(name)) for name in ("metrics", "artifacts", "tensorboard")] == [files] * 3
+    assert [len(store.list(name)) for name in ("metrics", "artifacts")] == [files] * 2
     assert store.read_metrics()["step"].to_pylist() == [0, 1, 2]
     assert len(store.read_artifacts()) == 3

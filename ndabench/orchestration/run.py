@@ -35,8 +35,8 @@ from ndabench.orchestration.trial import trainable
 from ndabench.orchestration.view import View
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
+from ndabench.tracking.factory import make_trackers
 from ndabench.tracking.mirror import Mirror
-from ndabench.tracking.tracker import make_trackers
 from ndabench.trials import Provenance, TrialConfig, git_commit, prepare
 
 Ending = Literal["complete", "interrupted", "out of time"]
@@ -97,7 +97,7 @@ def _run_claimed(
     status.begin(standing)
     plan = make_plan(config, recorded)
     dispatch = Dispatch(plan, Restarts(config.resources.max_restarts), slots)
-    provenance = Provenance(config.name, git_commit(), config.track.tensorboard)
+    provenance = Provenance(config.name, git_commit())
     watched = config.objective.watched if config.objective is not None else None
     with View(console, standing, watched) as view:
         watcher = Watcher(view, status, mirror, dispatch, store, provenance)

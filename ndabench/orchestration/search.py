@@ -20,7 +20,7 @@ from ndabench.records import RecordStore
 from ndabench.records.trial_recorder import close_row, fail_row
 from ndabench.sweepfile import SweepConfig
 from ndabench.tracking.mirror import Mirror
-from ndabench.trials import Provenance, TrialConfig, compact, planned_row
+from ndabench.trials import Provenance, TrialConfig, planned_row
 
 SECONDS_TO_LOOK = 5.0
 
@@ -197,7 +197,7 @@ class Watcher(NotSaved, ray.tune.Callback):
                 close_row(self._store, trial_id, status, error)
                 row = self._store.read_trial(trial_id)
                 if row is not None and row.status == "pruned":  # its own process had no time to
-                    compact(self._store, trial_id)
+                    self._store.compact(trial_id)
                 self._view.ended(trial_id, row, error)
                 self._mirror.changed(trial_id)
         except UserError as problem:

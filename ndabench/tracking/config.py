@@ -1,4 +1,4 @@
-"""The key `track` of a sweep file: where metrics are shown beside the report. It changes no result."""
+"""The key `track` of a sweep file: where metrics are shown besides the report. It changes no result."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from ndabench.config import Config
 
 
 class Mlflow(Config):
-    """Runs in MLflow, one a trial."""
+    """Runs in MLflow, one for each trial."""
 
     tracking_uri: str | None = None
     """A server's address or a database; None: `mlflow.db` in the sweep's folder, no server needed."""
@@ -17,21 +17,21 @@ class Mlflow(Config):
 
 
 class Wandb(Config):
-    """Runs in Weights & Biases, one a trial."""
+    """Runs in Weights & Biases, one for each trial."""
 
     project: str = Field("ndabench", min_length=1)
     entity: str | None = None
     mode: Literal["offline", "online"] = "offline"
-    """offline: files below `folder`, which `wandb sync` sends later; nothing leaves unasked."""
+    """offline: W&B writes files below `folder`, and `wandb sync` sends them later."""
     folder: str | None = None
     """A local folder; None: the sweep's."""
 
 
 class Track(Config):
-    """`mlflow: {}` and `wandb: {}` switch these on as they are; they must be installed."""
+    """`mlflow: true` and `wandb: true` switch these on with their defaults; they must be installed."""
 
     tensorboard: bool = True
-    """Event files below `tensorboard/` in the sweep's folder, where tensorboardX is installed."""
+    """Event files below `tensorboard/` in the sweep's folder, if tensorboardX is installed."""
     mlflow: Mlflow | None = None
     wandb: Wandb | None = None
 

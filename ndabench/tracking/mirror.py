@@ -1,7 +1,7 @@
-"""Follows the records of trials and passes them on to trackers, beside the sweep and never in its way.
+"""Follows the records of trials and passes them on to trackers, in a thread that never delays the sweep.
 
-What a tracker shows is read from the records, so that nothing is missing there after a server was away or a
-driver was killed: a trial is followed from the last step that the tracker has.
+Trackers get what is in the records, so they miss nothing if a server was away or a driver was killed: the
+mirror follows a trial from the last step that the tracker has.
 """
 
 import logging
@@ -16,13 +16,13 @@ from ndabench.tracking.tracker import Tracker
 PAUSE_SECONDS = 2.0
 """From one look at the records to the next."""
 PATIENCE_SECONDS = 60.0
-"""At the end, for what has not been passed on yet."""
+"""How long to wait at the end for what has not been passed on yet."""
 
 logger = logging.getLogger(__name__)
 
 
 class Mirror:
-    """A thread of its own while its `with` block lasts. Trouble with a tracker is said, and outlived."""
+    """A thread that runs while its `with` block lasts. It logs a tracker's errors and carries on."""
 
     def __init__(self, store: RecordStore, trackers: Sequence[Tracker], pause: float = PAUSE_SECONDS) -> None:
         self._store, self._trackers, self._pause = store.without_retry(), trackers, pause
@@ -49,7 +49,7 @@ class Mirror:
                 logger.warning("%s did not take everything within %g s", names, PATIENCE_SECONDS)
 
     def changed(self, trial_id: str) -> None:
-        """The trial has recorded something, or has ended. Never waits."""
+        """Call this when the trial has recorded something or has ended. Never waits."""
         with self._lock:
             self._changed.add(trial_id)
 
@@ -64,6 +64,11 @@ class Mirror:
             for trial_id in sorted(changed):
                 for tracker in self._trackers:
                     self._pass_on(tracker, trial_id)
+        for tracker in self._trackers:
+            try:
+                tracker.close()
+            except Exception as error:
+                logger.warning("%s: %s", tracker.name, _one_line(error))
 
     def _pass_on(self, tracker: Tracker, trial_id: str) -> None:
         try:
@@ -71,8 +76,8 @@ class Mirror:
             if row is not None:
                 self._bring_up_to_date(tracker, row)
             self._problems.pop(tracker.name, None)
-        except Exception as error:  # whatever a server, a network or another's code may raise
-            problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        except Exception as error:  # whatever a server, a network or other code may raise
+            problem = _one_line(error)
             if tracker.name not in self._problems:
                 logger.warning("%s: %s; the sweep goes on, and this is tried again", tracker.name, problem)
             self._problems[tracker.name] = problem
@@ -91,3 +96,7 @@ class Mirror:
             tracker.end(row)
             del self._last[key]
             self._ended[key] = row.finished
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -20,7 +20,7 @@ ENDINGS = {"finished": "FINISHED", "pruned": "KILLED", "stopped": "KILLED"}
 
 
 class MlflowTracker:
-    """Speaks to one experiment, which it makes where there is none."""
+    """Writes to one experiment, which it creates if there is none."""
 
     name = "MLflow"
 
@@ -30,7 +30,7 @@ class MlflowTracker:
             import mlflow  # noqa: F401
         except ImportError:
             raise not_installed("mlflow", "mlflow-skinny") from None
-        for name in ("mlflow", "alembic"):  # they announce every table that they make
+        for name in ("mlflow", "alembic"):  # they log every table that they create
             logging.getLogger(name).setLevel(logging.ERROR)
         self._uri = config.tracking_uri or f"sqlite:///{local_folder(store, KEY)}/mlflow.db"
         self._experiment = config.experiment or sweep
@@ -38,7 +38,7 @@ class MlflowTracker:
 
     @cached_property
     def _client(self) -> "MlflowClient":
-        """Late: the folder of a database is ours only once the sweep has begun."""
+        """Opened late: the folder of a database is ours only once the sweep has begun."""
         from mlflow import MlflowClient
 
         return MlflowClient(self._uri)
@@ -72,3 +72,6 @@ class MlflowTracker:
         if row.error:
             self._client.set_tag(self._runs[row.trial_id], "ndabench.error", row.error)
         self._client.set_terminated(self._runs[row.trial_id], ENDINGS.get(row.status, "FAILED"))
+
+    def close(self) -> None:
+        """Nothing: MLflow has everything already."""

@@ -1,80 +1,105 @@
-"""Curves for TensorBoard: `tensorboard --logdir <folder of the sweep>/tensorboard`.
+"""Curves for TensorBoard: `tensorboard --logdir <folder of the sweep>/tensorboard`, a run for each trial.
 
-A trial's folder holds one small event file a step, named by it, written whole and never again: so they suit
-object stores, and a trial that is run again or resumed replaces them. TensorBoard reads a folder's files in
-the order of their names.
+tensorboardX, which comes with Ray, writes the event files. A trial has one file: when the trial begins, or a
+new driver resumes it, a new file with everything from the records replaces the old one. So no point is there
+twice, whatever was interrupted, and the new file tells a TensorBoard that has read the old one to drop it.
 
-When the trial has ended they are folded into the first one, which only grows by that: a TensorBoard that has
-read any of them finds nothing that it has read already.
+An event file grows, which an object in a store cannot. For an object store the file grows in a temporary
+folder and is copied when the trial, or the driver, ends.
 """
 
-import struct
+import importlib.util
+import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ndabench.measurement import Measurement
-from ndabench.records import RecordStore
+from ndabench.records import RecordStore, TrialRow
+
+if TYPE_CHECKING:
+    from tensorboardX.event_file_writer import EventsWriter
 
 FOLDER = "tensorboard"
 
 
-def write_curves(store: RecordStore, trial_id: str, step: int, metrics: Mapping[str, Measurement]) -> None:
-    """Writes the event file of one step; nothing without tensorboardX, which comes with Ray."""
-    values = {name: float(measurement.value) for name, measurement in metrics.items()}
-    data = event_file(step, values, time.time()) if values else None
-    if data is not None:
-        store.write_bytes(f"{FOLDER}/{trial_id}/events.out.tfevents.{step:010d}", data)
+def is_installed() -> bool:
+    """Whether tensorboardX is here; without it a sweep has no event files."""
+    return importlib.util.find_spec("tensorboardX") is not None
 
 
-def compact_curves(store: RecordStore, trial_id: str) -> None:
-    """Puts the event files of a trial into one. May be cut short or begun anew: the later file counts."""
-    files = store.list(f"{FOLDER}/{trial_id}")
-    try:
-        from tensorboardX.proto.event_pb2 import Event
-    except ImportError:
-        return
-    if len(files) < 2:
-        return
-    head, steps = b"", dict[int, bytes]()
-    for content in store.read_all(files):
-        for record in _framed_records(content or b""):
-            event = Event.FromString(record[12:-4])
-            if event.file_version:
-                head = head or record
-            else:
-                steps[event.step] = record
-    store.write_bytes(files[0], head + b"".join(steps[step] for step in sorted(steps)))
-    store.delete_all(files[1:])
+class TensorBoardTracker:
+    """Writes each trial's metrics to an event file; needs tensorboardX."""
 
+    name = "TensorBoard"
 
-def event_file(step: int, values: Mapping[str, float], wall_time: float) -> bytes | None:
-    """A whole event file of scalars; None without tensorboardX."""
-    try:
+    def __init__(self, store: RecordStore) -> None:
+        _import_without_torch()
+        self._store = store
+        self._writers: dict[str, EventsWriter] = {}
+        self._temporary = None if store.is_local else tempfile.TemporaryDirectory(prefix="ndabench-curves-")
+
+    def begin(self, row: TrialRow) -> int:
+        """Opens a new file for the trial; returns -1, since it has no steps yet."""
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        if row.trial_id in self._writers:
+            self._writers.pop(row.trial_id).close()
+        replaced = bool(self._store.list(f"{FOLDER}/{row.trial_id}"))
+        self._store.delete(f"{FOLDER}/{row.trial_id}")
+        folder = self._folder(row.trial_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        writer = self._writers[row.trial_id] = EventsWriter(str(folder / "events"))
+        if replaced:  # a TensorBoard that is running drops what it has read from step 0 on
+            writer.write_event(Event(wall_time=time.time(), session_log=SessionLog(status=SessionLog.START)))
+        writer.flush()
+        return -1
+
+    def log(self, trial_id: str, step: int, values: Mapping[str, float]) -> None:
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
-    except ImportError:
-        return None
-    scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-    events = [
-        Event(wall_time=wall_time, file_version="brain.Event:2"),
-        Event(wall_time=wall_time, step=step, summary=Summary(value=scalars)),
-    ]
-    return b"".join(_framed(event.SerializeToString()) for event in events)
+
+        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        event = Event(wall_time=time.time(), step=step, summary=Summary(value=scalars))
+        self._writers[trial_id].write_event(event)
+        self._writers[trial_id].flush()
+
+    def end(self, row: TrialRow) -> None:
+        self._finish(row.trial_id)
+
+    def close(self) -> None:
+        for trial_id in list(self._writers):
+            self._finish(trial_id)
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _finish(self, trial_id: str) -> None:
+        """Closes the trial's file and, if the sweep's folder is on no disk, copies it there."""
+        self._writers[trial_id].close()
+        if self._temporary is not None:
+            for file in self._folder(trial_id).iterdir():
+                self._store.write_bytes(f"{FOLDER}/{trial_id}/{file.name}", file.read_bytes())
+                file.unlink()
+        del self._writers[trial_id]
+
+    def _folder(self, trial_id: str) -> Path:
+        if self._temporary is not None:
+            return Path(self._temporary.name, trial_id)
+        return Path(self._store.local_path(f"{FOLDER}/{trial_id}"))
 
 
-def _framed(record: bytes) -> bytes:
-    """A record of a TFRecord file: length, its checksum, the bytes, their checksum."""
-    from tensorboardX.record_writer import masked_crc32c
+def _import_without_torch() -> None:
+    """Imports tensorboardX, which would import torch to convert tensors: seconds that a driver does not have.
 
-    length = struct.pack("<Q", len(record))
-    checksums = [struct.pack("<I", masked_crc32c(part)) for part in (length, record)]
-    return length + checksums[0] + record + checksums[1]
-
-
-def _framed_records(content: bytes) -> Iterator[bytes]:
-    """The records of an event file, each with its length and checksums around it."""
-    start = 0
-    while start < len(content):
-        end = start + 16 + struct.unpack_from("<Q", content, start)[0]
-        yield content[start:end]
-        start = end
+    It does without torch where torch is not installed, and this makes it look so for the time of the import.
+    """
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # how Python marks a module that is not there
+    try:
+        import tensorboardX  # noqa: F401
+    finally:
+        if hidden:
+            del sys.modules["torch"]

@@ -1,4 +1,4 @@
-"""What MLflow and Weights & Biases have in common, and which of them a sweep asks for."""
+"""What every tracker is, and what they have in common."""
 
 import json
 from collections.abc import Mapping
@@ -6,11 +6,10 @@ from typing import Any, Protocol
 
 from ndabench.errors import UserError
 from ndabench.records import RecordStore, TrialRow
-from ndabench.tracking.config import Track
 
 
 class Tracker(Protocol):
-    """Shows trials as runs elsewhere. Its methods may raise anything: what was asked is asked again later."""
+    """Shows trials as runs elsewhere. Its methods may raise anything: the `Mirror` calls them again later."""
 
     name: str
 
@@ -18,31 +17,23 @@ class Tracker(Protocol):
         """Opens the run of a trial, or finds it again; returns the last step that it has, -1 without any."""
         ...
 
-    def log(self, trial_id: str, step: int, values: Mapping[str, float]) -> None: ...
+    def log(self, trial_id: str, step: int, values: Mapping[str, float]) -> None:
+        """Adds what a trial measured at `step`, by displayed name. Steps come in order."""
+        ...
 
     def end(self, row: TrialRow) -> None:
-        """Closes the run of a trial that has ended as `row` says."""
+        """Closes the run of a trial that has ended; its `status` says how."""
+        ...
+
+    def close(self) -> None:
+        """Releases what the tracker holds. Runs of trials that have not ended are for the next driver."""
         ...
 
 
-def make_trackers(track: Track, sweep: str, store: RecordStore) -> list[Tracker]:
-    """Those that are asked for. `UserError` where one is not installed or not set up; writes nothing yet."""
-    trackers: list[Tracker] = []
-    if track.mlflow is not None:
-        from ndabench.tracking.mlflow import MlflowTracker
-
-        trackers.append(MlflowTracker(track.mlflow, sweep, store))
-    if track.wandb is not None:
-        from ndabench.tracking.wandb import WandbTracker
-
-        trackers.append(WandbTracker(track.wandb, sweep, store))
-    return trackers
-
-
 def local_folder(store: RecordStore, key: str) -> str:
-    """The sweep's own folder, for what can only write to a disk."""
+    """The sweep's folder, for trackers that can only write to a disk; `UserError` if it is on none."""
     if not store.is_local:
-        raise UserError(f"{key}: must be given, since the sweep's own folder {store.root} is on no disk")
+        raise UserError(f"{key}: must be given, since the sweep's own folder {store.root} is not on a disk")
     return store.root
 
 
@@ -53,13 +44,13 @@ def not_installed(key: str, package: str) -> UserError:
 
 
 def run_name(row: TrialRow) -> str:
-    """`jigsaw λ=0.25 seed 1 (jigsaw-0123456789)`: unlike a bare id, it can be read."""
+    """`jigsaw λ=0.25 seed 1 (jigsaw-0123456789)`, which people can read."""
     weight = f" λ={row.lambda_:g}" if row.negative and row.lambda_ is not None else ""
     return f"{row.arm}{weight} seed {row.seed} ({row.trial_id})"
 
 
 def run_settings(row: TrialRow) -> dict[str, Any]:
-    """What tells the trials of a sweep apart, as flat plain values."""
+    """The settings that distinguish the trials of a sweep, as a flat mapping of plain values."""
     names = ("sweep", "trial_id", "task", "dataset", "arm", "negative", "positive", "seed", "git_commit")
     settings = {name: getattr(row, name) for name in names}
     return {**settings, "lambda": row.lambda_, **json.loads(row.parameters_json)}

@@ -11,7 +11,7 @@ from ndabench.tracking.tracker import local_folder, not_installed, run_name, run
 
 
 class WandbTracker:
-    """Any number of open runs in this process, or their files where it is offline."""
+    """Holds any number of open runs in this process; offline, it writes their files."""
 
     name = "Weights & Biases"
 
@@ -21,7 +21,7 @@ class WandbTracker:
             import wandb
         except ImportError:
             raise not_installed("wandb", "wandb") from None
-        if config.mode == "online" and not wandb.api.api_key:  # it would ask for one, in the middle
+        if config.mode == "online" and not wandb.api.api_key:  # W&B would ask for one later
             raise UserError("track.wandb: no API key; `wandb login` first, or mode: offline")
         self._config, self._sweep = config, sweep
         self._folder = config.folder or local_folder(store, "track.wandb.folder")
@@ -44,7 +44,7 @@ class WandbTracker:
             settings=wandb.Settings(
                 console="off",
                 silent=True,
-                disable_git=True,  # ours to say, in the configuration
+                disable_git=True,  # the configuration has the commit
                 save_code=False,
                 x_disable_stats=True,  # the driver's machine is not the trials'
             ),
@@ -60,3 +60,6 @@ class WandbTracker:
         run.summary.update({"status": row.status, "error": row.error or ""})
         run.finish(exit_code=0 if row.status in ("finished", "pruned", "stopped") else 1)
         del self._runs[row.trial_id]
+
+    def close(self) -> None:
+        """Nothing: W&B itself closes its open runs when the process ends."""

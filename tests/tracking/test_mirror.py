@@ -18,7 +18,7 @@ class Listener:
     """A tracker that writes down what it is told, and raises while it is `away`."""
 
     def __init__(self, name: str = "listener", has: int = -1) -> None:
-        self.name, self.has, self.away = name, has, False
+        self.name, self.has, self.away, self.closed = name, has, False, False
         self.heard: list[tuple] = []
 
     def _hear(self, *what: object) -> None:
@@ -35,6 +35,9 @@ class Listener:
 
     def end(self, row: TrialRow) -> None:
         self._hear("end", row.status)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @pytest.fixture
@@ -70,6 +73,7 @@ def test_a_trial_is_followed_from_its_start_to_its_end(store: RecordStore) -> No
         (10, {"loss": 1.0}),
         ("end", "finished"),
     ]
+    assert listener.closed
 
 
 def test_what_is_open_at_the_end_is_looked_at_once_more(store: RecordStore) -> None:

@@ -1,14 +1,19 @@
-"""TensorBoard's event files: framed as it wants them, one a step, replaced when a step is done again."""
+"""TensorBoard's event files: one a trial, framed as TensorBoard wants them, and no point is there twice."""
 
 import math
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from object_stores import ObjectStore
+from tracked import write_row, write_step
 
-from ndabench.measurement import Measurement
 from ndabench.records import RecordStore
-from ndabench.tracking.tensorboard import compact_curves, event_file, write_curves
+from ndabench.tracking import Track
+from ndabench.tracking.factory import make_trackers
+from ndabench.tracking.mirror import Mirror
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2", reason="tensorboardX is not installed")
 
@@ -38,55 +43,118 @@ def records(data: bytes) -> list[bytes]:
     return found
 
 
-def test_an_event_file_holds_the_values_of_its_step() -> None:
-    data = event_file(250, {"loss": 1.5, "val_fd": math.nan}, 1e9)
-    assert data is not None
-    head, body = (event_pb2.Event.FromString(record) for record in records(data))
+def events(store: RecordStore, trial_id: str = "jigsaw-01") -> list:
+    """The events of a trial's only file, after the version that it begins with."""
+    (file,) = store.list(f"tensorboard/{trial_id}")
+    assert Path(file).name.startswith("events.out.tfevents.")
+    content = store.read_bytes(file)
+    assert content is not None
+    head, *rest = [event_pb2.Event.FromString(record) for record in records(content)]
     assert head.file_version == "brain.Event:2"
-    assert (body.step, body.wall_time) == (250, 1e9)
+    return rest
+
+
+def points(store: RecordStore, trial_id: str = "jigsaw-01") -> list[tuple[int, float]]:
+    """Steps and losses in the order in which TensorBoard comes upon them."""
+    return [
+        (event.step, event.summary.value[0].simple_value)
+        for event in events(store, trial_id)
+        if event.HasField("summary")
+    ]
+
+
+def follow(store: RecordStore) -> None:
+    """As a driver does, whose records are all there already."""
+    with Mirror(store, make_trackers(Track(), "synthetic", store), pause=0.01) as mirror:
+        mirror.changed("jigsaw-01")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RecordStore:
+    return RecordStore(str(tmp_path / "out"))
+
+
+def test_an_event_holds_the_values_of_its_step(store: RecordStore) -> None:
+    write_row(store, "finished")
+    write_step(store, 250, loss=1.5, val_fd=math.nan)
+    follow(store)
+    (body,) = events(store)
+    assert body.step == 250
     loss, distance = body.summary.value
     assert (loss.tag, loss.simple_value) == ("loss", 1.5)
     assert distance.tag == "val_fd"
     assert math.isnan(distance.simple_value)
 
 
-def test_a_step_that_is_done_again_replaces_its_file(tmp_path: Path) -> None:
-    store = RecordStore(str(tmp_path))
-    for step, value in ((0, 3.0), (20, 2.0), (100, 1.0), (20, 2.5)):
-        write_curves(store, "none-01", step, {"loss": Measurement(value)})
-    write_curves(store, "none-01", 30, {})
-    files = sorted((tmp_path / "tensorboard/none-01").iterdir())
-    assert [file.name for file in files] == [
-        "events.out.tfevents.0000000000",
-        "events.out.tfevents.0000000020",
-        "events.out.tfevents.0000000100",
-    ]
-    event = event_pb2.Event.FromString(records(files[1].read_bytes())[1])
-    assert event.summary.value[0].simple_value == 2.5
+def test_points_are_there_while_the_trial_runs(store: RecordStore) -> None:
+    write_row(store, "running")
+    write_step(store, 0, loss=3.0)
+    write_step(store, 20, loss=2.0)
+    follow(store)
+    assert points(store) == [(0, 3.0), (20, 2.0)]
 
 
-def read(folder: Path) -> list[tuple[int, float]]:
-    """Steps and values in the order in which TensorBoard comes upon them."""
-    found = []
-    for file in sorted(folder.iterdir()):
-        head, *events = [event_pb2.Event.FromString(record) for record in records(file.read_bytes())]
-        assert head.file_version == "brain.Event:2"
-        found += [(event.step, event.summary.value[0].simple_value) for event in events]
-    return found
-
-
-def test_the_files_of_a_trial_are_folded_into_its_first(tmp_path: Path) -> None:
-    store, folder = RecordStore(str(tmp_path)), tmp_path / "tensorboard/none-01"
-    for step, value in ((20, 2.0), (0, 3.0), (100, 1.0)):
-        write_curves(store, "none-01", step, {"loss": Measurement(value)})
-    first = (folder / "events.out.tfevents.0000000000").read_bytes()
-    compact_curves(store, "none-01")
-    assert [file.name for file in folder.iterdir()] == ["events.out.tfevents.0000000000"]
-    assert read(folder) == [(0, 3.0), (20, 2.0), (100, 1.0)]
-    assert (folder / "events.out.tfevents.0000000000").read_bytes().startswith(first)
-    write_curves(store, "none-01", 100, {"loss": Measurement(0.5)})  # it went on after all
-    write_curves(store, "none-01", 120, {"loss": Measurement(0.25)})
+def test_a_resumed_trial_has_each_point_once(store: RecordStore) -> None:
+    """Step 100 was measured, its checkpoint was not: the next driver's trial measures it again."""
+    write_row(store, "running")
+    for step, value in ((0, 3.0), (20, 2.0), (100, 1.0)):
+        write_step(store, step, loss=value)
+    follow(store)
+    write_step(store, 100, loss=0.5)
+    write_step(store, 120, loss=0.25)
+    write_row(store, "finished")
     for _ in range(2):
-        compact_curves(store, "none-01")
-        assert read(folder) == [(0, 3.0), (20, 2.0), (100, 0.5), (120, 0.25)]
-    compact_curves(store, "never-02")
+        follow(store)
+        assert points(store) == [(0, 3.0), (20, 2.0), (100, 0.5), (120, 0.25)]
+        first, *_ = events(store)  # to a TensorBoard that has read the first file: drop it
+        assert first.session_log.status == event_pb2.SessionLog.START
+        assert first.step == 0
+
+
+def test_a_trial_lost_and_restarted_by_the_same_driver_has_each_point_once(store: RecordStore) -> None:
+    (tracker,) = make_trackers(Track(), "synthetic", store)
+    row = write_row(store, "running")
+    for _ in range(2):
+        assert tracker.begin(row) == -1
+        tracker.log(row.trial_id, 10, {"loss": 1.0})
+    tracker.end(row)
+    tracker.close()
+    assert points(store) == [(10, 1.0)]
+
+
+def test_an_object_store_has_the_file_once_trial_or_driver_has_ended(
+    object_store: ObjectStore,
+) -> None:
+    store = RecordStore(object_store.folder())
+    write_row(store, "running")
+    write_step(store, 10, loss=2.0)
+    follow(store)
+    assert points(store) == [(10, 2.0)]  # copied when the first driver ended
+    write_step(store, 20, loss=1.0)
+    write_row(store, "finished")
+    for _ in range(2):
+        follow(store)
+        assert points(store) == [(10, 2.0), (20, 1.0)]
+
+
+def test_it_is_on_unless_switched_off_or_not_installed(
+    store: RecordStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [tracker.name for tracker in make_trackers(Track(), "synthetic", store)] == ["TensorBoard"]
+    assert make_trackers(Track(tensorboard=False), "synthetic", store) == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert make_trackers(Track(), "synthetic", store) == []
+
+
+def test_it_does_not_import_torch(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from ndabench.records import RecordStore
+from ndabench.tracking import Track
+from ndabench.tracking.factory import make_trackers
+assert make_trackers(Track(), "synthetic", RecordStore({str(tmp_path)!r}))
+assert "torch" not in sys.modules
+import torch
+assert torch.zeros(1).item() == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

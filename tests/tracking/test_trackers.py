@@ -11,8 +11,8 @@ from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.records import RecordStore
 from ndabench.tracking import Track
+from ndabench.tracking.factory import make_trackers
 from ndabench.tracking.mirror import Mirror
-from ndabench.tracking.tracker import make_trackers
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def store(tmp_path: Path) -> RecordStore:
 
 
 def track(**keys: Any) -> Track:
-    return parse(Track, keys, "track")
+    return parse(Track, {"tensorboard": False, **keys}, "track")
 
 
 def follow(store: RecordStore, wanted: Track) -> None:
@@ -30,9 +30,9 @@ def follow(store: RecordStore, wanted: Track) -> None:
         mirror.changed("jigsaw-01")
 
 
-def test_nothing_is_asked_for_by_default(store: RecordStore) -> None:
-    assert make_trackers(Track(), "synthetic", store) == []
-    assert make_trackers(track(mlflow=False, wandb=None), "synthetic", store) == []
+def test_no_server_is_asked_for_by_default(store: RecordStore) -> None:
+    for wanted in (Track(tensorboard=False), track(mlflow=False, wandb=None)):
+        assert make_trackers(wanted, "synthetic", store) == []
 
 
 @pytest.mark.parametrize(("key", "package"), [("mlflow", "mlflow-skinny"), ("wandb", "wandb")])
