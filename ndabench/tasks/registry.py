@@ -48,7 +48,13 @@ from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.task import LambdaRule
 
 NDA_KEYS = LambdaRule(
-    plain=0.0, default=1.0, range="[0, ∞)", low=0.0, high=math.inf, weighs="weighs the keys of a negative"
+    plain=0.0,
+    default=1.0,
+    low=0.0,
+    high=math.inf,
+    high_open=True,
+    weighs="weighs the keys of a negative",
+    meaning="weight of the NDA keys among the negatives, 0 being the plain loss",
 )
 """λ of the contrastive tasks: the weight of the NDA keys among the negatives; 0 is the plain loss."""
 NDA_SETTINGS = frozenset({"num_nda_keys", "nda_scale", "nda_source"})
@@ -83,10 +89,12 @@ TASKS: Registry[TaskDefinition] = Registry(
             lambda_rule=LambdaRule(
                 plain=1.0,
                 default=0.25,
-                range="(0, 1]",
                 low=0.0,
                 high=1.0,
+                low_open=True,
                 weighs="shares the fakes' weight with a negative",
+                meaning="weight of the generated fakes, 1 being the plain objective; "
+                "the negatives weigh 1 − λ",
             ),
             default_objective="fd_classifier",
             summary="a GAN whose discriminator sees negatives as further fakes",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ndabench.tasks.curves import Curves
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LambdaRule:
     """What λ means in a task, and which values it may have."""
 
@@ -24,23 +24,31 @@ class LambdaRule:
     """The λ at which a negative has no weight: that of every trial without one."""
     default: float
     """The λ of a trial with a negative where none is given."""
-    range: str
-    """In words, for errors: `(0, 1]`."""
     low: float
-    """Excluded where `range` begins with a round bracket."""
     high: float
+    low_open: bool = False
+    """Whether `low` itself is excluded."""
+    high_open: bool = False
+    """Whether `high` itself is excluded."""
     weighs: str
     """What λ does with a negative, in words, for errors: `shares the fakes' weight with a negative`."""
+    meaning: str
+    """What λ is, in words, for tables and figures: `weight of the NDA keys, 0 being the plain loss`."""
+
+    @property
+    def range(self) -> str:
+        """`(0, 1]`, for errors."""
+        high = "∞" if math.isinf(self.high) else f"{self.high:g}"
+        return f"{'(' if self.low_open else '['}{self.low:g}, {high}{')' if self.high_open else ']'}"
 
     def check(self, value: Any, where: str = "") -> None:
         """`UserError`, beginning with `where`, if `value` is no λ of this task."""
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        low_is_out = self.range.startswith("(")
         if (
             not number
             or not self.low <= value <= self.high
-            or (low_is_out and value == self.low)
-            or (math.isinf(value))
+            or (self.low_open and value == self.low)
+            or (self.high_open and value == self.high)
         ):
             raise UserError(f"{where}lambda must lie in {self.range}, got {value!r}")
 
