@@ -1,60 +1,37 @@
-"""Measures of generated images (Fréchet and kernel distance, Inception Score), of encoders (kNN, linear
-probes, detection transfer) and of video encoders (fine-tuning, linear probe, retrieval)."""
+"""Measures of generated images, of image encoders and of clip encoders; `registry.py` lists them."""
 
-from ndabench.metrics.clip_features import ClipSampling
-from ndabench.metrics.clip_linear_probe import ClipLinearProbeConfig
-from ndabench.metrics.dpc_finetune import DpcFinetuneConfig
-from ndabench.metrics.generative import (
-    GENERATIVE,
-    FrechetConfig,
-    GenerativeEvaluation,
-    InceptionScoreConfig,
-    KernelConfig,
-    evaluate_generator,
-    prepare,
-)
-from ndabench.metrics.recognition import (
-    RECOGNITION,
-    RecognitionEvaluation,
-    evaluate_recognition,
-    prepare_recognition,
-)
-from ndabench.metrics.representation import (
-    REPRESENTATION,
-    DetectionConfig,
-    Evaluated,
-    KnnConfig,
-    LinearProbeLbfgsConfig,
-    LinearProbeSgdConfig,
-    RepresentationEvaluation,
-    evaluate_encoder,
-    prepare_representation,
-)
-from ndabench.metrics.retrieval import RetrievalConfig
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "GENERATIVE",
-    "RECOGNITION",
-    "REPRESENTATION",
-    "ClipLinearProbeConfig",
-    "ClipSampling",
-    "DetectionConfig",
-    "DpcFinetuneConfig",
-    "Evaluated",
-    "FrechetConfig",
-    "GenerativeEvaluation",
-    "InceptionScoreConfig",
-    "KernelConfig",
-    "KnnConfig",
-    "LinearProbeLbfgsConfig",
-    "LinearProbeSgdConfig",
-    "RecognitionEvaluation",
-    "RepresentationEvaluation",
-    "RetrievalConfig",
-    "evaluate_encoder",
-    "evaluate_generator",
-    "evaluate_recognition",
-    "prepare",
-    "prepare_recognition",
-    "prepare_representation",
-]
+_MOVED = {
+    "GenerativeEvaluation": "generative",
+    "GENERATIVE": "generative",
+    "FrechetConfig": "generative",
+    "KernelConfig": "generative",
+    "InceptionScoreConfig": "generative",
+    "prepare": "generative",
+    "RepresentationEvaluation": "representation",
+    "REPRESENTATION": "representation",
+    "KnnConfig": "representation",
+    "LinearProbeLbfgsConfig": "representation",
+    "LinearProbeSgdConfig": "representation",
+    "DetectionConfig": "representation",
+    "evaluate_encoder": "representation",
+    "prepare_representation": "representation",
+    "RecognitionEvaluation": "recognition",
+    "RECOGNITION": "recognition",
+    "DpcFinetuneConfig": "recognition",
+    "ClipLinearProbeConfig": "recognition",
+    "RetrievalConfig": "recognition",
+    "ClipSampling": "recognition",
+    "evaluate_recognition": "recognition",
+    "prepare_recognition": "recognition",
+    "Evaluated": "evaluating",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Names as they were imported before the registry, until every caller has moved."""
+    if name not in _MOVED:
+        raise AttributeError(name)
+    return getattr(import_module(f"ndabench.metrics.{_MOVED[name]}"), name)

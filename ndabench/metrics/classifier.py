@@ -33,7 +33,7 @@ from ndabench.data.images import ImageData, ImageSplit, to_float
 from ndabench.data.sampling import in_order, shuffled_batches
 from ndabench.errors import UserError
 from ndabench.metrics.cache import compute_once, read
-from ndabench.metrics.extractor import Extractor
+from ndabench.metrics.extraction import Extractor
 
 RECIPE = "cnn64-1"
 """Part of the cache's key and of the protocol: raise its number with any change that changes the weights."""
@@ -88,8 +88,6 @@ def _load(path: Path, device: torch.device) -> Extractor:
     return Extractor(
         name="classifier",
         weights_sha256=_digest(kept["weights"]),
-        dimension=network.head.in_features,
-        resize="none",
         forward=network,
         details={
             "recipe": RECIPE,

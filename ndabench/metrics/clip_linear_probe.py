@@ -7,28 +7,19 @@ that penalty the probe is fitted once more, on both, and scored once on the test
 """
 
 from collections.abc import Sequence
-from time import perf_counter
-from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ndabench.distributed import Workers
-from ndabench.measurement import Measurement
-from ndabench.metrics.clip_features import EncodedVideos, Windows
-from ndabench.metrics.extractor import full_precision
+from ndabench.metrics.clip_encoder_evaluations import ClipLinearProbeConfig
+from ndabench.metrics.clip_features import Windows
+from ndabench.metrics.evaluating import Evaluated, by_name, merge
+from ndabench.metrics.extraction import full_precision
 from ndabench.metrics.linear_probe import LARGEST_GRADIENT, fit_logistic
-from ndabench.metrics.probing import TESTING, VALIDATING, Evaluated, together
-from ndabench.metrics.video_scores import ClassifierConfig, classified, mean_softmax, top_accuracy
-
-
-class ClipLinearProbeConfig(ClassifierConfig):
-    """`linear_probe`: seconds a penalty, nothing random."""
-
-    name: Literal["linear_probe"] = "linear_probe"
-    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), min_length=1)
-    max_iterations: int = Field(1000, ge=1)
+from ndabench.metrics.probing import TESTING, VALIDATING, Scoring, chosen_setting
+from ndabench.metrics.subjects import ClipEncoderSubject
+from ndabench.metrics.video_scores import classified, mean_softmax, top_accuracy
 
 
 def probe_scores(
@@ -40,7 +31,7 @@ def probe_scores(
     max_iterations: int,
     workers: Workers,
 ) -> Tensor:
-    """The class scores `[P, N, k]` of the videos of `scored` by the probe of each penalty; alike on every
+    """The class scores `[P, N, k]` of the videos of `scored` by the probe of each penalty; equal on every
     worker. The workers share the penalties, not the rows of one fit."""
     scores = torch.zeros(
         len(penalties), len(scored.labels), num_classes, dtype=torch.float64, device=workers.device
@@ -57,9 +48,10 @@ def probe_scores(
 
 
 def measure_clip_linear_probe(
-    config: ClipLinearProbeConfig, encoded: EncodedVideos, *, test: bool, seed: int
+    config: ClipLinearProbeConfig, subject: ClipEncoderSubject, *, test: bool
 ) -> Evaluated:
     """`val_linear_probe`, `linear_probe_penalty`, with `test` also `linear_probe`; top-5 and confusion."""
+    subject, clock = subject.on_data_of(config), subject.shared.clock
     settings = {
         **config.settings(),
         "features": "of windows, standardised by those that the probe was fitted on",
@@ -67,28 +59,31 @@ def measure_clip_linear_probe(
         "largest_gradient": LARGEST_GRADIENT,
     }
 
-    def scores(penalties: Sequence[float], fitted: Windows, scored: Windows) -> Tensor:
+    def scores(penalties: Sequence[float], scoring: Scoring) -> Tensor:
         return probe_scores(
             penalties,
-            fitted,
-            scored,
-            num_classes=len(encoded.data.class_names),
+            subject.windows(*scoring.fitted),
+            subject.windows(scoring.scored),
+            num_classes=len(subject.data.class_names),
             max_iterations=config.max_iterations,
-            workers=encoded.workers,
+            workers=subject.workers,
         )
 
+    def result(found: Tensor, scoring: Scoring, start: float) -> Evaluated:
+        return classified(config, found, scoring, subject, settings, seconds=clock() - start)
+
     with torch.no_grad(), full_precision():
-        start = perf_counter()
-        validation = encoded.windows("validation")
-        tried = scores(config.penalties, encoded.windows(*VALIDATING.fitted), validation)
-        found = [top_accuracy(one, validation.labels, 1) for one in tried]
-        _, penalty, place = max(zip(found, config.penalties, range(len(found)), strict=True))
+        start = clock()
+        tried = scores(config.penalties, VALIDATING)
+        labels = subject.windows("validation").labels
+        percents = [top_accuracy(one, labels, 1) for one in tried]
+        _, penalty, place = max(zip(percents, config.penalties, range(len(percents)), strict=True))
         parts = [
-            classified(config, tried[place], VALIDATING, encoded, settings, seconds=perf_counter() - start),
-            Evaluated({f"{config.name}_penalty": Measurement(penalty)}),
+            result(tried[place], VALIDATING, start),
+            Evaluated(by_name([chosen_setting(f"{config.name}_penalty", penalty)])),
         ]
         if test:
-            start = perf_counter()
-            [best] = scores([penalty], encoded.windows(*TESTING.fitted), encoded.windows("test"))
-            parts.append(classified(config, best, TESTING, encoded, settings, seconds=perf_counter() - start))
-    return together(parts)
+            start = clock()
+            [best] = scores([penalty], TESTING)
+            parts.append(result(best, TESTING, start))
+    return merge(parts)

@@ -1,22 +1,21 @@
-"""Training a detector on a detection set and letting it loose on a split, on one worker or several.
+"""Training a detector on a detection set and running it on a split, on one worker or several."""
 
-Imported late, since it needs torchvision.
-"""
-
-from collections.abc import Iterator
-from itertools import islice
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from ndabench.data.detection.scenes import Scene, SceneSplit
 from ndabench.data.images import to_float
 from ndabench.data.sampling import shuffled_batches
 from ndabench.distributed import Workers
 from ndabench.metrics.average_precision import Detections
-from ndabench.metrics.detection import DetectionConfig
-from ndabench.metrics.extractor import full_precision
+from ndabench.metrics.extraction import full_precision
+from ndabench.metrics.image_encoder_evaluations import DetectionConfig
 from ndabench.models.detector import MAX_DETECTIONS, Detector, Target, long_side, resize, scale_boxes
 
 LUMA = (0.299, 0.587, 0.114)
@@ -31,49 +30,93 @@ class DetectorDivergedError(RuntimeError):
         self.step = step
 
 
-def train_detector(
-    detector: Detector, split: SceneSplit, config: DetectionConfig, *, seed: int, workers: Workers
-) -> Iterator[float]:
-    """Trains in place by SGD with warm-up and steps down; yields each step's loss, alike on all workers.
+class DetectorTraining:
+    """Training a detector in place by SGD with warm-up and steps down; it pauses after every hundredth of the
+    steps.
 
-    Every random number of a picture (its size, its flip, which anchors and regions are sampled) comes from a
-    seed of its own, drawn for the global batch. Objects marked difficult are trained on, as in detectron2.
-    Raises `DetectorDivergedError` where a loss is not finite.
+    Every random number of a picture (its size, its flip, which anchors and regions are sampled) comes from
+    the picture's own seed, drawn for the global batch. Objects marked difficult are trained on, as in
+    detectron2.
     """
-    optimizer = torch.optim.SGD(
-        _parameter_groups(detector, config.weight_decay), lr=config.learning_rate, momentum=config.momentum
-    )
-    draws = Generator().manual_seed(seed)
-    batches = shuffled_batches(len(split), config.batch_size, seed=seed)
-    detector.train()
-    for step, rows in enumerate(islice(batches, config.num_steps)):
-        seeds = workers.shard(torch.randint(2**62, (config.batch_size,), generator=draws)).tolist()
-        generators = [Generator().manual_seed(one) for one in seeds]
+
+    def __init__(
+        self, detector: Detector, split: SceneSplit, config: DetectionConfig, *, seed: int, workers: Workers
+    ) -> None:
+        self.detector, self.split, self.config = detector, split, config
+        self.seed, self.workers = seed, workers
+        self.num_units, self.step = config.num_steps, 0
+        self.loss = math.nan
+        """The loss of the last step, equal on all workers."""
+        groups = _parameter_groups(detector, config.weight_decay)
+        self.optimizer = torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
+        self.draws = torch.Generator().manual_seed(seed)
+
+    def run(self) -> Iterator[int]:
+        """See `ProbeTraining`. Raises `DetectorDivergedError` where a loss is not finite."""
+        size, every = self.config.batch_size, max(1, self.num_units // 100)
+        batches = shuffled_batches(len(self.split), size, seed=self.seed, start=self.step)
+        self.detector.train()
+        while self.step < self.num_units:
+            with _fixed_algorithms():
+                self._train_on(next(batches))
+            self.step += 1
+            if self.step % every == 0 or self.step == self.num_units:
+                yield self.step
+
+    def _train_on(self, rows: Tensor) -> None:
+        """One step on this worker's pictures of a batch."""
+        config, detector, workers = self.config, self.detector, self.workers
+        words = torch.randint(2**62, (config.batch_size,), generator=self.draws)
+        generators = [torch.Generator().manual_seed(word) for word in workers.shard(words).tolist()]
         examples = [
-            _example(split[row], config, detector.image_channels, workers.device, generator)
+            _example(self.split[row], config, detector.image_channels, workers.device, generator)
             for row, generator in zip(workers.shard(rows).tolist(), generators, strict=True)
         ]
         pictures, targets = zip(*examples, strict=True)
         losses = detector.losses(pictures, targets, generators)
-        optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        self.optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]  # torch's stubs
         workers.average_gradients(detector.parameters())
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * rate_factor(config, step)
-        loss = _finite_loss(losses, step, workers)
-        optimizer.step()
-        yield loss
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * config.rate_factor(self.step)
+        self.loss = _finite_loss(losses, self.step, workers)
+        self.optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "detector": self.detector.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "draws": self.draws.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.step = state["step"]
+        self.detector.load_state_dict(state["detector"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.draws.set_state(state["draws"].cpu())
+
+
+@contextmanager
+def _fixed_algorithms() -> Iterator[None]:
+    """Inside, cuDNN does not time its algorithms again for every size of picture."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 @torch.no_grad()
 def detect_objects(detector: Detector, split: SceneSplit, *, workers: Workers) -> list[Detections]:
-    """What `detector` finds in every picture of `split`, on the CPU, alike on all workers.
+    """What `detector` finds in every picture of `split`, on the CPU, equal on all workers.
 
-    One picture at a time: beside a larger one it would be padded, and its boxes would move a little.
+    One picture at a time: in a batch with a larger one it would be padded, and its boxes would move a little.
     """
     detector.eval()
     share = -(-len(split) // workers.world_size)
-    # The last picture stands in for those that the last workers lack.
+    # Where the last workers have no picture left, they repeat the last one.
     rows = workers.shard(torch.arange(share * workers.world_size).clamp(max=len(split) - 1))
     with full_precision():
         found = [
@@ -91,14 +134,8 @@ def picture_of(scene: Scene, channels: int, device: torch.device) -> Tensor:
     return torch.einsum("chw,c->hw", picture, picture.new_tensor(LUMA))[None]
 
 
-def rate_factor(config: DetectionConfig, step: int) -> float:
-    """What the learning rate is multiplied with: a linear warm-up, then a tenth at every `decay_at`."""
-    decays = sum(step >= fraction * config.num_steps for fraction in config.decay_at)
-    return min(1.0, (step + 1) / max(1, config.warm_up_steps)) * 0.1**decays
-
-
 def _example(
-    scene: Scene, config: DetectionConfig, channels: int, device: torch.device, generator: Generator
+    scene: Scene, config: DetectionConfig, channels: int, device: torch.device, generator: torch.Generator
 ) -> tuple[Tensor, Target]:
     """The scene at one of the training sizes, mirrored or not."""
     sizes = config.train_short_sides or (config.short_side,)

@@ -4,93 +4,242 @@
 A copy of the features module goes through batch norm, dropout and a linear layer (weights orthogonal, bias
 0), and all of it learns by cross-entropy from one random clip of each training video an epoch, cropped to
 half to all of the frame, mirrored and at times jittered. Adam at 1e-3 with L2 decay of 1e-3 in batches of
-128; the rate falls to a tenth after 60 epochs and again after 80 (their UCF-101 schedule, which goes on after
-epoch 100 at rates too small to matter). It is tested on windows that overlap by half over the whole of every
-video (theirs on HMDB-51 by a quarter), their softmax averaged.
+128; the rate falls to a tenth after 60 epochs and again after 80 (their UCF-101 schedule, which continues
+after epoch 100 at rates too small to matter). It is tested on windows that overlap by half over the whole of
+every video (theirs on HMDB-51 by a quarter), their softmax averaged.
 
-Unlike theirs: no epoch is chosen (they choose on a sample of the test list), short videos are neither left
-out of the training nor of the test, and validation videos are held out of the training list, unless `refit`
-lets what is tested learn from them, too. Their option of a tenth of the rate for the pre-trained layers looks
+Unlike theirs: no epoch is chosen (they choose on a sample of the test list), short videos count in training
+and in the test, and validation videos are held out of the training list, unless `refit` lets the tested
+network learn from them, too. Their option of a tenth of the rate for the pre-trained layers looks
 for names that these do not have, and so never applies; `backbone_rate: 0.1` does it.
 """
 
-from typing import Annotated, Literal
+import copy
+from collections.abc import Generator, Iterator, Mapping
+from itertools import islice
+from typing import Any
 
+import numpy as np
 import torch
-from pydantic import Field, model_validator
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from ndabench.augmentations.clip_views import ClipViews
-from ndabench.augmentations.views import Views
-from ndabench.data.videos.clips import ClipData
+from ndabench.data.videos.clips import ClipSplit, ConcatClips
+from ndabench.data.videos.sampling import random_clips
+from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics.video_scores import ClassifierConfig
+from ndabench.metrics.clip_encoder_evaluations import ClipSampling, DpcFinetuneConfig
+from ndabench.metrics.clip_features import window_values
+from ndabench.metrics.evaluating import Evaluated, EvaluationProgress, Preparation, merge
+from ndabench.metrics.probing import TESTING, VALIDATING, Scoring, Stage, train_in_stages
+from ndabench.metrics.subjects import ClipEncoderSubject
+from ndabench.metrics.video_scores import classified, mean_softmax, prepare_videos
+from ndabench.models.split_batch_norm import SplitBatchNorm, take_whole_batches
+
+VALIDATED = Scoring(VALIDATING.fitted, "test")
+"""Testing the validated network, without a second training."""
 
 
-class DpcFinetuneConfig(ClassifierConfig):
-    """`dpc_finetune`: as published, it costs 100 epochs of training the whole network."""
-
-    name: Literal["dpc_finetune"] = "dpc_finetune"
-    num_epochs: int = Field(100, ge=1)
-    batch_size: int = Field(128, ge=2)
-    """Clips in a step, of all workers together."""
-    learning_rate: float = Field(1e-3, gt=0)
-    backbone_rate: float = Field(1.0, ge=0)
-    """The learning rate of the pre-trained layers, as a share of that of the new ones."""
-    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.6, 0.8)
-    """Shares of the epochs after which the learning rate is divided by ten. On HMDB-51 the authors divide
-    after 150, 250 and 300 epochs."""
-    weight_decay: float = Field(1e-3, ge=0)
-    dropout: float = Field(0.5, ge=0, lt=1)
-    """Before the last layer. The authors found 0.9 better later (issue 5 of their repository MemDPC)."""
-    crop_scale: tuple[float, float] = (0.5, 1.0)
-    """Share of a frame's area that a crop covers."""
-    flip: float = Field(0.5, ge=0, le=1)
-    """Probability of a mirrored clip; 0 where directions are the classes."""
-    jitter: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.25)
-    """Strengths of brightness, contrast, saturation and hue, alike on all frames of a clip."""
-    jitter_probability: float = Field(0.3, ge=0, le=1)
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Of the training, bf16 on GPUs only; it is tested in fp32."""
-    refit: bool = False
-    """Whether what is tested has learned from training and validation videos, in a training of its own; else
-    it is what was validated."""
-
-    @model_validator(mode="after")
-    def _can_be_drawn(self) -> "DpcFinetuneConfig":
-        self.views(None)
-        return self
-
-    def views(self, size: int | None) -> ClipViews:
-        """Those that are learned from, `size` × `size` pixels; None: as large as the frames."""
-        views = Views(
-            size=size,
-            crop_scale=self.crop_scale,
-            flip=self.flip,
-            jitter=self.jitter,
-            jitter_probability=self.jitter_probability,
-            grey=0.0,
+def prepare_dpc_finetune(config: DpcFinetuneConfig, preparation: Preparation) -> None:
+    """Scans the data; `UserError` for a training that is impossible on these data, workers or device."""
+    data = prepare_videos(config, preparation)
+    num_workers, device = preparation.num_workers, preparation.device
+    if config.batch_size > len(data.train):
+        raise UserError(
+            f"{config.name}: batch_size {config.batch_size} exceeds the {len(data.train)} training videos of "
+            f"{data.name}; take at most as many"
         )
-        return ClipViews(views)
+    if config.batch_size % num_workers:
+        raise UserError(
+            f"{config.name}: batch_size {config.batch_size} cannot be shared equally by {num_workers} "
+            f"workers; make it a multiple of {num_workers}"
+        )
+    if config.precision == "bf16" and device.type != "cuda":
+        raise UserError(f"{config.name}: precision bf16 is for GPUs; on a {device.type} take fp32")
+    if preparation.sampling is not None:
+        data.train.require_room(config.batch_size // num_workers, preparation.sampling.frames)
 
-    def rate_factor(self, epoch: int) -> float:
-        """What learning rates are multiplied with in the epoch with this number, from 0."""
-        return 0.1 ** sum(epoch >= round(share * self.num_epochs) for share in self.drops)
 
-    def check_training(
-        self, data: ClipData, *, frames: int | None, device: torch.device, num_workers: int
+class ClipClassifier(nn.Module):
+    """Features, batch norm, dropout and a linear layer: float clips `[N, C, T, S, S]` to logits `[N, k]`."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_classes: int,
+        *,
+        dropout: float,
+        generator: torch.Generator,
+        workers: Workers,
     ) -> None:
-        """Raises `UserError` for a training that cannot be, on clips of `frames` where these are known."""
-        if self.batch_size > len(data.train):
-            raise UserError(
-                f"{self.name}: batch_size {self.batch_size} exceeds the {len(data.train)} training videos of "
-                f"{data.name}; take at most as many"
-            )
-        if self.batch_size % num_workers:
-            raise UserError(
-                f"{self.name}: batch_size {self.batch_size} cannot be shared equally by {num_workers} "
-                f"workers; make it a multiple of {num_workers}"
-            )
-        if self.precision == "bf16" and device.type != "cuda":
-            raise UserError(f"{self.name}: precision bf16 is for GPUs; on a {device.type} take fp32")
-        if frames is not None:
-            data.train.require_room(self.batch_size // num_workers, frames)
+        """`network` is a features module, which becomes a part of it."""
+        super().__init__()
+        dimension = int(network.dimension)  # type: ignore[arg-type]  # see `clip_features.py`
+        self.network, self.dropout, self.workers = network, dropout, workers
+        self.norm = SplitBatchNorm(dimension, workers=workers)
+        self.linear = nn.utils.skip_init(nn.Linear, dimension, num_classes)
+        nn.init.orthogonal_(self.linear.weight, generator=generator)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, clips: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """`generator` is for dropout in training, which draws for the batch of all workers."""
+        features = self.network(clips, generator=generator).float()
+        features = self.norm(features[..., None, None]).flatten(1)
+        if self.training and self.dropout > 0:
+            shape = (len(features) * self.workers.world_size, features.shape[1])
+            kept = torch.rand(shape, generator=generator, device=features.device) >= self.dropout
+            features = features * (self.workers.shard(kept) / (1 - self.dropout))
+        return self.linear(features)
+
+
+class Finetuning:
+    """The training of a classifier over a copy of a features module, by Adam with steps down; it pauses after
+    every epoch.
+
+    Batches, views and dropout are drawn for the batch of all workers; each computes its own rows of it. No
+    step waits for the device. Where the training leaves the finite numbers, so do the classifier's logits.
+    """
+
+    def __init__(
+        self,
+        config: DpcFinetuneConfig,
+        network: nn.Module,
+        split: ClipSplit,
+        sampling: ClipSampling,
+        *,
+        num_classes: int,
+        seed: int,
+        workers: Workers,
+    ) -> None:
+        words = np.random.SeedSequence(seed).generate_state(4, np.uint64)
+        head, dropout, views, self.order = (int(word) for word in words)
+        self.config, self.split, self.sampling, self.workers = config, split, sampling, workers
+        self.num_units, self.epoch = config.num_epochs, 0
+        self.classifier = ClipClassifier(
+            take_whole_batches(copy.deepcopy(network)),
+            num_classes,
+            dropout=config.dropout,
+            generator=torch.Generator().manual_seed(head),
+            workers=workers,
+        ).to(workers.device)
+        self.classifier.train().requires_grad_(True)
+        self.optimizer = _optimizer(config, self.classifier)
+        self.streams = {
+            "dropout": torch.Generator(workers.device).manual_seed(dropout),
+            "views": torch.Generator(workers.device).manual_seed(views),
+        }
+
+    def run(self) -> Iterator[int]:
+        """See `ProbeTraining`."""
+        steps_per_epoch = len(self.split) // self.config.batch_size
+        first = self.epoch * steps_per_epoch
+        batches = self._own_views(first, self.num_units * steps_per_epoch)
+        while self.epoch < self.num_units:
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * self.config.rate_factor(self.epoch)
+            for clips, labels in islice(batches, steps_per_epoch):
+                self._step(clips, labels)
+            self.epoch += 1
+            yield self.epoch
+
+    def _step(self, clips: Tensor, labels: Tensor) -> None:
+        """One step on this worker's rows of a batch."""
+        device, bf16 = self.workers.device, self.config.precision == "bf16"
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            logits = self.classifier(clips, generator=self.streams["dropout"])
+        loss = F.cross_entropy(logits.float(), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.workers.average_gradients(self.classifier.parameters())
+        self.optimizer.step()
+
+    def _own_views(self, first: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """This worker's rows of the batches from step `first` to step `end`: views `[m, C, T, S, S]`, drawn
+        for the whole batch, and labels."""
+        sampling, workers = self.sampling, self.workers
+        views, batch_size = self.config.views(sampling.size), self.config.batch_size
+        batches = random_clips(
+            self.split,
+            batch_size,
+            frames=sampling.frames,
+            stride=sampling.stride,
+            seed=self.order,
+            start=first,
+        )
+        rows = workers.shard(torch.arange(batch_size))
+        own = slice(int(rows[0]), int(rows[-1]) + 1)
+        wanted = (requests[own] for requests in islice(batches, end - first))
+        for clips, labels in self.split.clips(wanted):
+            _, channels, frames, height, width = clips.shape
+            shape = (channels, frames, height, width)
+            draws = views.draw(batch_size, shape, generator=self.streams["views"])
+            yield views.apply(clips, {name: drawn[own] for name, drawn in draws.items()}), labels
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "classifier": self.classifier.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "streams": {name: stream.get_state() for name, stream in self.streams.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.epoch = state["epoch"]
+        self.classifier.load_state_dict(state["classifier"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name, stream in self.streams.items():
+            stream.set_state(state["streams"][name].cpu())
+
+
+def _optimizer(config: DpcFinetuneConfig, classifier: ClipClassifier) -> torch.optim.Adam:
+    """Adam whose groups hold their first learning rate; decay is a term of the loss, as published."""
+    new = [*classifier.norm.parameters(), *classifier.linear.parameters()]
+    rates = (
+        (new, config.learning_rate),
+        (list(classifier.network.parameters()), config.learning_rate * config.backbone_rate),
+    )
+    groups = [{"params": params, "lr": rate, "initial_lr": rate} for params, rate in rates]
+    return torch.optim.Adam(groups, weight_decay=config.weight_decay)
+
+
+def measure_dpc_finetune(
+    config: DpcFinetuneConfig,
+    subject: ClipEncoderSubject,
+    *,
+    test: bool,
+    state: Mapping[str, Any] | None = None,
+) -> Generator[EvaluationProgress, None, Evaluated]:
+    """`val_dpc_finetune`, with `test` also `dpc_finetune`; top-5 and confusion. All randomness follows from
+    the subject's seed. Pauses after every epoch."""
+    subject, clock = subject.on_data_of(config), subject.shared.clock
+    data, sampling, workers = subject.data, subject.sampling, subject.workers
+    settings = {
+        **config.settings(),
+        "features": "of the last layer, meant over the clip",
+        "encoder": "a copy, fine-tuned with a new layer, then eval mode, float32",
+    }
+
+    def training_on(split: ClipSplit) -> Finetuning:
+        num_classes, seed = len(data.class_names), subject.seed
+        return Finetuning(
+            config, subject.encoder, split, sampling, num_classes=num_classes, seed=seed, workers=workers
+        )
+
+    def score(training: Finetuning, scoring: Scoring, start: float) -> Evaluated:
+        windows = window_values(training.classifier, getattr(data, scoring.scored), sampling, workers)
+        scores = mean_softmax(windows)
+        return classified(config, scores, scoring, subject, settings, seconds=clock() - start)
+
+    def validate(training: Finetuning, start: float) -> Evaluated:
+        parts = [score(training, VALIDATING, start)]
+        if test and not config.refit:
+            parts.append(score(training, VALIDATED, clock()))
+        return merge(parts)
+
+    stages = [Stage(lambda: training_on(data.train), validate)]
+    if test and config.refit:
+        both = ConcatClips(data.train, data.validation)
+        stages.append(
+            Stage(lambda: training_on(both), lambda training, start: score(training, TESTING, start))
+        )
+    return (yield from train_in_stages(stages, clock=clock, state=state))

@@ -1,24 +1,22 @@
 """What a frozen encoder makes of images: the features that probes and neighbours are measured on.
 
 An encoder is any module that maps float images in [-1, 1], `[N, C, H, W]`, to `[N, d]` and has `dimension`
-d. It is evaluated in eval mode, in float32 and without gradients, and is afterwards what it was before, bit
-for bit: parameters, buffers, and the mode of every module.
+d. It is evaluated in eval mode, in float32 and without gradients. Afterwards its parameters, its buffers and
+the mode of each of its modules are what they were before, bit for bit.
 
-Workers share the work by slices of rows and gather the results, so that all of them end with the same ones.
+Workers share the work by slices of rows and gather the results, so that all of them end with equal ones.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ndabench.data.config import SplitName
-from ndabench.data.images import ImageData, ImageSplit, to_float
+from ndabench.data.images import ImageSplit, to_float
 from ndabench.distributed import Workers
-from ndabench.metrics.extractor import BATCH_SIZE, full_precision
+from ndabench.metrics.extraction import BATCH_SIZE, full_precision
 
 
 @contextmanager
@@ -37,15 +35,16 @@ def frozen(encoder: nn.Module) -> Iterator[None]:
 def own_rows(count: int, workers: Workers) -> Tensor:
     """This worker's slice of the rows 0 to `count` - 1, int64 on the CPU, as long as any other's.
 
-    Where the workers do not divide the rows, the last row is repeated: of what they gather, the first
-    `count` rows are the result.
+    Where the number of workers does not divide the rows, the last row is repeated: the first `count` rows of
+    what they gather are the result.
     """
     share = -(-count // workers.world_size)
     return workers.shard(torch.arange(share * workers.world_size).clamp(max=count - 1))
 
 
 def in_shares(count: int, compute: Callable[[Tensor], Tensor], workers: Workers) -> Tensor:
-    """`compute` over the rows 0 to `count` - 1, `[count, ...]`: each worker does its slice, all get it all.
+    """`compute` over the rows 0 to `count` - 1, `[count, ...]`: each worker computes its slice, all get the
+    whole.
 
     `compute` takes row numbers, int64 `[m]` on the CPU, to `[m, ...]` on the workers' device.
     """
@@ -55,7 +54,7 @@ def in_shares(count: int, compute: Callable[[Tensor], Tensor], workers: Workers)
 def backbone_features(
     encoder: nn.Module, split: ImageSplit, workers: Workers, *, size: int | None = None
 ) -> Tensor:
-    """float32 `[len(split), d]` on the workers' device, of the images as they are stored or of their middle
+    """float32 `[len(split), d]` on the workers' device, of the images as they are stored or of their central
     `size` × `size` pixels."""
 
     def encode(rows: Tensor) -> Tensor:
@@ -67,7 +66,7 @@ def backbone_features(
 
 
 def middle(images: Tensor, size: int | None) -> Tensor:
-    """The middle `size` × `size` pixels of `[N, C, H, W]`, or as many as there are; None: all."""
+    """The central `size` × `size` pixels of `[..., H, W]`, or as many as there are; None: all."""
     if size is None:
         return images
     height, width = images.shape[-2:]
@@ -80,18 +79,3 @@ class Examples(NamedTuple):
 
     features: Tensor
     labels: Tensor
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A data set and a frozen encoder, with the features of whichever splits were extracted."""
-
-    encoder: nn.Module
-    data: ImageData
-    features: Mapping[SplitName, Tensor]
-    workers: Workers
-
-    def examples(self, *splits: SplitName) -> Examples:
-        """Those of `splits`, one after the other."""
-        labels = torch.cat([getattr(self.data, split).labels for split in splits])
-        return Examples(torch.cat([self.features[split] for split in splits]), labels.to(self.workers.device))

@@ -18,16 +18,17 @@ from filelock import FileLock
 
 from ndabench.data.build_cache import cache_folder
 from ndabench.errors import UserError
-from ndabench.metrics.extractor import Extractor
+from ndabench.metrics.extraction import Extractor
+from ndabench.metrics.extractor_registry import EXTRACTORS, INCEPTION
 
 WEIGHTS_VARIABLE = "NDABENCH_INCEPTION_WEIGHTS"
 WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"
 WEIGHTS_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{WEIGHTS_FILE}"
-SHA256_PREFIX = "6726825d"
+SHA256_PREFIX = EXTRACTORS[INCEPTION].sha256
 
 
-def open_inception(weights: Path | None, *, download: bool, device: torch.device) -> Extractor:
-    """The extractor with the weights file given, else the environment's, else the downloaded one.
+def open_inception(*, weights: Path | None, download: bool, device: torch.device) -> Extractor:
+    """The extractor with the given weights file, else the environment's, else the downloaded one.
 
     Raises `UserError` where there is none (and how to get one), or where the file holds something else.
     """
@@ -72,10 +73,8 @@ def _download(path: Path) -> None:
 def _load(path: Path, digest: str, device: torch.device) -> Extractor:
     network = _network(path).to(device)
     return Extractor(
-        name="inception",
+        name=INCEPTION,
         weights_sha256=digest,
-        dimension=2048,
-        resize="bilinear to 299×299 as in TensorFlow 1, no antialiasing",
         forward=lambda images: network(images.expand(-1, 3, -1, -1)),
         details={"weights": "2015-12-05" if digest.startswith(SHA256_PREFIX) else "not the published file"},
     )

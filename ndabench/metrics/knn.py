@@ -9,40 +9,24 @@ and the largest one is the prediction. k = 200 and τ = 0.1 are those of the pap
 which measures on the 128 outputs of the projection; here it is the backbone's features, as in lightly.
 """
 
-from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from ndabench.data.images import ConcatImages
 from ndabench.data.sheets import COLUMNS, sheet
-from ndabench.metrics.extractor import full_precision
-from ndabench.metrics.features import Encoded, Examples, in_shares
-from ndabench.metrics.probing import (
-    TESTING,
-    Evaluated,
-    ProbeConfig,
-    Scoring,
-    accuracy,
-    probe_measurement,
-    scorings,
-)
+from ndabench.metrics.evaluating import Evaluated, by_name
+from ndabench.metrics.extraction import full_precision
+from ndabench.metrics.features import Examples, in_shares
+from ndabench.metrics.image_encoder_evaluations import KnnConfig
+from ndabench.metrics.probing import TESTING, Scoring, accuracy, probe_measurement, scorings
+from ndabench.metrics.subjects import ImageEncoderSubject
 
 LARGEST_CHUNK = 2**24
 """Similarities held at once (64 MiB)."""
 SHEET_ROWS = 8
-
-
-class KnnConfig(ProbeConfig):
-    """`knn`: no training, no choice, cheap enough for a curve."""
-
-    name: Literal["knn"] = "knn"
-    neighbours: int = Field(200, ge=1)
-    """At most as many as there are images to choose from; the protocol says how many it were."""
-    temperature: float = Field(0.1, gt=0)
 
 
 def nearest(queries: Tensor, bank: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -67,34 +51,36 @@ def knn_predict(
     return votes.scatter_add_(1, bank.labels[rows], weights).argmax(1)
 
 
-def measure_knn(config: KnnConfig, encoded: Encoded, *, test: bool, seed: int) -> Evaluated:
-    """`val_knn`, and with `test` also `knn` and the sheet `neighbours.png`. Nothing depends on `seed`."""
+def measure_knn(config: KnnConfig, subject: ImageEncoderSubject, *, test: bool) -> Evaluated:
+    """`val_knn`, and with `test` also `knn` and the sheet `neighbours.png`. Nothing is random."""
+    clock, measurements = subject.shared.clock, []
     with torch.no_grad(), full_precision():
-        measured = {}
         for scoring in scorings(test=test):
-            start = perf_counter()
-            percent, settings = _score(config, encoded, scoring)
-            measured[scoring.prefix + config.name] = probe_measurement(
-                config.name, percent, scoring, encoded.data, settings, seconds=perf_counter() - start
+            start = clock()
+            percent, settings = _score(config, subject, scoring)
+            measurements.append(
+                probe_measurement(
+                    config.name, percent, scoring, subject.data, settings, seconds=clock() - start
+                )
             )
-        sheets = {"neighbours.png": neighbour_sheet(encoded)} if test and encoded.workers.is_main else {}
-    return Evaluated(measured, sheets)
+        sheets = {"neighbours.png": neighbour_sheet(subject)} if test and subject.workers.is_main else {}
+    return Evaluated(by_name(measurements), sheets)
 
 
-def _score(config: KnnConfig, encoded: Encoded, scoring: Scoring) -> tuple[float, dict[str, Any]]:
-    bank, scored = encoded.examples(*scoring.fitted), encoded.examples(scoring.scored)
+def _score(config: KnnConfig, subject: ImageEncoderSubject, scoring: Scoring) -> tuple[float, dict[str, Any]]:
+    bank, scored = subject.examples(*scoring.fitted), subject.examples(scoring.scored)
     neighbours = min(config.neighbours, len(bank.labels))
 
     def predict(rows: Tensor) -> Tensor:
         return knn_predict(
             scored.features[rows.to(scored.features.device)],
             bank,
-            num_classes=len(encoded.data.class_names),
+            num_classes=len(subject.data.class_names),
             neighbours=neighbours,
             temperature=config.temperature,
         )
 
-    predicted = in_shares(len(scored.labels), predict, encoded.workers)
+    predicted = in_shares(len(scored.labels), predict, subject.workers)
     return accuracy(predicted, scored.labels), {
         "similarity": "cosine",
         "weights": "exp(s / temperature)",
@@ -104,14 +90,14 @@ def _score(config: KnnConfig, encoded: Encoded, scoring: Scoring) -> tuple[float
     }
 
 
-def neighbour_sheet(encoded: Encoded) -> bytes:
+def neighbour_sheet(subject: ImageEncoderSubject) -> bytes:
     """A PNG file: in every row a test image, followed by the nearest images that the test bank holds.
 
-    The test images stand at equal distances in their split.
+    The test images lie at equal distances in their split.
     """
-    data, bank = encoded.data, encoded.examples(*TESTING.fitted)
+    data, bank = subject.data, subject.examples(*TESTING.fitted)
     shown = torch.linspace(0, len(data.test) - 1, min(SHEET_ROWS, len(data.test))).long()
-    queries = encoded.features["test"][shown.to(bank.features.device)]
+    queries = subject.features("test")[shown.to(bank.features.device)]
     _, rows = nearest(queries, bank.features, COLUMNS - 1)
     [(asked, _)] = data.test.batches([shown])
     [(found, _)] = ConcatImages(data.train, data.validation).batches([rows.flatten().cpu()])

@@ -16,38 +16,30 @@ the probe is fitted once more, on both, and scored once on the test images.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from ndabench.distributed import Workers
 from ndabench.measurement import Measurement
-from ndabench.metrics.extractor import full_precision
-from ndabench.metrics.features import Encoded, Examples
+from ndabench.metrics.evaluating import Evaluated, by_name
+from ndabench.metrics.extraction import full_precision
+from ndabench.metrics.features import Examples
+from ndabench.metrics.image_encoder_evaluations import LinearProbeLbfgsConfig
 from ndabench.metrics.probing import (
     TESTING,
     VALIDATING,
-    Evaluated,
-    ProbeConfig,
+    Scoring,
     accuracy,
+    chosen_setting,
     probe_measurement,
 )
+from ndabench.metrics.subjects import ImageEncoderSubject
 
 LARGEST_GRADIENT = 1e-4
 CONSTANT = 1e-5
 """A feature that varies by less than this share of its mean is constant but for rounding."""
-
-
-class LinearProbeLbfgsConfig(ProbeConfig):
-    """`linear_probe_lbfgs`: seconds a penalty, nothing random."""
-
-    name: Literal["linear_probe_lbfgs"] = "linear_probe_lbfgs"
-    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), min_length=1)
-    max_iterations: int = Field(1000, ge=1)
 
 
 @dataclass(frozen=True)
@@ -117,7 +109,7 @@ def accuracies(
     max_iterations: int,
     workers: Workers,
 ) -> list[float]:
-    """In percent, on `scored`, of the probe fitted on `fitted` with each penalty; alike on every worker.
+    """In percent, on `scored`, of the probe fitted on `fitted` with each penalty; equal on every worker.
 
     The workers share the penalties, not the rows of one fit: they then need not agree, evaluation by
     evaluation, on the course of a line search.
@@ -132,13 +124,13 @@ def accuracies(
 
 
 def measure_linear_probe_lbfgs(
-    config: LinearProbeLbfgsConfig, encoded: Encoded, *, test: bool, seed: int
+    config: LinearProbeLbfgsConfig, subject: ImageEncoderSubject, *, test: bool
 ) -> Evaluated:
     """`val_linear_probe_lbfgs`, `linear_probe_lbfgs_penalty`, and with `test` also `linear_probe_lbfgs`.
 
-    The penalty found is a value of its own, and no part of the protocol, because values are compared only
-    under equal protocols. Nothing depends on `seed`.
+    Nothing is random.
     """
+    clock = subject.shared.clock
     settings = {
         "standardised": "by the features that the probe was fitted on",
         "penalties": list(config.penalties),
@@ -147,30 +139,30 @@ def measure_linear_probe_lbfgs(
         "largest_gradient": LARGEST_GRADIENT,
     }
 
-    def scores(penalties: Sequence[float], fitted: Examples, scored: Examples) -> list[float]:
+    def scores(penalties: Sequence[float], scoring: Scoring) -> list[float]:
         return accuracies(
             penalties,
-            fitted,
-            scored,
-            num_classes=len(encoded.data.class_names),
+            subject.examples(*scoring.fitted),
+            subject.examples(scoring.scored),
+            num_classes=len(subject.data.class_names),
             max_iterations=config.max_iterations,
-            workers=encoded.workers,
+            workers=subject.workers,
+        )
+
+    def measurement(percent: float, scoring: Scoring, start: float) -> Measurement:
+        return probe_measurement(
+            config.name, percent, scoring, subject.data, settings, seconds=clock() - start
         )
 
     with torch.no_grad(), full_precision():
-        start = perf_counter()
-        found = scores(config.penalties, encoded.examples("train"), encoded.examples("validation"))
-        best, penalty = max(zip(found, config.penalties, strict=True))
-        measured = {
-            VALIDATING.prefix + config.name: probe_measurement(
-                config.name, best, VALIDATING, encoded.data, settings, seconds=perf_counter() - start
-            ),
-            f"{config.name}_penalty": Measurement(penalty),
-        }
+        start = clock()
+        best, penalty = max(zip(scores(config.penalties, VALIDATING), config.penalties, strict=True))
+        measurements = [
+            measurement(best, VALIDATING, start),
+            chosen_setting(f"{config.name}_penalty", penalty),
+        ]
         if test:
-            start = perf_counter()
-            [percent] = scores([penalty], encoded.examples(*TESTING.fitted), encoded.examples("test"))
-            measured[config.name] = probe_measurement(
-                config.name, percent, TESTING, encoded.data, settings, seconds=perf_counter() - start
-            )
-    return Evaluated(measured)
+            start = clock()
+            [percent] = scores([penalty], TESTING)
+            measurements.append(measurement(percent, TESTING, start))
+    return Evaluated(by_name(measurements))

@@ -1,139 +1,37 @@
-"""What all probes of an encoder share: which images they learn from, which they are scored on, and how that
-is written down. Probes of videos do alike, but for fine-tuning, which learns once, unless told otherwise.
+"""What all probes of an encoder share: the images they learn from, the images they are scored on, and how
+that is recorded. Probes of videos do the same, except for fine-tuning, which learns once by default.
 
 While settings are chosen, a probe learns from the training images and is scored on the validation images.
 The test value is that of a probe that learned from both, as published probes use the whole training set.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass, field, replace
-from time import perf_counter
-from typing import Any, ClassVar, Protocol, TypeVar
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from pydantic import Field
 from torch import Tensor
 
 from ndabench.data.config import SplitName
-from ndabench.errors import UserError
-from ndabench.measurement import Better, Measurement
-from ndabench.metrics.named import NamedEvaluation
-
-Features = TypeVar("Features")
-
-
-class Labelled(Protocol):
-    """What a probe's protocol tells of a data set, be it of images or of videos."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def content_hash(self) -> str: ...
-
-    @property
-    def class_names(self) -> tuple[str, ...]: ...
-
-    @property
-    def train(self) -> Sized: ...
-
-    @property
-    def validation(self) -> Sized: ...
-
-    @property
-    def test(self) -> Sized: ...
-
-
-class ProbeConfig(NamedEvaluation):
-    """The keys that all probes share."""
-
-    better: ClassVar[Better] = "higher"
-
-    name: str
-    every: int | None = Field(None, ge=1)
-    """Steps from one measurement during training to the next, from 0 on; None: only after training."""
-
-    @property
-    def measures(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    def check(self, data: Labelled) -> None:
-        """Raises `UserError` where `data` do not allow this measure."""
-        check_labelled(self.name, data)
+from ndabench.measurement import Measurement
+from ndabench.metrics.evaluating import Evaluated, EvaluationProgress, merge
+from ndabench.metrics.evaluation import DataFacts
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """One use of a probe."""
+    """One use of a probe: the splits that it is fitted on, and the split that it is scored on."""
 
-    prefix: str
-    """Before the metric's name."""
     fitted: tuple[SplitName, ...]
-    scored: SplitName
+    scored: Literal["validation", "test"]
 
 
-VALIDATING = Scoring("val_", ("train",), "validation")
-TESTING = Scoring("", ("train", "validation"), "test")
+VALIDATING = Scoring(("train",), "validation")
+TESTING = Scoring(("train", "validation"), "test")
 
 
 def scorings(*, test: bool) -> tuple[Scoring, ...]:
+    """The uses of a probe, of which only the last looks at the test split."""
     return (VALIDATING, TESTING) if test else (VALIDATING,)
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What evaluations of an encoder came to."""
-
-    measurements: dict[str, Measurement]
-    """By name, alike on every worker."""
-    artifacts: dict[str, bytes] = field(default_factory=dict)
-    """File names to files (PNG pictures, JSON), on the main worker only."""
-
-    def named(self, evaluation: NamedEvaluation) -> "Evaluated":
-        """The same under the names that `evaluation` gives."""
-        files = {}
-        for name, data in self.artifacts.items():
-            kind, dot, ending = name.rpartition(".")
-            files[evaluation.called(kind) + dot + ending] = data
-        return Evaluated(evaluation.named(self.measurements), files)
-
-    def longer_by(self, seconds: float) -> "Evaluated":
-        """The same with `seconds` more, in equal parts for every measurement."""
-        part = seconds / max(1, len(self.measurements))
-        longer = {name: replace(one, seconds=one.seconds + part) for name, one in self.measurements.items()}
-        return replace(self, measurements=longer)
-
-
-def together(parts: Sequence[Evaluated]) -> Evaluated:
-    """All that several measurements came to."""
-    return Evaluated(
-        {name: one for part in parts for name, one in part.measurements.items()},
-        {name: one for part in parts for name, one in part.artifacts.items()},
-    )
-
-
-def evaluate_all(
-    evaluations: Sequence[Any],
-    sharing: tuple[type, ...],
-    *,
-    extract: Callable[[SplitName], Features],
-    measure: Callable[[Any, Mapping[SplitName, Features]], Evaluated],
-    test: bool,
-) -> Evaluated:
-    """What `measure` makes of every evaluation and of the features that `extract` finds in each split.
-
-    Those of the kinds `sharing` look at the features, and each takes an equal part of the seconds of their
-    extraction; where there are none of them, nothing is extracted.
-    """
-    num_sharing = sum(isinstance(evaluation, sharing) for evaluation in evaluations)
-    splits: tuple[SplitName, ...] = ("train", "validation", "test") if test else ("train", "validation")
-    start = perf_counter()
-    features = {split: extract(split) for split in splits if num_sharing}
-    seconds = perf_counter() - start
-    parts = []
-    for evaluation in evaluations:
-        found = measure(evaluation, features).named(evaluation)
-        parts.append(found.longer_by(seconds / num_sharing) if isinstance(evaluation, sharing) else found)
-    return together(parts)
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
@@ -145,15 +43,16 @@ def probe_measurement(
     name: str,
     percent: float,
     scoring: Scoring,
-    data: Labelled,
+    data: DataFacts,
     settings: Mapping[str, Any],
     *,
     seconds: float,
+    metric: str = "",
 ) -> Measurement:
-    """An accuracy under the protocol `name` with `settings`, which are plain data.
+    """A percentage under the protocol `name`, which is also the metric unless that is given.
 
-    Nothing that is found out in the course of a measurement may be among the settings, nor anything that
-    belongs to the encoder: two encoders measured in the same way must have the same protocol.
+    `settings` are plain data. They must not hold anything that is found in the course of a measurement, nor
+    anything that belongs to the encoder: two encoders measured in the same way must have the same protocol.
     """
     protocol = {
         "protocol": name,
@@ -167,10 +66,76 @@ def probe_measurement(
         "num_evaluated": len(getattr(data, scoring.scored)),
         **settings,
     }
-    return Measurement(percent, better="higher", unit="%", protocol=protocol, seconds=seconds)
+    return Measurement(
+        percent,
+        better="higher",
+        unit="%",
+        protocol=protocol,
+        seconds=seconds,
+        kind="metric",
+        metric=metric or name,
+        split=scoring.scored,
+    )
 
 
-def check_labelled(name: str, data: Labelled) -> None:
-    """`UserError` where there are no two classes to tell apart."""
-    if len(data.class_names) < 2:
-        raise UserError(f"{name}: {data.name} has no labels to predict; take a data set with classes")
+def chosen_setting(name: str, value: float) -> Measurement:
+    """A setting that an evaluation chose on the validation split: no part of a protocol, because values are
+    compared only under equal protocols."""
+    return Measurement(value, metric=name)
+
+
+class ProbeTraining(Protocol):
+    """The training of a probe, which can resume from any of its pauses."""
+
+    @property
+    def num_units(self) -> int:
+        """The units (epochs, or steps) of the whole training."""
+        ...
+
+    def run(self) -> Iterator[int]:
+        """Trains to the end, and yields the number of units done so far; never inside `torch.no_grad()`."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain data, which are valid until `run` continues."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+Training = TypeVar("Training", bound=ProbeTraining)
+
+
+@dataclass(frozen=True)
+class Stage(Generic[Training]):
+    """A training and the scores of what it trained."""
+
+    build: Callable[[], Training]
+    score: Callable[[Training, float], Evaluated]
+    """Takes the finished training, and the reading of the clock when the stage began."""
+
+
+def train_in_stages(
+    stages: Sequence[Stage[Training]], *, clock: Callable[[], float], state: Mapping[str, Any] | None
+) -> Generator[EvaluationProgress, None, Evaluated]:
+    """Yields the progress of all stages in turn, and returns their results.
+
+    With the `state` of an earlier progress it continues there: finished stages are not trained again.
+    """
+    finished = [Evaluated.from_plain(part) for part in state["finished"]] if state else []
+    resumed = len(finished)
+    for number, stage in enumerate(stages[resumed:], resumed):
+        start, training = clock(), stage.build()
+        if state is not None and number == resumed:
+            training.load_state_dict(state["training"])
+            start -= state["seconds"]
+        for units in training.run():
+            here = {
+                "finished": [part.to_plain() for part in finished],
+                "training": training.state_dict(),
+                "seconds": clock() - start,
+            }
+            num_units = training.num_units
+            yield EvaluationProgress(number * num_units + units, len(stages) * num_units, here)
+        finished.append(stage.score(training, start))
+    return merge(finished)

@@ -1,70 +1,68 @@
-"""How well whole videos are classified: the keys and the values that measures of action recognition share.
+"""How well whole videos are classified: what the evaluations by action recognition share.
 
 A video's class scores are the mean over its windows of each window's softmax. No listed video is left out.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from ndabench.data.registry import VideoDataConfig
+from ndabench.data.registry import load_data
 from ndabench.data.videos.clips import ClipData
 from ndabench.measurement import Measurement
-from ndabench.metrics.clip_features import EncodedVideos, Windows
+from ndabench.metrics.clip_encoder_evaluations import TOP, ClipEncoderEvaluation, VideoClassificationConfig
+from ndabench.metrics.clip_features import Windows
 from ndabench.metrics.confusion import confusion_counts, confusion_json, confusion_picture
-from ndabench.metrics.probing import Evaluated, ProbeConfig, Scoring, probe_measurement
-
-TOP = 5
-
-
-class RecognitionConfig(ProbeConfig):
-    """The keys that all measures of action recognition share."""
-
-    data: VideoDataConfig | None = None
-    """Another data set to be measured on; None: the one that the encoder was trained on."""
-
-    def settings(self) -> dict[str, Any]:
-        """The keys that say how it is measured, as plain data."""
-        return self.model_dump(mode="json", exclude={"name", "every", "as_", "data"})
+from ndabench.metrics.evaluating import Evaluated, Preparation, by_name
+from ndabench.metrics.probing import Scoring, probe_measurement
+from ndabench.metrics.subjects import ClipEncoderSubject
 
 
-class ClassifierConfig(RecognitionConfig):
-    """The keys of those that classify videos."""
-
-    @property
-    def measures(self) -> tuple[str, ...]:
-        """The second one only where there are more than five classes."""
-        return (self.name, f"{self.name}_top{TOP}")
+def prepare_videos(config: ClipEncoderEvaluation, preparation: Preparation) -> ClipData:
+    """The data set that `config` measures on, scanned; `UserError` where it does not fit."""
+    data: ClipData = preparation.data
+    if config.data is not None:
+        data = load_data(config.data, preparation.device)
+        config.check_classes(data)
+    if preparation.sampling is not None:
+        preparation.sampling.check(data)
+    return data
 
 
 def mean_softmax(logits: Windows) -> Tensor:
-    """The class scores of each video, float64 `[N, k]`, of its windows' logits."""
+    """The class scores of each video, float64 `[N, k]`, from its windows' logits."""
     return logits._replace(values=logits.values.softmax(1)).means()
 
 
 def top_accuracy(scores: Tensor, labels: Tensor, count: int) -> float:
-    """Percent of the labels `[N]` that are among the `count` highest of `scores` `[N, k]`; NaN where a score
-    is none."""
+    """Percentage of the labels `[N]` that are among the `count` highest of `scores` `[N, k]`; NaN where a
+    score is not finite."""
     if not scores.isfinite().all():
         return float("nan")
     return 100.0 * float((scores.topk(count).indices == labels[:, None]).any(1).double().mean())
 
 
 def video_measurement(
-    name: str, percent: float, scoring: Scoring, encoded: EncodedVideos, settings: Mapping[str, Any]
+    name: str,
+    percent: float,
+    scoring: Scoring,
+    subject: ClipEncoderSubject,
+    settings: Mapping[str, Any],
+    *,
+    seconds: float,
+    metric: str,
 ) -> Measurement:
     """A percentage of the videos under the protocol `name`."""
-    settings = {**encoded.sampling.protocol(encoded.data), **settings}
-    return probe_measurement(name, percent, scoring, encoded.data, settings, seconds=0.0)
+    settings = {**subject.sampling.protocol(subject.data), **settings}
+    return probe_measurement(name, percent, scoring, subject.data, settings, seconds=seconds, metric=metric)
 
 
 def classified(
-    config: ClassifierConfig,
+    config: VideoClassificationConfig,
     scores: Tensor,
     scoring: Scoring,
-    encoded: EncodedVideos,
+    subject: ClipEncoderSubject,
     settings: Mapping[str, Any],
     *,
     seconds: float,
@@ -73,20 +71,26 @@ def classified(
 
     `scores` `[N, k]` are of the videos of the split that `scoring` scores.
     """
-    data = encoded.data
+    data = subject.data
     labels = getattr(data, scoring.scored).labels.to(scores.device)
-    counts = {"": 1} | ({f"_top{TOP}": TOP} if len(data.class_names) > TOP else {})
+    counts = {config.name: 1} | ({f"{config.name}_top{TOP}": TOP} if len(data.class_names) > TOP else {})
     settings = {"decision": "mean softmax over a video's windows", **settings}
-    measured = {
-        f"{scoring.prefix}{config.name}{suffix}": video_measurement(
-            config.name, top_accuracy(scores, labels, count), scoring, encoded, settings
+    measurements = [
+        video_measurement(
+            config.name,
+            top_accuracy(scores, labels, count),
+            scoring,
+            subject,
+            settings,
+            seconds=seconds / len(counts),
+            metric=metric,
         )
-        for suffix, count in counts.items()
-    }
-    measured = {name: replace(one, seconds=seconds / len(measured)) for name, one in measured.items()}
-    if scoring.scored != "test" or not encoded.workers.is_main:
-        return Evaluated(measured)
-    return Evaluated(measured, confusion_files(config.name, scores.argmax(1), labels, data))
+        for metric, count in counts.items()
+    ]
+    files = {}
+    if scoring.scored == "test" and subject.workers.is_main:
+        files = confusion_files(config.name, scores.argmax(1), labels, data)
+    return Evaluated(by_name(measurements), files)
 
 
 def confusion_files(name: str, predicted: Tensor, labels: Tensor, data: ClipData) -> dict[str, bytes]:

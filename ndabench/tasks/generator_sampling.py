@@ -1,6 +1,5 @@
 """Sampling a generator to measure it and to look at it, without leaving a trace in its training."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +9,11 @@ from torch import Tensor, nn
 
 from ndabench.data.images import ImageData, to_uint8
 from ndabench.distributed import Workers
-from ndabench.measurement import Measurement, displayed_name
-from ndabench.metrics import GenerativeEvaluation, evaluate_generator
-from ndabench.metrics.extractor import full_precision
+from ndabench.measurement import Measurement
+from ndabench.metrics.evaluating import evaluate_all
+from ndabench.metrics.evaluation import Evaluation
+from ndabench.metrics.features import frozen
+from ndabench.metrics.subjects import BatchNormMode, GeneratorSubject, Weights
 from ndabench.tasks.random_streams import random_stream
 
 
@@ -33,26 +34,50 @@ class LatentSpace:
 
 @dataclass(frozen=True)
 class Sampler:
-    """Draws images, in float32, from a generator in evaluation mode."""
+    """Draws images, in float32, from a generator in evaluation mode; see `GeneratorSampler`."""
 
     generator: nn.Module
+    """The moving average of the generator's weights."""
     latents: LatentSpace
     batch_size: int
-    """Images a forward, over all workers."""
+    """Images in a forward pass, over all workers."""
     batch_statistics: bool
-    """Normalise by each batch's own moments, as the released code samples, or by the running ones."""
+    """Whether images are by default normalised by each batch's moments, as the released code samples, or by
+    the running ones."""
     seed: int
     workers: Workers
+    live: nn.Module | None = None
+    """The generator in training, where it may be sampled, too."""
 
-    @property
-    def protocol(self) -> Mapping[str, Any]:
+    def subject(
+        self, data: ImageData, *, step: int, discriminator: nn.Module | None = None
+    ) -> GeneratorSubject:
+        """What evaluations measure after `step` training steps on `data`."""
+        return GeneratorSubject(
+            self,
+            discriminator,
+            data,
+            seed=self.seed,
+            stream=f"evaluation/{step}",
+            batch_norm="batch" if self.batch_statistics else "running",
+            workers=self.workers,
+        )
+
+    def protocol(self, *, weights: Weights, batch_norm: BatchNormMode) -> Mapping[str, Any]:
         """How the images came about, for the record of a measurement."""
-        if self.batch_statistics:
-            return {"weights": "ema", "batch_norm": "batch", "batch_size": self.batch_size}
-        return {"weights": "ema", "batch_norm": "running"}
+        if batch_norm == "batch":
+            return {"weights": weights, "batch_norm": "batch", "batch_size": self.batch_size}
+        return {"weights": weights, "batch_norm": "running"}
 
     @torch.no_grad()
-    def sample(self, num_images: int, *, stream: str) -> Tensor:
+    def sample(
+        self,
+        num_images: int,
+        *,
+        stream: str,
+        weights: Weights = "ema",
+        batch_norm: BatchNormMode | None = None,
+    ) -> Tensor:
         """This worker's share of `num_images` images, uint8 `[num_images / world_size, C, H, W]`.
 
         `num_images` is a multiple of the world size. The images are a function of the weights, the trial's
@@ -61,36 +86,33 @@ class Sampler:
         share = num_images // self.workers.world_size
         noise = random_stream(self.seed, f"{stream}/noise", self.workers.device)
         labels = random_stream(self.seed, f"{stream}/labels", self.workers.device)
+        batch_statistics = self.batch_statistics if batch_norm is None else batch_norm == "batch"
         parts: list[Tensor] = []
         while sum(map(len, parts)) < share:  # whole batches only: a smaller one has other statistics
             batch = self.latents.draw(self.batch_size, noise=noise, labels=labels)
-            parts.append(self._images(*(self.workers.shard(tensor) for tensor in batch)))
+            own = (self.workers.shard(tensor) for tensor in batch)
+            parts.append(self._images(*own, weights=weights, batch_statistics=batch_statistics))
         return torch.cat(parts)[:share]
 
     @torch.no_grad()
     def fixed(self, num_images: int) -> Tensor:
-        """The same `num_images` latents at every call, one class after the other; alike on every worker."""
+        """The same `num_images` latents at every call, one class after the other; equal on every worker."""
         stream = random_stream(self.seed, "sheet", self.workers.device)
         noise, _ = self.latents.draw(num_images, noise=stream, labels=stream)
         labels = torch.arange(num_images, device=noise.device) % self.latents.num_classes
-        return self._images(noise, labels)
+        return self._images(noise, labels, weights="ema", batch_statistics=self.batch_statistics)
 
-    def _images(self, noise: Tensor, labels: Tensor) -> Tensor:
-        with full_precision():  # whatever training does, all arms are judged by float32 images
-            return to_uint8(self.generator(noise, labels, batch_statistics=self.batch_statistics))
+    def _images(self, noise: Tensor, labels: Tensor, *, weights: Weights, batch_statistics: bool) -> Tensor:
+        network = self.generator if weights == "ema" else self.live
+        if network is None:
+            raise ValueError("the live generator is not at hand; sample the moving average")
+        with frozen(network):  # whatever training does, all arms are measured by float32 images
+            return to_uint8(network(noise, labels, batch_statistics=batch_statistics))
 
 
 def measure(
-    sampler: Sampler, evaluations: Sequence[GenerativeEvaluation], data: ImageData, *, step: int, last: bool
+    sampler: Sampler, evaluations: Sequence[Evaluation], data: ImageData, *, step: int, last: bool
 ) -> dict[str, Measurement]:
     """The evaluations by name: `val_<name>` against the validation split and, at the `last` step, `<name>`
     against the test split, both of the same samples."""
-    if not evaluations:
-        return {}
-    sample = functools.cache(functools.partial(sampler.sample, stream=f"evaluation/{step}"))
-    evaluate = functools.partial(
-        evaluate_generator, evaluations, sample, data, workers=sampler.workers, sampling=sampler.protocol
-    )
-    validated = evaluate("validation")
-    measurements = {displayed_name(name, "validation"): one for name, one in validated.items()}
-    return measurements | evaluate("test") if last else measurements
+    return evaluate_all(evaluations, sampler.subject(data, step=step), test=last).measurements

@@ -9,7 +9,9 @@ from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig
 from ndabench.data.videos.clips import ClipData
 from ndabench.distributed import Workers
-from ndabench.metrics import ClipSampling, Evaluated, evaluate_recognition
+from ndabench.metrics.clip_encoder_evaluations import ClipSampling
+from ndabench.metrics.evaluating import Evaluated, evaluate_all
+from ndabench.metrics.subjects import ClipEncoderSubject
 
 CPU = torch.device("cpu")
 SAMPLING = ClipSampling(frames=6, stride=2, size=16)
@@ -29,15 +31,10 @@ def evaluate(
     test: bool = True,
     workers: Workers | None = None,
 ) -> Evaluated:
-    return evaluate_recognition(
-        evaluations,
-        features or ToyFeatures(),
-        data,
-        SAMPLING,
-        test=test,
-        seed=0,
-        workers=workers or Workers(),
+    subject = ClipEncoderSubject(
+        features or ToyFeatures(), data, SAMPLING, seed=0, workers=workers or Workers()
     )
+    return evaluate_all(evaluations, subject, test=test)
 
 
 def values(evaluated: Evaluated) -> dict[str, float]:

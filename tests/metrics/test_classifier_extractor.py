@@ -13,7 +13,8 @@ from ndabench.data.registry import DATA_SETS
 from ndabench.errors import UserError
 from ndabench.metrics import classifier
 from ndabench.metrics.classifier import open_classifier, train_classifier
-from ndabench.metrics.extractor import extract
+from ndabench.metrics.extraction import extract
+from ndabench.metrics.extractor_registry import EXTRACTORS
 
 CPU = torch.device("cpu")
 
@@ -41,7 +42,7 @@ def test_the_number_of_threads_does_not_matter() -> None:
 def test_it_learns_and_says_so(data: ImageData) -> None:
     extractor = open_classifier(data, device=CPU)
     features, logits = extract(extractor, data.test.images.split(64))
-    assert features.shape == (200, extractor.dimension) == (200, 64)
+    assert features.shape == (200, EXTRACTORS[extractor.name].dimension) == (200, 64)
     assert not features.requires_grad
     accuracy = (logits.argmax(1) == data.test.labels).double().mean()
     assert accuracy > 0.9

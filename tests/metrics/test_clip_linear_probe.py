@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from ndabench.config import parse
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics import ClipLinearProbeConfig
+from ndabench.metrics.clip_encoder_evaluations import ClipLinearProbeConfig
 from ndabench.metrics.clip_features import Windows
 from ndabench.metrics.clip_linear_probe import probe_scores
 from ndabench.metrics.video_scores import mean_softmax, top_accuracy

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from striped import striped_data
 from torch import Generator, nn
 from two_workers import on_two_workers
 
@@ -18,10 +19,14 @@ from ndabench.data.detection.scenes import Objects, scene
 from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
+from ndabench.measurement import Measurement
 from ndabench.metrics.average_precision import Detections
-from ndabench.metrics.detection import DetectionConfig, evaluate_detection, prepare_detection
+from ndabench.metrics.detection import check_detection
 from ndabench.metrics.detection_sheet import detection_sheet
-from ndabench.metrics.detector_training import DetectorDivergedError, picture_of, rate_factor, train_detector
+from ndabench.metrics.detector_training import DetectorDivergedError, DetectorTraining, picture_of
+from ndabench.metrics.evaluating import evaluate_all
+from ndabench.metrics.image_encoder_evaluations import DetectionConfig
+from ndabench.metrics.subjects import ImageEncoderSubject
 from ndabench.models.detector import Detector
 from ndabench.models.resnet import ResNet
 
@@ -54,7 +59,18 @@ def train(
         workers=workers,
     )
     split = load_data(settings.data, torch.device("cpu")).train
-    return list(train_detector(detector, split, settings, seed=seed, workers=workers)), detector
+    training = DetectorTraining(detector, split, settings, seed=seed, workers=workers)
+    assert settings.num_steps <= 100, "so that it pauses after every step"
+    return [training.loss for _ in training.run()], detector
+
+
+def evaluate_detection(
+    settings: DetectionConfig, network: nn.Module, *, test: bool, seed: int, workers: Workers
+) -> tuple[dict[str, Measurement], dict[str, bytes]]:
+    channels = getattr(network, "image_channels", 3)
+    subject = ImageEncoderSubject(network, striped_data(channels=channels), seed=seed, workers=workers)
+    evaluated = evaluate_all([settings], subject, test=test)
+    return evaluated.measurements, evaluated.artifacts
 
 
 def test_values_protocol_and_picture() -> None:
@@ -103,7 +119,7 @@ def test_the_loss_falls() -> None:
 
 def test_learning_rate_warms_up_and_falls() -> None:
     settings = config(num_steps=100, warm_up_steps=4, decay_at=(0.5, 0.75))
-    factors = [rate_factor(settings, step) for step in (0, 3, 49, 50, 75)]
+    factors = [settings.rate_factor(step) for step in (0, 3, 49, 50, 75)]
     assert factors == pytest.approx([0.25, 1, 1, 0.1, 0.01])
 
 
@@ -126,11 +142,11 @@ def test_what_is_refused() -> None:
     with pytest.raises(UserError, match="needs a ResNet as its encoder, not Linear"):
         evaluate_detection(config(), nn.Linear(2, 2), test=False, seed=0, workers=Workers())
     with pytest.raises(UserError, match="batch_size 3 cannot be shared equally by 2 workers"):
-        prepare_detection(config(batch_size=3), 3, num_workers=2)
+        check_detection(config(batch_size=3), 3, num_workers=2)
     with pytest.raises(UserError, match="batch_size 21 must not exceed the 20 training pictures"):
-        prepare_detection(config(batch_size=21), 3)
+        check_detection(config(batch_size=21), 3, num_workers=1)
     with pytest.raises(UserError, match="grey or RGB, but the encoder sees 2 channels"):
-        prepare_detection(config(), 2)
+        check_detection(config(), 2, num_workers=1)
     with pytest.raises(UserError, match="decay_at are shares between 0 and 1"):
         parse(DetectionConfig, {"decay_at": [18_000, 22_000]}, "evaluate")
     with pytest.raises(UserError, match="every"):

@@ -21,8 +21,9 @@ from ndabench.data.videos.clips import ClipData, ClipRequest, ConcatClips
 from ndabench.data.videos.sampling import random_clips
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics import ClipSampling, DpcFinetuneConfig, prepare_recognition
-from ndabench.metrics.clip_finetuning import finetune
+from ndabench.metrics.clip_encoder_evaluations import ClipSampling, DpcFinetuneConfig
+from ndabench.metrics.dpc_finetune import ClipClassifier, Finetuning
+from ndabench.metrics.evaluating import Preparation, prepare
 
 PLAIN = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter_probability": 0.0, "dropout": 0.0}
 
@@ -46,10 +47,19 @@ class Recorded:
             yield self.given[-1]
 
 
-def trained(split: Any, network: nn.Module | None = None, *, seed: int = 3, **keys: Any) -> nn.Module:
+def trained(
+    split: Any,
+    network: nn.Module | None = None,
+    *,
+    seed: int = 3,
+    sampling: ClipSampling = SAMPLING,
+    **keys: Any,
+) -> ClipClassifier:
     config = DpcFinetuneConfig(**{"num_epochs": 1, "batch_size": 32, **keys})
     network = network or ToyFeatures(dropout=0.0)
-    return finetune(config, network, split, SAMPLING, num_classes=8, seed=seed, workers=Workers())
+    training = Finetuning(config, network, split, sampling, num_classes=8, seed=seed, workers=Workers())
+    assert list(training.run()) == list(range(1, config.num_epochs + 1))
+    return training.classifier
 
 
 def test_training_is_that_of_a_loop(clips: ClipData) -> None:
@@ -167,8 +177,7 @@ def test_clips_may_be_whole_frames_or_their_middle(clips: ClipData, size: int | 
             assert -1 <= shown.min() <= shown.max() <= 1
             return super().forward(shown, generator=generator)
 
-    config, sampling = DpcFinetuneConfig(num_epochs=1, batch_size=64), ClipSampling(5, 1, size)
-    finetune(config, Watching(), clips.train, sampling, num_classes=8, seed=0, workers=Workers())
+    trained(clips.train, Watching(), seed=0, sampling=ClipSampling(5, 1, size), batch_size=64)
     assert set(seen) == {(3, 5, size or 16, size or 16)}
 
 
@@ -207,5 +216,5 @@ def test_impossible_trainings_are_refused_beforehand(
     message: str,
 ) -> None:
     with pytest.raises(UserError) as error:
-        prepare_recognition([DpcFinetuneConfig(**keys)], clips, device=CPU, num_workers=2)
+        prepare([DpcFinetuneConfig(**keys)], Preparation(clips, CPU, num_workers=2))
     assert message in str(error.value)

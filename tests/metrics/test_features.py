@@ -6,7 +6,8 @@ from toy_encoder import ToyEncoder, assert_untouched, snapshot
 from ndabench.data.images import to_float
 from ndabench.distributed import Workers
 from ndabench.metrics import features
-from ndabench.metrics.features import Encoded, backbone_features, frozen, own_rows
+from ndabench.metrics.features import backbone_features, frozen, own_rows
+from ndabench.metrics.subjects import ImageEncoderSubject
 
 
 def test_features_are_those_of_the_encoder_in_eval_mode(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +41,9 @@ def test_workers_slices_make_up_the_rows(count: int, world_size: int) -> None:
 
 def test_examples_of_several_splits_stand_one_after_the_other() -> None:
     data, workers = striped_data(), Workers()
-    kept = {name: torch.full((len(getattr(data, name)), 1), i) for i, name in enumerate(("train", "test"))}
-    features, labels = Encoded(ToyEncoder(), data, kept, workers).examples("test", "train")
-    assert features.flatten().tolist() == [1] * 200 + [0] * 300
+    subject = ImageEncoderSubject(ToyEncoder(), data, seed=0, workers=workers)
+    features, labels = subject.examples("test", "train")
+    assert len(features) == 200 + 300
+    assert torch.equal(features[:200], backbone_features(ToyEncoder(), data.test, workers))
+    assert torch.equal(features[200:], backbone_features(ToyEncoder(), data.train, workers))
     assert torch.equal(labels, torch.cat([data.test.labels, data.train.labels]))

@@ -7,29 +7,29 @@ import torch
 from pydantic import TypeAdapter
 from striped import striped_data, striped_images
 from torch import Tensor
+from toy_generator import measure
 
 from ndabench.config import parse
 from ndabench.data.images import ImageData
-from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics import (
-    GENERATIVE,
-    FrechetConfig,
-    GenerativeEvaluation,
-    InceptionScoreConfig,
-    KernelConfig,
-    evaluate_generator,
-    generative,
-    prepare,
-)
+from ndabench.metrics import subjects
 from ndabench.metrics.classifier import open_classifier
-from ndabench.metrics.extractor import extract
+from ndabench.metrics.evaluating import Preparation, prepare
+from ndabench.metrics.evaluation import Evaluation
+from ndabench.metrics.extraction import extract, extract_share
 from ndabench.metrics.frechet import FrechetReference, frechet_distance, moments_of
+from ndabench.metrics.generator_evaluations import (
+    FrechetConfig,
+    GeneratorEvaluation,
+    InceptionScoreConfig,
+    KidConfig,
+)
+from ndabench.metrics.registry import EvaluationConfig, evaluations_of
 
 CPU = torch.device("cpu")
-EVALUATIONS: list[GenerativeEvaluation] = [
+EVALUATIONS: list[Evaluation] = [
     FrechetConfig(num_samples=120),
-    KernelConfig(num_samples=100, subset_size=50, num_subsets=10),
+    KidConfig(num_samples=100, subset_size=50, num_subsets=10),
     InceptionScoreConfig(num_samples=80, num_splits=4),
 ]
 
@@ -43,9 +43,7 @@ def noise(n: int) -> Tensor:
 
 
 def evaluate(sample: Any, data: ImageData, evaluations: Any = EVALUATIONS, split: Any = "test") -> Any:
-    return evaluate_generator(
-        evaluations, sample, data, split, workers=Workers(), sampling={"batch_norm": "running"}
-    )
+    return measure(evaluations, sample, data, split)
 
 
 def test_real_images_score_far_better_than_noise(data: ImageData) -> None:
@@ -89,11 +87,11 @@ def test_images_are_drawn_and_extracted_once(data: ImageData, monkeypatch: pytes
         drawn.append((n, torch.is_grad_enabled()))
         return real(n)
 
-    def counted(extractor: Any, batches: Any) -> Any:
+    def counted(extractor: Any, *rest: Any) -> Any:
         extracted.append(extractor.name)
-        return extract(extractor, batches)
+        return extract_share(extractor, *rest)
 
-    monkeypatch.setattr(generative, "extract", counted)
+    monkeypatch.setattr(subjects, "extract_share", counted)
     evaluate(sample, data)
     assert drawn == [(120, False)]
     assert extracted == ["classifier"]
@@ -141,23 +139,25 @@ def test_nothing_asked_nothing_drawn(data: ImageData) -> None:
 
 
 def test_preparing_trains_the_classifier_and_no_more(cache: Path) -> None:
-    prepare(EVALUATIONS, striped_data("prepared"), device=CPU)
+    prepare(EVALUATIONS, Preparation(striped_data("prepared"), CPU))
     assert (cache / "classifiers" / "prepared-cnn64-1.pt").is_file()
     assert not list(cache.glob("references/prepared*"))
     assert not list(cache.glob("**/*.unfinished"))
 
 
-@pytest.mark.parametrize("name", GENERATIVE)
+@pytest.mark.parametrize("name", evaluations_of("generator"))
 def test_every_entry_of_the_registry_reads_and_round_trips(name: str) -> None:
-    evaluation = parse(GenerativeEvaluation, {"name": name, "every": 50}, "evaluate")
-    assert isinstance(evaluation, GENERATIVE[name])
+    evaluation = parse(EvaluationConfig, {"name": name, "every": 50}, "evaluate")
+    assert isinstance(evaluation, evaluations_of("generator")[name].config)
+    assert isinstance(evaluation, GeneratorEvaluation)
     assert (evaluation.num_samples, evaluation.every, evaluation.metric) == (10_000, 50, f"{name}_classifier")
-    dumped = TypeAdapter(GenerativeEvaluation).dump_python(evaluation, mode="json")
-    assert parse(GenerativeEvaluation, json.loads(json.dumps(dumped)), "evaluate") == evaluation
+    dumped = TypeAdapter(EvaluationConfig).dump_python(evaluation, mode="json")
+    assert parse(EvaluationConfig, json.loads(json.dumps(dumped)), "evaluate") == evaluation
 
 
 def test_inceptions_measures_bear_the_known_names() -> None:
-    names = [kind(extractor="inception").metric for kind in GENERATIVE.values()]
+    entries = evaluations_of("generator").values()
+    names = [entry.config(extractor="inception").measures[0] for entry in entries]
     assert names == ["fid", "kid", "inception_score"]
 
 
@@ -166,7 +166,7 @@ def test_inceptions_measures_bear_the_known_names() -> None:
     [
         ({"name": "fd", "num_samples": 1}, "greater than or equal to 2, got 1"),
         ({"name": "fd", "num_sample": 10}, "did you mean 'num_samples'"),
-        ({"name": "fd", "extractor": "resnet"}, "'classifier' or 'inception', got 'resnet'"),
+        ({"name": "fd", "extractor": "resnet"}, "unknown extractor 'resnet' (known: classifier, inception)"),
         ({"name": "fd", "download": True}, "go with extractor: inception only"),
         ({"name": "kid", "num_samples": 500}, "subset_size 1000 must not exceed num_samples 500"),
         ({"name": "inception_score", "num_samples": 5}, "num_splits 10 must not exceed num_samples 5"),
@@ -175,7 +175,7 @@ def test_inceptions_measures_bear_the_known_names() -> None:
 )
 def test_impossible_evaluations_are_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
-        parse(GenerativeEvaluation, keys, "evaluate")
+        parse(EvaluationConfig, keys, "evaluate")
     assert message in str(error.value)
 
 
@@ -183,4 +183,4 @@ def test_subsets_larger_than_a_split_are_refused_early(data: ImageData) -> None:
     with pytest.raises(
         UserError, match="subset_size 91 must not exceed the 90 images of the validation split"
     ):
-        prepare([KernelConfig(subset_size=91)], data, device=CPU)
+        prepare([KidConfig(subset_size=91)], Preparation(data, CPU))

@@ -13,13 +13,14 @@ from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
+from toy_generator import measure
 
 from ndabench.data.images import ImageData
-from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics import FrechetConfig, InceptionScoreConfig, KernelConfig, evaluate_generator, prepare
-from ndabench.metrics.extractor import extract
+from ndabench.metrics.evaluating import Preparation, prepare
+from ndabench.metrics.extraction import extract
 from ndabench.metrics.frechet import FrechetReference, frechet_distance, moments_of
+from ndabench.metrics.generator_evaluations import FrechetConfig, InceptionScoreConfig, KidConfig
 from ndabench.metrics.inception import WEIGHTS_FILE, WEIGHTS_URL, open_inception
 
 CPU = torch.device("cpu")
@@ -51,16 +52,15 @@ class Given(torch.nn.Module):
 @pytest.mark.filterwarnings("ignore:Metric `:UserWarning", "ignore:std\\(\\):UserWarning")
 def test_features_and_measures_agree_with_torchmetrics(weights: Path, data: ImageData) -> None:
     real_images, fake_images = data.test.images[:6], striped_images(6, seed=9)[0]
-    few = replace(data, content_hash="few", test=TensorSplit(real_images, torch.zeros(6)))
+    few_real = TensorSplit(real_images, torch.zeros(6))
+    few = replace(data, content_hash="few", validation=few_real, test=few_real)
     shared = {"extractor": "inception", "weights": weights, "num_samples": 6}
     evaluations = [
         FrechetConfig(**shared),
-        KernelConfig(**shared, subset_size=6, num_subsets=1),
+        KidConfig(**shared, subset_size=6, num_subsets=1),
         InceptionScoreConfig(**shared, num_splits=1),
     ]
-    measured = evaluate_generator(
-        evaluations, lambda n: fake_images[:n], few, "test", workers=Workers(), sampling={}
-    )
+    measured = measure(evaluations, lambda n: fake_images[:n], few, "test")
 
     theirs = NoTrainInceptionV3("random", ["2048", "logits_unbiased"], str(weights), antialias=False)
     real, _ = theirs._torch_fidelity_forward(real_images)
@@ -83,7 +83,7 @@ def test_features_and_measures_agree_with_torchmetrics(weights: Path, data: Imag
 
 @pytest.mark.slow
 def test_distance_of_inception_features_agrees_with_torchmetrics(weights: Path, data: ImageData) -> None:
-    extractor = open_inception(weights, download=False, device=CPU)
+    extractor = open_inception(weights=weights, download=False, device=CPU)
     real, fake = (
         extract(extractor, [images])[0][:, :64]
         for images in (data.test.images[:12], data.validation.images[:9])
@@ -100,7 +100,7 @@ def test_distance_of_inception_features_agrees_with_torchmetrics(weights: Path, 
 @pytest.mark.slow
 def test_grey_images_are_seen_in_three_channels(weights: Path) -> None:
     grey, _ = striped_images(2, seed=3, channels=1)
-    extractor = open_inception(weights, download=False, device=CPU)
+    extractor = open_inception(weights=weights, download=False, device=CPU)
     features, logits = extract(extractor, [grey])
     colour, _ = extract(extractor, [grey.repeat(1, 3, 1, 1)])
     assert features.shape == (2, 2048)
@@ -110,14 +110,14 @@ def test_grey_images_are_seen_in_three_channels(weights: Path) -> None:
 
 def test_weights_are_told_by_their_hash(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NDABENCH_INCEPTION_WEIGHTS", str(weights))
-    extractor = open_inception(None, download=False, device=CPU)
+    extractor = open_inception(weights=None, download=False, device=CPU)
     assert extractor.weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert extractor.details == {"weights": "not the published file"}
 
 
 def test_missing_weights_stop_before_training(data: ImageData) -> None:
     with pytest.raises(UserError) as error:
-        prepare([FrechetConfig(extractor="inception")], data, device=CPU)
+        prepare([FrechetConfig(extractor="inception")], Preparation(data, CPU))
     message = str(error.value)
     assert f"download {WEIGHTS_URL} and name the file in `weights`" in message
     for way in ("NDABENCH_INCEPTION_WEIGHTS", "`download: true`", "`extractor: classifier`"):
@@ -126,11 +126,12 @@ def test_missing_weights_stop_before_training(data: ImageData) -> None:
 
 
 def test_a_wrong_path_is_named(data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = FrechetConfig(extractor="inception", weights=tmp_path / "absent.pth")
     with pytest.raises(UserError, match=r"absent.pth: no such file \(weights must name"):
-        prepare([FrechetConfig(extractor="inception", weights=tmp_path / "absent.pth")], data, device=CPU)
+        prepare([missing], Preparation(data, CPU))
     monkeypatch.setenv("NDABENCH_INCEPTION_WEIGHTS", str(tmp_path / "gone.pth"))
     with pytest.raises(UserError, match=r"gone.pth: no such file \(NDABENCH_INCEPTION_WEIGHTS must name"):
-        prepare([FrechetConfig(extractor="inception")], data, device=CPU)
+        prepare([FrechetConfig(extractor="inception")], Preparation(data, CPU))
 
 
 @pytest.mark.parametrize("content", ["text", "tensor", "other network", "code"])
@@ -142,7 +143,7 @@ def test_a_file_with_something_else_is_refused(content: str, tmp_path: Path) -> 
         things = {"tensor": torch.zeros(2), "other network": {"a": torch.zeros(2)}, "code": Path("anything")}
         torch.save(things[content], path)
     with pytest.raises(UserError, match=r"weights.pth: does not hold the Inception-v3 weights"):
-        open_inception(path, download=False, device=CPU)
+        open_inception(weights=path, download=False, device=CPU)
 
 
 def test_a_failed_download_says_what_else_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +154,7 @@ def test_a_failed_download_says_what_else_to_do(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(
         UserError, match=r"downloading the Inception weights failed .*no network.* by other means"
     ):
-        open_inception(None, download=True, device=CPU)
+        open_inception(weights=None, download=True, device=CPU)
 
 
 def test_a_download_is_asked_for_once(weights: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,5 +167,5 @@ def test_a_download_is_asked_for_once(weights: Path, cache: Path, monkeypatch: p
     monkeypatch.setattr(torch.hub, "download_url_to_file", copy)
     monkeypatch.setenv("NDABENCH_CACHE", str(cache / "downloads"))
     for _ in range(2):
-        open_inception(None, download=True, device=CPU)
+        open_inception(weights=None, download=True, device=CPU)
     assert asked == [(WEIGHTS_URL, "6726825d")]

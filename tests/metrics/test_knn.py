@@ -11,9 +11,12 @@ from toy_encoder import ToyEncoder
 from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics import KnnConfig, evaluate_encoder, knn, prepare_representation
+from ndabench.metrics import knn
+from ndabench.metrics.evaluating import Evaluated, Preparation, evaluate_all, prepare
 from ndabench.metrics.features import Examples, backbone_features
+from ndabench.metrics.image_encoder_evaluations import KnnConfig
 from ndabench.metrics.knn import knn_predict
+from ndabench.metrics.subjects import ImageEncoderSubject
 
 
 def by_loop(queries: Tensor, bank: Examples, num_classes: int, k: int, temperature: float) -> list[int]:
@@ -59,6 +62,12 @@ def test_length_of_features_does_not_matter() -> None:
     assert torch.equal(knn_predict(3 * queries, longer, **settings), knn_predict(queries, bank, **settings))
 
 
+def evaluate(
+    data: ImageData, encoder: ToyEncoder, *, test: bool, config: KnnConfig | None = None
+) -> Evaluated:
+    return evaluate_all([config or KnnConfig()], ImageEncoderSubject(encoder, data, seed=0), test=test)
+
+
 @pytest.fixture(scope="module")
 def small_data() -> ImageData:
     return striped_data()
@@ -66,7 +75,7 @@ def small_data() -> ImageData:
 
 def test_banks_and_names(small_data: ImageData) -> None:
     encoder, workers = ToyEncoder(), Workers()
-    evaluated = evaluate_encoder([KnnConfig()], encoder, small_data, test=True, seed=0, workers=workers)
+    evaluated = evaluate(small_data, encoder, test=True)
     names = ("train", "validation", "test")
     train, validation, test = (
         Examples(backbone_features(encoder, getattr(small_data, n), workers), getattr(small_data, n).labels)
@@ -81,17 +90,13 @@ def test_banks_and_names(small_data: ImageData) -> None:
 
 
 def test_neighbours_are_capped_by_the_bank(small_data: ImageData) -> None:
-    evaluated = evaluate_encoder(
-        [KnnConfig(neighbours=350)], ToyEncoder(), small_data, test=True, seed=0, workers=Workers()
-    )
+    evaluated = evaluate(small_data, ToyEncoder(), test=True, config=KnnConfig(neighbours=350))
     protocols = [evaluated.measurements[name].protocol for name in ("val_knn", "knn")]
     assert [(p["neighbours"], p["neighbours_capped"]) for p in protocols] == [(300, True), (350, False)]
 
 
 def test_the_sheet_shows_test_images_and_their_neighbours(small_data: ImageData) -> None:
-    evaluated = evaluate_encoder(
-        [KnnConfig()], ToyEncoder(), small_data, test=True, seed=0, workers=Workers()
-    )
+    evaluated = evaluate(small_data, ToyEncoder(), test=True)
     sheet = np.asarray(Image.open(io.BytesIO(evaluated.artifacts["neighbours.png"])))
     assert sheet.shape == (8 * 17 + 1, 8 * 17 + 1, 3)
     first = sheet[1:17, 1:17].transpose(2, 0, 1)
@@ -102,13 +107,11 @@ def test_the_sheet_shows_test_images_and_their_neighbours(small_data: ImageData)
 
 
 def test_no_sheet_before_the_test(small_data: ImageData) -> None:
-    evaluated = evaluate_encoder(
-        [KnnConfig()], ToyEncoder(), small_data, test=False, seed=0, workers=Workers()
-    )
+    evaluated = evaluate(small_data, ToyEncoder(), test=False)
     assert list(evaluated.measurements) == ["val_knn"]
     assert evaluated.artifacts == {}
 
 
 def test_unlabelled_images_are_refused() -> None:
     with pytest.raises(UserError, match="knn: striped has no labels to predict"):
-        prepare_representation([KnnConfig()], striped_data(labelled=False), device=torch.device("cpu"))
+        prepare([KnnConfig()], Preparation(striped_data(labelled=False), torch.device("cpu")))

@@ -8,8 +8,8 @@ from torch import Tensor
 from ndabench.config import parse
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics import LinearProbeLbfgsConfig
 from ndabench.metrics.features import Examples
+from ndabench.metrics.image_encoder_evaluations import LinearProbeLbfgsConfig
 from ndabench.metrics.linear_probe import accuracies, fit_logistic, standardisation
 
 

@@ -11,9 +11,11 @@ from ndabench.config import parse
 from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics import LinearProbeSgdConfig, evaluate_encoder
+from ndabench.metrics.evaluating import evaluate_all
 from ndabench.metrics.features import backbone_features
-from ndabench.metrics.linear_probe_sgd import LinearLayer, _initialised, _own_views, train_linear_probe
+from ndabench.metrics.image_encoder_evaluations import LinearProbeSgdConfig
+from ndabench.metrics.linear_probe_sgd import LinearLayer, LinearProbeTraining, _initialised, _own_views
+from ndabench.metrics.subjects import ImageEncoderSubject
 
 
 class Watched(ToyEncoder):
@@ -36,9 +38,11 @@ def data() -> ImageData:
 
 
 def train(encoder: ToyEncoder, data: ImageData, *, seed: int = 0, **keys: Any) -> LinearLayer:
-    return train_linear_probe(
+    training = LinearProbeTraining(
         LinearProbeSgdConfig(**keys), encoder, data.train, num_classes=3, seed=seed, workers=Workers()
     )
+    assert list(training.run()) == list(range(1, training.num_units + 1))
+    return training.layer
 
 
 def test_published_recipe_is_the_default() -> None:
@@ -112,14 +116,14 @@ def test_workers_views_make_up_the_batch(data: ImageData) -> None:
 
 def test_values_and_protocol(data: ImageData) -> None:
     config = LinearProbeSgdConfig(num_epochs=4)
-    evaluated = evaluate_encoder([config], ToyEncoder(), data, test=True, seed=0, workers=Workers())
+    evaluated = evaluate_all([config], ImageEncoderSubject(ToyEncoder(), data, seed=0), test=True)
     val, test = (evaluated.measurements[name] for name in ("val_linear_probe_sgd", "linear_probe_sgd"))
     assert min(val.value, test.value) > 90
     assert (val.protocol["fitted_on"], test.protocol["fitted_on"]) == ("train", "train+validation")
     assert (val.protocol["num_fitted"], test.protocol["num_fitted"]) == (300, 390)
     assert (val.protocol["num_epochs"], val.protocol["drops"]) == (4, [0.6, 0.8])
     few = LinearProbeSgdConfig(num_epochs=1, batch_size=350)
-    evaluated = evaluate_encoder([few], ToyEncoder(), data, test=True, seed=0, workers=Workers())
+    evaluated = evaluate_all([few], ImageEncoderSubject(ToyEncoder(), data, seed=0), test=True)
     assert [m.protocol["batch_size"] for m in evaluated.measurements.values()] == [300, 350]
 
 

@@ -12,8 +12,12 @@ from two_workers import on_two_workers
 
 from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
-from ndabench.metrics import ClipLinearProbeConfig, DpcFinetuneConfig, RetrievalConfig
-from ndabench.metrics.clip_finetuning import finetune
+from ndabench.metrics.clip_encoder_evaluations import (
+    ClipLinearProbeConfig,
+    DpcFinetuneConfig,
+    RetrievalConfig,
+)
+from ndabench.metrics.dpc_finetune import Finetuning
 
 FINETUNE = DpcFinetuneConfig(num_epochs=2, batch_size=32, refit=True)
 
@@ -22,9 +26,9 @@ def trained(workers: Workers) -> dict[str, Tensor]:
     """What one epoch makes of the classifier."""
     config = DpcFinetuneConfig(num_epochs=1, batch_size=32)
     network, data = ToyFeatures(workers=workers), load_data(digits(), device=CPU)
-    return finetune(
-        config, network, data.train, SAMPLING, num_classes=8, seed=0, workers=workers
-    ).state_dict()
+    training = Finetuning(config, network, data.train, SAMPLING, num_classes=8, seed=0, workers=workers)
+    assert list(training.run()) == [1]
+    return training.classifier.state_dict()
 
 
 def measured(workers: Workers) -> tuple[dict[str, float], list[str]]:

@@ -16,22 +16,20 @@ from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
-from ndabench.metrics import (
-    REPRESENTATION,
+from ndabench.metrics import detection, knn, linear_probe, linear_probe_sgd, subjects
+from ndabench.metrics.evaluating import Evaluated, Preparation, by_name, evaluate_all, prepare
+from ndabench.metrics.evaluation import Evaluation
+from ndabench.metrics.image_encoder_evaluations import (
     DetectionConfig,
-    Evaluated,
     KnnConfig,
     LinearProbeLbfgsConfig,
     LinearProbeSgdConfig,
-    RepresentationEvaluation,
-    evaluate_encoder,
-    prepare_representation,
-    representation,
 )
-from ndabench.metrics.probing import evaluate_all
+from ndabench.metrics.registry import EvaluationConfig, evaluations_of
+from ndabench.metrics.subjects import ImageEncoderSubject
 
 CPU = torch.device("cpu")
-PROBES: list[RepresentationEvaluation] = [
+PROBES: list[Evaluation] = [
     KnnConfig(neighbours=50),
     LinearProbeLbfgsConfig(penalties=(1e-3, 1e-1, 1e3)),
     # The band's place is the label, which small crops would hide; two workers cannot share 65 equally.
@@ -63,9 +61,8 @@ def evaluate(
     evaluations: Any = PROBES,
     workers: Workers | None = None,
 ) -> Any:
-    return evaluate_encoder(
-        evaluations, encoder or ToyEncoder(), data, test=test, seed=0, workers=workers or Workers()
-    )
+    subject = ImageEncoderSubject(encoder or ToyEncoder(), data, seed=0, workers=workers or Workers())
+    return evaluate_all(evaluations, subject, test=test)
 
 
 def values(evaluated: Evaluated) -> dict[str, float]:
@@ -123,29 +120,37 @@ def test_the_encoder_is_left_as_it_was(data: ImageData) -> None:
 
 
 def test_features_are_extracted_once_a_split(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
-    extracted, extract = [], representation.backbone_features
+    extracted, extract = [], subjects.backbone_features
 
     def counted(encoder: Any, split: Any, workers: Any) -> Any:
         extracted.append(len(split))
         return extract(encoder, split, workers)
 
-    monkeypatch.setattr(representation, "backbone_features", counted)
+    monkeypatch.setattr(subjects, "backbone_features", counted)
     evaluate(data, evaluations=PROBES[:2])
-    assert extracted == [300, 90, 200]
+    assert sorted(extracted) == [90, 200, 300]
     extracted.clear()
     evaluate(data, evaluations=[])
     assert extracted == []
 
 
-def test_those_that_share_features_share_the_seconds_of_their_extraction() -> None:
-    measurements = {"first": Measurement(1.0, seconds=1.0), "second": Measurement(2.0)}
-    evaluated = evaluate_all(
-        [KnnConfig(), LinearProbeSgdConfig(), LinearProbeLbfgsConfig()],
-        representation.OF_STORED_FEATURES,
-        extract=lambda split: time.sleep(0.05),
-        measure=lambda one, features: Evaluated({f"{one.name} {k}": m for k, m in measurements.items()}),
-        test=False,
-    )
+def test_those_that_share_features_share_the_seconds_of_their_extraction(
+    data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(config: Evaluation, subject: ImageEncoderSubject, *, test: bool) -> Evaluated:
+        if config.shares:
+            start = subject.shared.clock()
+            subject.examples("train", "validation")
+            assert subject.shared.clock() - start < 0.05, "the clock stands still meanwhile"
+        first, second = (Measurement(1.0, metric=f"{config.name} {k}") for k in ("first", "second"))
+        return Evaluated(by_name([replace(first, seconds=1.0), second]))
+
+    monkeypatch.setattr(subjects, "backbone_features", lambda *_: (time.sleep(0.05), torch.zeros(1))[1])
+    monkeypatch.setattr(knn, "measure_knn", measure)
+    monkeypatch.setattr(linear_probe, "measure_linear_probe_lbfgs", measure)
+    monkeypatch.setattr(linear_probe_sgd, "measure_linear_probe_sgd", measure)
+    evaluations = [KnnConfig(), LinearProbeSgdConfig(), LinearProbeLbfgsConfig()]
+    evaluated = evaluate(data, test=False, evaluations=evaluations)
     seconds = {name: one.seconds for name, one in evaluated.measurements.items()}
     for name in ("knn", "linear_probe_lbfgs"):
         assert seconds[f"{name} first"] - 1 == pytest.approx(seconds[f"{name} second"])
@@ -183,21 +188,21 @@ def test_the_penalty_is_the_best_on_validation_images() -> None:
     assert chosen == {**tried[best], "linear_probe_lbfgs_penalty": best}
 
 
-@pytest.mark.parametrize("name", REPRESENTATION)
+@pytest.mark.parametrize("name", evaluations_of("image_encoder"))
 def test_every_entry_of_the_registry_reads_and_round_trips(name: str) -> None:
     every = None if name == "detection" else 50
-    evaluation = parse(RepresentationEvaluation, {"name": name, "every": every, "as": "other"}, "evaluate")
-    assert isinstance(evaluation, REPRESENTATION[name])
+    evaluation = parse(EvaluationConfig, {"name": name, "every": every, "as": "other"}, "evaluate")
+    assert isinstance(evaluation, evaluations_of("image_encoder")[name].config)
     assert evaluation.every == every
     assert all(metric.endswith("_other") for metric in evaluation.metrics)
-    dumped = TypeAdapter(RepresentationEvaluation).dump_python(evaluation, mode="json")
-    assert parse(RepresentationEvaluation, json.loads(json.dumps(dumped)), "evaluate") == evaluation
+    dumped = TypeAdapter(EvaluationConfig).dump_python(evaluation, mode="json")
+    assert parse(EvaluationConfig, json.loads(json.dumps(dumped)), "evaluate") == evaluation
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
-def test_unlabelled_images_are_refused_before_training(probe: RepresentationEvaluation) -> None:
+def test_unlabelled_images_are_refused_before_training(probe: Evaluation) -> None:
     with pytest.raises(UserError, match=f"{probe.name}: striped has no labels"):
-        prepare_representation([probe], striped_data(labelled=False), device=CPU)
+        prepare([probe], Preparation(striped_data(labelled=False), CPU))
 
 
 def test_what_detection_needs_is_asked_for_before_training(
@@ -205,23 +210,23 @@ def test_what_detection_needs_is_asked_for_before_training(
 ) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(
-        representation, "prepare_detection", lambda *given, num_workers: asked.append((*given, num_workers))
+        detection, "check_detection", lambda *given, num_workers: asked.append((*given, num_workers))
     )
-    prepare_representation([DetectionConfig()], data, device=CPU, num_workers=2)
+    prepare([DetectionConfig()], Preparation(data, CPU, num_workers=2))
     assert asked == [(DetectionConfig(), 3, 2)]
 
 
 def test_detection_is_handed_the_encoder(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, handed = ToyEncoder(), []
 
-    def evaluate_detection(*given: Any, **named: Any) -> Any:
-        handed.append((given, named))
-        return {}, {"detections.png": b""}
+    def measure_detection(config: Any, subject: ImageEncoderSubject, *, test: bool) -> Evaluated:
+        handed.append((config, subject.encoder, subject.seed, subject.workers, test))
+        return Evaluated({}, {"detections.png": b""})
 
-    monkeypatch.setattr(representation, "evaluate_detection", evaluate_detection)
+    monkeypatch.setattr(detection, "measure_detection", measure_detection)
     evaluated = evaluate(data, encoder, test=False, evaluations=[DetectionConfig()])
     assert evaluated.artifacts == {"detections.png": b""}
-    assert handed == [((DetectionConfig(), encoder), {"test": False, "seed": 0, "workers": Workers()})]
+    assert handed == [(DetectionConfig(), encoder, 0, Workers(), False)]
 
 
 def measured(workers: Workers) -> tuple[dict[str, float], list[str]]:

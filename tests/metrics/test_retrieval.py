@@ -8,7 +8,7 @@ from toy_features import ToyFeatures
 from ndabench.data.images import to_float
 from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
-from ndabench.metrics.clip_features import Windows, joined, window_values
+from ndabench.metrics.clip_features import Windows, concat_windows, window_values
 from ndabench.metrics.retrieval import recalls
 
 
@@ -52,6 +52,6 @@ def test_every_video_is_seen_whole() -> None:
         whole = data.validation._videos[data.validation._rows[video]]
         clip = to_float(whole[frames][None, None].repeat(1, 3, 1, 1, 1))
         torch.testing.assert_close(found.values[row], network(clip)[0].detach())
-    twice = joined([found, found])
+    twice = concat_windows([found, found])
     assert torch.equal(twice.videos[len(found.videos) :], found.videos + len(data.validation))
     torch.testing.assert_close(twice.means()[len(found.labels) :], found.means())

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from ndabench.data.sheets import comparison_sheet, sheet
-from ndabench.measurement import Measurement
-from ndabench.metrics import FrechetConfig
+from ndabench.measurement import MeasuredSplit, Measurement
+from ndabench.metrics.evaluating import Evaluated, by_name
+from ndabench.metrics.generator_evaluations import FrechetConfig
+from ndabench.metrics.subjects import GeneratorSubject
 from ndabench.tasks import generator_sampling
 from ndabench.tasks.task import Progress
 
@@ -20,27 +23,25 @@ from ndabench.tasks.task import Progress
 class Ledger(list[dict[str, Any]]):
     """Stands in for the evaluations: keeps what it is asked and gives the samples' mean."""
 
-    def __call__(
-        self,
-        evaluations: Sequence[Any],
-        sample: Any,
-        data: Any,
-        split: str,
-        *,
-        workers: Any,
-        sampling: Mapping,
-    ) -> dict[str, Measurement]:
-        images = sample(max(evaluation.num_samples for evaluation in evaluations))
-        self.append({"names": [e.metric for e in evaluations], "split": split, "images": images})
-        return {
-            e.metric: Measurement(images.float().mean().item(), protocol=dict(sampling)) for e in evaluations
-        }
+    def __call__(self, evaluations: Sequence[Any], subject: GeneratorSubject, *, test: bool) -> Evaluated:
+        if not evaluations:
+            return Evaluated({})
+        subject.plan(evaluations)
+        images = subject.samples()
+        splits: tuple[MeasuredSplit, ...] = ("validation", "test") if test else ("validation",)
+        self.extend(
+            {"names": [e.metric for e in evaluations], "split": split, "images": images} for split in splits
+        )
+        mean = Measurement(images.float().mean().item(), protocol=dict(subject.sampling))
+        return Evaluated(
+            by_name([replace(mean, metric=e.metric, split=split) for split in splits for e in evaluations])
+        )
 
 
 @pytest.fixture
 def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     ledger = Ledger()
-    monkeypatch.setattr(generator_sampling, "evaluate_generator", ledger)
+    monkeypatch.setattr(generator_sampling, "evaluate_all", ledger)
     return ledger
 
 

@@ -1,0 +1,168 @@
+"""How a sweep file says what a clip encoder is measured by. Nothing here imports torch."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from ndabench.data.registry import VideoDataConfig
+from ndabench.errors import UserError
+from ndabench.metrics.evaluation import DataFacts, ProbeConfig
+
+if TYPE_CHECKING:
+    from ndabench.augmentations.clip_views import ClipViews
+    from ndabench.data.videos.clips import ClipData
+
+TOP = 5
+"""Where there are more classes than that, the share of videos whose class is among the first so many counts,
+too."""
+RANKS = (1, 5, 10)
+"""The k of R@k."""
+OVERLAP = 0.5
+"""The part of its frames that a window shares with the next."""
+
+
+@dataclass(frozen=True)
+class ClipSampling:
+    """How clips are cut out of videos for a network."""
+
+    frames: int
+    stride: int
+    """One of so many frames of the video is taken."""
+    size: int | None = None
+    """Side of the centre that is looked at, and of the views learned from; None: whole frames."""
+
+    def check(self, data: "ClipData") -> None:
+        """`UserError` for frames that are smaller than the clips cut out of them."""
+        _, height, width = data.frame_shape
+        if self.size is not None and min(height, width) < self.size:
+            raise UserError(
+                f"{data.name}: its frames are {height}×{width}, but the encoder looks at "
+                f"{self.size}×{self.size}; set the data's frame_size to at least {self.size}"
+            )
+
+    def protocol(self, data: "ClipData") -> dict[str, Any]:
+        """The sampling as plain data."""
+        return {
+            "clip_frames": self.frames,
+            "frame_stride": self.stride,
+            "clip_size": list(data.frame_shape[1:]) if self.size is None else [self.size, self.size],
+            "window_overlap": OVERLAP,
+        }
+
+
+def windows_of(data: VideoDataConfig | None) -> Hashable:
+    """The piece of work that evaluations of frozen features on the data set `data` share."""
+    return ("features of windows", data)
+
+
+class ClipEncoderEvaluation(ProbeConfig):
+    """The keys that all evaluations by action recognition share."""
+
+    data: VideoDataConfig | None = None
+    """Another data set to measure on; None: the one that the encoder was trained on."""
+
+    def check(self, data: DataFacts) -> None:
+        if self.data is None:  # another data set is checked where it is loaded
+            self.check_classes(data)
+
+    def settings(self) -> dict[str, Any]:
+        """The keys that define the measurement, as plain data."""
+        return self.model_dump(mode="json", exclude={"name", "every", "as_", "data"})
+
+
+class VideoClassificationConfig(ClipEncoderEvaluation):
+    """The keys of the evaluations that classify videos."""
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The second one only where there are more than five classes."""
+        return (self.name, f"{self.name}_top{TOP}")
+
+
+class ClipLinearProbeConfig(VideoClassificationConfig):
+    """`linear_probe`: seconds for each penalty, nothing random. See `ndabench.metrics.clip_linear_probe`."""
+
+    name: Literal["linear_probe"] = "linear_probe"
+    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), min_length=1)
+    max_iterations: int = Field(1000, ge=1)
+
+    @property
+    def shares(self) -> tuple[Hashable, ...]:
+        return (windows_of(self.data),)
+
+
+class RetrievalConfig(ClipEncoderEvaluation):
+    """`retrieval`: cheap, nothing random. See `ndabench.metrics.retrieval`."""
+
+    name: Literal["retrieval"] = "retrieval"
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}_r{rank}" for rank in RANKS)
+
+    @property
+    def shares(self) -> tuple[Hashable, ...]:
+        return (windows_of(self.data),)
+
+
+class DpcFinetuneConfig(VideoClassificationConfig):
+    """`dpc_finetune`: as published, it costs 100 epochs of training the whole network.
+
+    See `ndabench.metrics.dpc_finetune`.
+    """
+
+    name: Literal["dpc_finetune"] = "dpc_finetune"
+    num_epochs: int = Field(100, ge=1)
+    batch_size: int = Field(128, ge=2)
+    """Clips in a step, over all workers."""
+    learning_rate: float = Field(1e-3, gt=0)
+    backbone_rate: float = Field(1.0, ge=0)
+    """The learning rate of the pre-trained layers, as a share of that of the new ones."""
+    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.6, 0.8)
+    """Shares of the epochs after which the learning rate is divided by ten. On HMDB-51 the authors divide
+    after 150, 250 and 300 epochs."""
+    weight_decay: float = Field(1e-3, ge=0)
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Before the last layer. The authors found 0.9 better later (issue 5 of their repository MemDPC)."""
+    crop_scale: tuple[float, float] = (0.5, 1.0)
+    """Share of a frame's area that a crop covers."""
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of a mirrored clip; 0 where directions are the classes."""
+    jitter: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.25)
+    """Strengths of brightness, contrast, saturation and hue, equal on all frames of a clip."""
+    jitter_probability: float = Field(0.3, ge=0, le=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the training, bf16 on GPUs only; testing is in fp32."""
+    refit: bool = False
+    """Whether the tested network has learned from training and validation videos, in a second training; else
+    the validated network is tested."""
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> "DpcFinetuneConfig":
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_scale needs 0 < low <= high <= 1, got {[low, high]}")
+        if not (all(0 <= strength <= 1 for strength in self.jitter) and self.jitter[3] <= 0.5):
+            raise ValueError(f"jitter must lie in [0, 1], its hue in [0, 0.5], got {list(self.jitter)}")
+        return self
+
+    def views(self, size: int | None) -> "ClipViews":
+        """The views that are learned from, `size` × `size` pixels; None: as large as the frames."""
+        from ndabench.augmentations.clip_views import ClipViews
+        from ndabench.augmentations.views import Views
+
+        views = Views(
+            size=size,
+            crop_scale=self.crop_scale,
+            flip=self.flip,
+            jitter=self.jitter,
+            jitter_probability=self.jitter_probability,
+            grey=0.0,
+        )
+        return ClipViews(views)
+
+    def rate_factor(self, epoch: int) -> float:
+        """The factor of the learning rates in the epoch with this number, from 0."""
+        return 0.1 ** sum(epoch >= round(share * self.num_epochs) for share in self.drops)

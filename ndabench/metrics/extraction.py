@@ -1,0 +1,165 @@
+"""Feature extractors, and what they make of generated and of real images.
+
+An extractor is a frozen network that sees uint8 images and gives features and class logits. Generated images
+are drawn and extracted for one round of evaluations; the features of a split, which they are compared with,
+are extracted once and kept in the cache.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ndabench.data.build_cache import cache_folder
+from ndabench.data.images import ImageData, ImageSplit
+from ndabench.data.sampling import in_order
+from ndabench.distributed import Workers
+from ndabench.measurement import MeasuredSplit
+from ndabench.metrics.cache import compute_once, read
+from ndabench.metrics.extractor_registry import EXTRACTORS
+from ndabench.metrics.frechet import FrechetReference, Gaussian, moments_of
+from ndabench.metrics.generator_evaluations import GeneratorEvaluation
+from ndabench.registry import load
+
+BATCH_SIZE = 256
+"""Images in one forward pass; it changes memory and speed, not the features."""
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """An opened extractor; `EXTRACTORS[name]` holds what was known before it was opened."""
+
+    name: str
+    weights_sha256: str
+    forward: Callable[[Tensor], tuple[Tensor, Tensor]]
+    """uint8 `[B, C, H, W] -> ([B, d], [B, k])`, float32, on the images' device."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What else distinguishes this extractor from others, as plain data for the protocol."""
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The extractor's part of a protocol."""
+        entry = EXTRACTORS[self.name]
+        return {
+            "extractor": self.name,
+            "weights_sha256": self.weights_sha256,
+            "feature_dimension": entry.dimension,
+            **self.details,
+            "resize": entry.resize,
+        }
+
+
+def open_extractor(config: GeneratorEvaluation, data: ImageData, device: torch.device) -> Extractor:
+    """The extractor that `config` names, on `device`; `UserError` for missing or wrong weights."""
+    entry = EXTRACTORS[config.extractor]
+    offered = {"data": data, "weights": config.weights, "download": config.download}
+    extractor: Extractor = load(entry.open)(device=device, **{name: offered[name] for name in entry.takes})
+    return extractor
+
+
+def extract(extractor: Extractor, batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Features `[n, d]` and logits `[n, k]` of uint8 image batches, on the images' device."""
+    with torch.no_grad(), full_precision():
+        parts = [extractor.forward(images) for images in batches]
+    features, logits = zip(*parts, strict=True)
+    return torch.cat(features), torch.cat(logits)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Inside: float32 without autocast and TF32, whatever the caller trains with: they change a distance."""
+    operators: list[Any] = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]  # type: ignore[attr-defined]
+    before = [operator.fp32_precision for operator in operators]
+    try:
+        for operator in operators:
+            operator.fp32_precision = "ieee"
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        for operator, precision in zip(operators, before, strict=True):
+            operator.fp32_precision = precision
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """This worker's share of the drawn images, as one extractor sees them: `[share, d]` and `[share, k]`.
+
+    All shares are equally long; concatenated in rank order, they make up the whole.
+    """
+
+    extractor: Extractor
+    features: Tensor
+    logits: Tensor
+    workers: Workers
+
+    def own_features(self, num_samples: int) -> Tensor:
+        """This worker's features among the first `num_samples` of the whole; possibly none."""
+        return self.features[: max(0, num_samples - self.workers.rank * len(self.features))]
+
+    def all_features(self, num_samples: int) -> Tensor:
+        """The first `num_samples` features of the whole, on every worker."""
+        return self.workers.all_gather(self.features)[:num_samples]
+
+    def all_logits(self, num_samples: int) -> Tensor:
+        """The first `num_samples` logits of the whole, on every worker."""
+        return self.workers.all_gather(self.logits)[:num_samples]
+
+
+def extract_share(extractor: Extractor, images: Tensor, workers: Workers) -> Extracted:
+    """What `extractor` makes of this worker's `images`, uint8 `[share, C, H, W]`.
+
+    Raises `UserError` where the workers have different weights for it.
+    """
+    workers.require_equal(extractor.weights_sha256, "extractors", "let their nodes share NDABENCH_CACHE")
+    features, logits = extract(extractor, images.split(BATCH_SIZE))
+    return Extracted(extractor, features, logits, workers)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One split as one extractor sees it."""
+
+    features: Tensor
+    """float32 `[m, d]`."""
+    frechet: FrechetReference
+
+
+def load_reference(
+    data: ImageData, split: MeasuredSplit, extractor: Extractor, device: torch.device
+) -> Reference:
+    """The reference for `split`, from this process, from the cache, or extracted now."""
+    images: ImageSplit = getattr(data, split)
+    identity = (
+        data.content_hash[:32],
+        split,
+        str(len(images)),
+        extractor.name,
+        extractor.weights_sha256[:32],
+    )
+    path = cache_folder() / "references" / f"{'-'.join(identity)}.pt"
+    compute_once(path, partial(_compute_reference, images, extractor))
+    return _load_reference(path, device)
+
+
+def _compute_reference(images: ImageSplit, extractor: Extractor) -> dict[str, Any]:
+    batches = (batch for batch, _ in images.batches(in_order(len(images), BATCH_SIZE)))
+    features, _ = extract(extractor, batches)
+    reference = FrechetReference.of(moments_of(features).gaussian())
+    return {
+        "features": features.cpu(),
+        "mean": reference.gaussian.mean.cpu(),
+        "covariance": reference.gaussian.covariance.cpu(),
+        "root": reference.root.cpu(),
+    }
+
+
+@lru_cache(maxsize=4)
+def _load_reference(path: Path, device: torch.device) -> Reference:
+    kept = {name: tensor.to(device) for name, tensor in read(path).items()}
+    gaussian = Gaussian(kept["mean"], kept["covariance"])
+    return Reference(kept["features"], FrechetReference(gaussian, kept["root"]))

@@ -1,0 +1,126 @@
+"""Measuring a generator: Fréchet distance, kernel distance and Inception Score of the images that it draws.
+
+The images are drawn once and go through each extractor once, however many evaluations share them, and serve
+for both splits. Where a trial has several workers, each draws and extracts its share; sums are all-reduced,
+features gathered, and all workers end with equal values.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import Generator
+
+from ndabench.data.images import ImageData
+from ndabench.measurement import MeasuredSplit, Measurement
+from ndabench.metrics.evaluating import Evaluated, Preparation, by_name
+from ndabench.metrics.extraction import Extracted, Reference, load_reference, open_extractor
+from ndabench.metrics.frechet import frechet_distance, frechet_distance_of_features, moments_of
+from ndabench.metrics.generator_evaluations import (
+    SHUFFLE_SEED,
+    FrechetConfig,
+    GeneratorEvaluation,
+    InceptionScoreConfig,
+    KidConfig,
+)
+from ndabench.metrics.inception_score import inception_score
+from ndabench.metrics.kid import kernel_distance
+from ndabench.metrics.subjects import GeneratorSubject
+
+LoadReference = Callable[[], Reference]
+
+
+def prepare_extractor(config: GeneratorEvaluation, preparation: Preparation) -> None:
+    """Trains the data set's classifier where it is needed and not cached yet, or finds the weights."""
+    open_extractor(config, preparation.data, preparation.device)
+
+
+def measure_frechet(config: FrechetConfig, subject: GeneratorSubject, *, test: bool) -> Evaluated:
+    """`val_<metric>` against the validation split, with `test` also `<metric>` against the test split."""
+
+    def distance(drawn: Extracted, reference: LoadReference) -> float:
+        frechet = reference().frechet
+        if config.num_samples < drawn.features.shape[1]:
+            return frechet_distance_of_features(frechet, drawn.all_features(config.num_samples))
+        moments = moments_of(drawn.own_features(config.num_samples))
+        moments.all_reduce(drawn.workers)
+        return frechet_distance(frechet, moments.gaussian())
+
+    return _measure_splits(config, subject, distance, test=test)
+
+
+def measure_kid(config: KidConfig, subject: GeneratorSubject, *, test: bool) -> Evaluated:
+    """`val_<metric>` against the validation split, with `test` also `<metric>` against the test split."""
+
+    def distance(drawn: Extracted, reference: LoadReference) -> float:
+        mean, _ = kernel_distance(
+            reference().features,
+            drawn.all_features(config.num_samples),
+            num_subsets=config.num_subsets,
+            subset_size=config.subset_size,
+            generator=Generator().manual_seed(SHUFFLE_SEED),
+        )
+        return mean
+
+    return _measure_splits(config, subject, distance, test=test)
+
+
+def measure_inception_score(
+    config: InceptionScoreConfig, subject: GeneratorSubject, *, test: bool
+) -> Evaluated:
+    """`val_<metric>`, with `test` also `<metric>`: equal numbers, since no real image is looked at."""
+
+    def score(drawn: Extracted, reference: LoadReference) -> float:
+        mean, _ = inception_score(
+            drawn.all_logits(config.num_samples),
+            num_splits=config.num_splits,
+            generator=Generator().manual_seed(SHUFFLE_SEED),
+        )
+        return mean
+
+    return _measure_splits(config, subject, score, test=test)
+
+
+def _measure_splits(
+    config: GeneratorEvaluation,
+    subject: GeneratorSubject,
+    compute: Callable[[Extracted, LoadReference], float],
+    *,
+    test: bool,
+) -> Evaluated:
+    """What `compute` makes of the drawn images and of each split's reference."""
+    data, device = subject.data, subject.workers.device
+    drawn = subject.extracted(config)
+    measurements = []
+    splits: tuple[MeasuredSplit, ...] = ("validation", "test") if test else ("validation",)
+    for split in splits:
+        start = subject.shared.clock()
+        value = compute(drawn, partial(load_reference, data, split, drawn.extractor, device))
+        measurements.append(
+            Measurement(
+                value,
+                better=config.better,
+                protocol={**_protocol(config, drawn, data, split), **subject.sampling},
+                seconds=subject.shared.clock() - start,
+                kind="metric",
+                metric=config.metric,
+                split=split,
+            )
+        )
+    return Evaluated(by_name(measurements))
+
+
+def _protocol(
+    config: GeneratorEvaluation, drawn: Extracted, data: ImageData, split: MeasuredSplit
+) -> dict[str, Any]:
+    compared = {"reference_split": split, "reference_size": len(getattr(data, split))}
+    return {
+        "metric": config.metric,
+        "num_samples": config.num_samples,
+        "data": data.name,
+        "data_hash": data.content_hash,
+        **(compared if config.uses_reference else {"reference_split": None, "reference_size": None}),
+        **drawn.extractor.protocol,
+        "quantisation": "uint8, rounded",
+        **config.settings,
+    }

@@ -1,0 +1,133 @@
+"""How a sweep file says what a generator is measured by. Nothing here imports torch.
+
+Each is measured with the features of one extractor; with another extractor the value has another name (see
+`ndabench.metrics.extractor_registry`).
+"""
+
+from collections.abc import Hashable
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from ndabench.data.config import FullPath
+from ndabench.errors import UserError, unknown
+from ndabench.measurement import Better
+from ndabench.metrics.evaluation import DataFacts, Evaluation
+from ndabench.metrics.extractor_registry import EXTRACTORS, metric_name
+
+SHUFFLE_SEED = 0
+"""The seed of the draws that an evaluation makes itself (subsets, splits): equal for every generator."""
+
+
+class GeneratorEvaluation(Evaluation):
+    """The keys that all evaluations of generated images share."""
+
+    num_samples: int = Field(10_000, ge=2)
+    """Generated images; they are compared with the whole split."""
+    extractor: str = "classifier"
+    weights: FullPath | None = None
+    """File with the extractor's weights; without it, the environment or an earlier download must do."""
+    download: bool = False
+    """Whether the extractor's weights may be downloaded."""
+
+    better: ClassVar[Better] = "lower"
+    uses_reference: ClassVar[bool] = True
+    """Whether generated images are compared with real ones."""
+
+    @field_validator("extractor")
+    @classmethod
+    def _extractor_is_known(cls, extractor: str) -> str:
+        if extractor not in EXTRACTORS:
+            raise ValueError(str(unknown("extractor", extractor, EXTRACTORS)))
+        return extractor
+
+    @model_validator(mode="after")
+    def _weights_go_with_the_extractor(self) -> "GeneratorEvaluation":
+        given = self.weights is not None or self.download
+        if given and "weights" not in EXTRACTORS[self.extractor].takes:
+            take_weights = [name for name, entry in EXTRACTORS.items() if "weights" in entry.takes]
+            raise ValueError(f"weights and download go with extractor: {' or '.join(take_weights)} only")
+        return self
+
+    @property
+    def metric(self) -> str:
+        """The name of the value without its label."""
+        return metric_name(self.name, self.extractor)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return (self.metric,)
+
+    @property
+    def shares(self) -> tuple[Hashable, ...]:
+        return ("samples", self.features)
+
+    @property
+    def features(self) -> Hashable:
+        """The piece of work that evaluations with the same extractor share."""
+        return ("features", self.extractor, self.weights, self.download)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keys of this evaluation alone, for the protocol."""
+        return {}
+
+
+class FrechetConfig(GeneratorEvaluation):
+    """`fd`, the Fréchet distance: `fid`, or `fd_classifier`. See `ndabench.metrics.frechet`."""
+
+    name: Literal["fd"] = "fd"
+
+
+class KidConfig(GeneratorEvaluation):
+    """`kid`, the kernel distance: `kid`, or `kid_classifier`. See `ndabench.metrics.kid`."""
+
+    name: Literal["kid"] = "kid"
+    num_subsets: int = Field(100, ge=1)
+    subset_size: int = Field(1_000, ge=2)
+
+    @model_validator(mode="after")
+    def _subsets_fit(self) -> "KidConfig":
+        if self.subset_size > self.num_samples:
+            raise ValueError(f"subset_size {self.subset_size} must not exceed num_samples {self.num_samples}")
+        return self
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "num_subsets": self.num_subsets,
+            "subset_size": self.subset_size,
+            "subset_seed": SHUFFLE_SEED,
+            "kernel": "(x·y / d + 1)³",
+        }
+
+    def check(self, data: DataFacts) -> None:
+        for split, images in (("validation", data.validation), ("test", data.test)):
+            if len(images) < self.subset_size:
+                raise UserError(
+                    f"{self.metric}: subset_size {self.subset_size} must not exceed the {len(images)} images "
+                    f"of the {split} split of {data.name}"
+                )
+
+
+class InceptionScoreConfig(GeneratorEvaluation):
+    """`inception_score`, or `inception_score_classifier`, which looks at no real image.
+
+    See `ndabench.metrics.inception_score`.
+    """
+
+    name: Literal["inception_score"] = "inception_score"
+    num_splits: int = Field(10, ge=1)
+
+    better: ClassVar[Better] = "higher"
+    uses_reference: ClassVar[bool] = False
+
+    @model_validator(mode="after")
+    def _splits_fit(self) -> "InceptionScoreConfig":
+        if self.num_splits > self.num_samples:
+            raise ValueError(f"num_splits {self.num_splits} must not exceed num_samples {self.num_samples}")
+        return self
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"num_splits": self.num_splits, "shuffle_seed": SHUFFLE_SEED}

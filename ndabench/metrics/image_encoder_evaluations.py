@@ -1,0 +1,141 @@
+"""How a sweep file says what an image encoder is measured by. Nothing here imports torch."""
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from ndabench.data.detection.scattered_digits import ScatteredDigitsConfig
+from ndabench.data.registry import SceneDataConfig
+from ndabench.measurement import Better
+from ndabench.metrics.evaluation import Evaluation, ProbeConfig
+
+if TYPE_CHECKING:
+    from ndabench.augmentations.views import Views
+
+STORED_FEATURES = "features of the stored images"
+"""The piece of work that probes of unaugmented images share."""
+
+
+class KnnConfig(ProbeConfig):
+    """`knn`: no training, no choice, cheap enough for a curve. See `ndabench.metrics.knn`."""
+
+    name: Literal["knn"] = "knn"
+    neighbours: int = Field(200, ge=1)
+    """At most as many as there are images to choose from; the protocol says how many there were."""
+    temperature: float = Field(0.1, gt=0)
+
+    @property
+    def shares(self) -> tuple[Hashable, ...]:
+        return (STORED_FEATURES,)
+
+
+class LinearProbeLbfgsConfig(ProbeConfig):
+    """`linear_probe_lbfgs`: seconds for each penalty, nothing random. See `ndabench.metrics.linear_probe`."""
+
+    name: Literal["linear_probe_lbfgs"] = "linear_probe_lbfgs"
+    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), min_length=1)
+    max_iterations: int = Field(1000, ge=1)
+
+    @property
+    def shares(self) -> tuple[Hashable, ...]:
+        return (STORED_FEATURES,)
+
+
+class LinearProbeSgdConfig(ProbeConfig):
+    """`linear_probe_sgd`: as published, it costs 100 passes of the encoder over the training images.
+
+    See `ndabench.metrics.linear_probe_sgd`.
+    """
+
+    name: Literal["linear_probe_sgd"] = "linear_probe_sgd"
+    num_epochs: int = Field(100, ge=1)
+    learning_rate: float = Field(30.0, gt=0)
+    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.6, 0.8)
+    """Shares of the epochs after which the learning rate is divided by ten."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    batch_size: int = Field(256, ge=1)
+    """Over all workers; at most as many as there are images to learn from."""
+    size: int | None = Field(None, ge=4, le=4096)
+    """Side of the crops that the probe learns from, and of the centre that is tested (MoCo's 224 of 256
+    pixels); None: the images' own."""
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    """Share of an image's area that a crop covers."""
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of a mirrored crop."""
+
+    @model_validator(mode="after")
+    def _crops_are_possible(self) -> "LinearProbeSgdConfig":
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_scale needs 0 < low <= high <= 1, got {[low, high]}")
+        return self
+
+    def views(self) -> "Views":
+        """The views that the probe learns from."""
+        from ndabench.augmentations.views import Views
+
+        return Views(
+            size=self.size, crop_scale=self.crop_scale, flip=self.flip, jitter_probability=0.0, grey=0.0
+        )
+
+    def learning_rate_in(self, epoch: int) -> float:
+        """The learning rate in the epoch with this number, from 0."""
+        return self.learning_rate * 0.1 ** sum(
+            epoch >= round(share * self.num_epochs) for share in self.drops
+        )
+
+
+class DetectionConfig(Evaluation):
+    """`detection`: how well a detector that starts from the encoder finds objects after its training.
+
+    See `ndabench.metrics.detection`, also for the published settings.
+    """
+
+    name: Literal["detection"] = "detection"
+    data: SceneDataConfig = ScatteredDigitsConfig()
+    body: Literal["c4", "fpn"] = "c4"
+    batch_norm: Literal["frozen", "live"] = "live"
+    """Frozen moments, gains and biases, or MoCo's recipe; see `ndabench.models.detector`."""
+    num_steps: int = Field(300, ge=1)
+    batch_size: int = Field(4, ge=1)
+    """Pictures in a step, over all workers."""
+    learning_rate: float = Field(0.02, gt=0)
+    """The `fpn` body of a narrow encoder needs less in small batches: 0.02 diverged, 0.005 did not."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0)
+    warm_up_steps: int = Field(20, ge=0)
+    decay_at: tuple[float, ...] = (0.75, 0.9167)
+    """Shares of the training after which the learning rate falls to a tenth."""
+    short_side: int = Field(96, ge=32, le=2048)
+    """Pixels of the shorter side in testing; the longer one may have 5/3 of that."""
+    train_short_sides: tuple[int, ...] | None = Field(None, min_length=1)
+    """In training one of these is drawn for every picture; None: `short_side`."""
+    horizontal_flip: bool = False
+    """Whether half of the training pictures are mirrored."""
+    num_rois: int = Field(32, ge=8)
+    """Regions of a picture that the box head is trained on."""
+    num_proposals: int = Field(100, ge=1)
+    """Regions of a picture that the box head looks at in testing; twice as many are proposed in training."""
+    every: None = None
+    """A detector is trained only after the encoder's training."""
+
+    better: ClassVar[Better] = "higher"
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return tuple(f"{kind}_{value}" for kind in ("voc07", "coco") for value in ("ap", "ap50", "ap75"))
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "DetectionConfig":
+        if any(not 0 < share < 1 for share in self.decay_at):
+            raise ValueError(f"decay_at are shares between 0 and 1, got {list(self.decay_at)}")
+        if any(side < 32 for side in self.train_short_sides or ()):
+            raise ValueError("train_short_sides must be at least 32")
+        return self
+
+    def rate_factor(self, step: int) -> float:
+        """The factor of the learning rate at `step`: a linear warm-up, then a tenth at every `decay_at`."""
+        decays = sum(step >= fraction * self.num_steps for fraction in self.decay_at)
+        return min(1.0, (step + 1) / max(1, self.warm_up_steps)) * 0.1**decays

@@ -1,0 +1,126 @@
+"""The evaluations that a sweep file can name, and where each is implemented. Nothing here imports torch.
+
+An evaluation measures a *subject*: what a task hands over when it is measured, such as its generator or its
+encoder (see `ndabench.metrics.subjects`). A task can be measured by every evaluation of its subject's kind.
+Code outside ndabench adds an evaluation with one entry:
+
+    from ndabench.metrics.registry import EVALUATIONS, EvaluationEntry
+
+    EVALUATIONS.register(
+        "brightness", EvaluationEntry(BrightnessConfig, "generator", "my_package.brightness:measure")
+    )
+
+where `BrightnessConfig` is an `Evaluation` and `measure` a function:
+
+    def measure(config: BrightnessConfig, subject: GeneratorSubject, *, test: bool) -> Evaluated:
+        brightness = subject.samples().float().mean().item()
+        return evaluated([Measurement(brightness, kind="metric", metric="brightness", split="validation")])
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from ndabench.metrics.clip_encoder_evaluations import (
+    ClipLinearProbeConfig,
+    DpcFinetuneConfig,
+    RetrievalConfig,
+)
+from ndabench.metrics.evaluation import Evaluation
+from ndabench.metrics.generator_evaluations import FrechetConfig, InceptionScoreConfig, KidConfig
+from ndabench.metrics.image_encoder_evaluations import (
+    DetectionConfig,
+    KnnConfig,
+    LinearProbeLbfgsConfig,
+    LinearProbeSgdConfig,
+)
+from ndabench.registry import OneOf, Registry
+
+GENERATOR, IMAGE_ENCODER, CLIP_ENCODER = "generator", "image_encoder", "clip_encoder"
+"""The kinds of subjects that ndabench itself has."""
+
+
+@dataclass(frozen=True)
+class EvaluationEntry:
+    """One evaluation: its configuration, what it looks at, and its implementation, named lazily."""
+
+    config: type[Evaluation]
+    subject: str
+    """The kind of subject: one of those above, or a plugin's own."""
+    measure: str
+    """The function `(config, subject, *, test) -> Evaluated`.
+
+    One that takes long is a generator function with one more keyword, `state`: it yields
+    `EvaluationProgress` with a state from which it can resume, and returns the `Evaluated`.
+    """
+    prepare: str | None = None
+    """The function `(config, preparation) -> None` that fetches or fits what `measure` will need, before any
+    training, and raises `UserError` for what would stop it; None where there is nothing to prepare."""
+
+
+EVALUATIONS: Registry[EvaluationEntry] = Registry(
+    "evaluation",
+    {
+        "fd": EvaluationEntry(
+            FrechetConfig,
+            GENERATOR,
+            "ndabench.metrics.generated_images:measure_frechet",
+            "ndabench.metrics.generated_images:prepare_extractor",
+        ),
+        "kid": EvaluationEntry(
+            KidConfig,
+            GENERATOR,
+            "ndabench.metrics.generated_images:measure_kid",
+            "ndabench.metrics.generated_images:prepare_extractor",
+        ),
+        "inception_score": EvaluationEntry(
+            InceptionScoreConfig,
+            GENERATOR,
+            "ndabench.metrics.generated_images:measure_inception_score",
+            "ndabench.metrics.generated_images:prepare_extractor",
+        ),
+        "knn": EvaluationEntry(KnnConfig, IMAGE_ENCODER, "ndabench.metrics.knn:measure_knn"),
+        "linear_probe_lbfgs": EvaluationEntry(
+            LinearProbeLbfgsConfig,
+            IMAGE_ENCODER,
+            "ndabench.metrics.linear_probe:measure_linear_probe_lbfgs",
+        ),
+        "linear_probe_sgd": EvaluationEntry(
+            LinearProbeSgdConfig,
+            IMAGE_ENCODER,
+            "ndabench.metrics.linear_probe_sgd:measure_linear_probe_sgd",
+        ),
+        "detection": EvaluationEntry(
+            DetectionConfig,
+            IMAGE_ENCODER,
+            "ndabench.metrics.detection:measure_detection",
+            "ndabench.metrics.detection:prepare_detection",
+        ),
+        "dpc_finetune": EvaluationEntry(
+            DpcFinetuneConfig,
+            CLIP_ENCODER,
+            "ndabench.metrics.dpc_finetune:measure_dpc_finetune",
+            "ndabench.metrics.dpc_finetune:prepare_dpc_finetune",
+        ),
+        "linear_probe": EvaluationEntry(
+            ClipLinearProbeConfig,
+            CLIP_ENCODER,
+            "ndabench.metrics.clip_linear_probe:measure_clip_linear_probe",
+            "ndabench.metrics.video_scores:prepare_videos",
+        ),
+        "retrieval": EvaluationEntry(
+            RetrievalConfig,
+            CLIP_ENCODER,
+            "ndabench.metrics.retrieval:measure_retrieval",
+            "ndabench.metrics.video_scores:prepare_videos",
+        ),
+    },
+)
+
+EvaluationConfig = Annotated[Evaluation, OneOf(EVALUATIONS)]
+"""One item of a sweep file's `evaluate` list; a bare name is short for a mapping with that `name`."""
+
+
+def evaluations_of(subject: str) -> Registry[EvaluationEntry]:
+    """The evaluations of one kind of subject, the usual one first."""
+    own = {name: entry for name, entry in EVALUATIONS.items() if entry.subject == subject}
+    return Registry("evaluation", own)

@@ -1,0 +1,45 @@
+"""A generator whose images are given, as a subject to measure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ndabench.data.images import ImageData
+from ndabench.distributed import Workers
+from ndabench.measurement import Measurement, displayed_name
+from ndabench.metrics.evaluating import evaluate_all
+from ndabench.metrics.evaluation import Evaluation
+from ndabench.metrics.subjects import GeneratorSubject
+
+
+class ToySampler:
+    """Gives out what `draw` makes of the number of images."""
+
+    def __init__(self, draw: Callable[[int], Tensor]) -> None:
+        self.draw = draw
+
+    def sample(self, num_images: int, *, stream: str, weights: str, batch_norm: str) -> Tensor:
+        return self.draw(num_images)
+
+    def protocol(self, *, weights: str, batch_norm: str) -> Mapping[str, Any]:
+        return {"weights": weights, "batch_norm": batch_norm}
+
+
+def subject(
+    draw: Callable[[int], Tensor], data: ImageData, workers: Workers | None = None
+) -> GeneratorSubject:
+    return GeneratorSubject(ToySampler(draw), None, data, seed=0, stream="x", workers=workers or Workers())
+
+
+def measure(
+    evaluations: Sequence[Evaluation],
+    draw: Callable[[int], Tensor],
+    data: ImageData,
+    split: str = "test",
+    workers: Workers | None = None,
+) -> dict[str, Measurement]:
+    """The measurements against one split, by the names that they have in the test."""
+    found = evaluate_all(evaluations, subject(draw, data, workers), test=True).measurements
+    assert list(found) == [displayed_name(one.metric, one.split, one.label) for one in found.values()]
+    return {displayed_name(one.metric, label=one.label): one for one in found.values() if one.split == split}
