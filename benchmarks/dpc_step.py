@@ -46,14 +46,14 @@ NUM_VIDEOS = 16
 """Those that lie on the device; a batch may hold each several times."""
 MOST_CLIPS = 4096
 
-NO_VIEWS = {"crop_scale": [1.0, 1.0], "flip": 0.0, "jitter_probability": 0.0, "grey": 0.0}
+NO_VIEWS = {"crop_scale": [1.0, 1.0], "flip": 0.0, "jitter_probability": 0.0, "grayscale": 0.0}
 DPC_VIEWS = {
     "crop_scale": [0.5, 1.0],
     "flip": 0.5,
     "jitter": [0.5, 0.5, 0.5, 0.25],
     "jitter_probability": 1.0,
-    "grey": 0.5,
-    "colours": "frame",
+    "grayscale": 0.5,
+    "color_jitter_per": "frame",
 }
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -29,6 +29,7 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as one
 
 from ndabench.augmentations import views
+from ndabench.augmentations.views_config import ViewsConfig
 
 WARM_UP_CALLS = 2
 Draws = dict[str, Tensor]
@@ -80,7 +81,7 @@ def kornia_parts() -> dict[str, Part]:
         return enhance.adjust_hue(images, draws["hue"] * 2 * pi)
 
     def grey(images: Tensor, draws: Draws) -> Tensor:
-        return torch.where(draws["grey"].view(-1, 1, 1, 1), color.rgb_to_grayscale(images), images)
+        return torch.where(draws["grayscale"].view(-1, 1, 1, 1), color.rgb_to_grayscale(images), images)
 
     def blur(images: Tensor, draws: Draws) -> Tensor:
         sigma = draws["sigma"].clamp(min=0.01)[:, None].expand(-1, 2)
@@ -117,7 +118,7 @@ def torchvision_parts(draws: Draws) -> dict[str, Part]:
         return one.adjust_hue(image, row["hue"])
 
     def grey(image: Tensor, row: dict[str, Any]) -> Tensor:
-        return one.rgb_to_grayscale(image, num_output_channels=3) if row["grey"] else image
+        return one.rgb_to_grayscale(image, num_output_channels=3) if row["grayscale"] else image
 
     def blur(image: Tensor, row: dict[str, Any]) -> Tensor:
         size = 2 * radius_of(image) + 1
@@ -131,7 +132,7 @@ def our_parts() -> dict[str, Part]:
     def crop(images: Tensor, draws: Draws) -> Tensor:
         return views.crop(images, draws, images.shape[-2], images.shape[-1])
 
-    return {"crop, flip": crop, "jitter": views.jitter, "grey": views.grey, "blur": views.blur}
+    return {"crop, flip": crop, "jitter": views.jitter, "grey": views.grayscale, "blur": views.blur}
 
 
 def with_all(parts: dict[str, Part]) -> dict[str, Part]:
@@ -170,7 +171,7 @@ def table_for(shape: tuple[int, int, int, int], device: torch.device, rounds: in
     generator = torch.Generator(device).manual_seed(0)
     small = torch.rand(shape[0], 3, 8, 8, generator=generator, device=device)
     images = functional.interpolate(small, shape[2:], mode="bicubic").clamp(0, 1)
-    draws = views.Views(blur=0.5).draw(shape[0], shape[1:], generator=generator)
+    draws = views.draw_views(ViewsConfig(blur=0.5), shape[0], shape[1:], generator=generator)
     entries = {
         "ours": with_all(our_parts()),
         "kornia": with_all(kornia_parts()),

@@ -4,18 +4,22 @@ Every configuration class derives from `Config`, stands beside the code that use
 `parse`, which names the key, the value and what would be right.
 """
 
+import logging
 import os
 import re
 from collections.abc import Mapping, Set
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from ndabench.errors import UserError, nearest, unknown
 
 T = TypeVar("T")
+
+logger = logging.getLogger("ndabench")
 
 MAPPING = "must be a mapping of keys to values"
 PLAIN_WORDS = {
@@ -31,8 +35,36 @@ PLAIN_WORDS = {
 class Config(BaseModel):
     """A frozen piece of configuration that refuses unknown keys."""
 
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """Former names of keys, which are still read for a release, and their names now."""
+
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, validate_default=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_keys(cls, value: Any) -> Any:
+        return with_current_names(cls, value) if cls.RENAMED and isinstance(value, Mapping) else value
+
+
+def with_current_names(kind: type[Config], keys: Mapping[str, Any]) -> dict[str, Any]:
+    """`keys` of a `kind`, where a former name stands for the name of now; warns once of each.
+
+    Raises `UserError` where both names are there.
+    """
+    for former, name in kind.RENAMED.items():
+        if former in keys and name in keys:
+            raise UserError(f"{former} is the former name of {name}; keep {name} and remove {former}")
+        if former in keys:
+            _warn_of_former_name(former, name)
+    return {kind.RENAMED.get(key, key): value for key, value in keys.items()}
+
+
+@cache
+def _warn_of_former_name(former: str, name: str) -> None:
+    logger.warning(
+        "the key %s is called %s now; the next release will no longer read %s", former, name, former
     )
 
 

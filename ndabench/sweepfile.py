@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Field, model_validator
 
 from ndabench.augmentations.specification import NegativeSpec
-from ndabench.config import Config, override, parse, read_yaml
+from ndabench.config import Config, override, parse, read_yaml, with_current_names
 from ndabench.errors import nearest, unknown
 from ndabench.measurement import displayed_name
 from ndabench.resources import Resources
@@ -145,7 +145,7 @@ class SweepConfig(Config):
                     f"(known: lambda, {', '.join(sorted(known))})"
                 )
         for arm in self.arms:
-            for key in set(arm.task) - known:
+            for key in set(with_current_names(type(self.task), arm.task)) - known:
                 raise ValueError(f"arm {arm.name}: task: unknown key {key!r}{nearest(key, known)}")
         lambdas = self.search.dimensions.get(LAMBDA)
         for value in lambdas.extremes if lambdas is not None else ():
@@ -194,7 +194,8 @@ class SweepConfig(Config):
 
     def task_of(self, arm: Arm, searched: Mapping[str, Any] | None = None) -> TaskConfig:
         """The task of an arm's trials: the sweep's, with the arm's own keys and the searched values set."""
-        changed = {**self.task.model_dump(mode="json"), **arm.task, **(searched or {})}
+        own = with_current_names(type(self.task), arm.task)
+        changed = {**self.task.model_dump(mode="json"), **own, **(searched or {})}
         return parse(type(self.task), changed, f"arm {arm.name}")
 
     def trial(self, arm: Arm, setting: Mapping[str, Any], seed: int) -> TrialConfig:

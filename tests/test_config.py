@@ -1,10 +1,12 @@
 """Configuration errors are one line that names the key, the value and what would be right."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from pydantic import Field
 
+from ndabench import config as config_module
 from ndabench.config import Config, override, parse, read_yaml
 from ndabench.errors import UserError
 
@@ -81,3 +83,29 @@ def test_bad_yaml_is_refused(tmp_path, text: str) -> None:
         read_yaml(file)
     with pytest.raises(UserError, match="cannot be read"):
         read_yaml(tmp_path / "absent.yaml")
+
+
+class Renamed(Config):
+    RENAMED: ClassVar[Mapping[str, str]] = {"drops": "lr_milestones"}
+
+    lr_milestones: tuple[float, ...] = ()
+
+
+class Holder(Config):
+    part: Renamed = Renamed()
+
+
+def test_a_former_name_is_read_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    config_module._warn_of_former_name.cache_clear()
+    for _ in range(2):
+        read = parse(Holder, {"part": {"drops": [0.5]}}, "sweep.yaml")
+    assert read.part.lr_milestones == (0.5,)
+    assert read.model_dump() == {"part": {"lr_milestones": (0.5,)}}
+    assert caplog.messages == [
+        "the key drops is called lr_milestones now; the next release will no longer read drops"
+    ]
+
+
+def test_a_former_name_beside_the_present_one_is_refused() -> None:
+    with pytest.raises(UserError, match="drops is the former name of lr_milestones; keep lr_milestones"):
+        parse(Holder, {"part": {"drops": [0.5], "lr_milestones": [0.6]}}, "sweep.yaml")

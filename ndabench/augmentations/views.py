@@ -1,104 +1,122 @@
-"""Random views of images for contrastive learning: crop, flip, colour jitter, grey, blur (SimCLR, MoCo-v2).
+"""Random views for contrastive learning: crop, flip, colour jitter, grayscale, blur (SimCLR, MoCo-v2).
 
-Whole batches on their device, with draws of its own for every image. `Views.draw` makes the draws and
-`Views.apply` the pixels, so that workers can share one set of draws and each make its own rows.
+Views are made of whole batches of images or clips on their device, with separate draws for every image or
+clip. `draw_views` makes the draws and `apply_views` the pixels, so that workers can share one set of draws
+while each makes only its own rows:
+
+    config = ViewsConfig(size=24, flip=0.0)
+    draws = draw_views(config, len(images), images.shape[1:], generator=generator)
+    views = apply_views(config, images, draws)
 
 With the same parameters each part gives what torchvision's v2 functional gives for one float image
-(`resized_crop` with antialias, `adjust_*`, `rgb_to_grayscale`, `gaussian_blur`). The crop is a product with a
-matrix an image and axis: unlike a warp it is antialiased and sees nothing outside the box. An image that an
-operation passes over has that operation's neutral parameter: no shape depends on a draw.
+(`resized_crop` with antialias, `adjust_*`, `rgb_to_grayscale`, `gaussian_blur`). The crop is a product with
+one matrix per image and axis: unlike a warp it is antialiased and sees nothing outside the box. An image that
+an operation skips has that operation's neutral parameter: no shape depends on a draw.
+
+A clip has the draws of an image, so that a view moves as its clip does; crop and flip, and the colours where
+they are drawn once for the clip, are equal on all frames. Contrast changes about each frame's own mean, as in
+torchvision.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ndabench.augmentations import draws as drawing
+from ndabench.augmentations.views_config import ClipViewsConfig, ViewsConfig
 from ndabench.errors import UserError
 
 _SIGMA = (0.1, 2.0)
 _CROP_ATTEMPTS = 10
 
 
-@dataclass(frozen=True)
-class Views:
-    """What a view may change. `UserError` where a number is out of its range."""
+_PLACES = frozenset({"top", "left", "height", "width", "flip"})
+"""The draws that say where a view lies in its image or clip."""
 
-    size: int | None = None
-    """Side of the output; None: the input's sides."""
-    crop_scale: tuple[float, float] = (0.2, 1.0)
-    """Share of the image's area that a crop covers."""
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Width over height of a crop, in pixels of the image."""
-    flip: float = 0.5
-    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
-    """Strengths of brightness, contrast, saturation (factors 1 ± strength) and hue (± strength turns)."""
-    jitter_probability: float = 0.8
-    grey: float = 0.2
-    blur: float = 0.0
-    """Probability of a Gaussian blur, σ ~ U(0.1, 2) pixels, the kernel cut off at a tenth of the side."""
 
-    def __post_init__(self) -> None:
-        if self.size is not None and self.size < 2:
-            raise UserError(f"views: size must be at least 2, got {self.size}")
-        low, high = self.crop_scale
-        if not 0 < low <= high <= 1:
-            raise UserError(f"views: crop_scale needs 0 < low <= high <= 1, got {low} and {high}")
-        narrow, wide = self.crop_ratio
-        if not 0 < narrow <= wide:
-            raise UserError(f"views: crop_ratio needs 0 < low <= high, got {narrow} and {wide}")
-        for name in ("flip", "jitter_probability", "grey", "blur"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"views: {name} is a probability, got {getattr(self, name)}")
-        if not (all(0 <= strength <= 1 for strength in self.jitter) and self.jitter[3] <= 0.5):
-            raise UserError(f"views: jitter must lie in [0, 1], its hue in [0, 0.5], got {list(self.jitter)}")
+def draw_views(
+    config: ViewsConfig, count: int, shape: Sequence[int], *, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Every draw for `count` images of `shape` (C, H, W) or clips of `shape` (C, T, H, W).
 
-    def draw(
-        self, count: int, shape: tuple[int, int, int], *, generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        """Every draw for `count` images of `shape` (C, H, W): tensors `[count]` on the generator's device."""
-        channels, height, width = shape
-        if channels not in (1, 3):
-            raise UserError(f"views: images need 1 or 3 channels, got {channels}")
-
-        def chosen(probability: float) -> Tensor:
-            return torch.rand(count, generator=generator, device=generator.device) < probability
-
-        drawn = _crop_boxes(count, (height, width), self.crop_scale, self.crop_ratio, generator)
-        drawn["flip"] = chosen(self.flip)
-        jittered = chosen(self.jitter_probability)
-        for name, strength in zip(("brightness", "contrast", "saturation", "hue"), self.jitter, strict=True):
-            neutral = 0.0 if name == "hue" else 1.0
-            change = _uniform(-strength, strength, (count,), generator)
-            drawn[name] = neutral + jittered * change
-        drawn["grey"] = chosen(self.grey)
-        if self.blur:
-            drawn["sigma"] = chosen(self.blur) * _uniform(*_SIGMA, (count,), generator)
+    Tensors `[count]` on the generator's device, or `[count, T]` for what is drawn for each frame. Raises
+    `UserError` for images that are neither greyscale nor RGB.
+    """
+    channels, *frames, height, width = shape
+    if channels not in (1, 3):
+        raise UserError(f"views: images need 1 or 3 channels, got {channels}")
+    drawn = _draw(config, count, height, width, generator)
+    if not frames or not isinstance(config, ClipViewsConfig) or config.color_jitter_per == "clip":
         return drawn
+    each = _draw(config, count * frames[0], height, width, generator)
+    return {
+        name: drawn[name] if name in _PLACES else value.view(count, frames[0]) for name, value in each.items()
+    }
 
-    def apply(self, images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
-        """The views, float32 `[N, C, size, size]` in [-1, 1], of `images`, uint8 or float in [-1, 1].
 
-        View i depends on image i and on row i of `draws` alone. Autocast has no hold on it.
-        """
-        height, width = (self.size, self.size) if self.size else images.shape[-2:]
-        with torch.autocast(images.device.type, enabled=False):
-            view = images.float()
-            view = (view + 1) / 2 if images.is_floating_point() else view / 255
-            view = self.colour(crop(view, draws, height, width), draws)
-            return view.mul_(2).sub_(1).clamp_(-1, 1)
+def _draw(
+    config: ViewsConfig, count: int, height: int, width: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    def chosen(probability: float) -> Tensor:
+        return torch.rand(count, generator=generator, device=generator.device) < probability
 
-    def colour(self, images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
-        """All but crop and flip, on float32 images in [0, 1], which may be overwritten."""
-        if self.jitter_probability and any(self.jitter):
-            images = jitter(images, draws)
-        if self.grey:
-            images = grey(images, draws)
-        return blur(images, draws) if self.blur else images
+    drawn = _crop_boxes(count, (height, width), config.crop_scale, config.crop_ratio, generator)
+    drawn["flip"] = chosen(config.flip)
+    jittered = chosen(config.jitter_probability)
+    for name, strength in zip(("brightness", "contrast", "saturation", "hue"), config.jitter, strict=True):
+        neutral = 0.0 if name == "hue" else 1.0
+        change = _uniform(-strength, strength, (count,), generator)
+        drawn[name] = neutral + jittered * change
+    drawn["grayscale"] = chosen(config.grayscale)
+    if config.blur:
+        drawn["sigma"] = chosen(config.blur) * _uniform(*_SIGMA, (count,), generator)
+    return drawn
+
+
+def apply_views(config: ViewsConfig, images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
+    """The views, float32 in [-1, 1], of `images`, uint8 or float in [-1, 1].
+
+    Images `[N, C, H, W]` become `[N, C, size, size]`, clips `[N, C, T, H, W]` become `[N, C, T, size, size]`.
+    View i depends on image i and on row i of `draws` alone. Autocast has no effect on it.
+    """
+    height, width = (config.size, config.size) if config.size else images.shape[-2:]
+    with torch.autocast(images.device.type, enabled=False):
+        if images.dim() == 5:
+            return _views_of_clips(config, images, draws, height, width)
+        view = images.float()
+        view = (view + 1) / 2 if images.is_floating_point() else view / 255
+        view = _change_colours(config, crop(view, draws, height, width), draws)
+        return view.mul_(2).sub_(1).clamp_(-1, 1)
+
+
+def _views_of_clips(
+    config: ViewsConfig, clips: Tensor, draws: Mapping[str, Tensor], height: int, width: int
+) -> Tensor:
+    """A clip's frames lie one after the other in memory, so that the result is not contiguous."""
+    n, c, t, h, w = clips.shape
+    # Time among the channels: one resampling matrix serves all frames of a clip.
+    frames = clips.transpose(1, 2).reshape(n, t * c, h, w).float()
+    view = crop(frames, draws, height, width).view(n * t, c, height, width)
+    view = view.add_(1).div_(2) if clips.is_floating_point() else view.div_(255)
+    of_frames = {
+        name: (drawn if drawn.dim() == 2 else drawn[:, None].expand(n, t)).flatten()
+        for name, drawn in draws.items()
+        if name not in _PLACES
+    }
+    view = _change_colours(config, view, of_frames).mul_(2).sub_(1).clamp_(-1, 1)
+    return view.view(n, t, c, height, width).transpose(1, 2)
+
+
+def _change_colours(config: ViewsConfig, images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
+    """All but crop and flip, on float32 images in [0, 1], which may be overwritten."""
+    if config.jitter_probability and any(config.jitter):
+        images = jitter(images, draws)
+    if config.grayscale:
+        images = grayscale(images, draws)
+    return blur(images, draws) if config.blur else images
 
 
 def _uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -212,9 +230,9 @@ def _turn_hue(images: Tensor, turns: Tensor) -> Tensor:
     return position.sub_(2).abs_().sub_(2).clamp_(-1, 0).mul_(chroma).add_(value)
 
 
-def grey(images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
-    """The grey levels in all channels where `grey`."""
-    return torch.lerp(images, _luma(images), draws["grey"].view(-1, 1, 1, 1).to(images.dtype))
+def grayscale(images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
+    """The grey levels in all channels where `grayscale`."""
+    return torch.lerp(images, _luma(images), draws["grayscale"].view(-1, 1, 1, 1).to(images.dtype))
 
 
 def blur(images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from ndabench.augmentations.views_config import ViewsConfig
 from ndabench.data.registry import VideoDataConfig
 from ndabench.errors import UserError
 from ndabench.metrics.evaluation import DataFacts, ProbeConfig
 
 if TYPE_CHECKING:
-    from ndabench.augmentations.clip_views import ClipViews
     from ndabench.data.videos.clips import ClipData
 
 TOP = 5
@@ -148,20 +148,16 @@ class DpcFinetuneConfig(VideoClassificationConfig):
             raise ValueError(f"jitter must lie in [0, 1], its hue in [0, 0.5], got {list(self.jitter)}")
         return self
 
-    def views(self, size: int | None) -> "ClipViews":
-        """The views that are learned from, `size` × `size` pixels; None: as large as the frames."""
-        from ndabench.augmentations.clip_views import ClipViews
-        from ndabench.augmentations.views import Views
-
-        views = Views(
+    def views(self, size: int | None) -> ViewsConfig:
+        """The views that the network learns from, `size` × `size` pixels; None: as large as the frames."""
+        return ViewsConfig(
             size=size,
             crop_scale=self.crop_scale,
             flip=self.flip,
             jitter=self.jitter,
             jitter_probability=self.jitter_probability,
-            grey=0.0,
+            grayscale=0.0,
         )
-        return ClipViews(views)
 
     def rate_factor(self, epoch: int) -> float:
         """The factor of the learning rates in the epoch with this number, from 0."""

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ndabench.augmentations.views import apply_views, draw_views
 from ndabench.data.videos.clips import ClipSplit, ConcatClips
 from ndabench.data.videos.sampling import random_clips
 from ndabench.distributed import Workers
@@ -172,8 +173,8 @@ class Finetuning:
         for clips, labels in self.split.clips(wanted):
             _, channels, frames, height, width = clips.shape
             shape = (channels, frames, height, width)
-            draws = views.draw(batch_size, shape, generator=self.streams["views"])
-            yield views.apply(clips, {name: drawn[own] for name, drawn in draws.items()}), labels
+            draws = draw_views(views, batch_size, shape, generator=self.streams["views"])
+            yield apply_views(views, clips, {name: drawn[own] for name, drawn in draws.items()}), labels
 
     def state_dict(self) -> dict[str, Any]:
         return {

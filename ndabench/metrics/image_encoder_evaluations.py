@@ -1,17 +1,15 @@
 """How a sweep file says what an image encoder is measured by. Nothing here imports torch."""
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from ndabench.augmentations.views_config import ViewsConfig
 from ndabench.data.detection.scattered_digits import ScatteredDigitsConfig
 from ndabench.data.registry import SceneDataConfig
 from ndabench.measurement import Better
 from ndabench.metrics.evaluation import Evaluation, ProbeConfig
-
-if TYPE_CHECKING:
-    from ndabench.augmentations.views import Views
 
 STORED_FEATURES = "features of the stored images"
 """The piece of work that probes of unaugmented images share."""
@@ -72,12 +70,10 @@ class LinearProbeSgdConfig(ProbeConfig):
             raise ValueError(f"crop_scale needs 0 < low <= high <= 1, got {[low, high]}")
         return self
 
-    def views(self) -> "Views":
+    def views(self) -> ViewsConfig:
         """The views that the probe learns from."""
-        from ndabench.augmentations.views import Views
-
-        return Views(
-            size=self.size, crop_scale=self.crop_scale, flip=self.flip, jitter_probability=0.0, grey=0.0
+        return ViewsConfig(
+            size=self.size, crop_scale=self.crop_scale, flip=self.flip, jitter_probability=0.0, grayscale=0.0
         )
 
     def learning_rate_in(self, epoch: int) -> float:

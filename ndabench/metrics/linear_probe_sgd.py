@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ndabench.augmentations.views import Views
+from ndabench.augmentations.views import apply_views, draw_views
+from ndabench.augmentations.views_config import ViewsConfig
 from ndabench.data.images import ConcatImages, ImageSplit
 from ndabench.data.sampling import shuffled_batches
 from ndabench.distributed import Workers
@@ -127,7 +128,7 @@ class LinearProbeTraining:
 
 
 def _own_views(
-    views: Views,
+    views: ViewsConfig,
     split: ImageSplit,
     indices: Iterator[Tensor],
     batch_size: int,
@@ -138,9 +139,9 @@ def _own_views(
     rows = own_rows(batch_size, workers)
     for images, labels in split.batches(index[rows] for index in indices):
         _, channels, height, width = images.shape
-        draws = views.draw(batch_size, (channels, height, width), generator=generator)
+        draws = draw_views(views, batch_size, (channels, height, width), generator=generator)
         own = {name: drawn[rows.to(drawn.device)] for name, drawn in draws.items()}
-        yield views.apply(images, own), labels
+        yield apply_views(views, images, own), labels
 
 
 def _initialised(num_classes: int, dimension: int, seed: int, device: torch.device) -> LinearLayer:

@@ -5,17 +5,19 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as oracle
 
-from ndabench.augmentations.views import Views
+from ndabench.augmentations.views import apply_views, draw_views
+from ndabench.augmentations.views_config import ViewsConfig
+from ndabench.config import parse
 from ndabench.errors import UserError
 
-ALL = {"flip": 0.5, "jitter": (0.4, 0.4, 0.4, 0.1), "grey": 0.3, "blur": 0.5}
-NONE = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter": (0.0, 0.0, 0.0, 0.0), "grey": 0.0, "blur": 0.0}
+ALL = {"flip": 0.5, "jitter": (0.4, 0.4, 0.4, 0.1), "grayscale": 0.3, "blur": 0.5}
+NONE = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter": (0.0, 0.0, 0.0, 0.0), "grayscale": 0.0, "blur": 0.0}
 PARTS = {
     "crop": {"crop_scale": (0.2, 1.0)},
     "flip": {"flip": 0.5},
     "jitter": {"jitter": (0.4, 0.4, 0.4, 0.1)},
     "strong jitter": {"jitter": (0.9, 0.9, 0.9, 0.5), "jitter_probability": 1.0},
-    "grey": {"grey": 0.5},
+    "grayscale": {"grayscale": 0.5},
     "blur": {"blur": 0.7},
 }
 
@@ -45,7 +47,7 @@ def by_torchvision(image, draws, i, size, *, blur):
     view = oracle.adjust_contrast(view, value["contrast"])
     view = oracle.adjust_saturation(view, value["saturation"])
     view = oracle.adjust_hue(view, value["hue"])
-    if value["grey"]:
+    if value["grayscale"]:
         view = oracle.rgb_to_grayscale(view, num_output_channels=len(view))
     if blur and value["sigma"]:
         kernel = 2 * (min(size) // 20) + 1
@@ -59,10 +61,10 @@ def by_torchvision(image, draws, i, size, *, blur):
 )
 @pytest.mark.parametrize("c", [3, 1])
 def test_every_part_is_torchvisions(part, h, w, size, c):
-    views = Views(size=size, **(ALL if part == "all" else {**NONE, **PARTS[part]}))
+    views = ViewsConfig(size=size, **(ALL if part == "all" else {**NONE, **PARTS[part]}))
     images = pictures(c=c, h=h, w=w)
-    draws = views.draw(len(images), (c, h, w), generator=seeded())
-    output = views.apply(images, draws)
+    draws = draw_views(views, len(images), (c, h, w), generator=seeded())
+    output = apply_views(views, images, draws)
     side = (size, size) if size else (h, w)
     assert output.shape == (len(images), c, *side)
     for i, image in enumerate(images):
@@ -76,8 +78,8 @@ def test_a_view_that_changes_nothing_is_the_image(dtype):
     floats = images / 127.5 - 1
     images = images if dtype == torch.uint8 else floats.to(dtype)
     before = images.clone()
-    views = Views(**NONE)
-    output = views.apply(images, views.draw(len(images), (3, 32, 32), generator=seeded()))
+    views = ViewsConfig(**NONE)
+    output = apply_views(views, images, draw_views(views, len(images), (3, 32, 32), generator=seeded()))
     assert output.dtype == torch.float32
     expected = floats if dtype == torch.uint8 else images.float()
     torch.testing.assert_close(output, expected, rtol=0, atol=1e-6)
@@ -85,27 +87,29 @@ def test_a_view_that_changes_nothing_is_the_image(dtype):
 
 
 def test_neutral_draws_pass_an_image_over():
-    views = Views(**ALL)
-    draws = views.draw(12, (3, 32, 32), generator=seeded())
+    views = ViewsConfig(**ALL)
+    draws = draw_views(views, 12, (3, 32, 32), generator=seeded())
     neutral = {"height": 32, "width": 32, "brightness": 1, "contrast": 1, "saturation": 1}
     draws = {name: torch.full_like(drawn, neutral.get(name, 0)) for name, drawn in draws.items()}
-    torch.testing.assert_close(views.apply(pictures(), draws), pictures() / 127.5 - 1, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        apply_views(views, pictures(), draws), pictures() / 127.5 - 1, rtol=0, atol=1e-5
+    )
 
 
 def test_a_row_depends_on_its_own_image_and_draws_alone():
-    views, images = Views(**ALL), pictures(n=9)
-    draws = views.draw(9, (3, 32, 32), generator=seeded())
+    views, images = ViewsConfig(**ALL), pictures(n=9)
+    draws = draw_views(views, 9, (3, 32, 32), generator=seeded())
     rows = torch.tensor([7, 2, 2])
-    some = views.apply(images[rows], {name: drawn[rows] for name, drawn in draws.items()})
-    torch.testing.assert_close(some, views.apply(images, draws)[rows], rtol=0, atol=1e-6)
+    some = apply_views(views, images[rows], {name: drawn[rows] for name, drawn in draws.items()})
+    torch.testing.assert_close(some, apply_views(views, images, draws)[rows], rtol=0, atol=1e-6)
 
 
 def test_draws_are_per_image_seeded_and_leave_global_randomness_alone():
-    views = Views(**ALL)
+    views = ViewsConfig(**ALL)
     state = torch.get_rng_state()
     generator = seeded(3)
-    first, later = (views.draw(64, (3, 32, 32), generator=generator) for _ in range(2))
-    again = views.draw(64, (3, 32, 32), generator=seeded(3))
+    first, later = (draw_views(views, 64, (3, 32, 32), generator=generator) for _ in range(2))
+    again = draw_views(views, 64, (3, 32, 32), generator=seeded(3))
     assert torch.equal(torch.get_rng_state(), state)
     for name, drawn in first.items():
         assert drawn.shape == (64,)
@@ -120,7 +124,7 @@ def test_draws_are_per_image_seeded_and_leave_global_randomness_alone():
 )
 def test_crops_are_distributed_as_torchvisions(h, w, scale):
     count = 4000
-    ours = Views(crop_scale=scale).draw(count, (3, h, w), generator=seeded())
+    ours = draw_views(ViewsConfig(crop_scale=scale), count, (3, h, w), generator=seeded())
     with torch.random.fork_rng():
         torch.manual_seed(0)
         transform = v2.RandomResizedCrop(8, scale=scale)
@@ -135,11 +139,11 @@ def test_crops_are_distributed_as_torchvisions(h, w, scale):
 
 
 def test_probabilities_and_ranges():
-    views = Views(flip=0.3, grey=0.2, blur=0.6, jitter_probability=0.7)
-    draws = views.draw(4000, (3, 8, 8), generator=seeded())
+    views = ViewsConfig(flip=0.3, grayscale=0.2, blur=0.6, jitter_probability=0.7)
+    draws = draw_views(views, 4000, (3, 8, 8), generator=seeded())
     share = {name: drawn.float().mean().item() for name, drawn in draws.items()}
     assert share["flip"] == pytest.approx(0.3, abs=0.03)
-    assert share["grey"] == pytest.approx(0.2, abs=0.03)
+    assert share["grayscale"] == pytest.approx(0.2, abs=0.03)
     for name, neutral, low, high in [("brightness", 1, 0.6, 1.4), ("hue", 0, -0.1, 0.1)]:
         jittered = draws[name][draws[name] != neutral]
         assert len(jittered) / 4000 == pytest.approx(0.7, abs=0.03)
@@ -153,11 +157,11 @@ def test_probabilities_and_ranges():
 
 
 def test_autocast_does_not_touch_it():
-    views, images = Views(**ALL), pictures()
-    draws = views.draw(len(images), (3, 32, 32), generator=seeded())
-    expected = views.apply(images, draws)
+    views, images = ViewsConfig(**ALL), pictures()
+    draws = draw_views(views, len(images), (3, 32, 32), generator=seeded())
+    expected = apply_views(views, images, draws)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = views.apply(images, draws)
+        output = apply_views(views, images, draws)
     assert output.dtype == torch.float32
     assert torch.equal(output, expected)
     assert output.abs().max() <= 1
@@ -166,34 +170,34 @@ def test_autocast_does_not_touch_it():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"size": 1}, "size must be at least 2, got 1"),
+        ({"size": 1}, "size: input should be greater than or equal to 4, got 1"),
         ({"crop_scale": (0.0, 1.0)}, "0 < low <= high <= 1, got 0.0 and 1.0"),
         ({"crop_scale": (0.5, 0.2)}, "got 0.5 and 0.2"),
-        ({"flip": 1.5}, "flip is a probability, got 1.5"),
-        ({"blur": -0.1}, "blur is a probability, got -0.1"),
+        ({"flip": 1.5}, "flip: input should be less than or equal to 1, got 1.5"),
+        ({"blur": -0.1}, "blur: input should be greater than or equal to 0, got -0.1"),
         ({"jitter": (0.4, 0.4, 0.4, 0.6)}, r"its hue in \[0, 0.5\], got \[0.4, 0.4, 0.4, 0.6\]"),
     ],
 )
 def test_wrong_numbers_are_named(parameters, message):
     with pytest.raises(UserError, match=message):
-        Views(**parameters)
+        parse(ViewsConfig, parameters, "views")
 
 
 def test_other_channels_are_refused():
     with pytest.raises(UserError, match="1 or 3 channels, got 4"):
-        Views().draw(2, (4, 8, 8), generator=seeded())
+        draw_views(ViewsConfig(), 2, (4, 8, 8), generator=seeded())
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_on_a_gpu_nothing_waits_for_it():
-    views, images, generator = Views(**ALL), pictures(device="cuda"), seeded(device="cuda")
-    views.apply(images, views.draw(len(images), (3, 32, 32), generator=generator))
+    views, images, generator = ViewsConfig(**ALL), pictures(device="cuda"), seeded(device="cuda")
+    apply_views(views, images, draw_views(views, len(images), (3, 32, 32), generator=generator))
     torch.cuda.set_sync_debug_mode("error")
     try:
-        draws = views.draw(len(images), (3, 32, 32), generator=generator)
-        output = views.apply(images, draws)
+        draws = draw_views(views, len(images), (3, 32, 32), generator=generator)
+        output = apply_views(views, images, draws)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    on_cpu = views.apply(images.cpu(), {name: drawn.cpu() for name, drawn in draws.items()})
+    on_cpu = apply_views(views, images.cpu(), {name: drawn.cpu() for name, drawn in draws.items()})
     torch.testing.assert_close(output.cpu(), on_cpu, rtol=0, atol=5e-3)  # TF32 may be on

@@ -52,7 +52,7 @@ def test_published_recipe_is_the_default() -> None:
     assert (config.momentum, config.weight_decay, config.batch_size, config.num_epochs) == (0.9, 0, 256, 100)
     views = config.views()
     assert (views.crop_scale, views.flip, views.blur, views.size) == ((0.08, 1.0), 0.5, 0.0, None)
-    assert (views.jitter_probability, views.grey) == (0.0, 0.0)
+    assert (views.jitter_probability, views.grayscale) == (0.0, 0.0)
 
 
 def test_initial_layer() -> None:

@@ -35,7 +35,7 @@ def test_probes_rise_and_views_come_nearer_than_negatives(
         "num_steps": num_steps,
         "learning_rate": rate,
         "temperature": 0.2,
-        "views": {"crop_scale": [0.4, 1.0], "flip": 0.0, "jitter": [0.4, 0.4, 0, 0], "grey": 0.0},
+        "views": {"crop_scale": [0.4, 1.0], "flip": 0.0, "jitter": [0.4, 0.4, 0, 0], "grayscale": 0.0},
     }
     probe = LinearProbeLbfgsConfig(every=num_steps, penalties=(1e-3, 1e-2))
     trainer = build_trainer(

@@ -155,7 +155,7 @@ def test_half_precision_is_close() -> None:
 
 
 def test_the_learning_rate_drops_or_falls_along_a_cosine() -> None:
-    drops = toy_settings(num_steps=10, num_warm_up_steps=2, learning_rate=1.0, drops=(0.5, 0.8))
+    drops = toy_settings(num_steps=10, num_warm_up_steps=2, learning_rate=1.0, lr_milestones=(0.5, 0.8))
     assert [drops.learning_rate_at(step) for step in range(10)] == pytest.approx(
         [0.5, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01]
     )
@@ -164,8 +164,13 @@ def test_the_learning_rate_drops_or_falls_along_a_cosine() -> None:
 
 
 def test_colours_may_be_drawn_for_each_frame() -> None:
-    views = {"colours": "frame", "crop_scale": (1.0, 1.0), "flip": 0.0, "jitter": (0.9, 0.0, 0.0, 0.0)}
-    inputs = inputs_of(toy_training({"views": {**views, "jitter_probability": 1.0, "grey": 0.0}}))
+    views = {
+        "color_jitter_per": "frame",
+        "crop_scale": (1.0, 1.0),
+        "flip": 0.0,
+        "jitter": (0.9, 0.0, 0.0, 0.0),
+    }
+    inputs = inputs_of(toy_training({"views": {**views, "jitter_probability": 1.0, "grayscale": 0.0}}))
     still = F.avg_pool3d(inputs.clips, (1, 16, 16))
     assert (still.std(2) > 0.02).all()
 
@@ -203,14 +208,14 @@ def test_clips_that_the_memory_cannot_hold_are_refused_with_what_would_fit() -> 
         ({"clip_frames": 10}, "clip_frames 10 cannot be cut into 4 equal blocks"),
         ({"method": {**DPC, "num_predicted": 4}}, "num_predicted 4 of 4 blocks leaves none to predict from"),
         ({"temperature": 0.2}, "temperature means nothing to method dpc"),
-        ({"views": {"colours": "pixel"}}, "colours"),
+        ({"views": {"color_jitter_per": "pixel"}}, "color_jitter_per"),
         ({"views": {"crop_ratio": (2.0, 1.0)}}, "crop_ratio needs 0 < low <= high"),
         (
             {"method": {**DPC, "batch_norm_splits": 3}},
             "batch_norm_splits 3 does not divide the batch_size",
         ),
         ({"views": {"crop_scale": (0.9, 0.2)}}, "crop_scale needs 0 < low <= high <= 1"),
-        ({"drops": (1.5,)}, "drops"),
+        ({"lr_milestones": (1.5,)}, "lr_milestones"),
     ],
 )
 def test_a_configuration_that_does_not_fit_together(changes: dict[str, Any], message: str) -> None:

@@ -1,18 +1,17 @@
-"""What contrastive tasks are told: how much, how fast, how NDA keys weigh in, how views are made.
+"""What contrastive tasks are told: how much, how fast, and how NDA keys weigh in.
 
 `ContrastiveConfig` holds what images and clips share. The keys of each method lie beside its implementation,
-in `moco_config.py`, `simclr_config.py` and `dpc_config.py`.
+in `moco_config.py`, `simclr_config.py` and `dpc_config.py`; views are configured in
+`augmentations/views_config.py`.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ndabench.augmentations.clip_views import ClipViews
-from ndabench.augmentations.views import Views
-from ndabench.config import Config
+from ndabench.augmentations.views_config import ClipViewsConfig, ViewsConfig
 from ndabench.errors import UserError
 from ndabench.metrics.clip_features import ClipSampling
 from ndabench.registry import OneOf
@@ -23,49 +22,7 @@ from ndabench.tasks.contrastive.methods import METHODS
 from ndabench.tasks.contrastive.moco_config import MocoConfig
 from ndabench.tasks.definition import TaskConfig
 
-Probability = Annotated[float, Field(ge=0, le=1)]
 NdaSource = Literal["query", "key", "raw"]
-
-
-class ViewsConfig(Config):
-    """How a view is made; the defaults are MoCo's on CIFAR. See `augmentations.views`."""
-
-    size: int | None = Field(None, ge=4, le=4096)
-    """Side of a view in pixels; None: the images' own."""
-    crop_scale: tuple[float, float] = (0.2, 1.0)
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Width over height of a crop before it becomes a square."""
-    flip: Probability = 0.5
-    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
-    """Strengths of brightness, contrast, saturation and hue."""
-    jitter_probability: Probability = 0.8
-    grey: Probability = 0.2
-    blur: Probability = 0.0
-    """MoCo-v2 has 0.5 on ImageNet."""
-
-    @model_validator(mode="after")
-    def _can_be_drawn(self) -> "ViewsConfig":
-        self.image_views()
-        return self
-
-    def build(self) -> Views | ClipViews:
-        """What draws the views; `UserError` for values that do not go together."""
-        return self.image_views()
-
-    def image_views(self) -> Views:
-        """`UserError` for values that do not go together."""
-        return Views(**{name: getattr(self, name) for name in ViewsConfig.model_fields})
-
-
-class ClipViewsConfig(ViewsConfig):
-    """How a view of a clip is made: crop and flip are a clip's. See `augmentations.clip_views`."""
-
-    colours: Literal["clip", "frame"] = "clip"
-    """How often jitter, grey and blur are drawn; DPC draws them for each frame."""
-
-    def build(self) -> ClipViews:
-        """What draws the views; `UserError` for values that do not go together."""
-        return ClipViews(self.image_views(), self.colours)
 
 
 class ContrastiveConfig(TaskConfig):
@@ -154,7 +111,9 @@ def check_image_evaluations(config: ImageContrastiveConfig, evaluations: Sequenc
 
 
 class VideoContrastiveConfig(ContrastiveConfig):
-    """How a clip encoder is pre-trained. The defaults are DPC's on UCF-101, less its views."""
+    """How a clip encoder is pre-trained. The defaults are DPC's on UCF-101, except for its views."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {"drops": "lr_milestones"}
 
     name: Literal["video_contrastive"] = "video_contrastive"
     method: Annotated[Any, OneOf(METHODS.where(lambda method: "videos" in method.learns_from))] = DpcConfig()
@@ -168,7 +127,7 @@ class VideoContrastiveConfig(ContrastiveConfig):
     batch_size: int = Field(32, ge=2)
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
-    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = None
+    lr_milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = None
     """Shares of the training after which the learning rate falls to a tenth; None: half a cosine to 0."""
     weight_decay: float = Field(1e-5, ge=0)
 
@@ -198,7 +157,7 @@ class VideoContrastiveConfig(ContrastiveConfig):
         return ClipSampling(self.clip_frames, self.frame_stride, self.views.size)
 
     def learning_rate_at(self, step: int) -> float:
-        """Of the step after `step` steps: linear warm-up, then `drops` or half a cosine."""
-        if self.drops is None or step < self.num_warm_up_steps:
+        """Of the step after `step` steps: linear warm-up, then `lr_milestones` or half a cosine."""
+        if self.lr_milestones is None or step < self.num_warm_up_steps:
             return super().learning_rate_at(step)
-        return self.learning_rate * 0.1 ** sum(step >= share * self.num_steps for share in self.drops)
+        return self.learning_rate * 0.1 ** sum(step >= share * self.num_steps for share in self.lr_milestones)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ndabench.augmentations.clip_views import ClipViews
 from ndabench.augmentations.compose import Augmentation
+from ndabench.augmentations.views import apply_views, draw_views
+from ndabench.augmentations.views_config import ClipViewsConfig
 from ndabench.data.images import to_uint8
 from ndabench.data.sheets import comparison_sheet
 from ndabench.distributed import Workers
@@ -43,7 +44,7 @@ class DpcInputs:
 class DpcViews:
     """How the inputs come about; all draws are made for the global batch, alike on every worker."""
 
-    views: ClipViews
+    views: ClipViewsConfig
     negative: Augmentation | None
     """T; None where no NDA keys are wanted."""
     positive: Augmentation | None
@@ -55,13 +56,12 @@ class DpcViews:
 
     def inputs(self, clips: Tensor, streams: Streams) -> DpcInputs:
         """Those of a global batch of uint8 clips `[N, C, T, H, W]`."""
-        shape = (clips.shape[1], clips.shape[2], clips.shape[3], clips.shape[4])
-        draws = self.views.draw(len(clips), shape, generator=streams["views"])
+        draws = draw_views(self.views, len(clips), clips.shape[1:], generator=streams["views"])
         shard = self.workers.shard
         if self.negative is None and self.positive is None:
             own = {name: shard(drawn) for name, drawn in draws.items()}
-            return DpcInputs(self.views.apply(shard(clips), own), [])
-        view = self.views.apply(clips, draws)  # whole, because augmentations may mix clips
+            return DpcInputs(apply_views(self.views, shard(clips), own), [])
+        view = apply_views(self.views, clips, draws)  # whole, because augmentations may mix clips
         if self.positive is not None:
             view = self.positive(view, generator=streams["positives"])
         if self.negative is None:
@@ -104,7 +104,7 @@ class DpcMethod:
         self.nda_weight, self.nda_scale = setup.lambda_, config.nda_scale
         self.bf16 = config.precision == "bf16"
         self.views = DpcViews(
-            config.views.build(),
+            config.views,
             setup.nda,
             setup.positive,
             num_nda_keys=config.num_nda_keys,

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ndabench.augmentations.clip_views import ClipViews
 from ndabench.augmentations.compose import Augmentation
-from ndabench.augmentations.views import Views
+from ndabench.augmentations.views import apply_views, draw_views
+from ndabench.augmentations.views_config import ViewsConfig
 from ndabench.data.images import to_float, to_uint8
 from ndabench.data.sheets import comparison_sheet
 from ndabench.distributed import Workers
@@ -61,7 +61,7 @@ class Contrast:
 class ViewPairs:
     """How pairs of views come about."""
 
-    views: Views | ClipViews
+    views: ViewsConfig
     negative: Augmentation | None
     """T; None where no NDA keys are wanted."""
     positive: Augmentation | None
@@ -84,7 +84,7 @@ class ViewPairs:
         return [self._pair(images, *draws, streams) for draws in directions]
 
     def _draw(self, images: Tensor, stream: torch.Generator) -> Draws:
-        return self.views.draw(len(images), tuple(images.shape[1:]), generator=stream)  # type: ignore[arg-type]
+        return draw_views(self.views, len(images), images.shape[1:], generator=stream)
 
     def _pair(self, images: Tensor, query: Draws, key: Draws, streams: Streams) -> Pair:
         order = self._order(len(images), streams["order"])
@@ -103,8 +103,8 @@ class ViewPairs:
         is made.
         """
         if self.positive is None and not (whole and self.negative is not None):
-            return lambda rows: self.views.apply(images[rows], {k: draw[rows] for k, draw in draws.items()})
-        made = self.views.apply(images, draws)
+            return lambda rows: apply_views(self.views, images[rows], {k: d[rows] for k, d in draws.items()})
+        made = apply_views(self.views, images, draws)
         if self.positive is not None:
             made = self.positive(made, generator=streams["positives"])
         return lambda rows: made[rows]
@@ -150,7 +150,7 @@ def view_pairs(setup: TrialSetup) -> ViewPairs:
     """The pairs that a trial of MoCo or SimCLR asks for."""
     config, method = setup.config, setup.config.method
     return ViewPairs(
-        config.views.build(),
+        config.views,
         negative=setup.nda,
         positive=setup.positive,
         num_nda_keys=config.num_nda_keys,
