@@ -70,7 +70,8 @@ def fill(store: RecordStore, config: "SweepConfig", steps: int) -> int:
     """Records a sweep that has run to its end; returns the number of metric rows."""
     import yaml
 
-    from ndabench.orchestration.plan import Outcome, make_plan
+    from ndabench.planning.outcomes import Outcome
+    from ndabench.planning.plan import make_plan
 
     dumped = config.model_dump(mode="json", by_alias=True)
     store.write_bytes("sweep.yaml", yaml.safe_dump(dumped, sort_keys=False).encode())
@@ -148,8 +149,8 @@ def read(store: RecordStore, make_config: MakeConfig) -> str:
 
 
 def rebuild(store: RecordStore, make_config: MakeConfig) -> str:
-    from ndabench.orchestration.plan import make_plan
-    from ndabench.orchestration.run import recorded_outcomes
+    from ndabench.planning.outcomes import recorded_outcomes
+    from ndabench.planning.plan import make_plan
 
     config = make_config()
     plan = make_plan(config, recorded_outcomes(config, store))

@@ -27,7 +27,7 @@ def sweep(
     address: Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")] = None,
 ) -> None:
     """Run every trial of a sweep file, record the results and write the report."""
-    from ndabench.claim import check_claim
+    from ndabench.ownership import check_ownership
     from ndabench.sweepfile import read_sweep
 
     config = read_sweep(file, set_ or [])
@@ -37,19 +37,18 @@ def sweep(
         return
 
     from ndabench.orchestration.cluster import connect
-    from ndabench.orchestration.lifeline import lifelines
+    from ndabench.orchestration.head_watchdog import head_watchdog
     from ndabench.orchestration.run import run_sweep
     from ndabench.orchestration.status_file import StatusFile
     from ndabench.records import RecordStore
 
     store = RecordStore(results_folder(out, config.name))
-    check_claim(store, config, resume=resume)
+    check_ownership(store, config, resume=resume)
     with StatusFile(store, config.name) as status:
-        with connect(address) as local, lifelines(status.broken_off):
-            # A job is stopped with it. Set here, because ray.init has a handler of its own.
+        with connect(address) as local, head_watchdog(status.broken_off):
+            # Sent to stop a submitted job. Set after ray.init, which installs its own handler.
             signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
             result = run_sweep(config, store, status, resume=resume, local=local, console=console)
-        status.end(result.ending, result.exit_code)
         show(store, console)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(result.statuses.items()))
     console.print(f"{result.ending}: {counts}", highlight=False)
@@ -61,7 +60,7 @@ def sweep(
 
 
 def _continuation(file: Path, assignments: list[str], out: str | None, address: str | None) -> str:
-    """The command that goes on with a sweep that was started with these options."""
+    """The command that continues a sweep that was started with these options."""
     words = ["python", "-m", "ndabench.sweep", str(file)]
     for assignment in assignments:
         words += ["--set", assignment]

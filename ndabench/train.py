@@ -33,7 +33,7 @@ def train(
     """Train one arm of a sweep file at one setting and one seed, without Ray."""
     import torch
 
-    from ndabench.claim import claim
+    from ndabench.ownership import take_ownership
     from ndabench.records import RecordStore
     from ndabench.sweepfile import read_sweep
     from ndabench.tasks.task import DivergedError
@@ -52,7 +52,7 @@ def train(
         if row is not None and row.status in ("finished", "diverged"):
             raise UserError(f"{store.root}: {trial.label} is {row.status} already; choose another --out")
         prepare([trial], workers.device, workers.world_size)
-        claim(store, config, resume=resume)
+        take_ownership(store, config, resume=resume)
     workers.barrier()
     try:
         with mirror:

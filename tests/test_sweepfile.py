@@ -2,10 +2,8 @@
 
 import pytest
 
-from ndabench.claim import claim, sole_driver
 from ndabench.config import parse
 from ndabench.errors import UserError
-from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
 from ndabench.trials import TrialConfig
 
@@ -202,34 +200,3 @@ def test_a_wrong_sweep_file_is_one_clear_line(changes: dict, message: str) -> No
     with pytest.raises(UserError, match=message) as caught:
         sweep(**changes)
     assert "\n" not in str(caught.value)
-
-
-def test_a_sweep_may_move_to_where_its_data_lie_elsewhere(tmp_path) -> None:
-    here, there = (
-        {"name": "cifar10", "path": path, "decode_workers": n} for path, n in (("/a", 1), ("/b", 2))
-    )
-    assert [t.trial_id for t in sweep(data=here).grid_trials()] == [
-        t.trial_id for t in sweep(data=there).grid_trials()
-    ]
-    claim(RecordStore(str(tmp_path)), sweep(data=here), resume=False)
-    claim(RecordStore(str(tmp_path)), sweep(data=there), resume=True)
-
-
-def test_one_driver_at_a_time(tmp_path) -> None:
-    store = RecordStore(str(tmp_path))
-    with sole_driver(store), pytest.raises(UserError, match="another driver is at work"), sole_driver(store):
-        pass
-    with sole_driver(store):
-        pass
-
-
-def test_a_folder_belongs_to_one_sweep(tmp_path) -> None:
-    store = RecordStore(str(tmp_path))
-    claim(store, sweep(), resume=False)
-    with pytest.raises(UserError, match="already holds this sweep: continue it with --resume"):
-        claim(store, sweep(), resume=False)
-    with pytest.raises(UserError, match="belongs to the sweep 's'"):
-        claim(store, sweep(name="other"), resume=True)
-    with pytest.raises(UserError, match="another 'task'"):
-        claim(store, sweep(task={"name": "gan", "num_steps": 9}), resume=True)
-    claim(store, sweep(seeds=[0, 1, 2]), resume=True)

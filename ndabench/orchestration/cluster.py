@@ -1,4 +1,4 @@
-"""Finding Ray, and knowing what fits: one `connect()` for a laptop, a cluster and a submitted job."""
+"""Connecting to Ray: one `connect()` for a laptop, a cluster and a submitted job."""
 
 import contextlib
 import logging
@@ -9,50 +9,48 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants
 
 from ndabench.errors import UserError
-from ndabench.orchestration.mends import mend
-from ndabench.resources import Node, Resources, largest_fitting, trials_fitting, why_none_fits
+from ndabench.orchestration.ray_patches import patch_ray
+from ndabench.orchestration.ray_private import ray_constants
+from ndabench.resources import Node
 
 SECONDS_TO_ANSWER = 10
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # records are ours; Tune's own cost 30 ms a trial
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # of a stopped trial, before its process serves the next one
-    "TUNE_FORCE_TRIAL_CLEANUP_S": "60",  # and a process that does not end by then is killed
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # of all trials, 11 KB each, again and again: a sweep has its records
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # ndabench keeps records itself; Tune's cost 30 ms a trial
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # for a stopped trial to end, before its process serves the next
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "60",  # a process that does not end by then is killed
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune would save all trials, 11 KB each, again and again
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # the default throttles reports to one in 2 s
-    "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "1800",  # a lost worker must not leave the others waiting for ever
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(
-        7 * 24 * 3600
-    ),  # workers wait for room, and keep their place
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process a trial; the sweep restarts what was lost anyway
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.3",  # by default a trial reports every 2 s
+    "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "1800",  # the others must not wait for ever for a lost worker
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(7 * 24 * 3600),  # workers wait as long as it takes
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process per trial; lost trials restart anyway
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_maximum_startup_concurrency": "64",  # several small processes a CPU are meant: no warning
+    "RAY_worker_maximum_startup_concurrency": "64",  # no warning about several processes per CPU
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
 }
 
 
 @contextlib.contextmanager
 def connect(address: str | None) -> Iterator[bool]:
-    """Ray for the duration, and whether it is this machine's own.
+    """Connects to Ray for the duration of the block; yields whether this call started Ray on this machine.
 
-    It is what is initialised already, else the cluster at `address`, else that at $RAY_ADDRESS, else a Ray of
-    our own that listens on loopback only and is gone afterwards. Raises `UserError` where no cluster answers,
-    or where Ray does not start.
+    It takes the connection that exists, else the cluster at `address`, else the one at $RAY_ADDRESS. Else it
+    starts a Ray that listens on loopback only, and stops it afterwards. Raises `UserError` where no cluster
+    answers, or where Ray does not start.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     settings = {key: value for key, value in os.environ.items() if key.startswith("NDABENCH_") and value}
-    for key, value in settings.items():  # all of them paths, and Ray's workers have other working folders
+    for key, value in settings.items():  # all are paths, and Ray's workers run in other working folders
         settings[key] = os.environ[key] = str(Path(value).expanduser().absolute())
     if ray.is_initialized():
         yield False
         return
-    mend()
+    patch_ray()
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
     try:
@@ -62,7 +60,7 @@ def connect(address: str | None) -> Iterator[bool]:
             _join(address, settings)
         for name in ("ray", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what ends a trial stands in its line
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the trial's own line says why it ended
         yield local
     finally:
         ray.shutdown()
@@ -70,7 +68,7 @@ def connect(address: str | None) -> Iterator[bool]:
 
 
 def _start_here() -> None:
-    os.environ.setdefault("RAY_task_events_report_interval_ms", "0")  # for a dashboard: there is none
+    os.environ.setdefault("RAY_task_events_report_interval_ms", "0")  # only a dashboard needs them
     # Without this Ray takes 127.0.0.1 for this machine's address in its network, and listens everywhere.
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
@@ -82,13 +80,13 @@ def _start_here() -> None:
             object_store_memory=200 * 2**20,  # nothing large passes through it
             **QUIET,
         )
-    except Exception as error:  # of no kind of its own: on a busy machine, say, its processes came too late
+    except Exception as error:  # of any type: on a busy machine, for example, Ray's processes start too late
         raise UserError(f"Ray does not start on this machine ({_first_line(error)})") from error
 
 
 def _join(address: str, settings: Mapping[str, str]) -> None:
     try:
-        _knock(address)
+        _probe(address)
         ray.init(address=address, runtime_env={"env_vars": {**ENVIRONMENT, **settings}}, **QUIET)
     except (OSError, RuntimeError, ValueError, OverflowError) as error:
         raise UserError(
@@ -97,31 +95,15 @@ def _join(address: str, settings: Mapping[str, str]) -> None:
         ) from None
 
 
-def nodes() -> list[Node]:
-    """What each node of the cluster has, free or not, as far as the node is alive."""
+def live_nodes() -> list[Node]:
+    """What each live node of the cluster has, free or not."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def concurrency(resources: Resources) -> int:
-    """How many trials may run at once without ever starving one another; `UserError` where none can."""
-    if resources.autoscaling:
-        assert resources.max_concurrent is not None
-        return resources.max_concurrent
-    alive = nodes()
-    fitting = largest_fitting(alive, resources)
-    if fitting is None:
-        raise UserError(
-            f"resources: a trial asks for {resources}, which this Ray can never give: "
-            f"{why_none_fits(alive, resources.sizes[-1])}"
-        )
-    trials = trials_fitting(alive, fitting)
-    return min(trials, resources.max_concurrent or trials)
-
-
-def _knock(address: str) -> None:
-    """`OSError` where nothing listens at `host:port` or `ray://host:port`; Ray would try for minutes."""
+def _probe(address: str) -> None:
+    """Raises `OSError` where nothing listens at `[ray://]host:port`; Ray would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():  # anything else, such as `auto`, is for Ray to understand
+    if host and port.isdigit():  # Ray interprets anything else, such as `auto`
         socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
 
 

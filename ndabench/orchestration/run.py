@@ -5,48 +5,46 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import ray
 import ray.tune
-import torch
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from rich.console import Console
 
-from ndabench.claim import claim, sole_driver
-from ndabench.errors import UserError
-from ndabench.orchestration.cluster import concurrency
-from ndabench.orchestration.dispatch import Dispatch
-from ndabench.orchestration.plan import Outcome, make_plan
-from ndabench.orchestration.pulse import Warden, forget
-from ndabench.orchestration.restarts import Restarts
-from ndabench.orchestration.room import RoomKeeper, Say, reserved
-from ndabench.orchestration.search import (
-    ArmwiseAsha,
-    PlanSearcher,
-    StopOnProblem,
-    Watcher,
-    recorded_values,
-)
-from ndabench.orchestration.standing import Standing
+from ndabench.orchestration.capacity import PlacementGroupCleaner
+from ndabench.orchestration.cluster import live_nodes
+from ndabench.orchestration.heartbeat import HeartbeatMonitor, forget_heartbeats
+from ndabench.orchestration.preparation import prepare_sweep
 from ndabench.orchestration.status_file import StatusFile
-from ndabench.orchestration.trial import trainable
-from ndabench.orchestration.view import View
+from ndabench.orchestration.sweep_supervisor import SweepSupervisor
+from ndabench.orchestration.terminal_view import TerminalView
+from ndabench.orchestration.trainable import trainable
+from ndabench.orchestration.tune_adapters import (
+    HalvingScheduler,
+    QueueSearcher,
+    StopOnProblem,
+    SweepCallback,
+)
+from ndabench.ownership import sole_driver, take_ownership
+from ndabench.planning.capacity import concurrency
+from ndabench.planning.outcomes import count_ended, recorded_outcomes, watched_metric
+from ndabench.planning.plan import make_plan
+from ndabench.planning.restarts import Restarts
+from ndabench.planning.successive_halving import ArmwiseHalving
+from ndabench.planning.sweep_state import Ending, Event, SweepState, TrialEnded, TrialProgressed
+from ndabench.planning.trial_queue import TrialQueue
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
 from ndabench.tracking.factory import make_trackers
 from ndabench.tracking.mirror import Mirror
-from ndabench.trials import Provenance, TrialConfig, git_commit, prepare
-
-Ending = Literal["complete", "interrupted", "out of time"]
+from ndabench.trials import Provenance, git_commit
 
 
 @dataclass(frozen=True)
 class SweepResult:
     ending: Ending
     statuses: Mapping[str, int]
-    """How many of the sweep's trials stand at each status."""
+    """How many of the sweep's recorded trials have each status."""
 
     @property
     def exit_code(self) -> int:
@@ -65,19 +63,22 @@ def run_sweep(
     local: bool,
     console: Console,
 ) -> SweepResult:
-    """Runs what is left of a sweep. Ray must be connected; `UserError` comes before anything is written."""
-    slots = concurrency(config.resources)
+    """Runs what is left of a sweep. Ray must be connected, and `local` says whether this driver started it.
+
+    Raises `UserError` for a mistake, before anything is written.
+    """
+    slots = concurrency(live_nodes(), config.resources)
     mirror = Mirror(store, make_trackers(config.track, config.name, store))
     if ray.cluster_resources().get("GPU") and not config.resources.gpus_per_worker:
         console.print("resources.gpus_per_worker is 0: the GPUs here are not used", highlight=False)
     console.print(f"preparing {config.data.name} and what the evaluations need …", highlight=False)
-    _prepare(config, local, lambda line: console.print(line, highlight=False, soft_wrap=True))
+    prepare_sweep(config, local=local, say=lambda line: console.print(line, highlight=False, soft_wrap=True))
     with sole_driver(store), mirror:
-        claim(store, config, resume=resume)
-        return _run_claimed(config, store, status, mirror, slots, console)
+        take_ownership(store, config, resume=resume)
+        return _run_owned(config, store, status, mirror, slots, console)
 
 
-def _run_claimed(
+def _run_owned(
     config: SweepConfig,
     store: RecordStore,
     status: StatusFile,
@@ -86,108 +87,73 @@ def _run_claimed(
     console: Console,
 ) -> SweepResult:
     recorded = recorded_outcomes(config, store)
-    ended = Counter(one.status for one in recorded if one.ended)
-    standing = Standing(config.trial_count(), ended)
+    state = SweepState(config.trial_count(), count_ended(recorded))
     console.print(
-        f"{standing.total} trials, {standing.ended} of them done, {slots} at a time, "
+        f"{state.total} trials, {state.ended} of them done, {slots} at a time, "
         f"each {config.resources}; records in {store.root}",
         highlight=False,
         soft_wrap=True,
     )
-    status.begin(standing)
-    plan = make_plan(config, recorded)
-    dispatch = Dispatch(plan, Restarts(config.resources.max_restarts), slots)
+    plan, watched = make_plan(config, recorded), watched_metric(config)
+    queue = TrialQueue(plan, Restarts(config.resources.max_restarts), slots)
     provenance = Provenance(config.name, git_commit())
-    watched = config.objective.watched if config.objective is not None else None
-    with View(console, standing, watched) as view:
-        watcher = Watcher(view, status, mirror, dispatch, store, provenance)
-        elapsed = _tune(config, store, provenance, dispatch, watcher, view.say)
-        if watcher.problem is not None:
-            raise watcher.problem
-        unfinished = watcher.close_all()
+    supervisor = SweepSupervisor(queue, state, store, provenance, watched)
+    with TerminalView(console, state, watched) as view:
+        state.subscribe("the terminal", view.observe)
+        state.subscribe("the trackers", lambda event: _tell_trackers(event, mirror))
+        status.follow(state)
+        elapsed = _tune(config, store, provenance, supervisor)
+        if supervisor.problem is not None:
+            raise supervisor.problem
+        unfinished = supervisor.interrupt_all()
     out_of_time = config.time_budget_seconds is not None and elapsed >= config.time_budget_seconds
     whole = plan.done and not unfinished
     ending: Ending = "complete" if whole else "out of time" if out_of_time else "interrupted"
-    return SweepResult(ending, Counter(store.read_trials()["status"].to_pylist()))
+    result = SweepResult(ending, Counter(store.read_trials()["status"].to_pylist()))
+    state.end_sweep(result.ending, result.exit_code)
+    return result
+
+
+def _tell_trackers(event: Event, mirror: Mirror) -> None:
+    """A trial has recorded something: the trackers read it from the records, in a thread."""
+    if isinstance(event, TrialProgressed | TrialEnded):
+        mirror.changed(event.trial.trial.trial_id)
 
 
 def _tune(
-    config: SweepConfig,
-    store: RecordStore,
-    provenance: Provenance,
-    dispatch: Dispatch,
-    watcher: Watcher,
-    say: Say,
+    config: SweepConfig, store: RecordStore, provenance: Provenance, supervisor: SweepSupervisor
 ) -> float:
-    """Runs Ray Tune over what the dispatch hands out, and returns the seconds that it took."""
-    resources = config.resources
-    watched = config.objective.watched if config.objective is not None else None
-    warden = Warden(resources.max_silence_seconds, watcher.reasons)
+    """Runs Ray Tune over the trials of the queue, and returns the seconds that it took."""
+    resources, queue, say = config.resources, supervisor.queue, supervisor.state.announce
+    scheduler = HalvingScheduler(ArmwiseHalving(config), queue) if config.scheduler is not None else None
     with tempfile.TemporaryDirectory(prefix="ndabench-tune-") as scratch:
         tuner = Tuner(
             trainable(config, store.root, provenance),
             tune_config=TuneConfig(
-                search_alg=PlanSearcher(dispatch, watcher, store, watched),
-                scheduler=ArmwiseAsha(config, dispatch) if config.scheduler is not None else None,
-                num_samples=-1,  # the searcher says when there is no more
-                max_concurrent_trials=dispatch.slots,
+                search_alg=QueueSearcher(supervisor),
+                scheduler=scheduler,
+                num_samples=-1,  # the searcher says when there are no more
+                max_concurrent_trials=queue.slots,
                 # A nested trial that a scheduler stops is stopped with its actor.
-                reuse_actors=resources.workers == 1 or config.scheduler is None,
+                reuse_actors=resources.workers == 1 or scheduler is None,
                 time_budget_s=config.time_budget_seconds,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=RunConfig(
-                # Tune's own bookkeeping is scratch: a sweep is resumed from its records.
+                # Tune's own files are scratch: a sweep is resumed from its records.
                 storage_path=scratch,
                 verbose=0,
-                stop=StopOnProblem(watcher),
-                callbacks=[watcher, warden, RoomKeeper(resources, say)],
-                # The dispatch hands out again what was lost; Tune's restarts know no pause and no progress.
+                stop=StopOnProblem(supervisor),
+                callbacks=[
+                    SweepCallback(supervisor),
+                    HeartbeatMonitor(resources.max_silence_seconds, supervisor.reasons),
+                    PlacementGroupCleaner(resources, say),
+                ],
+                # The queue hands out lost trials again; Tune's restarts know no pause and no progress.
                 failure_config=FailureConfig(max_failures=0),
             ),
         )
         started = time.monotonic()
         tuner.fit()
-        forget()
+        forget_heartbeats()
         return time.monotonic() - started
-
-
-def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
-    """How every recorded trial of the sweep stands, with the objective at its last step."""
-    values = recorded_values(store, config.objective.watched if config.objective is not None else None)
-    return [
-        Outcome(
-            TrialConfig.model_validate_json(row["config_json"]),
-            row["status"],
-            values.get(row["trial_id"]),
-        )
-        for row in store.read_trials().to_pylist()
-    ]
-
-
-def _prepare(config: SweepConfig, local: bool, say: Say) -> None:
-    """Finds every mistake that can be found before training, where the trials will run."""
-    seed = config.seeds[0]
-    trials = [config.trial(arm, corner, seed) for arm in config.arms for corner in config.corners(arm)]
-    resources = config.resources
-    if local and not resources.gpus_per_worker:
-        prepare(trials, torch.device("cpu"), resources.workers)
-        return
-    with reserved(resources, say) as group:
-        remote = ray.remote(_prepare_remotely).options(
-            num_cpus=resources.cpus_per_worker,
-            num_gpus=resources.gpus_per_worker,
-            scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0),
-        )
-        problem = ray.get(remote.remote([trial.to_json() for trial in trials], resources.workers))
-    if problem is not None:
-        raise UserError(problem)
-
-
-def _prepare_remotely(trials: list[str], num_workers: int) -> str | None:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        prepare([TrialConfig.model_validate_json(trial) for trial in trials], device, num_workers)
-    except UserError as error:
-        return str(error)
-    return None

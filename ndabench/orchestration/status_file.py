@@ -1,4 +1,4 @@
-"""The driver's `status.json`: written when a sweep begins, every few seconds on its way, and at its end."""
+"""The driver's `status.json`: written when a sweep begins, every few seconds, and at its end."""
 
 import contextlib
 import os
@@ -10,25 +10,26 @@ from types import TracebackType
 from typing import Literal
 
 from ndabench.errors import UserError
-from ndabench.orchestration.standing import Standing, rounded
+from ndabench.planning.sweep_state import Event, SweepEnded, SweepState, Tick, rounded
 from ndabench.records import RecordStore, SweepStatus, write_status
 from ndabench.records.status import State
 
 LEAST_SECONDS = 3
-"""From one writing to the next."""
+"""From one write to the next."""
 MOST_SECONDS = 30
-"""A driver that is at work writes this often even where nothing has changed."""
+"""A live driver writes this often even where nothing has changed."""
 
 
 class StatusFile:
-    """Says nothing before `begin`, since the folder may not be ours; its end is that of its `with` block.
+    """An observer of a sweep. It writes nothing before `follow`, because the folder may not be the sweep's.
 
-    Where it cannot be written the sweep goes on: whether records can be is found out, and said, elsewhere.
+    The end of the `with` block is the end of the driver, and the file then says how it ended. Where it cannot
+    be written the sweep continues: whoever writes the records notices that storage is out of reach.
     """
 
     def __init__(self, store: RecordStore, sweep: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._sweep, self._clock = store.without_retry(), sweep, clock
-        self._standing: Standing | None = None
+        self._state: SweepState | None = None
         self._started = datetime.now(timezone.utc)
         self._written, self._changes = clock(), -1
         self._ending: tuple[State, int] | None = None
@@ -49,33 +50,31 @@ class StatusFile:
         self._write(state, code, message)
         return False
 
-    def begin(self, standing: Standing) -> None:
-        """From now on the folder is ours, and `standing` is what to say."""
-        self._standing = standing
+    def follow(self, state: SweepState) -> None:
+        """The folder now belongs to the sweep: writes its `state`, and again as it changes."""
+        self._state = state
+        state.subscribe("status.json", self.observe)
         self._write("running")
 
-    def refresh(self) -> None:
-        """Writes if it is time to; to be called often."""
-        if self._standing is None:
-            return
-        changed = self._standing.changes != self._changes
-        if self._clock() - self._written >= (LEAST_SECONDS if changed else MOST_SECONDS):
-            self._write("running")
-
-    def end(self, state: State, exit_code: int) -> None:
-        """How the `with` block will have ended, unless an exception ends it; no trial runs any more."""
-        self._ending = state, exit_code
-        self._write("running")
+    def observe(self, event: Event) -> None:
+        match event:
+            case Tick() if self._state is not None:
+                changed = self._state.changes != self._changes
+                if self._clock() - self._written >= (LEAST_SECONDS if changed else MOST_SECONDS):
+                    self._write("running")
+            case SweepEnded(ending, exit_code):  # the driver goes on to write the report
+                self._ending = ending, exit_code
+                self._write("running")
 
     def broken_off(self, message: str) -> None:
-        """The process ends now and here, for the reason that `message` tells."""
+        """The process ends immediately, for the reason in `message`."""
         self._write("failed", 2, message)
 
     def _write(self, state: State, exit_code: int | None = None, message: str = "") -> None:
-        standing = self._standing
-        if standing is None:
+        sweep = self._state
+        if sweep is None:
             return
-        self._changes = standing.changes
+        self._changes = sweep.changes
         over = exit_code is not None or self._ending is not None
         status = SweepStatus(
             sweep=self._sweep,
@@ -86,9 +85,9 @@ class StatusFile:
             pid=os.getpid(),
             started=self._started,
             updated=datetime.now(timezone.utc),
-            seconds_left=rounded(standing.seconds_left()) if not over else None,
-            trials=standing.counts(),
-            running=standing.shown(),
+            seconds_left=rounded(sweep.seconds_left()) if not over else None,
+            trials=sweep.counts(),
+            running=sweep.summaries(),
         )
         with contextlib.suppress(UserError):
             write_status(self._store, status)

@@ -8,7 +8,7 @@ import pytest
 from driving import Bench, Command, Reference, assert_stopped_in_order, metrics, statuses, wait_until
 from object_stores import ObjectStore
 
-from ndabench.lease import LEASE
+from ndabench.ownership.lease import LEASE
 from ndabench.records import RecordStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

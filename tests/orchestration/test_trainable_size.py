@@ -1,4 +1,4 @@
-"""What Ray carries to every trial: a description of it, never its data."""
+"""What Ray sends to every trial: a description of it, never its data."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import torch
 from command_lines import TINY
 
 from ndabench.config import parse
-from ndabench.orchestration.trial import trainable
+from ndabench.orchestration.trainable import trainable
 from ndabench.sweepfile import SweepConfig
 from ndabench.trials import Provenance, prepare
 

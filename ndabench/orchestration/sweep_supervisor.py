@@ -1,0 +1,118 @@
+"""What the driver does when a trial progresses, ends or is lost: it records, restarts and tells the state.
+
+It knows no Ray: `tune_adapters` tells it what happens to Ray Tune's trials, by Tune's ids.
+"""
+
+from typing import Literal
+
+from ndabench.checkpoints import has_checkpoint
+from ndabench.errors import UserError
+from ndabench.planning.outcomes import outcome_of
+from ndabench.planning.restarts import Restart
+from ndabench.planning.sweep_state import SweepState
+from ndabench.planning.trial_queue import TrialQueue
+from ndabench.records import RecordStore
+from ndabench.records.trial_recorder import close_row, fail_row
+from ndabench.trials import Provenance, TrialConfig, planned_row
+
+
+class SweepSupervisor:
+    """Closes what a trial that was stopped or killed left open in the records.
+
+    Once the records cannot be written, `problem` holds the error and nothing more is tried: Tune would
+    swallow an exception. `reasons` holds why the driver killed a trial, by Tune's id.
+    """
+
+    def __init__(
+        self,
+        queue: TrialQueue,
+        state: SweepState,
+        store: RecordStore,
+        provenance: Provenance,
+        watched: str | None,
+    ) -> None:
+        self.queue, self.state = queue, state
+        self._store, self._provenance, self._watched = store, provenance, watched
+        self.reasons: dict[str, str] = {}
+        self.problem: UserError | None = None
+
+    def started(self, tune_id: str) -> None:
+        self.state.start(self.queue[tune_id])
+
+    def progressed(self, tune_id: str, result: dict) -> None:
+        """`result` is what the trial reported: `step`, `num_steps` and perhaps `objective`."""
+        self.queue.progressed(tune_id, result["step"])
+        self.state.progress(self.queue[tune_id].trial_id, result)
+
+    def left_without_error(self, tune_id: str, value: float | None) -> None:
+        """The trial ended or was stopped, and last reported the objective `value`: tells the plan."""
+        if self.problem is not None:
+            return
+        try:
+            outcome = outcome_of(self.queue[tune_id], value, self._store, self._watched)
+            self.queue.ended(tune_id, outcome)
+        except UserError as problem:
+            self.problem = problem
+
+    def ended(self, tune_id: str, error: str) -> None:
+        """The trial ended or was stopped: completes its records. `error` is what it reported, if anything."""
+        if self.problem is not None:
+            return
+        trial_id = self.queue[tune_id].trial_id
+        status: Literal["failed", "pruned"] = "failed" if error else "pruned"
+        error = error or "stopped early by the scheduler"
+        try:
+            close_row(self._store, trial_id, status, error)
+            row = self._store.read_trial(trial_id)
+            if row is not None and row.status == "pruned":  # its own process had no time to
+                self._store.compact(trial_id)
+            self._tell_end(trial_id, error)
+        except UserError as problem:
+            self.problem = problem
+
+    def lost(self, tune_id: str, reason: str) -> None:
+        """The trial's process is gone, or its training raised: it restarts, or is given up.
+
+        `reason` is what Ray knows; a reason in `reasons` takes precedence.
+        """
+        trial = self.queue[tune_id]
+        reason = self.reasons.pop(tune_id, "") or reason
+        self.state.start(trial)  # it may be lost before it has begun
+        restart = self.queue.lost(tune_id)
+        if self.problem is not None:
+            return
+        try:
+            if restart is not None:
+                self.state.restart(trial.trial_id, f"{reason}; {self._what_next(trial, restart)}")
+                return
+            history = self.queue.history(tune_id).summary
+            error = f"{reason}; given up {history}" if history else reason
+            fail_row(self._store, planned_row(trial, self._provenance), error)
+            self._tell_end(trial.trial_id, error)
+        except UserError as problem:
+            self.problem = problem
+
+    def interrupt_all(self) -> int:
+        """Closes the trials that ran when the sweep was interrupted; returns how many there were."""
+        running = list(self.state.running)
+        for trial_id in running:
+            close_row(self._store, trial_id, "stopped", "interrupted; --resume goes on from its checkpoint")
+            self.state.interrupt(trial_id)
+        return len(running)
+
+    def _tell_end(self, trial_id: str, error: str) -> None:
+        """With what the record says. A trial that never wrote one failed, with that `error`."""
+        row = self._store.read_trial(trial_id)
+        if row is None:
+            self.state.end(trial_id, "failed", error=error)
+        else:
+            self.state.end(
+                trial_id, row.status, error=row.error or "", notes=row.notes or "", seconds=row.seconds
+            )
+
+    def _what_next(self, trial: TrialConfig, restart: Restart) -> str:
+        """`going on from its checkpoint in 2 s, restart 2 of 2 without progress`"""
+        resumes = has_checkpoint(self._store, trial.trial_id)
+        how = "going on from its checkpoint" if resumes else "beginning again"
+        counted = f"restart {restart.number} of {self.queue.most_restarts} without progress"
+        return f"{how} in {restart.pause:g} s, {counted}"

@@ -1,0 +1,138 @@
+"""A trial as Ray Tune runs it: in Tune's own process with one worker, through Ray Train with several.
+
+This module imports no PyTorch. The driver needs it to describe a trial, and the coordinator of a nested trial
+only starts workers and waits for them; the training is in `training_process`. The processes of a nested trial
+that Ray Train itself needs (the coordinator and Train's controller) stay free of PyTorch, because
+`process_group` takes the place of Train's `TorchConfig`, whose module imports it.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import ray.train
+import ray.tune
+from ray.exceptions import RayActorError
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from ndabench.orchestration.capacity import size_now
+from ndabench.orchestration.failure_reasons import is_mistake, process_fate, reason_of_workers
+from ndabench.orchestration.heartbeat import ControllerHeartbeat, Heartbeat
+from ndabench.orchestration.process_group import ProcessGroupConfig
+from ndabench.orchestration.ray_private import DataParallelTrainer, DatasetsCallback
+from ndabench.planning.outcomes import watched_metric
+from ndabench.records.trial_recorder import one_line
+from ndabench.resources import Resources
+from ndabench.sweepfile import SweepConfig
+from ndabench.trials import Provenance
+
+
+@dataclass(frozen=True)
+class TrialDescription:
+    """What a training process is told: text and numbers, so that no process needs PyTorch to read it."""
+
+    trial: str
+    """A `TrialConfig` as JSON."""
+    root: str
+    """The folder of the records."""
+    provenance: Mapping[str, Any]
+    """The fields of a `Provenance`."""
+    resources: Resources
+    watched: str | None
+    """The metric to report as the objective."""
+
+
+class TrialLostError(Exception):
+    """A trial cannot go on, for a reason that its last report told the driver."""
+
+
+def trainable(config: SweepConfig, root: str, provenance: Provenance) -> Callable[[dict[str, Any]], None]:
+    """The Tune function of a sweep, with the resources it asks for.
+
+    Tune calls it with `{"trial": JSON, "wait": seconds}`.
+    """
+    resources, watched, told = config.resources, watched_metric(config), asdict(provenance)
+    alone = resources.workers == 1
+
+    def run(parameters: dict[str, Any]) -> None:
+        description = TrialDescription(parameters["trial"], root, told, resources, watched)
+        with Heartbeat(ray.tune.get_context().get_trial_id(), resources.max_silence_seconds):
+            time.sleep(parameters["wait"])
+            (_run_alone if alone else _run_nested)(description)
+
+    return ray.tune.with_resources(run, resources.worker_bundle if alone else resources.driver_bundle)
+
+
+def fail(reason: str, *, final: bool) -> None:
+    """Tells the driver why the trial failed. A `final` failure is recorded, any other trial restarts.
+
+    The restart takes another process, because the device may be unusable in this one: Tune ends a process
+    that raised.
+    """
+    ray.tune.report({"error": reason})
+    if not final:
+        raise TrialLostError(reason)
+
+
+def _run_alone(description: TrialDescription) -> None:
+    from ndabench.orchestration.training_process import train_alone  # imports PyTorch
+
+    train_alone(description)
+
+
+def _run_nested(description: TrialDescription) -> None:
+    resources = size_now(description.resources)
+    timeout = resources.max_silence_seconds
+    with tempfile.TemporaryDirectory(prefix="ndabench-train-") as scratch:
+        try:
+            _trainer(description, resources, scratch).fit()
+        except ray.train.TrainingFailedError as error:
+            failures = getattr(error, "worker_failures", {0: getattr(error, "controller_failure", error)})
+            mistake = next(filter(is_mistake, failures.values()), None)
+            reason = one_line(mistake) if mistake else reason_of_workers(failures, timeout)
+            fail(reason, final=mistake is not None)
+        except RayActorError as error:
+            fail(f"the process that looks after its workers {process_fate(str(error))}", final=False)
+
+
+def _trainer(description: TrialDescription, resources: Resources, scratch: str) -> "NestedTrainer":
+    timeout = resources.max_silence_seconds
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = f"{timeout:g}"
+    callbacks = [TuneReportCallback(), ControllerHeartbeat(ray.tune.get_context().get_trial_id(), timeout)]
+    # The sweep restarts a lost trial. Train must not: a scheduler may just have stopped the trial, and Train
+    # would then take resources that nobody frees.
+    no_retries: dict[str, Any] = {"controller_failure_limit": 0, "max_preemption_failures": 0}
+    return NestedTrainer(
+        _worker,
+        train_loop_config={"description": description},
+        backend_config=ProcessGroupConfig("nccl" if resources.gpus_per_worker else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=resources.workers,
+            use_gpu=bool(resources.gpus_per_worker),
+            resources_per_worker=resources.worker_bundle,
+            placement_strategy=resources.placement.upper(),
+        ),
+        run_config=RunConfig(
+            storage_path=scratch,  # for Train's own files; our checkpoints are in the record store
+            callbacks=callbacks,  # type: ignore[arg-type] # Train also accepts its internal callbacks
+            failure_config=FailureConfig(max_failures=0, **no_retries),
+        ),
+    )
+
+
+def _worker(loop: dict[str, Any]) -> None:
+    from ndabench.orchestration.training_process import train_with_others  # imports PyTorch
+
+    train_with_others(loop["description"])
+
+
+class NestedTrainer(DataParallelTrainer):
+    """Leaves out the process that each run starts for Ray Data, which no trial uses: 3 s on two cores."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()
+        return [callback for callback in callbacks if not isinstance(callback, DatasetsCallback)]

@@ -1,0 +1,113 @@
+"""What Ray Tune asks of a sweep, and tells it: each class passes it on to code that knows no Ray."""
+
+import time
+from typing import Any
+
+import ray.tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+from ndabench.orchestration.failure_reasons import reason_of_trial
+from ndabench.orchestration.sweep_supervisor import SweepSupervisor
+from ndabench.planning.successive_halving import ArmwiseHalving
+from ndabench.planning.trial_queue import TrialQueue
+
+SECONDS_BETWEEN_LOOKS = 5.0
+
+
+class NotSaved:
+    """Tune pickles what it is given in order to restore a sweep; ndabench resumes from its records."""
+
+    def __reduce__(self) -> Any:
+        return object, ()
+
+
+class QueueSearcher(NotSaved, Searcher):
+    """Tune asks it what to run next."""
+
+    def __init__(self, supervisor: SweepSupervisor) -> None:
+        super().__init__()
+        self._queue, self._supervisor = supervisor.queue, supervisor
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        """True: the queue keeps to it."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        found = self._queue.next(trial_id)
+        if found is None:
+            return Searcher.FINISHED if self._queue.done else None
+        trial, seconds = found
+        return {"trial": trial.to_json(), "wait": seconds}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        """Of a trial that ended with an error the `SweepCallback` hears next, with the reason."""
+        if not error:
+            self._supervisor.left_without_error(trial_id, (result or {}).get("objective"))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: a plan is rebuilt from the records."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: a plan is rebuilt from the records."""
+
+
+class HalvingScheduler(NotSaved, FIFOScheduler):
+    """Tune asks it after each report whether the trial stops early."""
+
+    def __init__(self, halving: ArmwiseHalving, queue: TrialQueue) -> None:
+        super().__init__()
+        self._halving, self._queue = halving, queue
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict) -> str:
+        stop = self._halving.should_stop(self._queue[trial.trial_id], result)
+        return self.STOP if stop else self.CONTINUE
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict) -> None:
+        self._halving.ended(self._queue[trial.trial_id], result)
+
+
+class SweepCallback(NotSaved, ray.tune.Callback):
+    """Tune tells it what happens to the trials."""
+
+    def __init__(self, supervisor: SweepSupervisor) -> None:
+        self._supervisor = supervisor
+        self._next_look = 0.0
+
+    def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+        self._supervisor.state.tick()
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
+        for trial in trials:  # Tune tells nobody of a process that it wanted to reuse and could not
+            if trial.status == Trial.ERROR and self._supervisor.queue.is_running(trial.trial_id):
+                self._supervisor.lost(trial.trial_id, reason_of_trial(trial))
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self._supervisor.started(trial.trial_id)
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        if "step" in result:
+            self._supervisor.progressed(trial.trial_id, result)
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self._supervisor.ended(trial.trial_id, (trial.last_result or {}).get("error") or "")
+        for statistics in (trial.metric_analysis, trial.metric_n_steps):
+            statistics.clear()  # Tune keeps its trials to the end, and 2 KB for each number in a result
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self._supervisor.lost(trial.trial_id, reason_of_trial(trial))
+
+
+class StopOnProblem(NotSaved, ray.tune.Stopper):
+    """Ends the sweep when its records cannot be written."""
+
+    def __init__(self, supervisor: SweepSupervisor) -> None:
+        self._supervisor = supervisor
+
+    def __call__(self, trial_id: str, result: dict) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._supervisor.problem is not None

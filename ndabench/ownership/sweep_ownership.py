@@ -1,0 +1,122 @@
+"""A folder of results belongs to one sweep, and one driver at a time writes in it."""
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from filelock import FileLock, Timeout
+
+from ndabench.errors import UserError
+from ndabench.ownership.lease import Lease
+from ndabench.records import SCHEMA_VERSION, RecordStore
+from ndabench.records.retry import reason
+from ndabench.sweepfile import SweepConfig
+from ndabench.trials import without_places
+
+OWNER_FILE = "sweep.yaml"
+MUST_AGREE = ("task", "data", "evaluate", "objective")
+
+
+def take_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
+    """Marks the folder as this sweep's. Raises `UserError` where `check_ownership` does."""
+    check_ownership(store, config, resume=resume)
+    mine = config.model_dump(mode="json", by_alias=True)
+    store.without_retry().write_bytes(
+        OWNER_FILE, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode()
+    )
+
+
+def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
+    """Raises `UserError` where this sweep must not write in the folder; writes nothing.
+
+    A resumed sweep may add arms, seeds and searched values. Its task, data and evaluations must be the same,
+    or its arms would no longer be comparable. An arm must not change either, or the report would average the
+    results of two different arms under one name.
+    """
+    mine = config.model_dump(mode="json", by_alias=True)
+    where = store.root
+    now = store.without_retry()  # a mistake in --out must not look like an outage
+    existing = now.read_bytes(OWNER_FILE)
+    version = now.schema_version()
+    if version is not None and version < SCHEMA_VERSION:
+        raise UserError(
+            f"{where} holds records of schema version {version}, which ndabench.report still reads; "
+            f"a sweep can only continue version {SCHEMA_VERSION}: choose another folder with --out"
+        )
+    if existing is None and now.list("trials"):
+        raise UserError(f"{where} holds the records of an unknown sweep; choose another folder with --out")
+    if existing is not None:
+        theirs = yaml.safe_load(existing)
+        if theirs["name"] != mine["name"]:
+            raise UserError(
+                f"{where} belongs to the sweep {theirs['name']!r}; choose another folder with --out"
+            )
+        if not resume:
+            raise UserError(
+                f"{where} already holds this sweep: continue it with --resume, or choose another --out"
+            )
+        changed = [key for key in MUST_AGREE if without_places(theirs)[key] != without_places(mine)[key]]
+        if changed:
+            raise UserError(
+                f"{where} was started with another {changed[0]!r}, which a resumed sweep must keep; "
+                "choose another folder with --out"
+            )
+        known = {arm["name"]: arm for arm in theirs["arms"]}
+        for arm in mine["arms"]:
+            if known.get(arm["name"], arm) != arm:
+                raise UserError(
+                    f"{where} was started with another arm {arm['name']!r}, which a resumed sweep must keep; "
+                    "give the new one a name of its own, or choose another folder with --out"
+                )
+
+
+def require_owned(store: RecordStore) -> None:
+    """Raises `UserError` on a node that does not see the folder of the sweep's driver."""
+    if store.read_bytes(OWNER_FILE) is None:
+        raise UserError(
+            f"{store.root}: the sweep's folder is not seen on {socket.gethostname()}; "
+            "--out must lie where every node sees it"
+        )
+
+
+@contextlib.contextmanager
+def sole_driver(store: RecordStore) -> Iterator[None]:
+    """Keeps other drivers out of the folder while the block lasts; raises `UserError` where one is at work.
+
+    A local folder is locked, and the lock ends with the process, however that ends. On an object store a
+    `Lease` takes its place: a driver that loses its lease is interrupted, and a `UserError` says so.
+    """
+    if store.is_local:
+        with _locked(Path(store.local_path(".driver.lock"))):
+            yield
+        return
+    lease = Lease(store, on_lost=lambda: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        lease.take()
+        yield
+    except KeyboardInterrupt:
+        if not lease.lost:
+            raise
+    finally:
+        lease.release()
+    if lease.lost:
+        raise UserError(f"{store.root}: another driver took this sweep over while this one was silent")
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{file.parent}: another driver is at work here; wait, or stop it") from None
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({reason(error)})") from error
+    try:
+        yield
+    finally:
+        lock.release()

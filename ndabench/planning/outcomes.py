@@ -1,0 +1,72 @@
+"""How the trials of a sweep ended, read from the records: what a plan learns from and what a resume skips."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ndabench.records import RecordStore
+from ndabench.sweepfile import SweepConfig
+from ndabench.trials import TrialConfig
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The status of a trial, and its objective on the validation split (None where it was not measured)."""
+
+    trial: TrialConfig
+    status: str
+    """As in the records; a `pruned` trial was stopped early by the scheduler."""
+    value: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether a resumed sweep keeps the trial as it is.
+
+        A failed trial runs again. A diverged or pruned one is a result.
+        """
+        return self.status in ("finished", "diverged", "pruned")
+
+
+def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
+    """The outcome of every recorded trial, with the objective at the last step that measured it."""
+    values = _last_values(store, watched_metric(config))
+    return [
+        Outcome(
+            TrialConfig.model_validate_json(row["config_json"]),
+            row["status"],
+            values.get(row["trial_id"]),
+        )
+        for row in store.read_trials().to_pylist()
+    ]
+
+
+def outcome_of(trial: TrialConfig, value: float | None, store: RecordStore, watched: str | None) -> Outcome:
+    """The outcome of a trial that has just left its process without an error.
+
+    `value` is the objective that it last reported. A trial that was resumed after its last measurement
+    reported none: its value is then the last recorded one of the metric `watched`.
+    """
+    row = store.read_trial(trial.trial_id)
+    status = "failed" if row is None else "stopped" if row.status == "running" else row.status
+    if value is None and watched and status == "finished":
+        for _, values in store.read_steps(trial.trial_id, after=-1):
+            value = values.get(watched, value)
+    return Outcome(trial, status, value)
+
+
+def count_ended(recorded: Iterable[Outcome]) -> Counter[str]:
+    """How many of the recorded trials a resumed sweep keeps, by status."""
+    return Counter(one.status for one in recorded if one.ended)
+
+
+def watched_metric(config: SweepConfig) -> str | None:
+    """The recorded name of the metric that the search optimizes; None where there is no objective."""
+    return config.objective.watched if config.objective is not None else None
+
+
+def _last_values(store: RecordStore, metric: str | None) -> dict[str, float]:
+    """The last recorded value of `metric` in each trial; empty without a metric."""
+    if metric is None:
+        return {}
+    values = store.read_metrics(["trial_id", "value"], name=metric).to_pydict()  # sorted by trial and step
+    return dict(zip(values["trial_id"], values["value"], strict=True))

@@ -1,0 +1,93 @@
+"""What a sweep prints, by a clock that the test sets."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from ndabench.config import parse
+from ndabench.orchestration.terminal_view import TerminalView
+from ndabench.planning.sweep_state import SweepState
+from ndabench.sweepfile import SweepConfig
+
+SWEEP = parse(
+    SweepConfig,
+    {
+        "name": "tiny",
+        "task": {"name": "gan", "num_steps": 100},
+        "data": {"name": "digits"},
+        "arms": ["none", "jigsaw"],
+        "search": {"lambda": [0.5]},
+        "seeds": list(range(6)),
+    },
+    "test",
+)
+FIRST, SECOND, *MORE = SWEEP.grid_trials()
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def state(clock: Clock) -> SweepState:
+    return SweepState(12, {"finished": 1, "diverged": 1}, clock)
+
+
+def result(step: int, **more: float) -> dict[str, float]:
+    return {"step": step, "num_steps": 100, "num_images": step, **more}
+
+
+def test_a_log_gets_one_line_a_minute_on_how_far_the_trials_are(state: SweepState, clock: Clock) -> None:
+    text = io.StringIO()
+    with TerminalView(Console(file=text, width=500), state, "val_fd", clock) as view:
+        state.subscribe("the terminal", view.observe)
+        for trial in (FIRST, SECOND, *MORE[:8]):
+            state.start(trial)
+        state.progress(SECOND.trial_id, result(40, objective=3.0))
+        state.tick()
+        assert text.getvalue() == ""
+        clock.now += 61
+        state.tick()
+        state.tick()
+        clock.now += 61
+        state.tick()  # nothing has moved
+        line = text.getvalue()
+        assert line.startswith("[2/12] none seed 0 0%, jigsaw λ=0.5 seed 0 40%, ")
+        assert line.endswith(" and 2 more · about 24 min left\n")
+        assert line.count("\n") == 1
+        state.end(SECOND.trial_id, "finished", seconds=99.6)
+        assert (
+            text.getvalue()
+            .splitlines()[1]
+            .startswith(f"[3/12] {SECOND.label}: finished val_fd 3 in 100 s · ")
+        )
+        assert SECOND.trial_id not in state.running
+
+
+def test_lines_above_the_bars_of_a_terminal(state: SweepState) -> None:
+    text = io.StringIO()
+    console = Console(file=text, width=200, force_terminal=True, color_system=None)
+    with TerminalView(console, state, "val_fd") as view:
+        state.subscribe("the terminal", view.observe)
+        for trial in (FIRST, SECOND):
+            state.start(trial)
+        state.progress(FIRST.trial_id, result(40, objective=3.0))
+        state.restart(FIRST.trial_id, "its process was lost")
+        state.announce("1 trial waits for room [2 CPU]")
+        state.end(FIRST.trial_id, "failed", error="no [x]", notes="a damaged checkpoint")
+        state.interrupt(SECOND.trial_id)
+        state.tick()
+    printed = text.getvalue()
+    assert f"{FIRST.label}: its process was lost\n" in printed
+    assert "1 trial waits for room [2 CPU]\n" in printed
+    assert f"[3/12] {FIRST.label}: failed val_fd 3 (no [x]) (a damaged checkpoint) · about " in printed
+    assert SECOND.label not in printed.splitlines()[-1]

@@ -1,0 +1,72 @@
+"""What the records say of trials that have ended, for the plan and for a resumed sweep."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ndabench.config import parse
+from ndabench.measurement import Measurement
+from ndabench.planning.outcomes import Outcome, count_ended, outcome_of, recorded_outcomes
+from ndabench.records import RecordStore
+from ndabench.sweepfile import SweepConfig
+from ndabench.trials import Provenance, planned_row
+
+SWEEP = parse(
+    SweepConfig,
+    {
+        "name": "tiny",
+        "task": {"name": "gan"},
+        "data": {"name": "digits"},
+        "arms": ["none"],
+        "seeds": [0, 1, 2, 3, 4],
+        "evaluate": [{"name": "fd"}],
+        "objective": {"metric": "fd_classifier"},
+    },
+    "test",
+)
+FINISHED, PRUNED, STOPPED, FAILED, UNRECORDED = SWEEP.grid_trials()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RecordStore:
+    store = RecordStore(str(tmp_path))
+    for trial, status, error in (
+        (FINISHED, "finished", ""),
+        (PRUNED, "pruned", "stopped early by the scheduler"),
+        (STOPPED, "stopped", "interrupted"),
+        (FAILED, "failed", "no"),
+    ):
+        row = planned_row(trial, Provenance("tiny"))
+        store.write_trial(replace(row, status=status, error=error))  # type: ignore[arg-type]
+    for step, value in ((5, 7.0), (9, 3.0)):
+        measured = {
+            "val_fd_classifier": Measurement(
+                value, kind="metric", metric="fd_classifier", split="validation"
+            ),
+            "fd_classifier": Measurement(99.0, kind="metric", metric="fd_classifier", split="test"),
+        }
+        store.write_progress("tiny", FINISHED.trial_id, step, measured, {})
+    return store
+
+
+def test_recorded_outcomes_have_the_last_validated_value(store: RecordStore) -> None:
+    outcomes = {one.trial.trial_id: one for one in recorded_outcomes(SWEEP, store)}
+    assert outcomes == {
+        FINISHED.trial_id: Outcome(FINISHED, "finished", 3.0),
+        PRUNED.trial_id: Outcome(PRUNED, "pruned"),
+        STOPPED.trial_id: Outcome(STOPPED, "stopped"),
+        FAILED.trial_id: Outcome(FAILED, "failed"),
+    }
+    assert count_ended(outcomes.values()) == {"finished": 1, "pruned": 1}
+
+
+def test_the_outcome_of_a_trial_that_has_just_left_its_process(store: RecordStore) -> None:
+    watched = "val_fd_classifier"
+    assert outcome_of(FINISHED, 2.0, store, watched) == Outcome(FINISHED, "finished", 2.0)
+    assert outcome_of(FINISHED, None, store, watched) == Outcome(FINISHED, "finished", 3.0), "as recorded"
+    assert outcome_of(FINISHED, None, store, None) == Outcome(FINISHED, "finished")
+    assert outcome_of(FAILED, None, store, watched) == Outcome(FAILED, "failed")
+    assert outcome_of(UNRECORDED, None, store, watched) == Outcome(UNRECORDED, "failed")
+    store.write_trial(planned_row(UNRECORDED, Provenance("tiny")))
+    assert outcome_of(UNRECORDED, 1.0, store, watched) == Outcome(UNRECORDED, "stopped", 1.0), "still running"

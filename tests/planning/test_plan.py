@@ -1,0 +1,139 @@
+"""Plans hand out the same trials however often they are interrupted, and tune every arm on the same draws."""
+
+import pytest
+
+from ndabench.config import parse
+from ndabench.planning.outcomes import Outcome
+from ndabench.planning.plan import Plan, make_plan
+from ndabench.sweepfile import SweepConfig
+from ndabench.trials import TrialConfig
+
+BASE = {
+    "name": "s",
+    "task": {"name": "gan"},
+    "data": {"name": "digits"},
+    "arms": ["none", "jigsaw"],
+    "seeds": [0, 1],
+    "evaluate": [{"name": "fd"}],
+    "objective": {"metric": "fd_classifier"},
+}
+RANGES = {"lambda": {"uniform": [0.1, 0.9]}, "learning_rate": {"log_uniform": [1e-4, 1e-2]}}
+
+
+def sweep(**changes) -> SweepConfig:
+    return parse(SweepConfig, {**BASE, **changes}, "s.yaml")
+
+
+def value(trial: TrialConfig) -> float:
+    """A made-up objective with its best at a learning rate of 1e-3."""
+    return abs(trial.task.learning_rate - 1e-3) + trial.lambda_ / 1e6
+
+
+def play(plan: Plan, limit: int = 1000) -> list[Outcome]:
+    outcomes = []
+    while not plan.done and len(outcomes) < limit:
+        trial = plan.next()
+        if trial is None:
+            assert plan.done
+            break
+        outcomes.append(Outcome(trial, "finished", value(trial)))
+        plan.tell(outcomes[-1])
+    return outcomes
+
+
+def ids(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.trial.trial_id for outcome in outcomes]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_search_then_repeats_of_the_best(sampler: str) -> None:
+    config = sweep(search={**RANGES, "sampler": sampler, "trials_per_arm": 6})
+    outcomes = play(make_plan(config, []))
+    assert len(outcomes) == config.trial_count() == 2 * (6 + 2)
+    assert len(set(ids(outcomes))) == len(outcomes)
+    for arm in ("none", "jigsaw"):
+        searched = [o for o in outcomes if o.trial.arm == arm and o.trial.seed == config.search.seed]
+        repeats = [o.trial for o in outcomes if o.trial.arm == arm and o.trial.seed != config.search.seed]
+        best = min(searched, key=lambda o: o.value).trial
+        assert len(searched) == 6
+        assert [t.seed for t in repeats] == [0, 1]
+        assert {t.task.learning_rate for t in repeats} == {best.task.learning_rate}
+        assert {t.lambda_ for t in repeats} == {best.lambda_}
+
+
+def test_random_search_tunes_every_arm_on_the_same_draws() -> None:
+    config = sweep(search={**RANGES, "sampler": "random", "trials_per_arm": 5})
+    trials = [o.trial for o in play(make_plan(config, [])) if o.trial.seed == config.search.seed]
+    rates = {arm: sorted(t.task.learning_rate for t in trials if t.arm == arm) for arm in ("none", "jigsaw")}
+    assert rates["none"] == rates["jigsaw"]
+
+
+@pytest.mark.parametrize("killed_after", [0, 1, 5, 11, 13, 15])
+def test_an_interrupted_random_search_ends_with_the_same_trials(killed_after: int) -> None:
+    config = sweep(search={**RANGES, "sampler": "random", "trials_per_arm": 6})
+    whole = play(make_plan(config, []))
+    plan = make_plan(config, [])
+    before = play(plan, killed_after)
+    running = [Outcome(trial, "running") for trial in [plan.next()] if trial is not None]
+    after = play(make_plan(config, before + running))
+    assert sorted(ids(before) + ids(after)) == sorted(ids(whole))
+
+
+def test_an_interrupted_tpe_search_keeps_its_budget() -> None:
+    config = sweep(search={**RANGES, "sampler": "tpe", "trials_per_arm": 6})
+    plan = make_plan(config, [])
+    before = play(plan, 7)
+    running = plan.next()
+    after = play(make_plan(config, [*before, Outcome(running, "running")]))
+    assert running.trial_id in ids(after)
+    assert len(set(ids(before) + ids(after))) == config.trial_count()
+
+
+def test_a_grid_skips_what_has_ended_and_retries_what_failed() -> None:
+    config = sweep(search={"lambda": [0.25, 0.5]})
+    trials = config.grid_trials()
+    recorded = [
+        Outcome(t, s) for t, s in zip(trials, ["finished", "diverged", "failed", "running"], strict=False)
+    ]
+    assert ids(play(make_plan(config, recorded))) == [t.trial_id for t in trials[2:]]
+
+
+def test_an_arm_that_never_finishes_ends_the_plan() -> None:
+    config = sweep(search={**RANGES, "sampler": "random", "trials_per_arm": 3})
+    plan = make_plan(config, [])
+    count = 0
+    while (trial := plan.next()) is not None:
+        count += 1
+        plan.tell(Outcome(trial, "diverged" if trial.arm == "jigsaw" else "finished", value(trial)))
+    assert plan.done
+    assert count == 3 + 3 + 2
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("killed_after", [0, 3, 7])
+def test_no_setting_is_tried_twice(sampler: str, killed_after: int) -> None:
+    """Two trials of one setting would be one trial, running twice over the same records."""
+    search = {"lambda": [0.25, 0.5], "learning_rate": [1e-4, 2e-4], "sampler": sampler, "trials_per_arm": 30}
+    config = sweep(search=search)
+    plan = make_plan(config, [])
+    before = play(plan, killed_after)
+    after = play(make_plan(config, before))
+    assert len(set(ids(before) + ids(after))) == len(before + after) == (2 + 2) + (4 + 2)
+
+
+def test_a_search_that_was_changed_does_not_wait_for_trials_of_the_old_one() -> None:
+    before = play(
+        make_plan(sweep(search={"lambda": RANGES["lambda"], "sampler": "tpe", "trials_per_arm": 3}), [])
+    )
+    changed = sweep(search={**RANGES, "sampler": "tpe", "trials_per_arm": 3})
+    plan = make_plan(changed, before)
+    play(plan)
+    assert plan.done
+
+
+def test_what_the_scheduler_stopped_is_not_run_again() -> None:
+    config = sweep(search={**RANGES, "sampler": "random", "trials_per_arm": 3})
+    first = make_plan(config, []).next()
+    assert first is not None
+    assert first.trial_id not in ids(play(make_plan(config, [Outcome(first, "pruned")])))
+    assert first.trial_id in ids(play(make_plan(config, [Outcome(first, "stopped")])))
