@@ -42,17 +42,9 @@ class ProcessGroupBackend(Backend):
 
     def on_start(self, worker_group: Any, backend_config: ProcessGroupConfig) -> None:  # type: ignore[override] # its own config
         address, port = worker_group.execute_single(0, _free_address)
-        size = len(worker_group)
-        joined = [
-            worker_group.execute_single_async(
-                rank,
-                _join,
-                communication=backend_config.communication,
-                address=address,
-                port=port,
-                rank=rank,
-                size=size,
-            )
+        communication, size = backend_config.communication, len(worker_group)
+        joined = [  # by position: a worker group's methods have a parameter named `rank`
+            worker_group.execute_single_async(rank, _join, communication, address, port, rank, size)
             for rank in range(size)
         ]
         ray.get(joined)
