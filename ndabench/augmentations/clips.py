@@ -3,12 +3,12 @@
 Every function takes clips `[N, C, T, H, W]`, uint8 or float in [-1, 1], and a generator on their device, and
 returns new clips of the same shape and dtype. Draws are made per clip; nothing waits for the device, and the
 host loops over neither clips nor frames. As in `images.py`, no draw is the identity *operation*, but a clip
-can be blind to one: a still clip looks the same in any order of its frames.
+can be invariant to one: a still clip looks the same in any order of its frames.
 
 A negative for images has a parameter `per`. With "clip" all frames get the same draw, so that what moved
-still moves as it did (a still clip stays still). With "frame" each gets its own, which breaks motion, too;
-those that pair images take each frame's partner at the same moment of *another* clip, since frames of one
-clip are hardly different images.
+still moves as it did (a still clip stays still). With "frame" every frame gets a separate draw, which also
+breaks motion; negatives that pair images take each frame's partner from the same moment of *another* clip,
+since frames of one clip hardly differ.
 """
 
 import inspect
@@ -25,7 +25,7 @@ from ndabench.errors import UserError
 def shuffle_frames(clips: Tensor, *, generator: torch.Generator, block: int | None = None) -> Tensor:
     """The frames of each block of `block` consecutive frames (None: of the whole clip) in a new order.
 
-    Every block's order is its own, uniform over all but the right one, and the blocks stay where they are.
+    Each block's order is drawn separately, uniform over all but the right one; the blocks stay in place.
     A clip changes unless the frames that change places look the same.
     """
     n, _, t = clips.shape[:3]
@@ -75,11 +75,11 @@ def splice(clips: Tensor, *, generator: torch.Generator) -> Tensor:
 
 
 def reverse(clips: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Every clip backwards: the operation has nothing to draw, and `generator` is not used.
+    """Every clip backwards. Nothing is drawn, so `generator` is not used.
 
-    Often *inside* the support of the data: many movements look as natural backwards (a swing, a step, a ball
-    in the air), and then this is no negative, as a mirrored photograph is none. It changes every clip that is
-    not its own reverse.
+    The result is often *inside* the support of the data: many movements look as natural backwards (a swing, a
+    step, a ball in the air), and then this is no negative, just as a mirrored photograph is none. Every clip
+    changes that is not its own reverse.
     """
     _check_frames("reverse", clips.shape[2])
     return clips.flip(2)
@@ -88,7 +88,7 @@ def reverse(clips: Tensor, *, generator: torch.Generator) -> Tensor:
 def gaussian_noise(
     clips: Tensor, *, generator: torch.Generator, per: Per = "clip", std: float = 0.2
 ) -> Tensor:
-    """The noise of `images.gaussian_noise`: the same on all frames of a clip, or on each frame its own."""
+    """The noise of `images.gaussian_noise`: the same on all frames of a clip, or drawn for each frame."""
     _check_per("gaussian_noise", per)
     if per == "frame":
         return images.gaussian_noise(clips, generator=generator, std=std)
@@ -104,11 +104,12 @@ def gaussian_noise(
 def lifted(
     negative: Callable[..., Tensor], paired: Callable[..., Tensor] | None = None
 ) -> Callable[..., Tensor]:
-    """A negative for images as one for clips, by folding frames into channels or into the batch.
+    """A negative for images as one for clips, with the parameter `per`; see `registry.PER`.
 
-    In the channels every frame keeps a plane of its own for each colour, so that what is taken per channel,
-    as cutout's mean is, remains each frame's. `paired` is a negative that pairs images, with the partners as
-    its second argument.
+    Frames are folded into the channels (`per="clip"`) or into the batch (`per="frame"`). In the channels
+    every frame keeps one plane for each colour, so that a value per channel, such as cutout's mean, is still
+    each frame's. A negative that pairs images is also given as `paired`, with the partners as its second
+    argument.
     """
     name = negative.__name__
 
@@ -143,7 +144,7 @@ def _folded(clips: Tensor) -> Tensor:
 
 
 def _other_clips(clips: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Clips whose frame t is that of another clip at t, along one uniformly drawn cycle for each t."""
+    """Clips whose frame t is frame t of another clip, along one uniformly drawn cycle for each t."""
     n, _, t = clips.shape[:3]
     cycle = torch.rand(n, t, generator=generator, device=clips.device).argsort(0)
     partner = torch.empty_like(cycle).scatter_(0, cycle, cycle.roll(1, 0))
@@ -153,8 +154,7 @@ def _other_clips(clips: Tensor, *, generator: torch.Generator) -> Tensor:
 def _frames_from(clips: Tensor, *, frame: Tensor, clip: Tensor | None = None) -> Tensor:
     """Clips whose frame t is number `frame[n, t]` of clip `clip[n, t]` (None: of clip n itself).
 
-    Both are int64 and broadcast to `[N, T]`. Whole planes are read, which is far faster than a gather of
-    values.
+    Both are int64 and broadcast to `[N, T]`. Reading whole planes is far faster than gathering values.
     """
     n, c, t, h, w = clips.shape
     if clip is None:

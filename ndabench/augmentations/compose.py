@@ -1,4 +1,4 @@
-"""One augmentation out of several: a mixture (one of them per image or clip) or a chain (all in turn)."""
+"""One augmentation from several: a mixture (one of them for each image or clip) or a chain (all in turn)."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -13,8 +13,8 @@ from ndabench.errors import UserError
 
 
 class Augmentation(Protocol):
-    """A negative with its parameters settled: images `[N, C, H, W]` or clips `[N, C, T, H, W]` in, the same
-    shape and dtype out."""
+    """A negative with fixed parameters: images `[N, C, H, W]` or clips `[N, C, T, H, W]` in, the same shape
+    and dtype out."""
 
     def __call__(self, images: Tensor, *, generator: torch.Generator) -> Tensor: ...
 
@@ -22,8 +22,8 @@ class Augmentation(Protocol):
 def mixture(augmentations: Sequence[Augmentation], weights: Sequence[float]) -> Augmentation:
     """Each image or clip goes through one of `augmentations`, drawn in proportion to `weights`.
 
-    The weights need no sum. It keeps whatever all of them promise. All are applied to the whole batch, so
-    that its shapes do not depend on the draw; the cost is their sum.
+    The weights need not sum to 1. What all of them guarantee, the mixture guarantees. All are applied to the
+    whole batch, so that no shape depends on the draw; the cost is their sum.
     """
     check_weights(weights, len(augmentations))
     edges = [edge / sum(weights) for edge in accumulate(weights)][:-1]
@@ -44,7 +44,7 @@ def mixture(augmentations: Sequence[Augmentation], weights: Sequence[float]) -> 
 def chain(augmentations: Sequence[Augmentation]) -> Augmentation:
     """All of `augmentations` on every image (or clip), in order.
 
-    It promises less than its links, since one can undo another (a flip a flip).
+    A chain guarantees less than its links, since one can undo another (a second flip the first).
     """
     if not augmentations:
         raise UserError("chain: needs at least one augmentation")

@@ -1,7 +1,7 @@
 """Random draws for whole batches: on the generator's device, of fixed shape, and never read by the host.
 
-What must not happen (an identity, an image as its own partner) is kept out by construction, since drawing
-again until it fits would make the host wait for the device.
+Forbidden results (an identity, an image as its own partner) are excluded by construction, since drawing
+until one is allowed would make the host wait for the device.
 """
 
 from functools import lru_cache
@@ -13,13 +13,13 @@ from torch import Tensor
 from ndabench.errors import UserError
 
 _LARGEST_TABLE = 6
-"""Up to this size orders are drawn from a table (of 719); above, the identity is rarer than one in 5000."""
+"""Up to this size orders are drawn from a table (of 719); above, fewer than one in 5000 is the identity."""
 
 
 def orders(count: int, size: int, *, generator: torch.Generator) -> Tensor:
     """`[count, size]` int64: permutations of `range(size)`, independent, uniform and never the identity.
 
-    Exactly uniform up to size 6. Above, an identity (odds of 1/size!) becomes an exchange of the first two.
+    Exactly uniform up to size 6. Above, an identity (probability 1/size!) becomes a swap of the first two.
     """
     device = generator.device
     if size <= _LARGEST_TABLE:
@@ -37,7 +37,7 @@ def _all_orders(size: int, device: torch.device) -> Tensor:
 
 
 def partners(name: str, images: Tensor, *, generator: torch.Generator) -> Tensor:
-    """`images` reordered along one uniformly drawn cycle through the batch, so that none meets itself.
+    """`images` reordered along one uniformly drawn cycle through the batch, so that none is its own partner.
 
     Raises `UserError` in the name of the augmentation for fewer than two images.
     """
@@ -48,7 +48,7 @@ def partners(name: str, images: Tensor, *, generator: torch.Generator) -> Tensor
 
 
 def check_partners(name: str, count: int) -> None:
-    """`UserError` when there is nobody to pair with."""
+    """`UserError`, in the name of the augmentation, for fewer than two images."""
     if count < 2:
         raise UserError(f"{name}: pairs each image with another, so a batch needs at least 2, got {count}")
 

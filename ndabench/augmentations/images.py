@@ -5,11 +5,12 @@ Every function takes images `[N, C, H, W]`, uint8 or float in [-1, 1], and a gen
 returns new images of the same shape and dtype. Draws are made per image; nothing waits for the device. Sizes
 are fractions of the image's sides, with defaults that give the paper's pixels at 32×32.
 
-Each names what it promises: no draw is the identity *operation*, but an image can be blind to one (a flat
-image looks the same however its tiles lie). `UserError` says which sizes would fit when the images do not.
+Each docstring says when an image changes: no draw is the identity *operation*, but an image can be invariant
+to one (a flat image looks the same however its tiles are placed). For images of an unsuitable size a
+`UserError` says which sizes would fit.
 
-`clips.py` lifts them to clips. Those that pair images exist with given partners, too, since a frame's partner
-must not be a frame of its own clip.
+`clips.py` lifts them to clips. Those that pair images also exist with given partners, since a frame's partner
+must not come from the same clip.
 """
 
 import torch
@@ -23,7 +24,7 @@ from ndabench.errors import UserError
 def jigsaw(images: Tensor, *, generator: torch.Generator, grid: int = 2) -> Tensor:
     """Tiles of a `grid` × `grid` puzzle in a new order, uniform over all but the right one.
 
-    Some tile always lies elsewhere; the image changes unless the exchanged tiles look the same.
+    Some tile always moves; the image changes unless the exchanged tiles look the same.
     """
     pixels.check_grid(grid, *images.shape[-2:])
     order = draws.orders(len(images), grid * grid, generator=generator)
@@ -107,7 +108,7 @@ def cutmix_with(images: Tensor, partner: Tensor, *, generator: torch.Generator, 
 
 
 def rotate(images: Tensor, *, generator: torch.Generator, degrees: float = 60.0) -> Tensor:
-    """Turned about the centre by `degrees`, direction drawn per image; nearest neighbour, black outside.
+    """Turned about the centre by `degrees`, the direction drawn per image; nearest neighbour, black outside.
 
     Some pixel always moves; the image changes unless it is symmetric under the turn.
     """
@@ -131,7 +132,7 @@ def shift(
     n, _, h, w = images.shape
     down = pixels.span("shift", h, smallest, largest, least=1, most=h - 1)
     right = pixels.span("shift", w, smallest, largest, least=1, most=w - 1)
-    # Rows that go on with their own beginning: any window of width w is then a shifted row.
+    # Rows are continued with their own beginning: any window of width w is then a shifted row.
     wide = torch.cat([images, images[..., : w - right[0]]], -1)
     kind = pixels.index_type(wide)
     source_row = h - draws.integers(*down, n, generator=generator).to(kind)
@@ -143,7 +144,7 @@ def shift(
 def gaussian_noise(images: Tensor, *, generator: torch.Generator, std: float = 0.2) -> Tensor:
     """Independent normal noise on every value, of `std` on the [-1, 1] scale, clipped to the range.
 
-    The image changes but for noise that rounds to nothing (uint8) or only pushes past the ends of the range.
+    The image changes unless the noise rounds to 0 (uint8) or only pushes values past the ends of the range.
     """
     if not std > 0:
         raise UserError(f"gaussian_noise: std must be above 0, got {std}")
@@ -167,7 +168,7 @@ def random_crop(images: Tensor, *, generator: torch.Generator, padding: float = 
     middle = pad_h * places_w + pad_w
     place = draws.integers(0, 2 * middle - 1, n, generator=generator)
     place = place + (place >= middle)
-    # Black lines above and below each plane, and black behind each row, which also lies before the next row.
+    # Black lines above and below each plane, and black after each row, which is also before the next row.
     padded = functional.pad(images, (0, pad_w, 1, 1), value=pixels.black(images))
     kind = pixels.index_type(padded)
     place = place.to(kind)
@@ -178,7 +179,7 @@ def random_crop(images: Tensor, *, generator: torch.Generator, padding: float = 
 
 
 def flip(images: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Mirrored left to right, every image: the operation has nothing to draw, and `generator` is not used.
+    """Every image mirrored left to right. Nothing is drawn, so `generator` is not used.
 
     The image changes unless it is its own mirror image. Mirrored photographs mostly lie *inside* the data's
     support, which is why the paper shows this one failing as a negative.
@@ -189,7 +190,7 @@ def flip(images: Tensor, *, generator: torch.Generator) -> Tensor:
 def patches(
     images: Tensor, *, generator: torch.Generator, smallest: float = 16 / 224, largest: float = 72 / 224
 ) -> Tensor:
-    """The image paved anew with square patches of itself from uniformly drawn places, the last ones cut off.
+    """The image tiled with square patches taken from uniformly drawn places of it; the last ones are cut off.
 
     The side of the patches is drawn per image, in [smallest, largest] of the shorter side (16..72 pixels of
     224 as published) and at least 2 pixels. The first patch never comes from its own place; the image changes

@@ -1,8 +1,8 @@
-"""What negatives do with pixels: read runs, choose between two images, mark boxes, turn.
+"""Pixel operations of the negatives: reading runs, choosing between two images, marking boxes, turning.
 
-Chosen for speed on CPUs as well as GPUs: with torch 2.15 on two CPU cores `torch.where` takes 25 to 85 times
-as long as a copy of the batch, an interpolation by a 0/1 mask twice as long; `index_select` over runs of
-pixels takes twice as long with 32-bit indices and five times with 64-bit ones.
+They are chosen for speed on CPUs as well as GPUs: with torch 2.15 on two CPU cores `torch.where` takes 25 to
+85 times as long as a copy of the batch, an interpolation by a 0/1 mask twice as long; `index_select` over
+runs of pixels takes twice as long with 32-bit indices and five times with 64-bit ones.
 """
 
 import math
@@ -27,7 +27,7 @@ def to_dtype_of(images: Tensor, values: Tensor) -> Tensor:
 def select(mask: Tensor, chosen: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`chosen` where `mask` is 1, `other` where it is 0, exactly; `mask` broadcasts and has their dtype.
 
-    `out` is overwritten; to reuse a tensor that has served its turn is a quarter faster on CPUs.
+    `out` is overwritten; reusing a tensor that is no longer needed is a quarter faster on CPUs.
     """
     if other.is_floating_point():
         return torch.lerp(other, chosen, mask, out=out)
@@ -54,7 +54,7 @@ def index_type(buffer: Tensor) -> torch.dtype:
 def read_runs(buffer: Tensor, starts: Tensor, length: int) -> Tensor:
     """Runs of `length` consecutive values of every plane of `buffer` `[N, C, h, w]`, end to end.
 
-    `starts` `[N, R]`, of `index_type(buffer)`, are positions within a plane, alike for the planes of an
+    `starts` `[N, R]`, of `index_type(buffer)`, are positions within a plane, the same for all planes of an
     image; the result is `[N, C, R * length]`.
     """
     n, c, h, w = buffer.shape

@@ -1,8 +1,8 @@
-"""The rules of the paper's published code, faults included, for chasing its numbers like for like.
+"""The rules of the paper's published code, faults included, for comparing with its numbers like for like.
 
-Rewritten from their behaviour: seeded by the generator and on any device, the same distribution otherwise
-(`images.py` says what all augmentations keep to). At sizes other than 32×32 pixels scale with the side. The
-published code has no rule for random_crop, flip and gaussian_noise.
+They are rewritten from their behaviour: seeded by the generator and on any device, otherwise with the same
+distribution (`images.py` describes what all augmentations have in common). At sizes other than 32×32 pixels
+scale with the side. The published code has no rule for random_crop, flip and gaussian_noise.
 """
 
 import torch
@@ -12,7 +12,7 @@ from ndabench.augmentations import draws, pixels
 
 
 def _partner(name: str, images: Tensor, generator: torch.Generator) -> Tensor:
-    """A batch order that is only not the identity as a whole: about one image a batch meets itself."""
+    """The batch in an order other than the identity: about one image per batch is its own partner."""
     draws.check_partners(name, len(images))
     return images.index_select(0, draws.orders(1, len(images), generator=generator)[0])
 

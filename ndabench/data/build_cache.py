@@ -1,4 +1,4 @@
-"""The folder of what ndabench builds once a machine, and building a file or folder there exactly once."""
+"""The cache folder of a machine, and how several processes build a file or folder in it exactly once."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Batches decoded when their turn comes, in processes of their own: what streamed images and videos share."""
+"""Batches that separate processes decode just before they are needed: streamed images and videos."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,13 +11,13 @@ from torch.utils.data import DataLoader, Dataset
 from ndabench.errors import UserError
 
 BATCHES_AHEAD = 2
-"""Batches that each decoding process has ready or in work."""
+"""Batches that each decoding process keeps ready or is decoding."""
 
 Batch = tuple[Tensor, Tensor]
 
 
 def decoding_processes(wanted: int) -> int:
-    """As many as are wanted, at most one a core."""
+    """How many processes decode where `wanted` are asked for: at most one per core."""
     return min(wanted, len(os.sched_getaffinity(0)))
 
 
@@ -26,8 +26,9 @@ def decoded_batches(
 ) -> Iterator[Batch]:
     """What the `__getitems__` of `examples` makes of each of `batches`, in order, on the device.
 
-    That gives a whole batch, or the line of a `UserError`, which is raised here: raised there, it would
-    arrive as a traceback. The processes end when the iterator is dropped; without any, this one decodes.
+    `__getitems__` gives a whole batch, or the line of a `UserError`, which is raised here: raised in a
+    decoding process, it would arrive as a traceback. The processes end when the iterator is dropped; with
+    none, this process decodes.
     """
     loader = DataLoader(
         examples,

@@ -1,4 +1,4 @@
-"""The embedded default: the 1,797 real handwritten digits that come with scikit-learn (UCI, 8×8, 0..16)."""
+"""The bundled default: the 1,797 real handwritten digits that come with scikit-learn (UCI, 8×8, 0..16)."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,7 @@ from ndabench.data.source import ArrayPictures, ImageConfig, Source
 
 
 class DigitsConfig(ImageConfig):
-    """Grey 8×8 digits, enlarged to `image_size`; one in five is cut off for testing, always the same ones."""
+    """Greyscale 8×8 digits, enlarged to `image_size`; a fixed fifth of them is the test split."""
 
     name: Literal["digits"] = "digits"
     image_size: int | None = Field(default=16, ge=1, le=4096)

@@ -1,4 +1,4 @@
-"""The two ways in which a split's images reach the device: from a tensor that lives there, or decoded now.
+"""The two ways in which a split's images reach the device: from a tensor that lives there, or by decoding.
 
 Both give the same pixels for the same indices.
 """
@@ -36,7 +36,7 @@ class ResidentSplit:
 
 
 class StreamedSplit:
-    """Pictures decoded when their turn comes, in worker processes."""
+    """Pictures that worker processes decode just before they are needed."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class StreamedSplit:
 
 
 def global_batches(split: ImageSplit, index_batches: Iterable[Tensor], workers: Workers) -> Iterator[Batch]:
-    """Whole batches on every worker; of a streamed split each decodes its share, and all exchange them."""
+    """Whole batches on every worker; each worker decodes its share of a streamed split, then all exchange."""
     if workers.world_size == 1 or not isinstance(split, StreamedSplit):
         yield from split.batches(index_batches)
         return

@@ -1,4 +1,4 @@
-"""A folder of pictures sorted into one folder a class, as torchvision's ImageFolder and ImageNet have it."""
+"""A folder with one folder of pictures per class, the layout of torchvision's ImageFolder and of ImageNet."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -24,7 +24,7 @@ FOLDERS: dict[str, SplitName] = {
 class ImageFolderConfig(ImageConfig):
     """`path/{train,test[,validation]}/<class>/**.png|jpg|…`, or `path/<class>/…` in one pool.
 
-    Of a pool one image in five is cut off for testing, always the same ones.
+    A fixed fifth of a pool is the test split.
     """
 
     name: Literal["image_folder"] = "image_folder"
@@ -32,9 +32,9 @@ class ImageFolderConfig(ImageConfig):
     known_as: str | None = Field(default=None, min_length=1, max_length=60)
     """What records and reports call the set, such as imagenet100; None: the folder's name."""
     classes: tuple[str, ...] | FullPath | None = None
-    """The class folders to use, or a text file that lists them, one a line; None: all of them."""
+    """The class folders to use, or a text file that lists them, one per line; None: all of them."""
     test_folder: str = Field(default="test", pattern=r"^[^/]+$")
-    """The folder that serves for testing; ImageNet, whose test labels are secret, is tested on `val`."""
+    """The folder of the test images; ImageNet, whose test labels are secret, is tested on `val`."""
 
     @property
     def title(self) -> str:
@@ -55,7 +55,7 @@ class ImageFolderConfig(ImageConfig):
         return Source(splits, class_names)
 
     def _wanted(self) -> frozenset[str] | None:
-        """The classes that were chosen; None for all."""
+        """The chosen classes; None for all."""
         if self.classes is None:
             return None
         if isinstance(self.classes, tuple):

@@ -1,8 +1,8 @@
 """Image sets in the Parquet layout that data set hubs serve.
 
 A folder of `train-*.parquet`, `test-*.parquet` and perhaps `validation-*.parquet`, each with an image column
-(`struct<bytes, path>`, or the encoded bytes themselves) and an integer label column; the class names stand
-in the schema's `huggingface` metadata.
+(`struct<bytes, path>`, or the encoded bytes themselves) and an integer label column; the schema's
+`huggingface` metadata holds the class names.
 """
 
 import re
@@ -23,17 +23,17 @@ PREFIXES: dict[str, SplitName] = {
 
 
 class ImageParquetConfig(ImageConfig):
-    """A folder of split files, or one Parquet file from which one image in five is cut off for testing.
+    """A folder of split files, or one Parquet file, of which a fixed fifth is the test split.
 
-    While it is read, the encoded bytes of the whole set are in memory (for a streamed set: throughout).
+    The encoded bytes of the whole set are in memory while it is read (a streamed set: all the time).
     """
 
     name: Literal["image_parquet"] = "image_parquet"
     path: FullPath
     image_column: str | None = None
-    """Default: the first of `img`, `image` that is there."""
+    """Default: the first existing one of `img`, `image`."""
     label_column: str | None = None
-    """Default: the first of `label`, `labels`, `fine_label` that is there."""
+    """Default: the first existing one of `label`, `labels`, `fine_label`."""
 
     @property
     def title(self) -> str:
@@ -44,7 +44,7 @@ class ImageParquetConfig(ImageConfig):
 
     def open(self) -> Source:
         try:
-            from ndabench.data.parquet_pictures import open_parquet  # other sets can do without pyarrow
+            from ndabench.data.parquet_pictures import open_parquet  # late: other sets need no pyarrow
         except ImportError as error:
             raise UserError(f"{self.name} cannot be read without pyarrow ({error})") from None
         return open_parquet(self._split_files(), self.image_column, self.label_column)

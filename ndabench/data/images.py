@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class ImageSplit(Protocol):
-    """One split of a data set, wherever its pixels live."""
+    """One split of a data set, in device memory or decoded when needed."""
 
     @property
     def labels(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The way from a data set's configuration to its three splits on the training device."""
+"""From a data set's configuration to its three splits on the training device."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from ndabench.data.store import Manifest, decode_once, opened, read_decoded
 
 
 class Cut(NamedTuple):
-    """Where a split's images lie: which rows of which of the source's own splits."""
+    """Which rows of which published split make up a split."""
 
     origin: SplitName
     rows: Rows
@@ -79,7 +79,7 @@ def _streamed(config: ImageConfig, manifest: Manifest, device: torch.device) -> 
 def cut_splits(
     config: ImageConfig, labels: Mapping[SplitName, Rows], class_names: Sequence[str]
 ) -> dict[SplitName, Cut]:
-    """The three splits by the source's own ones; validation, and if need be test, are cut from train."""
+    """The three splits: the published ones; missing validation and test splits are cut from train."""
     cuts = {name: Cut(name, np.arange(len(own))) for name, own in labels.items()}
     if "test" not in cuts:
         fixed = (TEST_FRACTION, TEST_SEED, "the test fraction")

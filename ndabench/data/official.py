@@ -1,7 +1,7 @@
 """Data sets in the form in which their authors publish them, read with torchvision.
 
-Nothing is fetched unless the configuration says `download: true`. torchvision checks the files' MD5 sums but
-only says "not found or corrupted"; here the guilty file is named.
+Nothing is downloaded unless the configuration says `download: true`. torchvision checks the files' MD5 sums
+but only says "not found or corrupted"; the errors here name the damaged file.
 """
 
 import warnings
@@ -28,7 +28,7 @@ class OfficialConfig(ImageConfig):
 
     @property
     def torchvision_class(self) -> Any:
-        """torchvision's data set, imported late: it takes two seconds that the other sets need not wait."""
+        """torchvision's data set; importing it takes two seconds, which only the sets that need it pay."""
         from torchvision import datasets
 
         return getattr(datasets, self.torchvision_name)

@@ -1,4 +1,4 @@
-"""Encoded images and labels out of Parquet files; what the files look like stands in `image_parquet.py`."""
+"""Encoded images and labels from Parquet files; `image_parquet.py` describes the files."""
 
 import bisect
 import io
@@ -28,7 +28,7 @@ LABEL_COLUMNS = ("label", "labels", "fine_label")
 def open_parquet(
     split_files: Mapping[SplitName, Sequence[Path]], image_column: str | None, label_column: str | None
 ) -> Source:
-    """The files of each split, loaded but not decoded; without class names the labels are counted."""
+    """The files of each split, loaded but not decoded; where no file names the classes, their numbers do."""
     splits = {
         split: ParquetPictures([ParquetFile.open(file, image_column, label_column) for file in files])
         for split, files in split_files.items()

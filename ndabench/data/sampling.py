@@ -10,9 +10,9 @@ from ndabench.errors import UserError
 
 
 def shuffled_batches(num_examples: int, batch_size: int, *, seed: int, start: int = 0) -> Iterator[Tensor]:
-    """Index batches `[batch_size]` without end: every epoch a new permutation, its partial batch dropped.
+    """Endless index batches `[batch_size]`: every epoch has a new permutation; its partial batch is dropped.
 
-    Batch `k` is a function of `(seed, k)` alone, so that `start=k` goes on from batch `k` at once, without
+    Batch `k` is a function of `(seed, k)` alone, so that `start=k` resumes at batch `k` without
     drawing the ones before it. Raises `UserError` when not even one batch can be filled.
     """
     if not 1 <= batch_size <= num_examples:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 COLUMNS = 8
 NUM_STRIPS = 4
-"""Clips shown of a batch."""
+"""How many clips of a batch are shown."""
 
 
 def sheet(images: Tensor, *, columns: int = COLUMNS) -> bytes:
@@ -22,7 +22,7 @@ def sheet(images: Tensor, *, columns: int = COLUMNS) -> bytes:
 
 
 def comparison_sheet(*versions: Tensor) -> bytes:
-    """A sheet in which every row of images stands above the rows of what became of them; clips as strips."""
+    """A sheet with the versions of each row of images one below the other; clips are shown as strips."""
     if versions[0].ndim == 5:
         return film_strips(*versions)
     rows = zip(*(images.split(COLUMNS) for images in versions), strict=True)
@@ -30,10 +30,10 @@ def comparison_sheet(*versions: Tensor) -> bytes:
 
 
 def film_strips(*versions: Tensor) -> bytes:
-    """A sheet in which the frames of every clip stand in a row above the rows of what became of it.
+    """A sheet with a row of frames for each version of each clip, the versions of a clip one below the other.
 
-    `versions`: uint8 clips `[N, C, T, H, W]` each, alike in all but T. The first few clips are shown, each
-    version by as many frames as the shortest has (`COLUMNS` at most), evenly from its first to its last.
+    `versions`: uint8 clips `[N, C, T, H, W]` each, which may differ in T only. The first few clips are shown,
+    each version by as many frames as the shortest has (at most `COLUMNS`), evenly spaced over its length.
     """
     columns = min(COLUMNS, *(clips.shape[2] for clips in versions))
     strips = [_evenly(clips[:NUM_STRIPS], columns).transpose(1, 2) for clips in versions]

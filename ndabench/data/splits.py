@@ -1,4 +1,4 @@
-"""Cutting a split in two, by class and by seed."""
+"""Cutting a split in two, class by class, by a seed."""
 
 from collections.abc import Sequence
 
@@ -18,8 +18,8 @@ def stratified_cut(
 ) -> tuple[Rows, Rows]:
     """Rows `(kept, cut)`, both ascending; `cut` holds about `fraction` of every class, drawn by `seed`.
 
-    The shares of the classes are rounded by largest remainder, so that together they are as near to
-    `fraction` as whole images allow; no class is emptied. `key` names the fraction's configuration key in
+    The shares of the classes are rounded by largest remainder, so that the total is as near to `fraction` as
+    whole images allow; every class keeps an image. `key` names the fraction's configuration key in
     the `UserError` for a fraction that leaves one side without images.
     """
     taken = _images_per_class(np.bincount(labels, minlength=len(class_names)), fraction)

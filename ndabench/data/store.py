@@ -4,7 +4,7 @@ It has two levels below `cache_folder()/images`. `keys/<key>.json` leads from th
 configuration (its decoding keys and its files' names, sizes and times) to a manifest with the hash of the
 decoded content; `content/<hash>/` holds that content as `.npy` files, which are mapped into memory, so that
 trials on one machine share their pages. A set that is to be streamed is decoded once for its manifest
-(which also finds every broken image before training starts), but not kept.
+(which also finds every broken image before training starts), but its pixels are not kept.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from ndabench.data.splits import Rows
 from ndabench.errors import UserError
 
 FORMAT = 1
-"""Part of every key: raise it when decoding changes its pixels, or the cache its layout."""
+"""Part of every key; raise it when decoding gives other pixels or the cache has another layout."""
 RESIDENT_LIMIT_BYTES = 4 * 2**30
 """`stream: auto` streams a set whose decoded images take more."""
 WINDOW = 1024
@@ -38,7 +38,7 @@ Shape = tuple[int, int, int]
 
 
 class Manifest(Config):
-    """What decoding the whole set found out."""
+    """What decoding the whole set has shown."""
 
     decoded_hash: str
     """SHA-256 of class names, shape, labels and pixels of all of the source's splits."""
@@ -82,7 +82,7 @@ def read_decoded(manifest: Manifest) -> dict[SplitName, tuple[Pixels, Rows]]:
 
 
 def _key(config: ImageConfig) -> str:
-    """The identity of what would be decoded, told from the configuration and the files' outsides."""
+    """What identifies the decoded content: the configuration, and names, sizes and times of the files."""
     try:
         stats = [(str(file), file.stat()) for file in config.files()]
     except OSError as error:
@@ -106,7 +106,7 @@ def _content(folder: Path, manifest: Manifest) -> Path:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Turns a full or forbidden disk into one line."""
+    """Turns the error of a full or write-protected disk into a `UserError`."""
     try:
         yield
     except OSError as error:
@@ -117,12 +117,12 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _decode(config: ImageConfig, folder: Path, key: str) -> Manifest:
-    """Decodes and checks every image and files the result; the caller holds the key's lock."""
+    """Decodes and checks every image and stores the result; the caller holds the key's lock."""
     source = opened(config)
     _check_labels(source)
     shape = _shape(read_pixels(source.splits["train"], 0, config.image_size, config.channels))
     streamed = _streams(config.stream, source, shape)
-    # One name a key, so that a successor clears away what a killed process left behind.
+    # One name per key, so that the next process clears away what a killed one left behind.
     unfinished = folder / "content" / f".{key}"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
@@ -146,7 +146,7 @@ def _decode(config: ImageConfig, folder: Path, key: str) -> Manifest:
 
 
 def opened(config: ImageConfig) -> Source:
-    """`config.open()`, with a file that cannot be read told in one line."""
+    """`config.open()`, where a file that cannot be read is a `UserError`."""
     try:
         return config.open()
     except OSError as error:

@@ -32,7 +32,7 @@ def test_a_long_scan_is_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_ucf101(tmp_path / "ucf")
-    monkeypatch.setattr(scanning, "SECONDS_OF_SILENCE", 0.0)
+    monkeypatch.setattr(scanning, "SECONDS_BETWEEN_LINES", 0.0)
     with caplog.at_level("INFO"):
         load_data(parse(VideoDataConfig, {"name": "ucf101", "path": tmp_path / "ucf"}, "data"), device=CPU)
     assert caplog.messages == [f"scanned {number} of 16 videos" for number in range(1, 17)]
@@ -64,8 +64,8 @@ FIRST = "Archery/v_Archery_g08_c01.avi"
         ("trainlist01", FIRST, "Archer/a.avi", "'Archer' is not in classInd.txt; did you mean 'Archery'"),
         ("trainlist01", FIRST, "a.avi", "trainlist01.txt:1: must be '<class>/<video>', but is 'a.avi 1'"),
         ("trainlist01", FIRST, "Archery/a.avi", "UCF-101/Archery/a.avi, which is not there"),
-        ("testlist01", "g01_c01", "g08_c01", "g08_c01.avi stands in the training list and in the test list"),
-        ("testlist01", "g01_c01", "g01_c02", "v_Archery_g01_c02.avi stands twice in the test list"),
+        ("testlist01", "g01_c01", "g08_c01", "g08_c01.avi is in the training list and in the test list"),
+        ("testlist01", "g01_c01", "g01_c02", "v_Archery_g01_c02.avi is twice in the test list"),
         ("classInd", "2 Biking", "3 Biking", "classInd.txt:2: must be '2 <class>', but is '3 Biking'"),
         ("classInd", "2 Biking", "", "the class 'Biking' is not in classInd.txt"),
     ],
@@ -114,7 +114,7 @@ def without_frames(path: Path) -> None:
 
 
 def cut_off(path: Path) -> None:
-    """An MP4 without its end, where its index stands."""
+    """An MP4 without its end, where its index is."""
     whole = write_video(path.with_suffix(".mp4"), "mpeg4").read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
 

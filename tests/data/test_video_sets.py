@@ -147,7 +147,7 @@ def test_hmdb51_lists_that_contradict(hmdb: Path) -> None:
     file.write_text(text.replace("goo_0.avi 1", "goo_0.avi 3"))
     assert "ride_bike_test_split1.txt:2: must be '<video> 0', '… 1' or '… 2', but is 'Lady" in error()
     file.write_text(f"{text}April_09_ride_bike_f_cm_np1_fr_bad_0.avi 2\n")
-    assert "bad_0.avi stands in the training list and in the test list" in error()
+    assert "bad_0.avi is in the training list and in the test list" in error()
     file.write_text(f"{text}absent.avi 1\n")
     assert "ride_bike/absent.avi, which is not there" in error()
     shutil.rmtree(file.parent)

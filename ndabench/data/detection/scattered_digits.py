@@ -21,9 +21,9 @@ Box = tuple[int, int, int, int]
 
 CLASS_NAMES = tuple("0123456789")
 MOST_OVERLAP = 0.1
-"""Of two boxes: the share of the smaller one that may lie in the other."""
+"""The share of the smaller of two boxes that may lie in the other."""
 MOST_TRIES = 50
-"""Places that are tried for a digit before the picture does without it."""
+"""Places that are tried for a digit before it is left out of the picture."""
 NOISE = 24
 """Grey levels by which a background pixel may differ from the gradient."""
 
@@ -64,7 +64,7 @@ class Digits(NamedTuple):
 
 
 def _digits() -> tuple[Digits, Digits, Digits]:
-    """Disjoint ones for training, validation and test."""
+    """Disjoint digits for training, validation and test."""
     from sklearn.datasets import load_digits  # importing it takes a second, which only a first use pays
 
     images, labels = load_digits(return_X_y=True)
@@ -129,8 +129,8 @@ FULL_COVER = 1 << 12
 def enlarged(digit: Integers, side: int) -> Integers:
     """How much ink covers each pixel, from 0 to `FULL_COVER`: an 8×8 digit, bilinearly, `side` pixels high.
 
-    The rows and columns at its edges of which no pixel is covered by a quarter are cut off, so that what is
-    left is the digit's tight box.
+    Rows and columns at the edges are cut off as long as none of their pixels is covered by a quarter, which
+    leaves the digit's tight box.
     """
     # Twice `side` times the position of each pixel's centre among the 8 source pixels, clamped to the grid.
     position = np.clip((2 * np.arange(side) + 1) * 8 - side, 0, 7 * 2 * side)
@@ -142,7 +142,7 @@ def enlarged(digit: Integers, side: int) -> Integers:
 
 
 def _free_place(cover: Integers, size: int, taken: list[Box], random: np.random.RandomState) -> Box | None:
-    """A box for `cover` in the canvas that hardly overlaps the `taken` ones; None where none was found."""
+    """A box for `cover` in the canvas that hardly overlaps the `taken` ones; None where none is found."""
     height, width = cover.shape
     for _ in range(MOST_TRIES):
         x, y = random.randint(size - width + 1), random.randint(size - height + 1)

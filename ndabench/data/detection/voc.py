@@ -119,7 +119,7 @@ class VocConfig(SceneConfig):
         )
 
     def _require_classes(self, split: str, pictures: Sequence["AnnotatedPicture"]) -> None:
-        """A class that the user asks for by name must be there to be learnt and measured."""
+        """`UserError` for a class that the user asks for by name and that cannot be learned or measured."""
         if self.classes is None:
             return
         counts = objects_per_class((picture.annotation for picture in pictures), len(self.classes))
@@ -178,7 +178,7 @@ def _listed(devkit: Path, year: int, split: str) -> list[Files]:
 
 
 def _read(files: Files, labels: Mapping[str, int]) -> AnnotatedPicture:
-    """Annotation and picture header; classes of VOC that `labels` does not name are left out."""
+    """A picture with its annotation, after a check of its header; only the classes in `labels` are kept."""
     annotation, (width, height) = read_annotation(files.annotation, labels)
     try:
         with Image.open(files.picture) as image:  # reads the header only
@@ -200,20 +200,20 @@ def _read(files: Files, labels: Mapping[str, int]) -> AnnotatedPicture:
 def read_annotation(file: Path, labels: Mapping[str, int]) -> tuple[Annotation, tuple[int, int]]:
     """The objects of the classes in `labels`, and the picture's (width, height).
 
-    `UserError` naming the file, and the object where there is one, for what is not as VOC has it: other XML,
-    a class that is none of the 20, a box that is empty or outside the picture.
+    Raises `UserError` naming the file, and the object if one is wrong, for other XML, a class that is none
+    of the 20, and a box that is empty or outside the picture.
     """
     try:
         text = file.read_bytes()
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-    # No DTD, hence no entities. The NUL tells UTF-16, in which the word would be spelt otherwise.
+    # No DTD, hence no entities. A NUL means UTF-16, in which the word has other bytes.
     if b"<!DOCTYPE" in text or b"\0" in text:
         raise UserError(f"{file}: not an annotation of VOC (it has a DOCTYPE or is not plain text)")
     try:
         root = ET.fromstring(text)
         width, height = (int(_text(root, f"size/{side}")) for side in ("width", "height"))
-        # Only direct children: VOC 2012's people have parts with boxes of their own.
+        # Only direct children: people in VOC 2012 have parts, which have boxes too.
         found = [
             (_text(one, "name"), [float(_text(one, f"bndbox/{edge}")) for edge in EDGES], _difficult(one))
             for one in root.findall("object")
@@ -243,14 +243,14 @@ def _text(element: ET.Element, path: str) -> str:
 
 
 def _difficult(element: ET.Element) -> bool:
-    """VOC 2012 leaves the mark out here and there."""
+    """False where the mark is missing, as in some annotations of VOC 2012."""
     return element.findtext("difficult", default="0").strip() == "1"
 
 
 def _box(edges: Sequence[float], width: int, height: int, where: str) -> tuple[float, float, float, float]:
-    """VOC's edges as a box of ours, checked against the picture.
+    """VOC's edges as a box (x1, y1, x2, y2), checked against the picture.
 
-    VOC 2012 has edges that are not whole numbers; what they overshoot by less than a pixel is cut off.
+    VOC 2012 has edges that are not whole numbers; those that overshoot by less than a pixel are cut off.
     """
     described = ", ".join(f"{edge:g}" for edge in edges)
     x1, y1, x2, y2 = edges[0] - 1, edges[1] - 1, edges[2], edges[3]
@@ -263,7 +263,7 @@ def _box(edges: Sequence[float], width: int, height: int, where: str) -> tuple[f
 
 
 def _content_hash(class_names: Sequence[str], parts: Sequence[Sequence[AnnotatedPicture]]) -> str:
-    """Of names, encoded sizes and annotations: the pictures' bytes would take minutes to read."""
+    """A digest of names, encoded sizes and annotations: reading the pictures would take minutes."""
     digest = hashlib.sha256(json.dumps(class_names).encode())
     for pictures in parts:
         digest.update(json.dumps([[one.name, one.size_bytes] for one in pictures]).encode())

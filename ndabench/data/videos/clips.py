@@ -1,6 +1,6 @@
 """What a task sees of a video data set: splits that give the clips it asks for.
 
-A clip is asked for by a `ClipRequest`, so that what is decoded, and in which order, is a function of the
+A task asks for a clip by a `ClipRequest`: which frames are decoded, and in which order, depends on the
 requests alone, however many processes decode. Clips are uint8 `[B, C, T, H, W]`.
 """
 
@@ -16,7 +16,7 @@ from ndabench.errors import UserError
 
 
 class ClipRequest(NamedTuple):
-    """Frames `first`, `first + stride`, … of a video, `frames` of them; past its end, its last frame."""
+    """The `frames` frames `first`, `first + stride`, … of a video; past its end, its last frame again."""
 
     video: int
     first: int
@@ -25,7 +25,7 @@ class ClipRequest(NamedTuple):
 
     @property
     def span(self) -> int:
-        """Frames of the video from the clip's first to its last, both counted."""
+        """Frames of the video from the clip's first to its last, both included."""
         return (self.frames - 1) * self.stride + 1
 
     def indices(self, num_frames: int) -> list[int]:
@@ -37,11 +37,11 @@ class ClipRequest(NamedTuple):
 
 
 ClipBatch = Sequence[ClipRequest]
-"""Clips of one length that are given out together."""
+"""Clips of one length that make up a batch."""
 
 
 class ClipSplit(Protocol):
-    """One split of a data set, wherever its frames live."""
+    """One split of a data set, in device memory or decoded when needed."""
 
     @property
     def labels(self) -> Tensor:

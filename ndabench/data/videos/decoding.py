@@ -1,12 +1,12 @@
-"""Decoding exactly the frames that are wanted, with PyAV (FFmpeg's libraries).
+"""Decoding exactly the requested frames with PyAV (FFmpeg's libraries).
 
-A video is decoded once from beginning to end when it is scanned: this gives the exact number of frames, which
-no container's header can be trusted for, and finds every video that cannot be read. Where decoding may start
-in its midst is found out by trying: a key frame becomes an *anchor* only if, sought in a freshly opened file,
-it and its successor come out bit for bit as they did from the beginning. So seeking is right for any codec
+Scanning decodes a video once from beginning to end. This gives the exact number of frames, for which no
+container's header can be trusted, and finds every video that cannot be read. A scan also finds by trial where
+decoding may start later: a key frame becomes an *anchor* only if seeking to it in a freshly opened file gives
+this frame and the next one bit for bit as decoding from the beginning did. So seeking is right for any codec
 and container (B-frames, open groups of pictures, intra refresh, times that do not start at 0 or are missing);
-where no anchor passes, decoding starts from the beginning. From an anchor on frames are counted, so that
-variable frame rates need nothing more.
+where no key frame passes, decoding starts from the beginning. Frames are counted from the anchor, so variable
+frame rates need no special care.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ from ndabench.data.videos.source import Framing, Pixels
 from ndabench.errors import UserError
 
 ANCHOR_DISTANCE = 12
-"""Frames at least between two anchors: decoding so few costs less than opening the file and seeking."""
+"""The least number of frames between two anchors: decoding fewer costs less than opening and seeking."""
 HASHED_BYTES = 2**20
 TIME_TOLERANCE = 1e-4
-"""In frames or seconds: what rounded times may be off and still count as reached."""
+"""In frames or seconds: a rounded time that is off by less still counts as reached."""
 
 START = (0, None)
 """The anchor that every video has."""
@@ -37,29 +37,29 @@ Anchor = tuple[int, int | None]
 
 
 class VideoFacts(Config):
-    """What a scan finds out about a video."""
+    """What a scan learns about a video."""
 
     num_frames: int
     height: int
     width: int
     """Of the first frame."""
     frame_rate: float
-    """Frames a second, on average."""
+    """Frames per second, on average."""
     times: tuple[float, ...] | None = None
     """Seconds from the first frame to each, where they do not come at equal intervals."""
     anchors: tuple[tuple[int, int], ...] = ()
-    """Where decoding may start besides the beginning, ascending."""
+    """Frames and time stamps, other than the beginning, at which decoding may start, ascending."""
     sha256: str
     """Of the file's bytes."""
 
     def anchor_of(self, frame: int) -> Anchor:
-        """The last anchor that is not behind `frame`."""
+        """The last anchor at or before `frame`."""
         place = bisect_right(self.anchors, frame, key=lambda anchor: anchor[0])
         return self.anchors[place - 1] if place else START
 
 
 def scan(path: Path) -> VideoFacts:
-    """Decodes the whole video; `UserError` naming it where that does not go."""
+    """Decodes the whole video; `UserError` naming it where it cannot be decoded."""
     times: list[int | None] = []
     candidates: list[int] = []
     digests: dict[int, bytes] = {}
@@ -112,11 +112,11 @@ def shown_frames(facts: VideoFacts, ticks: Sequence[int], frame_rate: float | No
 def read_frames(path: Path, facts: VideoFacts, wanted: Sequence[int], framing: Framing) -> Pixels:
     """Frames `wanted` (any order, repeats allowed) of a scanned video, uint8 RGB `[T, H, W, 3]`.
 
-    Only the frames between an anchor and a wanted one are decoded, only wanted ones become RGB.
+    Only the frames from an anchor to a wanted one are decoded, and only the wanted ones converted to RGB.
     """
     distinct, place = np.unique(np.asarray(wanted), return_inverse=True)
     shown = np.empty((len(distinct), framing.height, framing.width, 3), dtype=np.uint8)
-    reformatter = VideoReformatter()  # keeps its tables from frame to frame
+    reformatter = VideoReformatter()  # reuses its tables for the next frame
     for row, frame in enumerate(_pick(path, facts, distinct.tolist())):
         size = framing.scaled_size(frame.height, frame.width)
         shown[row] = framing.cut(_picture(frame, size, reformatter))
@@ -124,7 +124,7 @@ def read_frames(path: Path, facts: VideoFacts, wanted: Sequence[int], framing: F
 
 
 def _pick(path: Path, facts: VideoFacts, ascending: Sequence[int]) -> Iterator[av.VideoFrame]:
-    """The frames at the `ascending` indices, from the nearest anchor each where that saves decoding."""
+    """The frames at the `ascending` indices, each from the nearest anchor where that saves decoding."""
     frames: Iterator[av.VideoFrame] | None = None
     following = 0
     for index in ascending:
@@ -141,7 +141,7 @@ def _pick(path: Path, facts: VideoFacts, ascending: Sequence[int]) -> Iterator[a
 def _frames_from(path: Path, anchor: Anchor) -> Generator[av.VideoFrame, None, None]:
     """The frames from `anchor` on, in the order in which they are shown; none if it is not found.
 
-    Always in a freshly opened file: some demuxers seek otherwise once they have read more of it.
+    The file is opened anew each time: some demuxers seek differently once they have read more of it.
     """
     with av.open(str(path), metadata_errors="replace") as container:
         if not container.streams.video:
@@ -149,7 +149,7 @@ def _frames_from(path: Path, anchor: Anchor) -> Generator[av.VideoFrame, None, N
         stream = container.streams.video[0]
         if stream.codec_context is None:
             raise UserError(f"{path}: its video codec is unknown to this FFmpeg")
-        stream.codec_context.thread_count = 1  # processes and threads above decode in parallel
+        stream.codec_context.thread_count = 1  # the callers' processes and threads decode in parallel
         _, time_stamp = anchor
         if time_stamp is not None:
             container.seek(time_stamp, stream=stream, backward=True)
@@ -161,7 +161,7 @@ def _frames_from(path: Path, anchor: Anchor) -> Generator[av.VideoFrame, None, N
 
 
 def _checked(frames: Iterator[av.VideoFrame], path: Path) -> Generator[av.VideoFrame, None, None]:
-    """`frames`, with what FFmpeg finds wrong told in one line."""
+    """`frames`, where an error of FFmpeg is a `UserError`."""
     try:
         yield from frames
     except (av.FFmpegError, OSError) as error:
@@ -170,7 +170,7 @@ def _checked(frames: Iterator[av.VideoFrame], path: Path) -> Generator[av.VideoF
 
 
 def _stated_rate(path: Path) -> float:
-    """Frames a second by the file's header, for videos whose frames bear no (ascending) times."""
+    """Frames per second by the file's header, for videos whose frames have no (ascending) times."""
     with av.open(str(path), metadata_errors="replace") as container:
         stream = container.streams.video[0]
         return float(stream.average_rate or stream.guessed_rate or 25)
@@ -186,7 +186,7 @@ def _seconds(times: Sequence[int | None], time_base: float) -> tuple[float, ...]
 
 
 def _regular(seconds: Sequence[float], frame_rate: float) -> bool:
-    """Whether no frame is off its place at equal intervals by a quarter of one."""
+    """Whether every frame is less than a quarter of an interval away from equal spacing."""
     return all(abs(time * frame_rate - index) < 0.25 for index, time in enumerate(seconds))
 
 

@@ -42,7 +42,7 @@ def write_moving_digits(
     names = []
     for number, row in enumerate(wanted.nonzero()[:, 0].tolist()):
         motion = Motions(*(field[row : row + 1] for field in motions))
-        # Sizes change with every video, rates with every round of sizes, so that all pairs come up.
+        # Sizes change with every video, rates with every round of sizes, so that every pair occurs.
         height, width = sizes[number % len(sizes)]
         rate = frame_rates[number // len(sizes) % len(frame_rates)]
         times = torch.arange(max(round(seconds * rate), 1)) / rate
@@ -54,7 +54,7 @@ def write_moving_digits(
 
 
 def encode(file: Path, grey: Pixels, frame_rate: float, codec: Codec) -> None:
-    """Writes grey frames `[T, H, W]` as a video."""
+    """Writes greyscale frames, uint8 `[T, H, W]`, as a video."""
     with av.open(str(file), "w") as container:
         stream = container.add_stream(
             codec, rate=Fraction(frame_rate).limit_denominator(1001), options={"g": KEY_FRAME_DISTANCE}

@@ -1,11 +1,11 @@
-"""The embedded default: real handwritten digits (scikit-learn's) that move, and the motion is the class.
+"""Drawing the bundled moving digits: real handwritten digits (scikit-learn's) whose motion is the class.
 
-A single frame tells nothing: in every frame of every class the digit's place is uniform on a frame whose
-opposite edges are joined, its angle uniform on the circle, and the logarithm of its size uniform between
-bounds (zooming starts over at the other bound). Only the change from frame to frame tells the classes apart.
-Reversing time makes each class another one.
+A single frame says nothing about the class: in every frame of every class the digit's place is uniform on a
+frame whose opposite edges are joined, its angle is uniform on the circle, and the logarithm of its size is
+uniform between bounds (zooming wraps to the other bound). Only the change from frame to frame distinguishes
+the classes. Reversing time turns each class into another one.
 
-The set has the form of UCF-101: every class has 25 groups, each of a digit of its own, with a few clips that
+The set has the form of UCF-101: every class has 25 groups, each with a different digit, of a few clips that
 differ in speed and start; the three official-style splits test on groups 1-7, 8-14 and 15-21.
 """
 
@@ -26,14 +26,14 @@ VELOCITIES = torch.tensor(
 )  # fmt: skip
 """Of each class, in x (right), y (down), angle (clockwise) and logarithm of the size: `[8, 4]`."""
 UNITS_A_SECOND = torch.tensor([1.0, 1.0, pi, log(2.0)], dtype=torch.float64)
-"""Speed 1: a short side of the frame, half a turn, a doubling a second."""
+"""Speed 1: per second one short side of the frame, half a turn, or a doubling."""
 SLOWEST, FASTEST = 0.75, 1.5
 SMALLEST, LARGEST = 0.3, 0.8
 """The digit's side as a share of the frame's short side."""
 NUM_GROUPS = 25
 TEST_GROUPS = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}
 VIDEOS_AT_A_TIME = 32
-"""Videos that are drawn together; more would only take memory."""
+"""Videos that are drawn together; drawing more at a time would only take more memory."""
 
 
 class Motions(NamedTuple):
@@ -95,7 +95,7 @@ def _render(motions: Motions, seconds: Tensor, height: int, width: int) -> Tenso
     side = min(height, width)
     rows = (torch.arange(height) + 0.5)[:, None] / side
     columns = (torch.arange(width) + 0.5)[None, :] / side
-    # From the digit's centre, the short way over the joined edges.
+    # Distances from the digit's centre, the short way across the joined edges.
     down = torch.remainder(rows - y + height / side / 2, height / side) - height / side / 2
     right = torch.remainder(columns - x + width / side / 2, width / side) - width / side / 2
     cos, sin = angle.cos(), angle.sin()

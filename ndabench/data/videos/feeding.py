@@ -1,6 +1,7 @@
-"""The two ways in which clips reach the device: from a tensor that lives there, or decoded now.
+"""The two ways in which clips reach the device: from a tensor that lives there, or by decoding.
 
-Decoding keeps nothing between clips: a file is opened for a clip and closed after it.
+Decoding keeps nothing between clips: it opens a file for each clip and closes it again. Before a batch that
+is larger than any before it, `require_room` checks that the memory can hold it.
 """
 
 import shutil
@@ -23,7 +24,7 @@ from ndabench.errors import UserError
 ReadFrames = Callable[[Path, VideoFacts, Sequence[int], Framing], Pixels]
 """A decoder: frames `wanted` of a scanned video, uint8 RGB `[T, H, W, 3]`."""
 SHARED_MEMORY = Path("/dev/shm")
-"""Where decoding processes leave finished clips for the trainer."""
+"""Through which decoding processes pass finished clips to the trainer."""
 GIB = 2**30
 
 
@@ -35,7 +36,7 @@ class ScannedVideo(NamedTuple):
 
 
 class ResidentClips:
-    """Grey videos of one length that live on the device, given out with three equal channels."""
+    """Greyscale videos of one length that live on the device; their clips have three equal channels."""
 
     def __init__(self, videos: Tensor, labels: Tensor, rows: Tensor) -> None:
         """`videos`: uint8 `[M, T, H, W]`, shared by the splits; `labels`, `rows`: int64 `[N]`, CPU."""
@@ -64,7 +65,7 @@ class ResidentClips:
 
 
 class DecodedClips:
-    """Clips of video files, decoded when their turn comes, in worker processes."""
+    """Clips of video files, which worker processes decode just before they are needed."""
 
     def __init__(
         self,
@@ -98,11 +99,11 @@ class DecodedClips:
         require_room(shape, self._processes * BATCHES_AHEAD + 1, shared=self._processes > 0)
 
     def _that_fit(self, batches: Iterable[ClipBatch]) -> Iterator[ClipBatch]:
-        """`batches`; before one that is larger than all before it, `UserError` where it has no room."""
+        """`batches`; raises `UserError` before the first batch for which there is no room."""
         largest = 0
         for requests in batches:
             size = len(requests) * requests[0].frames
-            if size > largest:  # a smaller one takes the place of another that is done with
+            if size > largest:  # a smaller batch reuses the room of one that has been used
                 self.require_room(len(requests), requests[0].frames)
                 largest = size
             yield requests
@@ -159,7 +160,7 @@ def require_room(shape: tuple[int, int, int, int, int], at_a_time: int, *, share
 
 
 def free_memory(shared: bool) -> tuple[int | None, str]:
-    """Bytes that are free, None where the system does not tell, and of what."""
+    """The free bytes (None where the system does not say) and the kind of memory that limits them."""
     known = [(size, "memory") for size in (_available(), _left_in_group()) if size is not None]
     if shared and SHARED_MEMORY.is_dir():
         known.append((shutil.disk_usage(SHARED_MEMORY).free, f"shared memory ({SHARED_MEMORY})"))
@@ -176,7 +177,7 @@ def _available() -> int | None:
 
 
 def _left_in_group() -> int | None:
-    """What the container's limit leaves (control groups, version 2)."""
+    """The bytes that the limit of the container leaves (control groups, version 2)."""
     group = Path("/sys/fs/cgroup")
     try:
         limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
@@ -185,5 +186,5 @@ def _left_in_group() -> int | None:
         return None
     if limit == "max":
         return None
-    given_back_when_needed = int(stat.get("file", 0)) - int(stat.get("shmem", 0))
-    return max(int(limit) - int(used) + given_back_when_needed, 0)
+    reclaimable = int(stat.get("file", 0)) - int(stat.get("shmem", 0))
+    return max(int(limit) - int(used) + reclaimable, 0)

@@ -1,7 +1,7 @@
 """Holding out whole groups of training videos for validation.
 
-Clips of one scene or one film look alike. Parted between training and validation they would make validation
-a test of memory; the official test lists keep groups together for the same reason.
+Clips of one scene or one film look similar. If training and validation shared a scene, validation would test
+memory; the official test lists keep groups together for the same reason.
 """
 
 from collections import Counter
@@ -18,9 +18,10 @@ def held_out_groups(
 ) -> tuple[list[int], list[int]]:
     """Indices `(kept, held)`, both ascending: `held` has whole groups, about `fraction` of every class.
 
-    Groups come in an order drawn by `seed`; one is held out if that takes none of its classes farther from
-    its share (of at least one video). A class that is left without any gives its smallest group. No class
-    loses its last training video. `UserError` where this leaves no validation video at all.
+    Groups are considered in an order drawn by `seed`; a group is held out unless that takes one of its
+    classes farther from its share (of at least one video). A class without a validation video then gives its
+    smallest group. No class loses its last training video. Raises `UserError` where no validation video
+    results.
     """
     groups = _in_drawn_order(videos, seed)
     chosen = _chosen(groups, fraction)
@@ -36,7 +37,7 @@ def held_out_groups(
 
 
 def _in_drawn_order(videos: Sequence[Video], seed: int) -> dict[str, Counter[int]]:
-    """How many videos of each class each group has."""
+    """How many videos of each class each group has, the groups in drawn order."""
     groups: dict[str, Counter[int]] = {}
     for video in videos:
         groups.setdefault(video.group, Counter())[video.label] += 1
@@ -48,7 +49,7 @@ def _in_drawn_order(videos: Sequence[Video], seed: int) -> dict[str, Counter[int
 
 
 def _chosen(groups: Mapping[str, Counter[int]], fraction: float) -> set[str]:
-    """Those that are held out; see `held_out_groups`."""
+    """The groups that are held out; see `held_out_groups`."""
     counts: Counter[int] = Counter()
     for labels in groups.values():
         counts.update(labels)

@@ -1,12 +1,12 @@
-"""HMDB-51 (Kuehne et al., ICCV 2011) in its official layout, and any set of videos that is laid out so.
+"""HMDB-51 (Kuehne et al., ICCV 2011) in its official layout, and any set of videos with this layout.
 
 `path/hmdb51_org/<class>/<video>.avi` and `path/testTrainMulti_7030_splits/<class>_test_split1..3.txt`, whose
-lines are "<video>.avi 0|1|2": 1 for training, 2 for testing, 0 for neither in this split.
+lines are "<video>.avi 0|1|2": 1 for training, 2 for testing, 0 for neither.
 
 Validation: whole source videos, held out of the training videos. A name reads
 `<source>_<class>_<body>_<camera>_np<people>_<view>_<quality>_<number>`; clips with the same source, of
-whatever classes, are a group. That is all the names tell: a source that appears under two spellings, or
-numbered scenes of one film, count as several. A name of another form is a group of its own.
+whatever classes, are a group. Names say no more: a source with two spellings, or numbered scenes of one film,
+count as several. A video whose name has another form is its own group.
 """
 
 import re
@@ -29,7 +29,7 @@ PROPERTIES = r"_[a-z]+_(?:cm|nm)_np\d+_[a-z]+_[a-z]+_\d+$"
 
 
 class Hmdb51Config(VideoConfig):
-    """6,766 videos in 51 classes, 70 for training and 30 for testing a class; three official splits."""
+    """6,766 videos in 51 classes, 70 for training and 30 for testing per class; three official splits."""
 
     NUM_OFFICIAL_CLASSES: ClassVar[int | None] = 51
 

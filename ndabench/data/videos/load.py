@@ -1,4 +1,4 @@
-"""The way from listed video files to the three splits that a task sees."""
+"""From listed video files to the three splits that a task sees."""
 
 import hashlib
 import json
@@ -62,7 +62,7 @@ Readable = tuple[list[ScannedVideo], list[ScannedVideo], list[ScannedVideo], tup
 
 
 def _readable(config: VideoConfig, lists: VideoLists) -> Readable:
-    """Train, validation and test videos that can be read, and the lines about those that cannot."""
+    """The readable train, validation and test videos, and a line about each video that cannot be read."""
     listed: dict[SplitName, Sequence[Video]] = {
         "train": lists.train, "validation": lists.validation, "test": lists.test
     }  # fmt: skip
@@ -96,7 +96,7 @@ def _cut(
 def _content_hash(
     config: VideoConfig, class_names: Sequence[str], splits: Mapping[SplitName, Sequence[ScannedVideo]]
 ) -> str:
-    """Of all that decides which pixels and labels a clip has; the same wherever the files lie."""
+    """A digest of everything that decides a clip's pixels and labels; the same wherever the files are."""
     content = {name: [(facts.sha256, video.label) for video, facts in splits[name]] for name in splits}
     identity = [class_names, config.framing, config.frame_rate, config.decoder, content]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

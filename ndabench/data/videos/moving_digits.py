@@ -30,30 +30,30 @@ def _even(size: tuple[int, int]) -> tuple[int, int]:
 
 
 class DigitFiles(Config):
-    """How the videos are written as real files."""
+    """How the videos are encoded."""
 
     codec: Literal["mpeg4", "libx264"] = "mpeg4"
     sizes: tuple[Annotated[tuple[int, int], AfterValidator(_even)], ...] = Field(
         default=((48, 48),), min_length=1
     )
-    """(height, width), even numbers, taken in turns."""
+    """(height, width), even numbers; the videos take them in turns."""
     frame_rates: tuple[Annotated[float, Field(ge=1, le=120)], ...] = Field(default=(25.0,), min_length=1)
-    """Taken in turns."""
+    """Frames per second; the videos take them in turns."""
 
 
 class MovingDigitsConfig(VideoConfig):
-    """Handwritten digits that move left, right, up, down, turn left or right, come nearer or go away."""
+    """Handwritten digits that move left, right, up or down, turn left or right, come nearer or go away."""
 
     name: Literal["moving_digits"] = "moving_digits"
     frame_size: FrameSize = 32
     split: Literal[1, 2, 3] = 1
     video_frames: int = Field(default=32, ge=1, le=1000)
-    """Frames of a video in memory, at 25 a second; files of other rates last as long."""
+    """Frames of a video in memory, at 25 per second; files of other rates have the same duration."""
     clips_per_group: int = Field(default=4, ge=1, le=100)
-    """The set has 8 classes × 25 groups × so many videos, 28 % of them for testing."""
+    """The set has 8 classes × 25 groups × this number of videos, 28 % of them for testing."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     files: DigitFiles | None = None
-    """Encode the videos once, into the cache, and decode them like any others; None: keep them in memory."""
+    """Encode the videos once, into the cache, and decode them like others; None: keep them in memory."""
 
     @property
     def title(self) -> str:

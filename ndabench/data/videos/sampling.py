@@ -15,10 +15,10 @@ from ndabench.errors import UserError
 def random_clips(
     split: ClipSplit, batch_size: int, *, frames: int, stride: int, seed: int, start: int = 0
 ) -> Iterator[list[ClipRequest]]:
-    """Batches without end: every epoch each video once, in a new order, from a new first frame.
+    """Endless batches: every epoch takes each video once, in a new order, from a new first frame.
 
-    Batch `k` is a function of `(seed, k)` alone, so that `start=k` goes on from batch `k` at once. The first
-    frame is uniform over those from which the clip fits, 0 in a shorter video. Raises `UserError` when not
+    Batch `k` is a function of `(seed, k)` alone, so that `start=k` resumes at batch `k`. The first frame is
+    uniform over those from which the clip fits, and 0 in a shorter video. Raises `UserError` when not
     even one batch can be filled.
     """
     if not 1 <= batch_size <= len(split):
@@ -29,7 +29,7 @@ def random_clips(
 def global_clips(
     split: ClipSplit, batches: Iterable[ClipBatch], workers: Workers
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Whole batches of clips and labels on every worker; each decodes its share, and all exchange them."""
+    """Whole batches of clips and labels on every worker; each worker decodes its share, then all exchange."""
     for clips, labels in split.clips(_share(requests, workers) for requests in batches):
         yield workers.all_gather(clips), workers.all_gather(labels)
 

@@ -21,13 +21,13 @@ from ndabench.data.videos.decoding import VideoFacts, scan
 from ndabench.errors import UserError
 
 logger = logging.getLogger(__name__)
-SECONDS_OF_SILENCE = 10.0
+SECONDS_BETWEEN_LINES = 10.0
 FORMAT = 1
-"""Part of every key: raise it when scanning finds out other things."""
+"""Part of every key; raise it when scanning records other facts."""
 
 
 class Scanned(Config):
-    """The facts of each file, or the line that says why it cannot be read, in the order asked for."""
+    """For each requested file, in order, its facts or the line that says why it cannot be read."""
 
     found: tuple[VideoFacts | str, ...]
 
@@ -37,7 +37,7 @@ def scan_once(paths: Sequence[Path]) -> dict[Path, VideoFacts | str]:
     distinct = sorted(set(paths))
 
     def scan_all(file: Path) -> None:
-        # Threads will do: FFmpeg decodes without the interpreter's lock.
+        # Threads suffice: FFmpeg decodes without the interpreter's lock.
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             found = tuple(_counted(pool.map(_facts, distinct), len(distinct)))
         file.write_text(Scanned(found=found).model_dump_json(exclude_defaults=True), encoding="utf-8")
@@ -51,10 +51,10 @@ def scan_once(paths: Sequence[Path]) -> dict[Path, VideoFacts | str]:
 
 
 def _counted(facts: Iterable[VideoFacts | str], total: int) -> Iterator[VideoFacts | str]:
-    """`facts`, said to be under way every few seconds: of a large set this takes a quarter of an hour."""
+    """`facts`; logs the progress every few seconds, since scanning a large set takes a quarter of an hour."""
     said = monotonic()
     for number, fact in enumerate(facts, 1):
-        if monotonic() - said >= SECONDS_OF_SILENCE:
+        if monotonic() - said >= SECONDS_BETWEEN_LINES:
             said = monotonic()
             logger.info("scanned %d of %d videos", number, total)
         yield fact
@@ -73,6 +73,6 @@ def _key(paths: Sequence[Path]) -> str:
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
     files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    # Anchors were tried with this PyAV; another one might seek otherwise.
+    # Anchors were tried with this version of PyAV; another one might seek differently.
     identity = json.dumps([FORMAT, av.__version__, files])
     return hashlib.sha256(identity.encode()).hexdigest()[:32]

@@ -35,13 +35,13 @@ class Framing(NamedTuple):
     height: int
     width: int
     crop: bool
-    """Keep the shape of things and cut off what is over, else squeeze the whole picture in."""
+    """Keep proportions and cut off what does not fit; else squeeze the whole picture into the size."""
 
     def scaled_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) to which a picture is scaled before `cut`; never below the target."""
         if not self.crop:
             return self.height, self.width
-        # In whole numbers, so that the side that fits does so exactly.
+        # In whole numbers, so that the fitting side fits exactly.
         if height * self.width <= width * self.height:
             return self.height, max(round(width * self.height / height), self.width)
         return max(round(height * self.width / width), self.height), self.width
@@ -58,7 +58,7 @@ class Video(NamedTuple):
     path: Path
     label: int
     group: str
-    """Videos of one group (one scene, one film) are never parted between training and validation."""
+    """Training and validation never share a group (one scene, one film)."""
 
 
 @dataclass(frozen=True)
@@ -77,23 +77,23 @@ class VideoConfig(DataSetConfig):
     frame_size: FrameSize = 128
     """Side, or (height, width), in pixels, to which all frames are brought."""
     crop: bool = True
-    """Scale frames until they cover `frame_size` and keep the centre; else squeeze the whole frame in."""
+    """Scale frames until they cover `frame_size` and keep the centre; else squeeze whole frames into it."""
     frame_rate: float | None = Field(default=None, gt=0, le=1000)
-    """Count frames at so many a second, whatever a file's own rate; None: the file's frames as they are."""
+    """Frames per second at which every file is sampled; None: every frame of a file."""
     decoder: Literal["pyav", "torchcodec"] = "pyav"
     decode_workers: int = Field(default=2, ge=0)
-    """Processes that decode (at most one a core; 0: none besides the trainer's)."""
+    """Processes that decode (at most one per core; 0: the trainer decodes itself)."""
     unreadable: Literal["error", "skip"] = "error"
-    """What a video that cannot be read does; videos left out are listed in the data set's `unreadable`."""
+    """What to do about a video that cannot be read; `ClipData.unreadable` lists those left out."""
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the training videos kept for validation, whole groups, where there is no validation list."""
+    """Share of the training videos, in whole groups, kept for validation where no list says which."""
     split_seed: int = Field(default=0, ge=0, lt=2**32)
 
     NUM_OFFICIAL_CLASSES: ClassVar[int | None] = None
-    """Of a published set, whose layout other sets may have, too."""
+    """The number of classes of a published set, whose layout other sets may share."""
 
     def title_of(self, num_classes: int) -> str:
-        """`title`, or where these cannot be the published videos a name that says so."""
+        """`title`; where these cannot be the published videos, a name that says so."""
         published = self.NUM_OFFICIAL_CLASSES in (None, num_classes)
         return self.title if published else f"layout of {self.title}"
 
@@ -108,19 +108,19 @@ class VideoConfig(DataSetConfig):
 
 
 def require_distinct(train: Sequence[Video], test: Sequence[Video], where: str) -> None:
-    """`UserError` for a video that stands in a list twice, or in the training list and in the test list."""
+    """`UserError` for a video that is in a list twice, or in the training list and in the test list."""
     seen: dict[Path, str] = {}
     for name, videos in (("training", train), ("test", test)):
         for video in videos:
             before = seen.setdefault(video.path, "")
             if before:
                 also = f"in the {before} list and" if before != name else "twice"
-                raise UserError(f"{where}: {video.path.name} stands {also} in the {name} list")
+                raise UserError(f"{where}: {video.path.name} is {also} in the {name} list")
             seen[video.path] = name
 
 
 def require_files(videos: Sequence[Video], where: str) -> None:
-    """`UserError` naming the first listed video that is not there, and how many more are not."""
+    """`UserError` naming the first listed video that is missing, and how many more are."""
     missing = [video.path for video in videos if not video.path.is_file()]
     if missing:
         more = f" (and {len(missing) - 1} more of its {len(videos)} videos)" if len(missing) > 1 else ""
@@ -128,7 +128,7 @@ def require_files(videos: Sequence[Video], where: str) -> None:
 
 
 def read_lines(file: Path) -> list[tuple[str, str]]:
-    """The lines of a list that hold something, each with `file:number` for errors."""
+    """The lines of a list that are not blank, each with `file:number` for errors."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The optional decoder: TorchCodec, which needs the system's FFmpeg; its colours are rounded differently."""
+"""The optional decoder TorchCodec, which needs the system's FFmpeg and rounds colours differently."""
 
 from collections.abc import Sequence
 from importlib import import_module

@@ -1,9 +1,9 @@
-"""UCF-101 (Soomro, Zamir, Shah; 2012) in its official layout, and any set of videos that is laid out so.
+"""UCF-101 (Soomro, Zamir, Shah; 2012) in its official layout, and any set of videos with this layout.
 
 `path/UCF-101/<Class>/v_<Class>_g01_c01.avi` and `path/ucfTrainTestlist/` with classInd.txt ("1 Archery"),
-trainlist01..03.txt ("ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1") and testlist01..03.txt, which bear no
+trainlist01..03.txt ("ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1") and testlist01..03.txt, which have no
 labels: the class of a video is the folder in its line (not the one in its file's name, whose capitals differ
-for HandstandPushups). Where a line bears a number, it has to agree with the folder.
+for HandstandPushups). Where a line has a number, it must agree with the folder.
 
 Validation: whole groups g01..g25 of a class, which are clips of one scene, held out of the training list.
 """
@@ -28,7 +28,7 @@ GROUP = re.compile(r"_g(\d+)_c\d+$")
 
 
 class Ucf101Config(VideoConfig):
-    """13,320 videos in 101 classes; three official splits, of which `split` is one."""
+    """13,320 videos in 101 classes; `split` is one of three official splits."""
 
     NUM_OFFICIAL_CLASSES: ClassVar[int | None] = 101
 
@@ -94,6 +94,6 @@ def _listed(file: Path, videos: Path, class_names: Sequence[str]) -> list[Video]
 
 
 def _group(folder: str, name: str) -> str:
-    """Class and scene; a video whose name tells no scene is a group of its own."""
+    """Class and scene; a video whose name gives no scene is its own group."""
     scene = GROUP.search(Path(name).stem)
     return f"{folder} g{int(scene[1])}" if scene else name

@@ -1,7 +1,7 @@
-"""A folder of videos sorted into one folder a class, as copies of Kinetics (Kay et al., 2017) are laid out.
+"""A folder with one folder of videos for each class, the layout of copies of Kinetics (Kay et al., 2017).
 
-Validation and, where there is no folder for it, nothing else is cut from training: whole source videos, which
-Kinetics' names `<11 characters of YouTube>_<start>_<end>` tell; any other video is a group of its own.
+Without a folder for validation, whole source videos are cut from training. Kinetics' names
+`<11 characters of YouTube>_<start>_<end>` give the source; any other video is its own group.
 """
 
 import re
@@ -25,7 +25,7 @@ class VideoFolderConfig(VideoConfig):
     name: Literal["video_folder"] = "video_folder"
     path: FullPath
     test_folder: str = Field(default="test", pattern=r"^[^/]+$")
-    """The folder that serves for testing; Kinetics is tested on `val`."""
+    """The folder of the test videos; Kinetics is tested on `val`."""
 
     @property
     def title(self) -> str:
@@ -36,7 +36,7 @@ class VideoFolderConfig(VideoConfig):
             if not (self.path / folder).is_dir():
                 raise UserError(
                     f"{self.path / folder}: no such folder; a video_folder has train and {self.test_folder}, "
-                    "with a folder a class in each (data.test_folder says which one is for testing)"
+                    "with one folder per class in each (data.test_folder says which one is for testing)"
                 )
         class_names = tuple(sorted(entry.name for entry in (self.path / "train").iterdir() if _shown(entry)))
         others = [name for name in VALIDATION_FOLDERS if name != self.test_folder]
