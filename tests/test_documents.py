@@ -17,9 +17,8 @@ from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.registry import DATA_SETS
 from ndabench.measurement import Measurement
-from ndabench.metrics.generative import GENERATIVE
-from ndabench.metrics.recognition import RECOGNITION
-from ndabench.metrics.representation import REPRESENTATION
+from ndabench.metrics.extractor_registry import EXTRACTORS
+from ndabench.metrics.registry import EVALUATIONS
 from ndabench.records import RecordStore, TrialRow, schema
 from ndabench.records.status import SweepStatus
 from ndabench.resources import Resources
@@ -119,6 +118,12 @@ def test_the_snippets_read_the_records(
 OUR_TASKS = {
     name: task for name, task in TASKS.items() if task.config.__module__.partition(".")[0] == "ndabench"
 }
+OUR_EVALUATIONS = {
+    name: entry for name, entry in EVALUATIONS.items() if entry.measure.partition(".")[0] == "ndabench"
+}
+OUR_EXTRACTORS = {
+    name: entry for name, entry in EXTRACTORS.items() if entry.open.partition(".")[0] == "ndabench"
+}
 """Without those that other tests register."""
 
 
@@ -145,13 +150,20 @@ def test_every_key_is_named(config: type, files: list[str]) -> None:
         (CLIP_NEGATIVES, "sweep-file.md"),
         (OUR_TASKS, "sweep-file.md"),
         (DATA_SETS, "tasks.md"),
-        (GENERATIVE, "tasks.md"),
-        (REPRESENTATION, "tasks.md"),
-        (RECOGNITION, "tasks.md"),
+        (OUR_EVALUATIONS, "tasks.md"),
+        (OUR_EXTRACTORS, "tasks.md"),
     ],
 )
 def test_every_name_in_a_registry_is_named(names: Mapping[str, Any], file: str) -> None:
     assert set(names) <= _words_in_code((DOCS / file).read_text())
+
+
+def test_what_is_known_of_each_extractor_is_in_the_table() -> None:
+    text = (DOCS / "tasks.md").read_text()
+    for name, entry in OUR_EXTRACTORS.items():
+        size = "as stored" if entry.input_size is None else f"{entry.input_size}×{entry.input_size}"
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
+        assert row == f"| `{name}` | {entry.dimension} | {size} | {entry.resize} | {entry.weights} |"
 
 
 def _words_in_code(text: str) -> set[str]:

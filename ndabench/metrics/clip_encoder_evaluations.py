@@ -1,8 +1,8 @@
 """How a sweep file says what a clip encoder is measured by. Nothing here imports torch."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -113,6 +113,8 @@ class DpcFinetuneConfig(VideoClassificationConfig):
     See `ndabench.metrics.dpc_finetune`.
     """
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"drops": "lr_milestones"}
+
     name: Literal["dpc_finetune"] = "dpc_finetune"
     num_epochs: int = Field(100, ge=1)
     batch_size: int = Field(128, ge=2)
@@ -120,7 +122,7 @@ class DpcFinetuneConfig(VideoClassificationConfig):
     learning_rate: float = Field(1e-3, gt=0)
     backbone_rate: float = Field(1.0, ge=0)
     """The learning rate of the pre-trained layers, as a share of that of the new ones."""
-    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.6, 0.8)
+    lr_milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.6, 0.8)
     """Shares of the epochs after which the learning rate is divided by ten. On HMDB-51 the authors divide
     after 150, 250 and 300 epochs."""
     weight_decay: float = Field(1e-3, ge=0)
@@ -159,6 +161,11 @@ class DpcFinetuneConfig(VideoClassificationConfig):
             grayscale=0.0,
         )
 
+    def settings(self) -> dict[str, Any]:
+        settings = super().settings()
+        settings["drops"] = settings.pop("lr_milestones")  # the protocol's name of old: values compare
+        return settings
+
     def rate_factor(self, epoch: int) -> float:
         """The factor of the learning rates in the epoch with this number, from 0."""
-        return 0.1 ** sum(epoch >= round(share * self.num_epochs) for share in self.drops)
+        return 0.1 ** sum(epoch >= round(share * self.num_epochs) for share in self.lr_milestones)

@@ -1,7 +1,7 @@
 """How a sweep file says what an image encoder is measured by. Nothing here imports torch."""
 
-from collections.abc import Hashable
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Hashable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -46,10 +46,12 @@ class LinearProbeSgdConfig(ProbeConfig):
     See `ndabench.metrics.linear_probe_sgd`.
     """
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"drops": "lr_milestones"}
+
     name: Literal["linear_probe_sgd"] = "linear_probe_sgd"
     num_epochs: int = Field(100, ge=1)
     learning_rate: float = Field(30.0, gt=0)
-    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.6, 0.8)
+    lr_milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.6, 0.8)
     """Shares of the epochs after which the learning rate is divided by ten."""
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
@@ -76,10 +78,15 @@ class LinearProbeSgdConfig(ProbeConfig):
             size=self.size, crop_scale=self.crop_scale, flip=self.flip, jitter_probability=0.0, grayscale=0.0
         )
 
+    def settings(self) -> dict[str, Any]:
+        """The keys that define the measurement, as plain data for its protocol."""
+        settings = self.model_dump(mode="json", exclude={"name", "every", "as_", "lr_milestones"})
+        return {**settings, "drops": list(self.lr_milestones)}  # the protocol's name of old: values compare
+
     def learning_rate_in(self, epoch: int) -> float:
         """The learning rate in the epoch with this number, from 0."""
         return self.learning_rate * 0.1 ** sum(
-            epoch >= round(share * self.num_epochs) for share in self.drops
+            epoch >= round(share * self.num_epochs) for share in self.lr_milestones
         )
 
 

@@ -181,7 +181,7 @@ def _stage(
         logits = training.layer(backbone_features(encoder, scored, workers, size=config.size))
         percent = accuracy(logits.argmax(1), scored.labels.to(workers.device))
         settings = {
-            **config.model_dump(mode="json", exclude={"name", "every", "as_"}),
+            **config.settings(),
             "batch_size": training.batch_size,
             "tested_on": "plain images" if config.size is None else "their middle",
         }

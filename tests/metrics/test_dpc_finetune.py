@@ -65,7 +65,7 @@ def trained(
 def test_training_is_that_of_a_loop(clips: ClipData) -> None:
     """Adam by its formulas, with decay as a term of the gradient and steps down, on whole-batch moments."""
     split = Recorded(clips.train)
-    found = trained(split, num_epochs=2, drops=(0.5,), weight_decay=0.01, backbone_rate=0.5, **PLAIN)
+    found = trained(split, num_epochs=2, lr_milestones=(0.5,), weight_decay=0.01, backbone_rate=0.5, **PLAIN)
     assert len(split.given) == 2 * (len(split) // 32)
     network, norm, linear = ToyFeatures(dropout=0.0), nn.BatchNorm1d(12), nn.Linear(12, 8)
     for each in network.norms:
@@ -191,7 +191,7 @@ def test_a_training_that_leaves_the_numbers_has_no_accuracy(clips: ClipData) -> 
     ("keys", "message"),
     [
         ({"crop_scale": [0.9, 0.5]}, "crop_scale needs 0 < low <= high <= 1"),
-        ({"drops": [1.0]}, "less than 1"),
+        ({"lr_milestones": [1.0]}, "less than 1"),
         ({"dropout": 1.0}, "less than 1"),
         ({"epochs": 3}, "did you mean 'num_epochs'"),
     ],

@@ -131,7 +131,7 @@ def test_values_and_protocol(data: ImageData) -> None:
     ("keys", "message"),
     [
         ({"crop_scale": [0.5, 0.2]}, "crop_scale needs 0 < low <= high <= 1, got [0.5, 0.2]"),
-        ({"drops": [60]}, "less than 1, got 60"),
+        ({"lr_milestones": [60]}, "less than 1, got 60"),
         ({"epochs": 5}, "unknown key 'epochs'"),
     ],
 )

@@ -173,3 +173,10 @@ print([name for name in ("torch", "torchvision", "scipy", "sklearn") if name in 
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["linear_probe_sgd", "dpc_finetune"])
+def test_milestones_are_still_read_under_their_former_key(name: str) -> None:
+    former = parse(EvaluationConfig, {"name": name, "drops": [0.5]}, "evaluate")
+    assert former == parse(EvaluationConfig, {"name": name, "lr_milestones": [0.5]}, "evaluate")
+    assert former.settings()["drops"] == [0.5]  # protocols keep the key, so that values stay comparable
