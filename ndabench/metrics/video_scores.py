@@ -13,7 +13,7 @@ from ndabench.data.videos.clips import ClipData
 from ndabench.measurement import Measurement
 from ndabench.metrics.clip_encoder_evaluations import TOP, ClipEncoderEvaluation, VideoClassificationConfig
 from ndabench.metrics.clip_features import Windows
-from ndabench.metrics.confusion import confusion_counts, confusion_json, confusion_picture
+from ndabench.metrics.confusion import confusion_counts, confusion_json
 from ndabench.metrics.evaluating import Evaluated, Preparation, by_name
 from ndabench.metrics.probing import Scoring, probe_measurement
 from ndabench.metrics.subjects import ClipEncoderSubject
@@ -94,9 +94,6 @@ def classified(
 
 
 def confusion_files(name: str, predicted: Tensor, labels: Tensor, data: ClipData) -> dict[str, bytes]:
-    """The counts of true and predicted classes as a picture and as numbers."""
+    """The counts of true and predicted classes, which the report draws."""
     counts = confusion_counts(predicted, labels, len(data.class_names))
-    return {
-        f"confusion_{name}.png": confusion_picture(counts, data.class_names),
-        f"confusion_{name}.json": confusion_json(counts, data.class_names),
-    }
+    return {f"confusion_{name}.json": confusion_json(counts, data.class_names)}

@@ -1,4 +1,4 @@
-"""Pictures that trials made, inlined: what each arm generates, its negatives, what it takes for what."""
+"""Pictures of the trials, inlined: samples, negatives and views as files; the report draws the matrices."""
 
 import struct
 from typing import Any
@@ -7,6 +7,7 @@ import pandas as pd
 
 from ndabench.records import RecordStore
 from ndabench.reporting.comparison import Comparison, leading
+from ndabench.reporting.confusion import draw_confusion, read_confusion
 from ndabench.reporting.formatting import count
 from ndabench.reporting.frames import Frames
 from ndabench.reporting.specs import Sheet, SheetSpec, Size
@@ -32,9 +33,12 @@ def sheet_specs(store: RecordStore, frames: Frames, comparisons: list[Comparison
 
     Each arm shows one seed at its setting of the best mean; every other trial follows behind a button.
     """
-    pictures = frames.artifacts[frames.artifacts["path"].str.lower().str.endswith(".png")]
+    suffix = frames.artifacts["path"].str.lower().str.extract(r"\.(json|png)$")[0]
+    pictures = frames.artifacts[suffix.notna()].assign(suffix=suffix).sort_values("suffix", kind="stable")
     last = pictures.groupby(["trial_id", "kind"])["step"].transform("max")
     pictures = pictures[pictures["step"] == last]
+    # Records of schema 1 have a confusion matrix both as counts and as a picture: the counts are drawn.
+    pictures = pictures.drop_duplicates(["trial_id", "kind"]).sort_index()
     leaders = [frames.settings.index(setting) for setting in leading(comparisons)]
     first, other = [kind for kind in TITLES if (pictures["kind"] == kind).any()], pictures["kind"].unique()
     kinds = [*first, *sorted(set(other) - set(first))]
@@ -79,11 +83,20 @@ def _sheets(store: RecordStore, frames: Frames, pictures: pd.DataFrame, title: s
     rows: list[dict[Any, Any]] = pictures.to_dict("records")
     sheets = []
     for row in rows:
-        data = store.read_bytes(row["path"])
-        if data is None or not data.startswith(PNG) or len(data) < 24:
-            continue
-        width, height = struct.unpack(">II", data[16:24])
         name = frames.settings[row["setting"]].label
         caption = f"{name}, seed {row['seed']}, step {row['step']:,}"
-        sheets.append(Sheet(caption, f"{title} of {caption}", "image/png", data, width, height))
+        sheet = _sheet(store.read_bytes(row["path"]) or b"", caption, f"{title} of {caption}")
+        if sheet is not None:
+            sheets.append(sheet)
     return sheets
+
+
+def _sheet(data: bytes, caption: str, alt: str) -> Sheet | None:
+    """A PNG as it is, or confusion counts drawn; None for anything else."""
+    if data.startswith(PNG) and len(data) >= 24:
+        width, height = struct.unpack(">II", data[16:24])
+        return Sheet(caption, alt, "image/png", data, width, height)
+    confusion = read_confusion(data)
+    if confusion is None:
+        return None
+    return Sheet(caption, alt, "image/svg+xml", *draw_confusion(confusion))

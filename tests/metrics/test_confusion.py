@@ -1,17 +1,14 @@
 """Confusion counts beside scikit-learn's, and what the files hold."""
 
-import io
 import json
 
 import torch
-from PIL import Image
 from sklearn.metrics import confusion_matrix, recall_score
 
 from ndabench.metrics.confusion import (
     class_accuracies,
     confusion_counts,
     confusion_json,
-    confusion_picture,
 )
 
 
@@ -30,14 +27,3 @@ def test_a_class_without_examples_has_no_accuracy() -> None:
     assert content["class_accuracies"] == [50.0, None, None]
     assert content["counts"] == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
     assert (content["rows"], content["columns"]) == ("true class", "predicted class")
-
-
-def test_the_picture_has_room_for_every_class() -> None:
-    for num, smallest in ((2, 52), (8, 52), (101, 12)):
-        names = [f"{'Very' * (number % 9)}LongActionName{number}" for number in range(num)]
-        counts = confusion_counts(torch.arange(num), torch.arange(num), num)
-        with Image.open(io.BytesIO(confusion_picture(counts, names))) as picture:
-            width, height = picture.size
-            assert num * smallest < min(width, height) <= max(width, height) < num * smallest + 700
-            colours = {colour for _, colour in picture.getcolors(1 << 20)}
-        assert (0, 114, 178) in colours

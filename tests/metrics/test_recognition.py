@@ -77,11 +77,8 @@ def test_names_and_protocols(clips: ClipData) -> None:
 
 def test_files_show_the_confusion_of_the_test_videos(clips: ClipData) -> None:
     files = evaluate(clips, CHEAP).artifacts
-    assert sorted(files) == [
-        f"confusion_{name}.{kind}" for name in ("dpc_finetune", "linear_probe") for kind in ("json", "png")
-    ]
+    assert sorted(files) == ["confusion_dpc_finetune.json", "confusion_linear_probe.json"]
     for name in ("dpc_finetune", "linear_probe"):
-        assert files[f"confusion_{name}.png"].startswith(b"\x89PNG")
         content = json.loads(files[f"confusion_{name}.json"])
         assert content["class_names"] == list(clips.class_names)
         assert [sum(row) for row in content["counts"]] == clips.test.labels.bincount().tolist()
