@@ -13,7 +13,7 @@ from video_stand_in import DIGITS, SWEEP, StandIn, dumped
 from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.images import ImageData
-from ndabench.data.registry import DATA_SETS, DataConfig, OfModality, load_data
+from ndabench.data.registry import DATA_SETS, DataConfig, load_data, of_modality
 from ndabench.data.videos.clips import ClipData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
@@ -42,7 +42,7 @@ def sweep(**changes: Any) -> SweepConfig:
 
 
 def test_data_sets_are_told_apart_by_name() -> None:
-    assert not set(OfModality("images")) & set(OfModality("videos"))
+    assert not set(of_modality("images")) & set(of_modality("videos"))
     for name, entry in DATA_SETS.items():
         keys = {"name": name} | ({"path": "/data"} if "path" in entry.config.model_fields else {})
         assert type(parse(DataConfig, keys, "data")) is entry.config
@@ -138,7 +138,7 @@ def test_negatives_are_tried_on_clips_as_the_task_shows_them(task: dict, negativ
 
 
 @pytest.mark.parametrize("task", ["gan", "image_contrastive"])
-@pytest.mark.parametrize("name", OfModality("videos"))
+@pytest.mark.parametrize("name", of_modality("videos"))
 def test_tasks_of_images_refuse_videos_and_what_only_clips_have(task: str, name: str) -> None:
     image_sweep = {"name": "s", "task": {"name": task}, "data": {"name": "digits"}, "arms": ["none"]}
     keys = {} if name == "moving_digits" else {"path": "/no/such/folder"}

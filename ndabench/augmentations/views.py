@@ -31,8 +31,6 @@ from ndabench.errors import UserError
 
 _SIGMA = (0.1, 2.0)
 _CROP_ATTEMPTS = 10
-
-
 _PLACES = frozenset({"top", "left", "height", "width", "flip"})
 """The draws that say where a view lies in its image or clip."""
 

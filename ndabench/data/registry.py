@@ -27,7 +27,7 @@ A set of video files derives from `VideoConfig` and gives its `lists()`, a detec
 `SceneConfig` and gives its `open()`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeAlias, overload
 
@@ -115,30 +115,16 @@ DATA_SETS: Registry[DataSet] = Registry(
 )
 
 
-class OfModality(Mapping[str, DataSet]):
-    """The data sets of one modality, those that are registered later included."""
-
-    def __init__(self, modality: Modality) -> None:
-        self.modality = modality
-
-    def __getitem__(self, name: str) -> DataSet:
-        entry = DATA_SETS[name]
-        if entry.modality != self.modality:
-            raise KeyError(name)
-        return entry
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, entry in DATA_SETS.items() if entry.modality == self.modality)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+def of_modality(modality: Modality) -> Mapping[str, DataSet]:
+    """The data sets of one modality, as a view: it holds later registrations, too."""
+    return DATA_SETS.where(lambda entry: entry.modality == modality)
 
 
 DataConfig = Annotated[DataSetConfig, OneOf(DATA_SETS)]
 """The type of a field that holds any data set."""
-ImageDataConfig = Annotated[ImageConfig, OneOf(OfModality("images"))]
-VideoDataConfig = Annotated[VideoConfig, OneOf(OfModality("videos"))]
-SceneDataConfig = Annotated[SceneConfig, OneOf(OfModality("detection"))]
+ImageDataConfig = Annotated[ImageConfig, OneOf(of_modality("images"))]
+VideoDataConfig = Annotated[VideoConfig, OneOf(of_modality("videos"))]
+SceneDataConfig = Annotated[SceneConfig, OneOf(of_modality("detection"))]
 """The types of fields that hold a data set of one modality, such as the `data` of an evaluation."""
 
 

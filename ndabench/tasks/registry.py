@@ -16,7 +16,7 @@ from ndabench.augmentations.specification import NegativeSpec, Rule, check, regi
 from ndabench.config import named
 from ndabench.data import registry as data_sets
 from ndabench.data.images import ImageData
-from ndabench.data.registry import MODALITIES, DataConfig, OfModality, modality_of
+from ndabench.data.registry import MODALITIES, DataConfig, modality_of, of_modality
 from ndabench.data.videos.clips import ClipData
 from ndabench.errors import UserError, unknown
 from ndabench.metrics import (
@@ -169,7 +169,7 @@ def check_data(task: TaskConfig, data: DataConfig) -> None:
     if found != wanted:
         raise UserError(
             f"data: task {task.name} learns from {MODALITIES[wanted].holds}; "
-            f"{data.name} holds {MODALITIES[found].holds} (take {', '.join(sorted(OfModality(wanted)))})"
+            f"{data.name} holds {MODALITIES[found].holds} (take {', '.join(sorted(of_modality(wanted)))})"
         )
 
 

@@ -18,10 +18,10 @@ from ndabench.data.registry import (
     DataConfig,
     DataSet,
     ImageDataConfig,
-    OfModality,
     VideoDataConfig,
     load_data,
     modality_of,
+    of_modality,
 )
 from ndabench.data.sampling import in_order
 from ndabench.data.source import FilePictures, ImageConfig, Source
@@ -78,8 +78,8 @@ def test_a_set_from_outside_is_read_and_loaded_like_ours(halves: Path) -> None:
     config = parse(DataConfig, {"name": "halves", "path": str(halves)}, "data")
     assert parse(ImageDataConfig, config.model_dump(mode="json"), "data") == config
     assert modality_of(config) == "images"
-    assert "halves" in OfModality("images")
-    assert "halves" not in OfModality("videos")
+    assert "halves" in of_modality("images")
+    assert "halves" not in of_modality("videos")
     data = load_data(config, torch.device("cpu"))
     assert [len(split) for split in (data.train, data.validation, data.test)] == [14, 2, 4]
     ((images, labels),) = data.train.batches(in_order(14, 14))
@@ -89,7 +89,7 @@ def test_a_set_from_outside_is_read_and_loaded_like_ours(halves: Path) -> None:
 def test_a_field_for_one_modality_refuses_the_others() -> None:
     class Evaluation(Config):
         data: VideoDataConfig | None = None
-        other: Annotated[ImageConfig, OneOf(OfModality("images"))] | None = None
+        other: Annotated[ImageConfig, OneOf(of_modality("images"))] | None = None
 
     assert parse(Evaluation, {"data": "moving_digits"}, "evaluation").data is not None
     with pytest.raises(

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from ndabench.config import parse
 from ndabench.data.detection.scattered_digits import FULL_COVER, _digits, enlarged
 from ndabench.data.detection.scenes import DetectionData
-from ndabench.data.registry import OfModality, SceneDataConfig, load_data
+from ndabench.data.registry import SceneDataConfig, load_data, of_modality
 from ndabench.errors import UserError
 
 SMALL = {"num_train": 30, "num_validation": 10, "num_test": 20}
@@ -107,7 +107,7 @@ def test_impossible_keys(keys: dict[str, Any], expected: str) -> None:
 
 
 def test_every_set_is_known_by_its_name() -> None:
-    for name, entry in OfModality("detection").items():
+    for name, entry in of_modality("detection").items():
         assert entry.config.model_fields["name"].default == name
     with pytest.raises(UserError, match="did you mean 'voc'"):
         parse(SceneDataConfig, {"name": "vox", "path": "x"}, "data")

@@ -11,7 +11,7 @@ import torch
 from video_files import write_ucf101, write_video
 
 from ndabench.config import parse
-from ndabench.data.registry import OfModality, VideoDataConfig, load_data
+from ndabench.data.registry import VideoDataConfig, load_data, of_modality
 from ndabench.data.videos import scanning
 from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.groups import held_out_groups
@@ -28,7 +28,7 @@ def names_of(split: Any) -> list[str]:
 
 
 def test_every_registered_class_bears_its_name() -> None:
-    for name, entry in OfModality("videos").items():
+    for name, entry in of_modality("videos").items():
         assert entry.config.model_fields["name"].default == name
 
 
