@@ -27,7 +27,7 @@ from ndabench.tasks.registry import (
     check_evaluations,
     evaluations_of,
 )
-from ndabench.tracking import Track
+from ndabench.tracking.registry import Track
 from ndabench.trials import TrialConfig
 
 
@@ -104,7 +104,7 @@ class SweepConfig(Config):
     scheduler: Annotated[Asha | None, BeforeValidator(_scheduler)] = None
     time_budget_seconds: float | None = Field(None, gt=0)
     resources: Resources = Resources()
-    track: Track = Track()
+    track: Track = Field({}, validate_default=True)
 
     @model_validator(mode="after")
     def _consistent(self) -> "SweepConfig":

@@ -37,8 +37,8 @@ def train(
     from ndabench.records import RecordStore
     from ndabench.sweepfile import read_sweep
     from ndabench.tasks.task import DivergedError
-    from ndabench.tracking.factory import make_trackers
     from ndabench.tracking.mirror import Mirror
+    from ndabench.tracking.registry import make_trackers
     from ndabench.trials import Provenance, git_commit, prepare
 
     config = read_sweep(file, set_ or [])

@@ -35,8 +35,8 @@ from ndabench.planning.sweep_state import Ending, Event, SweepState, TrialEnded,
 from ndabench.planning.trial_queue import TrialQueue
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
-from ndabench.tracking.factory import make_trackers
 from ndabench.tracking.mirror import Mirror
+from ndabench.tracking.registry import make_trackers
 from ndabench.trials import Provenance, git_commit
 
 

@@ -1,13 +1,17 @@
-"""The key `track` of a sweep file: where metrics are shown besides the report. It changes no result."""
+"""The settings of each tracker, as a sweep file has them under `track`."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ndabench.config import Config
 
 
-class Mlflow(Config):
+class TensorBoardConfig(Config):
+    """Event files below `tensorboard/` in the sweep's folder, if tensorboardX is installed."""
+
+
+class MlflowConfig(Config):
     """Runs in MLflow, one for each trial."""
 
     tracking_uri: str | None = None
@@ -16,7 +20,7 @@ class Mlflow(Config):
     """None: the sweep's name."""
 
 
-class Wandb(Config):
+class WandbConfig(Config):
     """Runs in Weights & Biases, one for each trial."""
 
     project: str = Field("ndabench", min_length=1)
@@ -25,17 +29,3 @@ class Wandb(Config):
     """offline: W&B writes files below `folder`, and `wandb sync` sends them later."""
     folder: str | None = None
     """A local folder; None: the sweep's."""
-
-
-class Track(Config):
-    """`mlflow: true` and `wandb: true` switch these on with their defaults; they must be installed."""
-
-    tensorboard: bool = True
-    """Event files below `tensorboard/` in the sweep's folder, if tensorboardX is installed."""
-    mlflow: Mlflow | None = None
-    wandb: Wandb | None = None
-
-    @field_validator("mlflow", "wandb", mode="before")
-    @classmethod
-    def _short_forms(cls, value: Any) -> Any:
-        return {} if value is True else None if value is False else value

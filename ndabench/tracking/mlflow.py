@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ndabench.records import RecordStore, TrialRow
-from ndabench.tracking.config import Mlflow
+from ndabench.tracking.config import MlflowConfig
 from ndabench.tracking.tracker import local_folder, not_installed, run_name, run_settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class MlflowTracker:
 
     name = "MLflow"
 
-    def __init__(self, config: Mlflow, sweep: str, store: RecordStore) -> None:
+    def __init__(self, config: MlflowConfig, sweep: str, store: RecordStore) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         try:
             import mlflow  # noqa: F401

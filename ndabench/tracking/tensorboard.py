@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ndabench.records import RecordStore, TrialRow
+from ndabench.tracking.config import TensorBoardConfig
 
 if TYPE_CHECKING:
     from tensorboardX.event_file_writer import EventsWriter
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 FOLDER = "tensorboard"
 
 
-def is_installed() -> bool:
-    """Whether tensorboardX is here; without it a sweep has no event files."""
-    return importlib.util.find_spec("tensorboardX") is not None
+def tensorboard_tracker(
+    config: TensorBoardConfig, sweep: str, store: RecordStore
+) -> "TensorBoardTracker | None":
+    """The tracker; None without tensorboardX, since it is on by default and nobody may have asked for it."""
+    return TensorBoardTracker(store) if importlib.util.find_spec("tensorboardX") is not None else None
 
 
 class TensorBoardTracker:

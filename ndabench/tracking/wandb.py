@@ -6,7 +6,7 @@ from typing import Any
 
 from ndabench.errors import UserError
 from ndabench.records import RecordStore, TrialRow
-from ndabench.tracking.config import Wandb
+from ndabench.tracking.config import WandbConfig
 from ndabench.tracking.tracker import local_folder, not_installed, run_name, run_settings
 
 
@@ -15,7 +15,7 @@ class WandbTracker:
 
     name = "Weights & Biases"
 
-    def __init__(self, config: Wandb, sweep: str, store: RecordStore) -> None:
+    def __init__(self, config: WandbConfig, sweep: str, store: RecordStore) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         try:
             import wandb

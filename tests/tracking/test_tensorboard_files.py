@@ -4,16 +4,18 @@ import math
 import struct
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from object_stores import ObjectStore
 from tracked import write_row, write_step
 
+from ndabench.config import Config, parse
 from ndabench.records import RecordStore
-from ndabench.tracking import Track
-from ndabench.tracking.factory import make_trackers
 from ndabench.tracking.mirror import Mirror
+from ndabench.tracking.registry import Track, make_trackers
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2", reason="tensorboardX is not installed")
 
@@ -63,9 +65,14 @@ def points(store: RecordStore, trial_id: str = "jigsaw-01") -> list[tuple[int, f
     ]
 
 
+def track(**keys: Any) -> Mapping[str, Config]:
+    kind: Any = Track
+    return parse(kind, keys, "track")
+
+
 def follow(store: RecordStore) -> None:
     """As a driver does, whose records are all there already."""
-    with Mirror(store, make_trackers(Track(), "synthetic", store), pause=0.01) as mirror:
+    with Mirror(store, make_trackers(track(), "synthetic", store), pause=0.01) as mirror:
         mirror.changed("jigsaw-01")
 
 
@@ -112,7 +119,7 @@ def test_a_resumed_trial_has_each_point_once(store: RecordStore) -> None:
 
 
 def test_a_trial_lost_and_restarted_by_the_same_driver_has_each_point_once(store: RecordStore) -> None:
-    (tracker,) = make_trackers(Track(), "synthetic", store)
+    (tracker,) = make_trackers(track(), "synthetic", store)
     row = write_row(store, "running")
     for _ in range(2):
         assert tracker.begin(row) == -1
@@ -140,19 +147,19 @@ def test_an_object_store_has_the_file_once_trial_or_driver_has_ended(
 def test_it_is_on_unless_switched_off_or_not_installed(
     store: RecordStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert [tracker.name for tracker in make_trackers(Track(), "synthetic", store)] == ["TensorBoard"]
-    assert make_trackers(Track(tensorboard=False), "synthetic", store) == []
+    assert [tracker.name for tracker in make_trackers(track(), "synthetic", store)] == ["TensorBoard"]
+    assert make_trackers(track(tensorboard=False), "synthetic", store) == []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert make_trackers(Track(), "synthetic", store) == []
+    assert make_trackers(track(), "synthetic", store) == []
 
 
 def test_it_does_not_import_torch(tmp_path: Path) -> None:
     code = f"""
 import sys
+from ndabench.config import parse
 from ndabench.records import RecordStore
-from ndabench.tracking import Track
-from ndabench.tracking.factory import make_trackers
-assert make_trackers(Track(), "synthetic", RecordStore({str(tmp_path)!r}))
+from ndabench.tracking.registry import Track, make_trackers
+assert make_trackers(parse(Track, {{}}, "track"), "synthetic", RecordStore({str(tmp_path)!r}))
 assert "torch" not in sys.modules
 import torch
 assert torch.zeros(1).item() == 0

@@ -1,18 +1,21 @@
 """MLflow and Weights & Biases themselves, without a network: what they hold, and what a user gets wrong."""
 
 import builtins
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_lines import TINY
+from pydantic import Field
 from tracked import write_row, write_step
 
-from ndabench.config import parse
+from ndabench.config import Config, parse
 from ndabench.errors import UserError
-from ndabench.records import RecordStore
-from ndabench.tracking import Track
-from ndabench.tracking.factory import make_trackers
+from ndabench.records import RecordStore, TrialRow
+from ndabench.sweepfile import SweepConfig
 from ndabench.tracking.mirror import Mirror
+from ndabench.tracking.registry import TRACKERS, Track, TrackerEntry, make_trackers
 
 
 @pytest.fixture
@@ -20,18 +23,19 @@ def store(tmp_path: Path) -> RecordStore:
     return RecordStore(str(tmp_path / "out"))
 
 
-def track(**keys: Any) -> Track:
-    return parse(Track, {"tensorboard": False, **keys}, "track")
+def track(**keys: Any) -> Mapping[str, Config]:
+    kind: Any = Track
+    return parse(kind, {"tensorboard": False, **keys}, "track")
 
 
-def follow(store: RecordStore, wanted: Track) -> None:
+def follow(store: RecordStore, wanted: Mapping[str, Config]) -> None:
     """As a driver does, whose records are all there already."""
     with Mirror(store, make_trackers(wanted, "synthetic", store), pause=0.01) as mirror:
         mirror.changed("jigsaw-01")
 
 
 def test_no_server_is_asked_for_by_default(store: RecordStore) -> None:
-    for wanted in (Track(tensorboard=False), track(mlflow=False, wandb=None)):
+    for wanted in (track(), track(mlflow=False, wandb=None)):
         assert make_trackers(wanted, "synthetic", store) == []
 
 
@@ -112,3 +116,72 @@ def test_an_object_store_has_no_room_for_their_files() -> None:
     with pytest.raises(UserError, match=r"^track\.mlflow\.tracking_uri: must be given"):
         make_trackers(track(mlflow=True), "synthetic", store)
     make_trackers(track(mlflow={"tracking_uri": "http://127.0.0.1:1"}), "synthetic", store)
+
+
+class Printing(Config):
+    """The settings of a tracker from outside."""
+
+    prefix: str = Field("> ", min_length=1)
+
+
+class PrintTracker:
+    """A tracker from outside: prints what it is told."""
+
+    name = "print"
+
+    def __init__(self, config: Printing, sweep: str, store: RecordStore) -> None:
+        self._prefix = config.prefix
+
+    def begin(self, row: TrialRow) -> int:
+        return -1
+
+    def log(self, trial_id: str, step: int, values: Mapping[str, float]) -> None:
+        print(f"{self._prefix}{trial_id} {step} {values}")
+
+    def end(self, row: TrialRow) -> None:
+        print(f"{self._prefix}{row.status}")
+
+    def close(self) -> None:
+        print(f"{self._prefix}closed")
+
+
+def test_a_tracker_from_outside_is_registered_and_named(
+    store: RecordStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(TRACKERS, "_entries", dict(TRACKERS))  # what follows leaves no trace
+    TRACKERS.register("print", TrackerEntry(config=Printing, make=f"{__name__}:PrintTracker"))
+    write_row(store, "finished")
+    write_step(store, 10, loss=2.0)
+    follow(store, track(print={"prefix": "# "}))
+    assert capsys.readouterr().out == "# jigsaw-01 10 {'loss': 2.0}\n# finished\n# closed\n"
+    assert track(print=True) == {"print": Printing()}
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        (
+            {"wandbb": True},
+            "track: unknown key 'wandbb'; did you mean 'wandb'? (known: mlflow, tensorboard, wandb)",
+        ),
+        ({"wandb": {"mode": "on"}}, "track: wandb.mode: input should be 'offline' or 'online', got 'on'"),
+        ({"mlflow": {"experiment": ""}}, "track: mlflow.experiment: string should have at least 1 character"),
+        ({"mlflow": 3}, "track: mlflow: "),
+    ],
+)
+def test_a_wrong_key_is_named(keys: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        track(**keys)
+    assert str(caught.value).startswith(line)
+
+
+def test_a_sweep_file_keeps_what_is_on_and_off(tmp_path: Path) -> None:
+    sweep = parse(SweepConfig, {**TINY, "track": {"tensorboard": False, "mlflow": True}}, "tiny")
+    dumped = sweep.model_dump(mode="json", by_alias=True)
+    assert dumped["track"] == {
+        "tensorboard": None,
+        "mlflow": {"tracking_uri": None, "experiment": None},
+        "wandb": None,
+    }
+    assert parse(SweepConfig, dumped, "tiny").track == sweep.track
+    assert list(parse(SweepConfig, TINY, "tiny").track) == ["tensorboard"]
