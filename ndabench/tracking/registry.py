@@ -54,7 +54,7 @@ def _read(value: Any) -> dict[str, Config]:
         for name, entry in TRACKERS.items()
     }
     model = create_model("Track", __base__=Config, **fields)
-    short = {True: {}, False: None}
+    short: dict[bool, Any] = {True: {}, False: None}
     if isinstance(value, Mapping):
         value = {key: short[one] if isinstance(one, bool) else one for key, one in value.items()}
     try:
