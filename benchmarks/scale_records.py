@@ -32,7 +32,7 @@ from ndabench.records.store import TABLES
 
 if TYPE_CHECKING:  # they bring torch, which a report does without
     from ndabench.sweepfile import SweepConfig
-    from ndabench.trials import TrialConfig
+    from ndabench.trials.config import TrialConfig
 
 AIM = "≤ 15 s, ≤ 1 GiB"
 ARMS = ["none", "jigsaw", "cutout", "mixup"]

@@ -37,7 +37,8 @@ from ndabench.orchestration.status_file import StatusFile
 from ndabench.records import RecordStore
 from ndabench.reporting import write_report
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import Provenance, run_trial
+from ndabench.trials.config import Provenance
+from ndabench.trials.run import run_trial
 
 BARE = 20
 SECONDS_TO_LOOK = 3.0

@@ -27,7 +27,8 @@ from ndabench.orchestration.run import run_sweep
 from ndabench.orchestration.status_file import StatusFile
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import Provenance, run_trial
+from ndabench.trials.config import Provenance
+from ndabench.trials.run import run_trial
 
 
 def sweep(trials: int, workers: int) -> SweepConfig:

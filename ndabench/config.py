@@ -7,7 +7,7 @@ Every configuration class derives from `Config`, stands beside the code that use
 import logging
 import os
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
@@ -212,15 +212,26 @@ def override(data: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise UserError(f"--set {assignment}: the value is not valid YAML") from None
-        result = _set(result, key.split("."), value, assignment)
+        result = with_value(result, key.split("."), value, f"--set {assignment}")
     return result
 
 
-def _set(data: Any, path: list[str], value: Any, assignment: str) -> dict[str, Any]:
+def with_value(data: Any, path: Sequence[str], value: Any, where: str) -> dict[str, Any]:
+    """The mapping `data` with `value` at the end of `path`.
+
+    `UserError`, beginning with `where`, for a path through something else than mappings.
+    """
     if not isinstance(data, Mapping):
-        raise UserError(f"--set {assignment}: there is nothing to set below {path[0]!r}'s parent")
+        raise UserError(f"{where}: there is nothing to set below {path[0]!r}'s parent")
     head, *rest = path
-    return {**data, head: _set(data.get(head) or {}, rest, value, assignment) if rest else value}
+    return {**data, head: with_value(data.get(head) or {}, rest, value, where) if rest else value}
+
+
+def value_at(data: Any, path: Sequence[str]) -> Any:
+    """The value at the end of `path` in nested mappings."""
+    for key in path:
+        data = data[key]
+    return data
 
 
 def without(keys: Set[str], value: Any) -> Any:

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,13 +35,13 @@ def preview(
     """Write a PNG sheet of a data set's images, or of a clip, beside the arms' negatives and all others."""
     import torch
 
+    from ndabench.data.registry import load_data
     from ndabench.data.videos.clips import ClipData
     from ndabench.errors import UserError
     from ndabench.sweepfile import read_sweep
-    from ndabench.tasks.registry import load_data
 
     config = read_sweep(file, set_ or [])
-    data = load_data(config.data, torch.device("cpu"))
+    data: Any = load_data(config.data, torch.device("cpu"))
     negatives = negatives_to_show(config)
     if isinstance(data, ClipData):
         frames = config.task.shown_shape(data.frame_shape)[-3]  # of (C, T, H, W)

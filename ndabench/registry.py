@@ -104,6 +104,14 @@ def import_plugins(modules: Sequence[str]) -> None:
             ) from None
 
 
+def plugins_first(value: Any) -> Any:
+    """A validator that runs before the rest of a configuration is read, and imports its `plugins`."""
+    plugins = value.get("plugins") if isinstance(value, Mapping) else None
+    if isinstance(plugins, list | tuple) and all(isinstance(module, str) for module in plugins):
+        import_plugins(plugins)
+    return value
+
+
 class OneOf:
     """Annotates a field that holds the configuration of one entry of a registry, picked by its `name`.
 

@@ -9,6 +9,8 @@ from ndabench.config import Config
 from ndabench.errors import nearest
 
 LAMBDA = "lambda"
+OF_ARMS = "arms."
+"""How the keys of negatives' parameters begin: `arms.<name of the arm>.<parameter>`."""
 Number = int | float
 
 
@@ -55,7 +57,11 @@ class Dimension(Config):
 
 
 class Search(Config):
-    """What is searched, in each arm alike: `lambda` and any key of `task`."""
+    """What is searched: `lambda`, keys of the task, and parameters of an arm's negative.
+
+    A key of the task may be dotted, `method.queue_size`, and may begin with `task.`, which says no more than
+    its absence. `arms.jigsaw.grid` is the parameter `grid` of the negative of the arm `jigsaw`.
+    """
 
     dimensions: dict[str, Dimension] = Field(default_factory=dict)
     sampler: Literal["grid", "random", "tpe"] = "grid"
@@ -76,7 +82,11 @@ class Search(Config):
                     f"{key}: needs a list of values or a range such as {{uniform: [low, high]}}, got {item!r}"
                     f"{nearest(key, cls.model_fields)}"
                 )
-        return {**settings, "dimensions": dimensions}
+        short = [key.removeprefix("task.") for key in dimensions]
+        doubled = sorted({key for key in short if short.count(key) > 1})
+        if doubled:
+            raise ValueError(f"{doubled[0]!r} and 'task.{doubled[0]}' are the same key; keep one")
+        return {**settings, "dimensions": dict(zip(short, dimensions.values(), strict=True))}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Search":

@@ -73,9 +73,9 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
     """The dry run: what every arm will run, what a trial asks for, and the work in images or clips."""
     from rich.table import Table
 
-    from ndabench.tasks.registry import counted
+    from ndabench.tasks.registry import TASKS
 
-    unit = counted(config.task)
+    unit = TASKS[config.task.name].counted
     table = Table(title=f"{config.name}: {config.trial_count()} trials", title_justify="left")
     for column in ("trials", "arm", "λ", "parameters", "seeds", f"{unit} each"):
         justify: Literal["left", "right"] = "right" if column.startswith(unit) else "left"

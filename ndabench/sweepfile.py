@@ -11,12 +11,13 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ndabench.augmentations.specification import NegativeSpec
-from ndabench.config import Config, override, parse, read_yaml, with_current_names
-from ndabench.errors import nearest, unknown
+from ndabench.augmentations.specification import NegativeSpec, Single
+from ndabench.config import Config, override, parse, read_yaml, value_at, with_current_names, with_value
+from ndabench.errors import UserError, nearest, unknown
 from ndabench.measurement import displayed_name
+from ndabench.registry import plugins_first
 from ndabench.resources import Resources
-from ndabench.search_space import LAMBDA, Dimension, Search
+from ndabench.search_space import LAMBDA, OF_ARMS, Dimension, Search
 from ndabench.tasks.definition import TaskConfig
 from ndabench.tasks.registry import (
     TASKS,
@@ -28,7 +29,7 @@ from ndabench.tasks.registry import (
     evaluations_of,
 )
 from ndabench.tracking.registry import Track
-from ndabench.trials import TrialConfig
+from ndabench.trials.config import TrialConfig
 
 
 class Arm(Config):
@@ -94,6 +95,8 @@ class SweepConfig(Config):
     """A whole sweep file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    plugins: tuple[str, ...] = ()
+    """Modules that register tasks, data sets and the like; imported before anything else is read."""
     task: AnyTaskConfig
     data: DataConfig
     arms: tuple[Arm, ...] = Field(min_length=1)
@@ -105,6 +108,11 @@ class SweepConfig(Config):
     time_budget_seconds: float | None = Field(None, gt=0)
     resources: Resources = Resources()
     track: Track = Field({}, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plugins_first(cls, value: Any) -> Any:
+        return plugins_first(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> "SweepConfig":
@@ -139,7 +147,9 @@ class SweepConfig(Config):
         """What is searched, or set by an arm, must be keys of the task; λ must lie in the task's range."""
         known = set(type(self.task).model_fields) - {"name"}
         for key in self.search.dimensions:
-            if key != LAMBDA and key not in known:
+            if key.startswith(OF_ARMS):
+                self._arm_of(key)
+            elif key != LAMBDA and key.partition(".")[0] not in known:
                 raise ValueError(
                     f"search: unknown parameter {key!r}{nearest(key, known | {LAMBDA})} "
                     f"(known: lambda, {', '.join(sorted(known))})"
@@ -158,7 +168,7 @@ class SweepConfig(Config):
             return
         measured = {metric: evaluation for evaluation in self.evaluate for metric in evaluation.metrics}
         if not measured:
-            usual = evaluations_of(self.task)[0]
+            usual = next(iter(evaluations_of(self.task)))
             raise ValueError(f"objective: nothing is measured; add an evaluation, e.g. evaluate: [{usual}]")
         if self.objective.metric not in measured:
             raise ValueError(f"objective: {unknown('metric', self.objective.metric, measured)}")
@@ -189,21 +199,44 @@ class SweepConfig(Config):
         return {
             key: value
             for key, value in self.search.dimensions.items()
-            if key not in arm.task and (key not in treatment or arm.negative is not None)
+            if (
+                self._arm_of(key) == arm
+                if key.startswith(OF_ARMS)
+                else key.partition(".")[0] not in arm.task
+                and (key not in treatment or arm.negative is not None)
+            )
         }
+
+    def _arm_of(self, key: str) -> Arm:
+        """The arm whose negative has the parameter that `arms.<name>.<parameter>` names."""
+        name = key.removeprefix(OF_ARMS).rpartition(".")[0]
+        arms = {arm.name: arm for arm in self.arms}
+        if name not in arms:
+            raise UserError(f"search: {key}: {unknown('arm', name, arms)}")
+        if not isinstance(arms[name].negative, Single):
+            raise UserError(f"search: {key}: arm {name!r} has no negative with parameters to search")
+        return arms[name]
 
     def task_of(self, arm: Arm, searched: Mapping[str, Any] | None = None) -> TaskConfig:
         """The task of an arm's trials: the sweep's, with the arm's own keys and the searched values set."""
-        own = with_current_names(type(self.task), arm.task)
-        changed = {**self.task.model_dump(mode="json"), **own, **(searched or {})}
-        return parse(type(self.task), changed, f"arm {arm.name}")
+        changed = {**self.task.model_dump(mode="json"), **with_current_names(type(self.task), arm.task)}
+        where = f"arm {arm.name}"
+        for key, value in (searched or {}).items():
+            changed = with_value(changed, key.split("."), value, where)
+        return parse(type(self.task), changed, where)
 
     def trial(self, arm: Arm, setting: Mapping[str, Any], seed: int) -> TrialConfig:
         """The trial of `arm` with the searched values of `setting`."""
         where = f"arm {arm.name}"
-        searched = {key: value for key, value in setting.items() if key != LAMBDA}
+        of_negative = {key: value for key, value in setting.items() if key.startswith(OF_ARMS)}
+        searched = {key: value for key, value in setting.items() if key not in (LAMBDA, *of_negative)}
         task = self.task_of(arm, searched)
-        parameters = {key: task.model_dump(mode="json")[key] for key in searched}  # 64.0 and 64 are one value
+        dumped = task.model_dump(mode="json")
+        parameters = {key: value_at(dumped, key.split(".")) for key in searched}  # 64.0 and 64 are one value
+        negative: Any = arm.negative
+        if of_negative and arm.negative is not None:
+            changed = {key.rpartition(".")[2]: value for key, value in of_negative.items()}
+            negative = parse(cast(Any, NegativeSpec), {**arm.negative.dump(), **changed}, where)
         rule = TASKS[task.name].lambda_rule
         lambda_ = setting.get(LAMBDA, rule.default if arm.negative is not None else rule.plain)
         rule.check(lambda_, f"{where}: ")
@@ -211,14 +244,15 @@ class SweepConfig(Config):
             TrialConfig,
             {
                 "arm": arm.name,
+                "plugins": self.plugins,
                 "task": task,
                 "data": self.data,
-                "negative": arm.negative,
+                "negative": negative,
                 "positive": arm.positive,
                 LAMBDA: lambda_,
                 "seed": seed,
                 "evaluate": self.evaluate,
-                "parameters": parameters,
+                "parameters": {**parameters, **of_negative},
             },
             where,
         )

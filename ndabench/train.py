@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ndabench.records import RecordStore
     from ndabench.sweepfile import SweepConfig
     from ndabench.tracking.mirror import Mirror
-    from ndabench.trials import Provenance, TrialConfig
+    from ndabench.trials.config import Provenance, TrialConfig
 
 
 def train(
@@ -39,7 +39,8 @@ def train(
     from ndabench.tasks.task import DivergedError
     from ndabench.tracking.mirror import Mirror
     from ndabench.tracking.registry import make_trackers
-    from ndabench.trials import Provenance, git_commit, prepare
+    from ndabench.trials.config import Provenance, git_commit
+    from ndabench.trials.run import prepare
 
     config = read_sweep(file, set_ or [])
     trial = choose(config, arm, lambda_, seed)
@@ -101,7 +102,7 @@ def _show(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from ndabench.trials import run_trial
+    from ndabench.trials.run import run_trial
 
     console = Console(quiet=not workers.is_main)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -111,8 +112,9 @@ def _show(
             mirror.changed(trial.trial_id)
             bars.update(bar, completed=progress.step, total=progress.num_steps)
             values = ", ".join(f"{name} {m.value:.4g}" for name, m in progress.metrics.items())
-            line = f"{trial.label}: step {progress.step}/{progress.num_steps} {values}"
-            bars.console.print(line, highlight=False, soft_wrap=True, markup=False)
+            if values:
+                line = f"{trial.label}: step {progress.step}/{progress.num_steps} {values}"
+                bars.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import pytest
 from command_lines import TINY
 from object_stores import ObjectStore
 
-from ndabench.checkpoints import load_checkpoint
 from ndabench.config import parse
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
@@ -15,7 +14,9 @@ from ndabench.measurement import displayed_name
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
 from ndabench.tasks.task import Progress
-from ndabench.trials import Provenance, TrialConfig, run_trial
+from ndabench.trials.checkpoints import load_checkpoint
+from ndabench.trials.config import Provenance, TrialConfig
+from ndabench.trials.run import run_trial
 
 
 def trial() -> TrialConfig:

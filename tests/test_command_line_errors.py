@@ -23,7 +23,7 @@ from ndabench.report import report
 from ndabench.sweep import sweep
 from ndabench.sweepfile import SweepConfig
 from ndabench.train import train
-from ndabench.trials import prepare
+from ndabench.trials.run import prepare
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,7 +13,8 @@ from ndabench.records import RecordStore, TrialRow
 from ndabench.records.trial_recorder import SupersededError, close_row, fail_row
 from ndabench.sweepfile import SweepConfig
 from ndabench.tasks.task import Progress
-from ndabench.trials import Provenance, TrialConfig, planned_row, run_trial
+from ndabench.trials.config import Provenance, TrialConfig, planned_row
+from ndabench.trials.run import run_trial
 
 
 def make_trial() -> TrialConfig:

@@ -5,7 +5,7 @@ import pytest
 from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import TrialConfig
+from ndabench.trials.config import TrialConfig
 
 BASE = {
     "name": "s",
@@ -200,3 +200,63 @@ def test_a_wrong_sweep_file_is_one_clear_line(changes: dict, message: str) -> No
     with pytest.raises(UserError, match=message) as caught:
         sweep(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_search_keys_may_be_dotted_and_may_belong_to_one_arm() -> None:
+    search = {"task.learning_rate": [1e-3, 2e-3], "arms.jigsaw.grid": [2, 4], "lambda": [0.5]}
+    config = parse(
+        SweepConfig, {**BASE, "seeds": [0], "arms": ["none", "jigsaw", "stitch"], "search": search}, "f"
+    )
+    trials = config.grid_trials()
+    found = [(trial.arm, trial.parameters, trial.negative and trial.negative.label) for trial in trials]
+    assert [one for one in found if one[0] != "jigsaw"] == [
+        ("none", {"learning_rate": 1e-3}, None),
+        ("none", {"learning_rate": 2e-3}, None),
+        ("stitch", {"learning_rate": 1e-3}, "stitch"),
+        ("stitch", {"learning_rate": 2e-3}, "stitch"),
+    ]
+    assert [one[1:] for one in found if one[0] == "jigsaw"] == [
+        ({"learning_rate": rate, "arms.jigsaw.grid": grid}, "jigsaw" if grid == 2 else "jigsaw(grid=4)")
+        for rate in (1e-3, 2e-3)
+        for grid in (2, 4)
+    ]
+    assert len({trial.trial_id for trial in trials}) == len(trials)
+
+
+def test_a_nested_key_of_the_task_is_searched() -> None:
+    task = {"name": "image_contrastive", "method": {"name": "moco", "queue_size": 512}, "batch_size": 64}
+    search = {"method.queue_size": [256, 512]}
+    config = parse(SweepConfig, {**BASE, "seeds": [0], "task": task, "arms": ["none"], "search": search}, "f")
+    found = [(trial.task.method.queue_size, trial.parameters) for trial in config.grid_trials()]
+    assert found == [(256, {"method.queue_size": 256}), (512, {"method.queue_size": 512})]
+
+
+def test_settings_of_the_treatment_are_not_searched_without_a_negative() -> None:
+    task = {"name": "image_contrastive", "batch_size": 64}
+    search = {"nda_scale": [0.5, 1.0]}
+    config = parse(
+        SweepConfig, {**BASE, "seeds": [0], "task": task, "arms": ["none", "jigsaw"], "search": search}, "f"
+    )
+    assert [(trial.arm, trial.parameters) for trial in config.grid_trials()] == [
+        ("none", {}),
+        ("jigsaw", {"nda_scale": 0.5}),
+        ("jigsaw", {"nda_scale": 1.0}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("search", "line"),
+    [
+        ({"task.learning_rat": [1]}, "unknown parameter 'learning_rat'; did you mean 'learning_rate'?"),
+        ({"task.width": [1], "width": [2]}, "'width' and 'task.width' are the same key; keep one"),
+        ({"arms.jigsw.grid": [2]}, "search: arms.jigsw.grid: unknown arm 'jigsw'; did you mean 'jigsaw'?"),
+        ({"arms.none.grid": [2]}, "arm 'none' has no negative with parameters to search"),
+        ({"arms.jigsaw.gird": [2]}, "jigsaw: unknown parameter 'gird'; did you mean 'grid'?"),
+        ({"width.x": [2]}, "arm none: there is nothing to set below 'x'"),
+    ],
+)
+def test_a_wrong_dotted_key_is_one_line(search: dict, line: str) -> None:
+    with pytest.raises(UserError) as raised:
+        parse(SweepConfig, {**BASE, "seeds": [0], "arms": ["none", "jigsaw"], "search": search}, "f")
+    assert line in str(raised.value)
+    assert "\n" not in str(raised.value)

@@ -14,7 +14,8 @@ from ndabench.measurement import Measurement
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
 from ndabench.tasks.task import DivergedError, Progress
-from ndabench.trials import Provenance, run_trial
+from ndabench.trials.config import Provenance
+from ndabench.trials.run import run_trial
 
 
 class ThreeSteps:

@@ -20,7 +20,8 @@ from ndabench.errors import UserError
 from ndabench.records import RecordStore
 from ndabench.sweep import print_plan
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import Provenance, prepare, run_trial
+from ndabench.trials.config import Provenance
+from ndabench.trials.run import prepare, run_trial
 
 CLIP_NEGATIVES = implementations("clips")
 

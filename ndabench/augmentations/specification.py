@@ -50,11 +50,14 @@ class Single:
 
         Raises `UserError` where the negative does not have this rule, or the rule not these parameters.
         """
+        return partial(self.require(rule).load(), **dict(self.parameters))
+
+    def require(self, rule: Rule) -> Implementation:
+        """The implementation that `build` takes, not imported; raises what `build` raises."""
         rule, implementation = self._implementation(rule)
-        parameters = dict(self.parameters)
         where = {"corrected": f"{self.name} for images", "released": f"{self.name}[released]"}
-        _check_names(where.get(rule, self.name), implementation.parameters, parameters)
-        return partial(implementation.load(), **parameters)
+        _check_names(where.get(rule, self.name), implementation.parameters, dict(self.parameters))
+        return implementation
 
     def _implementation(self, rule: Rule) -> tuple[Rule, Implementation]:
         entry = NEGATIVES[self.name]
@@ -141,6 +144,15 @@ def registered(rule: Rule) -> list[Single]:
             *(Single(name, None, (("per", "frame"),)) for name in per_frame),
         ]
     return [*map(Single, having("corrected")), *(Single(name, "released") for name in having("released"))]
+
+
+def require_rule(negative: Negative, rule: Rule) -> None:
+    """`UserError` where a part of the negative does not have `rule`; imports no torch."""
+    if isinstance(negative, Single):
+        negative.require(rule)
+        return
+    for part in negative.members if isinstance(negative, Mixture) else negative.links:
+        require_rule(part, rule)
 
 
 def check(negative: Negative, shape: tuple[int, ...], rule: Rule = "corrected") -> None:

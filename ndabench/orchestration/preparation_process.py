@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import torch
 
 from ndabench.errors import UserError
-from ndabench.trials import TrialConfig, prepare
+from ndabench.trials.config import TrialConfig
+from ndabench.trials.run import prepare
 
 
 def prepare_trials(trials: Sequence[str], num_workers: int, device: torch.device) -> str | None:

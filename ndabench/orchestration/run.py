@@ -37,7 +37,7 @@ from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
 from ndabench.tracking.mirror import Mirror
 from ndabench.tracking.registry import make_trackers
-from ndabench.trials import Provenance, git_commit
+from ndabench.trials.config import Provenance, git_commit
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ It knows no Ray: `tune_adapters` tells it what happens to Ray Tune's trials, by 
 
 from typing import Literal
 
-from ndabench.checkpoints import has_checkpoint
 from ndabench.errors import UserError
 from ndabench.planning.outcomes import outcome_of
 from ndabench.planning.restarts import Restart
@@ -13,7 +12,8 @@ from ndabench.planning.sweep_state import SweepState
 from ndabench.planning.trial_queue import TrialQueue
 from ndabench.records import RecordStore
 from ndabench.records.trial_recorder import close_row, fail_row
-from ndabench.trials import Provenance, TrialConfig, planned_row
+from ndabench.trials.checkpoints import has_checkpoint
+from ndabench.trials.config import Provenance, TrialConfig, planned_row
 
 
 class SweepSupervisor:

@@ -28,7 +28,7 @@ from ndabench.planning.outcomes import watched_metric
 from ndabench.records.trial_recorder import one_line
 from ndabench.resources import Resources
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import Provenance
+from ndabench.trials.config import Provenance
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from ndabench.ownership import require_owned
 from ndabench.records import RecordStore
 from ndabench.records.trial_recorder import one_line
 from ndabench.tasks.task import DivergedError
-from ndabench.trials import Provenance, TrialConfig, run_trial
+from ndabench.trials.config import Provenance, TrialConfig
+from ndabench.trials.run import run_trial
 
 Report = Callable[[dict[str, Any]], None]
 

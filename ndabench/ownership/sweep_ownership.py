@@ -15,7 +15,7 @@ from ndabench.ownership.lease import Lease
 from ndabench.records import SCHEMA_VERSION, RecordStore
 from ndabench.records.retry import reason
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import without_places
+from ndabench.trials.config import without_places
 
 OWNER_FILE = "sweep.yaml"
 MUST_AGREE = ("task", "data", "evaluate", "objective")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import TrialConfig
+from ndabench.trials.config import TrialConfig
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from ndabench.planning.outcomes import Outcome
 from ndabench.search_space import Dimension, Search
 from ndabench.sweepfile import Arm, SweepConfig
-from ndabench.trials import TrialConfig
+from ndabench.trials.config import TrialConfig
 
 ATTEMPTS = 100
 """How often in a row TPE may propose a setting that was tried before; its search then ends."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import TrialConfig
+from ndabench.trials.config import TrialConfig
 
 
 class SuccessiveHalving:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from ndabench.records import RunningTrial
 from ndabench.records.schema import Status
-from ndabench.trials import TrialConfig
+from ndabench.trials.config import TrialConfig
 
 ENDED: tuple[Status, ...] = ("finished", "pruned", "stopped", "diverged", "failed")
 LEAST_SHARE = 0.3

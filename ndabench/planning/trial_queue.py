@@ -3,7 +3,7 @@
 from ndabench.planning.outcomes import Outcome
 from ndabench.planning.plan import Plan
 from ndabench.planning.restarts import Restart, RestartHistory, Restarts
-from ndabench.trials import TrialConfig
+from ndabench.trials.config import TrialConfig
 
 
 class TrialQueue:

@@ -1,7 +1,7 @@
 """What a task is: that part of a training which differs from task to task. The rest is `trainer.Trainer`."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ndabench.metrics.probing import Evaluated
+    from ndabench.metrics.evaluating import Subject
     from ndabench.tasks.curves import Curves
 
 
@@ -121,8 +121,8 @@ class Task(Protocol):
         """Makes the workers' states equal where training lets them differ; called at every pause."""
         ...
 
-    def evaluate(self, evaluations: Sequence[Any], step: int, *, test: bool) -> "Evaluated":
-        """Measures on the validation split and, for `test`, on the test split, too. Leaves no trace."""
+    def subject(self, step: int) -> "Subject":
+        """What evaluations look at after `step` steps; see `metrics.subjects`."""
         ...
 
     def artifacts(self, step: int, *, last: bool) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ protocol gets resuming, logging, divergence checks, evaluations and files from h
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +16,14 @@ from torch import nn
 from ndabench.config import without
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
-from ndabench.metrics.probing import Evaluated
+from ndabench.metrics.evaluating import Evaluated, EvaluationProgress, evaluate, merge
+from ndabench.metrics.evaluation import Evaluation
 from ndabench.registry import load
 from ndabench.tasks.acceleration import choose_kernels
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError, Progress, Stateful, Task
+
+EVALUATION_STATE = ("evaluated", "under_evaluation")
 
 
 def build_trainer(setup: TrialSetup) -> "Trainer":
@@ -35,15 +38,20 @@ class Trainer:
         self.task, self.config, self.workers = task, setup.config, setup.workers
         self.evaluations = tuple(setup.evaluations)
         self.step = 0
+        self.evaluated: list[Evaluated] = []
+        """The results of the evaluations of this step that are done, while others are not."""
+        self.under_evaluation: EvaluationProgress | None = None
+        """How far a long evaluation is, while it runs."""
         self._identity = _identity(setup)
 
     def run(self) -> Iterator[Progress]:
         """Trains from the current step to the last one, and yields a `Progress` at every pause.
 
-        A fresh trainer first yields step 0. The last step is yielded twice where it is evaluated: first to be
-        saved, then with everything that was measured. Evaluations may take hours; they are repeated where a
-        run was stopped in them. After `load_state_dict` the results equal those of a run that was never
-        interrupted, on a CPU bit for bit. Raises `DivergedError` when a loss or a weight is not finite.
+        A fresh trainer first yields step 0. Evaluations of the last step may take hours: it is yielded first
+        to be saved, then whenever an evaluation or a part of one is done, and at the end with everything that
+        was measured, once. A run that is stopped between continues with what is left. After
+        `load_state_dict` the results equal those of a run that was never interrupted, on a CPU bit for bit.
+        Raises `DivergedError` when a loss or a weight is not finite.
         """
         task, config = self.task, self.config
         notes = choose_kernels(config, self.workers.device, task.compile)
@@ -94,13 +102,38 @@ class Trainer:
         if evaluations and last and self.step > 0:
             yield here
             here = replace(here, checkpoint_due=False)
+        evaluated = yield from self._evaluate(evaluations, here)
         logged = {name: Measurement(value) for name, value in curves.items()}
-        evaluated = task.evaluate(evaluations, self.step, test=last) if evaluations else Evaluated({})
         yield replace(
             here,
             metrics={**notes, **(logged if self._due(config.log_every) else {}), **evaluated.measurements},
             artifacts={**here.artifacts, **evaluated.artifacts},
         )
+
+    def _evaluate(
+        self, evaluations: Sequence[Evaluation], here: Progress
+    ) -> Generator[Progress, None, Evaluated]:
+        """Measures this step, and yields on the way; at the last step the parts are worth a checkpoint."""
+        if not evaluations:
+            return Evaluated({})
+        last = self.step == self.config.num_steps
+        news = evaluate(
+            evaluations,
+            self.task.subject(self.step),
+            test=last,
+            done=[one.evaluation for one in self.evaluated],
+            resume_from=self.under_evaluation,
+        )
+        # Neither metrics nor files: whoever follows the records reads those of a step once.
+        pause = replace(here, checkpoint_due=last, artifacts={})
+        for one in news:
+            self.under_evaluation = one if isinstance(one, EvaluationProgress) else None
+            if isinstance(one, Evaluated):
+                self.evaluated.append(one)
+            if len(self.evaluated) < len(evaluations):
+                yield pause
+        evaluated, self.evaluated = merge(self.evaluated), []
+        return evaluated
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that the next step depends on: tensors, numbers, strings, lists and dicts.
@@ -109,12 +142,19 @@ class Trainer:
         """
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         streams = {name: stream.get_state() for name, stream in self.task.streams.items()}
-        return copy.deepcopy({"made_by": self._identity, "step": self.step, "streams": streams, **parts})
+        under = self.under_evaluation
+        evaluations = {
+            "evaluated": [one.to_plain() for one in self.evaluated],
+            "under_evaluation": vars(under) if under is not None else None,
+        }
+        return copy.deepcopy(
+            {"made_by": self._identity, "step": self.step, "streams": streams, **evaluations, **parts}
+        )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues from a `state_dict`; `UserError` where another training or version made it."""
         _check_identity(state.get("made_by", {}), self._identity)
-        missing = [name for name in self._parts() if name not in state]
+        missing = [name for name in (*self._parts(), *EVALUATION_STATE) if name not in state]
         missing += [name for name in self.task.streams if name not in state["streams"]]
         if missing:
             raise UserError(f"the checkpoint has no {missing[0]}; another version of ndabench wrote it")
@@ -123,6 +163,9 @@ class Trainer:
         for name, stream in self.task.streams.items():
             stream.set_state(state["streams"][name].cpu())
         self.step = int(state["step"])
+        self.evaluated = [Evaluated.from_plain(one) for one in state["evaluated"]]
+        under = state["under_evaluation"]
+        self.under_evaluation = EvaluationProgress(**copy.deepcopy(under)) if under is not None else None
 
     def _parts(self) -> dict[str, Stateful]:
         return {**self.task.parts(), "curves": self.task.curves}

@@ -9,7 +9,8 @@ from driving import Bench, metrics
 
 from ndabench.distributed import Workers
 from ndabench.records import RecordStore
-from ndabench.trials import Provenance, TrialConfig, run_trial
+from ndabench.trials.config import Provenance, TrialConfig
+from ndabench.trials.run import run_trial
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

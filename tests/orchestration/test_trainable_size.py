@@ -9,7 +9,8 @@ from command_lines import TINY
 from ndabench.config import parse
 from ndabench.orchestration.trainable import trainable
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import Provenance, prepare
+from ndabench.trials.config import Provenance
+from ndabench.trials.run import prepare
 
 
 def test_a_trial_travels_as_a_description(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from ndabench.planning.sweep_state import SweepState
 from ndabench.planning.trial_queue import TrialQueue
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import Provenance, planned_row
+from ndabench.trials.config import Provenance, planned_row
 
 BASE = {
     "name": "tiny",

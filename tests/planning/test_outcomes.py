@@ -10,7 +10,7 @@ from ndabench.measurement import Measurement
 from ndabench.planning.outcomes import Outcome, count_ended, outcome_of, recorded_outcomes
 from ndabench.records import RecordStore
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import Provenance, planned_row
+from ndabench.trials.config import Provenance, planned_row
 
 SWEEP = parse(
     SweepConfig,

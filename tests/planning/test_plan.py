@@ -6,7 +6,7 @@ from ndabench.config import parse
 from ndabench.planning.outcomes import Outcome
 from ndabench.planning.plan import Plan, make_plan
 from ndabench.sweepfile import SweepConfig
-from ndabench.trials import TrialConfig
+from ndabench.trials.config import TrialConfig
 
 BASE = {
     "name": "s",

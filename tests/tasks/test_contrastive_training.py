@@ -172,7 +172,8 @@ def test_no_steps_only_evaluate() -> None:
     evaluations = [KnnConfig(neighbours=5), LinearProbeLbfgsConfig()]
     for encoder in ("resnet18", "pixels"):
         trainer = toy_training({"num_steps": 0, "encoder": encoder}, evaluations=evaluations)
-        (progress,) = list(trainer.run())
+        *before, progress = trainer.run()
+        assert [(one.checkpoint_due, one.metrics) for one in before] == [(True, {})], "after the first of two"
         assert progress.step == progress.num_steps == progress.num_images == 0
         assert {"knn", "val_knn", *PROBE} == set(progress.metrics)
     assert progress.metrics["linear_probe_lbfgs"].value > 90, "bars are plain to see in the pixels"

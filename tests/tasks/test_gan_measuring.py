@@ -1,7 +1,7 @@
 """Measuring and drawing sheets: what is measured when, and that training does not notice."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,16 +16,16 @@ from ndabench.measurement import MeasuredSplit, Measurement
 from ndabench.metrics.evaluating import Evaluated, by_name
 from ndabench.metrics.generator_evaluations import FrechetConfig
 from ndabench.metrics.subjects import GeneratorSubject
-from ndabench.tasks import generator_sampling
+from ndabench.tasks import trainer as training_loop
 from ndabench.tasks.task import Progress
 
 
 class Ledger(list[dict[str, Any]]):
     """Stands in for the evaluations: keeps what it is asked and gives the samples' mean."""
 
-    def __call__(self, evaluations: Sequence[Any], subject: GeneratorSubject, *, test: bool) -> Evaluated:
-        if not evaluations:
-            return Evaluated({})
+    def __call__(
+        self, evaluations: Sequence[Any], subject: GeneratorSubject, *, test: bool, **_: Any
+    ) -> Iterator[Evaluated]:
         subject.plan(evaluations)
         images = subject.samples()
         splits: tuple[MeasuredSplit, ...] = ("validation", "test") if test else ("validation",)
@@ -33,15 +33,15 @@ class Ledger(list[dict[str, Any]]):
             {"names": [e.metric for e in evaluations], "split": split, "images": images} for split in splits
         )
         mean = Measurement(images.float().mean().item(), protocol=dict(subject.sampling))
-        return Evaluated(
-            by_name([replace(mean, metric=e.metric, split=split) for split in splits for e in evaluations])
-        )
+        for e in evaluations:
+            measured = [replace(mean, metric=e.metric, split=split) for split in splits]
+            yield Evaluated(by_name(measured), evaluation=e.key)
 
 
 @pytest.fixture
 def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     ledger = Ledger()
-    monkeypatch.setattr(generator_sampling, "evaluate_all", ledger)
+    monkeypatch.setattr(training_loop, "evaluate", ledger)
     return ledger
 
 

@@ -13,7 +13,7 @@ from ndabench.models.weights import export_encoder
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import build_trainer
-from ndabench.trials import TrialConfig
+from ndabench.trials.config import TrialConfig
 
 ENCODER = {"name": "resnet", "width": 2}
 

@@ -88,6 +88,11 @@ class ClipData:
     unreadable: tuple[str, ...] = ()
     """A line for every listed video that was left out because it cannot be read (`unreadable: skip`)."""
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """The shape of a frame, by the name that data sets of images have for theirs."""
+        return self.frame_shape
+
 
 def covering_windows(
     video: int, num_frames: int, frames: int, stride: int, overlap: float

@@ -1,14 +1,13 @@
 """Contrastive learning on clips: clips drawn from videos, a clip encoder, and its evaluations."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from ndabench.data.videos.clips import ClipData, ClipRequest
 from ndabench.data.videos.sampling import global_clips, random_clips
-from ndabench.metrics import RecognitionEvaluation, evaluate_recognition
-from ndabench.metrics.probing import Evaluated
+from ndabench.metrics.subjects import ClipEncoderSubject
 from ndabench.tasks.contrastive.clip_encoders import build_clip_encoder
 from ndabench.tasks.contrastive.config import VideoContrastiveConfig
 from ndabench.tasks.contrastive.task import ContrastiveTask
@@ -71,17 +70,9 @@ class Clips:
         clips, _ = next(iter(split.clips([requests])))
         return clips
 
-    def evaluate(
-        self, features: nn.Module, evaluations: Sequence[RecognitionEvaluation], *, test: bool
-    ) -> Evaluated:
-        return evaluate_recognition(
-            evaluations,
-            features,
-            self.data,
-            self.config.sampling,
-            test=test,
-            seed=self.setup.seed,
-            workers=self.workers,
+    def subject(self, features: nn.Module) -> ClipEncoderSubject:
+        return ClipEncoderSubject(
+            features, self.data, self.config.sampling, seed=self.setup.seed, workers=self.workers
         )
 
     def exports(self) -> Mapping[str, nn.Module]:

@@ -1,6 +1,6 @@
 """Contrastive learning on images: batches of a data set, an image encoder, and its evaluations."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +9,7 @@ from ndabench.data.feeding import global_batches
 from ndabench.data.images import ImageData
 from ndabench.data.sampling import shuffled_batches
 from ndabench.data.sheets import COLUMNS
-from ndabench.metrics import RepresentationEvaluation, evaluate_encoder
-from ndabench.metrics.probing import Evaluated
+from ndabench.metrics.subjects import ImageEncoderSubject
 from ndabench.models.resnet import ResNet
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig, check_image_evaluations
 from ndabench.tasks.contrastive.image_encoders import build_encoder
@@ -56,12 +55,8 @@ class Images:
         images, _ = next(iter(self.data.train.batches([indices])))
         return images
 
-    def evaluate(
-        self, features: nn.Module, evaluations: Sequence[RepresentationEvaluation], *, test: bool
-    ) -> Evaluated:
-        return evaluate_encoder(
-            evaluations, features, self.data, test=test, seed=self.setup.seed, workers=self.workers
-        )
+    def subject(self, features: nn.Module) -> ImageEncoderSubject:
+        return ImageEncoderSubject(features, self.data, seed=self.setup.seed, workers=self.workers)
 
     def exports(self) -> Mapping[str, nn.Module]:
         return {"encoder.pt": self.encoder} if isinstance(self.encoder, ResNet) else {}

@@ -1,11 +1,11 @@
 """Where a contrastive training gets its batches from, and how its encoder is measured."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from torch import Tensor, nn
 
-from ndabench.metrics.probing import Evaluated
+from ndabench.metrics.evaluating import Subject
 
 
 class Source(Protocol):
@@ -26,8 +26,8 @@ class Source(Protocol):
         """A few training images or clips in uint8, for sheets."""
         ...
 
-    def evaluate(self, features: nn.Module, evaluations: Sequence[Any], *, test: bool) -> Evaluated:
-        """What the evaluations measure of `features`."""
+    def subject(self, features: nn.Module) -> Subject:
+        """What evaluations look at: `features`, and the data that they are measured on."""
         ...
 
     def exports(self) -> Mapping[str, nn.Module]:

@@ -8,13 +8,12 @@ where k̄ are embeddings of T(x) of the query's own image. How q, k⁺ and k⁻ 
 SimCLR, or DPC, whose loss has the same form over feature maps. What is measured is the encoder without head.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from ndabench.metrics.probing import Evaluated
+from ndabench.metrics.evaluating import Subject
 from ndabench.models.split_batch_norm import average_running_moments
 from ndabench.models.weights import export_encoder
 from ndabench.registry import load
@@ -34,7 +33,7 @@ class ContrastiveTask:
     evaluates_untrained = False
 
     def __init__(self, setup: TrialSetup, source: Source) -> None:
-        """`source` gives batches, the encoder and its evaluations; see `images.py` and `clips.py`."""
+        """`source` gives batches, the encoder and what evaluations see; see `images.py` and `clips.py`."""
         self.setup, self.source = setup, source
         self.config: ContrastiveConfig = setup.config
         self.workers = setup.workers
@@ -70,8 +69,9 @@ class ContrastiveTask:
         """Averages the running moments of batch norms that each worker keeps for itself."""
         average_running_moments(self.method.network, self.workers)
 
-    def evaluate(self, evaluations: Sequence[Any], step: int, *, test: bool) -> Evaluated:
-        return self.source.evaluate(self.method.features, evaluations, test=test)
+    def subject(self, step: int) -> Subject:
+        """The encoder without its head, or what else the method has learnt to describe samples with."""
+        return self.source.subject(self.method.features)
 
     def artifacts(self, step: int, *, last: bool) -> dict[str, bytes]:
         """At step 0 sheets of what training looks at, at the last step the weights that it leaves."""

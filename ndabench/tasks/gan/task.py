@@ -18,8 +18,7 @@ from ndabench.data.images import ImageData
 from ndabench.data.sheets import COLUMNS, sheet
 from ndabench.errors import UserError
 from ndabench.losses.adversarial import ADVERSARIAL_LOSSES
-from ndabench.metrics import GenerativeEvaluation
-from ndabench.metrics.probing import Evaluated
+from ndabench.metrics.subjects import GeneratorSubject
 from ndabench.models.ema import MovingAverage
 from ndabench.registry import load
 from ndabench.tasks.acceleration import compiled_if_possible
@@ -27,7 +26,7 @@ from ndabench.tasks.curves import Curves
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.gan.networks import NETWORKS
 from ndabench.tasks.gan.real_images import Batch, RealImages
-from ndabench.tasks.generator_sampling import LatentSpace, Sampler, measure
+from ndabench.tasks.gan.sampling import LatentSpace, Sampler
 from ndabench.tasks.setup import TrialSetup, check_batch
 from ndabench.tasks.task import Stateful
 
@@ -64,6 +63,7 @@ class GanTask:
             batch_statistics=config.reference,
             seed=setup.seed,
             workers=workers,
+            live=self.generator,
         )
         adam = functools.partial(
             torch.optim.Adam, lr=config.learning_rate, betas=config.betas, fused=config.fused
@@ -150,9 +150,9 @@ class GanTask:
     def synchronise(self) -> None:
         """The workers' states never differ."""
 
-    def evaluate(self, evaluations: Sequence[GenerativeEvaluation], step: int, *, test: bool) -> Evaluated:
-        """Measures samples of the averaged generator."""
-        return Evaluated(measure(self.sampler, evaluations, self.data, step=step, last=test))
+    def subject(self, step: int) -> GeneratorSubject:
+        """The averaged generator, the generator in training, and the discriminator."""
+        return self.sampler.subject(self.data, step=step, discriminator=self.discriminator)
 
     def artifacts(self, step: int, *, last: bool) -> dict[str, bytes]:
         """PNG files: samples, and at step 0 what the augmentations do to real images."""

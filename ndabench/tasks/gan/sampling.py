@@ -1,6 +1,6 @@
 """Sampling a generator to measure it and to look at it, without leaving a trace in its training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,6 @@ from torch import Tensor, nn
 
 from ndabench.data.images import ImageData, to_uint8
 from ndabench.distributed import Workers
-from ndabench.measurement import Measurement
-from ndabench.metrics.evaluating import evaluate_all
-from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.features import frozen
 from ndabench.metrics.subjects import BatchNormMode, GeneratorSubject, Weights
 from ndabench.tasks.random_streams import random_stream
@@ -108,11 +105,3 @@ class Sampler:
             raise ValueError("the live generator is not at hand; sample the moving average")
         with frozen(network):  # whatever training does, all arms are measured by float32 images
             return to_uint8(network(noise, labels, batch_statistics=batch_statistics))
-
-
-def measure(
-    sampler: Sampler, evaluations: Sequence[Evaluation], data: ImageData, *, step: int, last: bool
-) -> dict[str, Measurement]:
-    """The evaluations by name: `val_<name>` against the validation split and, at the `last` step, `<name>`
-    against the test split, both of the same samples."""
-    return evaluate_all(evaluations, sampler.subject(data, step=step), test=last).measurements

@@ -1,0 +1,1 @@
+"""Trials: what one is (`config`), how it runs to its end (`run`), and its checkpoints."""

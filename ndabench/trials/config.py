@@ -1,0 +1,151 @@
+"""What a trial is: an arm at one setting and one seed, its id, and the first row of its record.
+
+The id is a hash of the resolved configuration, so that a resumed or extended sweep knows what it already has.
+Nothing here imports torch.
+"""
+
+import hashlib
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from ndabench.augmentations.specification import NegativeSpec, require_rule
+from ndabench.config import Config, without
+from ndabench.data.registry import DataConfig
+from ndabench.metrics.registry import EvaluationConfig
+from ndabench.records import TrialRow
+from ndabench.registry import plugins_first
+from ndabench.tasks.registry import AnyTaskConfig, augmentation_label, rule_of
+
+
+class TrialConfig(Config):
+    """Everything that decides a trial's result."""
+
+    arm: str
+    plugins: tuple[str, ...] = ()
+    task: AnyTaskConfig
+    data: DataConfig
+    negative: NegativeSpec | None = None
+    positive: NegativeSpec | None = None
+    lambda_: float = Field(1.0, ge=0, alias="lambda")
+    """Its range and meaning depend on the task; see its `lambda_rule`."""
+    seed: int = Field(0, ge=0)
+    evaluate: tuple[EvaluationConfig, ...] = ()
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """The searched values other than λ, as they were set in `task`; told apart in tables."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plugins_first(cls, value: Any) -> Any:
+        return plugins_first(value)
+
+    @model_validator(mode="after")
+    def _augmentations_are_the_tasks(self) -> "TrialConfig":
+        for spec in (self.negative, self.positive):
+            if spec is not None:
+                require_rule(spec, rule_of(self.task))
+        return self
+
+    def to_json(self) -> str:
+        """The canonical text of the configuration: the same configuration, the same text."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+
+    @property
+    def trial_id(self) -> str:
+        """`<arm>-<hash>`: stable across machines and runs, safe as a file name."""
+        slug = re.sub(r"[^a-z0-9]+", "-", self.arm.lower()).strip("-")[:24] or "arm"
+        content = json.dumps(without_places(json.loads(self.to_json())), sort_keys=True)
+        return f"{slug}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+
+    @property
+    def label(self) -> str:
+        """`jigsaw λ=0.25 learning_rate=0.0002 seed 1`, for progress lines."""
+        parts = [self.arm]
+        if self.negative is not None:
+            parts.append(f"λ={self.lambda_:g}")
+        parts += [
+            f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in self.parameters.items()
+        ]
+        return " ".join([*parts, f"seed {self.seed}"])
+
+
+PLACES = frozenset({"path", "download", "stream", "decode_workers", "weights"})
+"""Keys of data and evaluations that say where something lies, not what it is: a sweep may move.
+
+Folders inside a `path` are none of them: `split_lists` of another name may well list other videos. Nor is the
+`decoder` of videos: each rounds colours in its own way.
+"""
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A dumped configuration without the `PLACES` of its data and evaluations, nor where the weights lie that
+    its task starts from: their hash stands beside it."""
+    return {
+        **config,
+        "task": without({"path"}, config["task"]),
+        "data": without(PLACES, config["data"]),
+        "evaluate": [without(PLACES, part) for part in config["evaluate"]],
+    }
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the sweep's driver knows and a worker on another machine may not."""
+
+    sweep: str
+    git_commit: str = ""
+
+
+def git_commit() -> str:
+    """The commit of the code that runs, with `-dirty` after it where it was changed; empty if unknown."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", __file__)  # an installed copy may lie inside another repository
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def planned_row(trial: TrialConfig, provenance: Provenance) -> TrialRow:
+    """The row of a trial as far as it is known before it begins."""
+    return TrialRow(
+        sweep=provenance.sweep,
+        trial_id=trial.trial_id,
+        task=trial.task.name,
+        dataset=trial.data.name,
+        arm=trial.arm,
+        negative=augmentation_label(trial.task, trial.negative),
+        positive=augmentation_label(trial.task, trial.positive),
+        lambda_=trial.lambda_,
+        seed=trial.seed,
+        parameters_json=json.dumps(trial.parameters, sort_keys=True),
+        config_json=trial.to_json(),
+        status="running",
+        versions_json=json.dumps(_versions(), sort_keys=True),
+        git_commit=provenance.git_commit,
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in ("ndabench", "torch", "torchvision", "ray", "optuna", "numpy", "torchmetrics"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

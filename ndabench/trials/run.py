@@ -1,0 +1,126 @@
+"""One trial, run to its end and recorded as it goes: the same under Ray, under torchrun, and alone."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from ndabench.data.registry import load_data
+from ndabench.distributed import Workers
+from ndabench.metrics.evaluating import Preparation
+from ndabench.metrics.evaluating import prepare as prepare_evaluations
+from ndabench.records import RecordStore, TrialRow
+from ndabench.records.trial_recorder import SupersededError, TrialRecorder, now, one_line
+from ndabench.tasks.registry import build_augmentation, check_augmentation
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.task import DivergedError, Progress
+from ndabench.tasks.trainer import Trainer, build_trainer
+from ndabench.trials.checkpoints import load_checkpoint, save_checkpoint
+from ndabench.trials.config import Provenance, TrialConfig, planned_row
+
+
+def prepare(trials: Sequence[TrialConfig], device: torch.device, num_workers: int = 1) -> None:
+    """Finds before training whatever would stop a trial, and raises it as a `UserError`.
+
+    Decodes and caches the data, tries the augmentations on images of that size, builds each task as the first
+    of `num_workers` would, and fits or fetches what the evaluations need, which may take longest. The trials
+    share their data and evaluations; those of every arm's `boundary_settings` suffice.
+    """
+    first = trials[0]
+    data: Any = load_data(first.data, device)
+    for trial in trials:
+        for spec in (trial.negative, trial.positive):
+            if spec is not None:
+                check_augmentation(trial.task, spec, data.image_shape)
+        _build(trial, data, Workers(world_size=num_workers, device=device))
+    sampling = getattr(first.task, "sampling", None)
+    prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling))
+
+
+def _build(trial: TrialConfig, data: Any, workers: Workers) -> Trainer:
+    """The trainer of a trial at step 0."""
+    return build_trainer(
+        TrialSetup(
+            trial.task,
+            data,
+            negative=build_augmentation(trial.task, trial.negative),
+            positive=build_augmentation(trial.task, trial.positive),
+            lambda_=trial.lambda_,
+            seed=trial.seed,
+            horizontal_flip=getattr(trial.data, "horizontal_flip", False),
+            evaluations=trial.evaluate,
+            workers=workers,
+        )
+    )
+
+
+def run_trial(
+    trial: TrialConfig, store: RecordStore, provenance: Provenance, workers: Workers
+) -> Iterator[Progress]:
+    """Runs `trial` from its newest checkpoint, or from the start, yielding each progress once it is recorded.
+
+    Only the main worker writes. However the trial ends, its row says how: finished, diverged (re-raised as
+    `DivergedError`), failed (re-raised), or stopped when the caller drops the iterator.
+    """
+    recorder = TrialRecorder(_new_row(trial, provenance, workers), store, workers.is_main)
+    try:
+        data = load_data(trial.data, workers.device)
+        recorder.note(dataset=data.name, dataset_hash=data.content_hash)
+        trainer = _build(trial, data, workers)
+        checkpoint, damage = load_checkpoint(store, trial.trial_id, workers)
+        if damage:
+            recorder.note(notes=damage)
+        if checkpoint is not None:
+            trainer.load_state_dict(checkpoint["task"])
+            recorder.resumed(checkpoint)
+        run = trainer.run()
+        while (progress := recorder.timed(run)) is not None:
+            if workers.is_main:
+                recorder.check_fencing()
+                store.write_progress(
+                    provenance.sweep, trial.trial_id, progress.step, progress.metrics, progress.artifacts
+                )
+                if progress.checkpoint_due:
+                    recorder.check_fencing()
+                    state = {"trial": trial.to_json(), "task": trainer.state_dict(), **recorder.spent()}
+                    save_checkpoint(store, trial.trial_id, progress.step, state)
+            yield progress
+    except DivergedError as error:
+        if workers.is_main:
+            _compact(recorder, store, trial.trial_id)
+        recorder.end("diverged", str(error))
+        raise
+    except (GeneratorExit, KeyboardInterrupt):
+        recorder.stop()
+        raise
+    except SupersededError:
+        raise
+    except Exception as error:
+        recorder.end("failed", one_line(error))
+        raise
+    if workers.is_main:
+        _compact(recorder, store, trial.trial_id)
+    recorder.end("finished")
+
+
+def _compact(recorder: TrialRecorder, store: RecordStore, trial_id: str) -> None:
+    """Compacts the records of a trial that has ended, before its row says so: nobody does it later."""
+    recorder.check_fencing()
+    store.compact(trial_id)
+
+
+def _new_row(trial: TrialConfig, provenance: Provenance, workers: Workers) -> TrialRow:
+    hosts = [socket.gethostname()]
+    if workers.world_size > 1:
+        gathered: list[Any] = [None] * workers.world_size
+        torch.distributed.all_gather_object(gathered, hosts[0])
+        hosts = sorted(set(gathered))
+    device = torch.cuda.get_device_name(workers.device) if workers.device.type == "cuda" else "cpu"
+    return replace(
+        planned_row(trial, provenance),
+        started=now(),
+        device=f"{workers.world_size} × {device}",
+        hosts=tuple(hosts),
+    )

@@ -1,0 +1,106 @@
+"""A package outside ndabench, with a task, a data set, a negative, an extractor and an evaluation.
+
+It uses the public registries only. Importing it must stay cheap: what needs torch lies in `training.py`,
+`negatives.py` and `measures.py`, which the entries name.
+"""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ndabench.augmentations.registry import NEGATIVES, Implementation, NegativeEntry, Parameter
+from ndabench.data.registry import DATA_SETS, DataSet
+from ndabench.data.source import ArrayPictures, ImageConfig, Source
+from ndabench.measurement import Better
+from ndabench.metrics.evaluation import Evaluation
+from ndabench.metrics.extractor_registry import EXTRACTORS, ExtractorEntry
+from ndabench.metrics.registry import EVALUATIONS, EvaluationEntry
+from ndabench.tasks.definition import TaskConfig, TaskDefinition
+from ndabench.tasks.registry import TASKS
+from ndabench.tasks.task import LambdaRule
+
+
+class GaussianConfig(TaskConfig):
+    """A Gaussian for every pixel, fitted by gradient descent; negatives must be unlikely under it."""
+
+    name: Literal["toy_gaussian"] = "toy_gaussian"
+    num_steps: int = Field(20, ge=0)
+    batch_size: int = Field(8, ge=2)
+    learning_rate: float = Field(0.05, gt=0)
+    log_every: int = Field(5, ge=1)
+    checkpoint_every: int = Field(10, ge=1)
+
+
+class StripesConfig(ImageConfig):
+    """Grey pictures with a bright stripe: across in one class, upright in the other."""
+
+    name: Literal["toy_stripes"] = "toy_stripes"
+    image_size: int | None = 8
+    channels: Literal[1, 3] = 1
+    num_images: int = Field(60, ge=10)
+
+    def files(self) -> list[Path]:
+        return []
+
+    def open(self) -> Source:
+        random = np.random.default_rng(0)
+        images = random.integers(0, 60, (self.num_images, 8, 8), dtype=np.uint8)
+        labels = np.arange(self.num_images) % 2
+        images[labels == 0, 2, :] += 150
+        images[labels == 1, :, 2] += 150
+        pictures = ArrayPictures(Path("toy stripes"), images, labels.astype(np.int64))
+        return Source({"train": pictures}, ("across", "upright"))
+
+
+class BrightnessConfig(Evaluation):
+    """How far the mean brightness of generated images is from that of real ones, in levels of 255."""
+
+    name: Literal["toy_brightness"] = "toy_brightness"
+    num_samples: int = Field(32, ge=2)
+    better: ClassVar[Better] = "lower"
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return ("toy_brightness",)
+
+
+TASKS.register(
+    "toy_gaussian",
+    TaskDefinition(
+        config=GaussianConfig,
+        build="ndabench_toy.training:GaussianTask",
+        learns_from="images",
+        produces="generator",
+        lambda_rule=LambdaRule(
+            plain=0.0,
+            default=0.5,
+            low=0.0,
+            high=10.0,
+            weighs="weighs a negative",
+            meaning="weight of the negatives' likelihood",
+        ),
+        default_objective="toy_brightness",
+        summary="a Gaussian for every pixel",
+    ),
+)
+DATA_SETS.register("toy_stripes", DataSet(StripesConfig, "images"))
+NEGATIVES.register(
+    "toy_upside_down",
+    NegativeEntry(
+        images=Implementation(
+            "ndabench_toy.negatives:upside_down", {"share": Parameter(float, 1.0, above=0, at_most=1)}
+        )
+    ),
+)
+EXTRACTORS.register(
+    "toy_pixels",
+    ExtractorEntry(
+        open="ndabench_toy.measures:open_pixels", dimension=16, resize="averaged to 4×4", weights="none"
+    ),
+)
+EVALUATIONS.register(
+    "toy_brightness",
+    EvaluationEntry(BrightnessConfig, "generator", "ndabench_toy.measures:measure_brightness"),
+)

@@ -1,0 +1,103 @@
+"""A package outside ndabench adds a task, a data set, a negative, an extractor and an evaluation.
+
+`tests/outside/ndabench_toy` uses the public registries alone: YAML → dry run → sweep → Parquet → HTML.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+OUTSIDE = Path(__file__).parent / "outside"
+STRIPES = OUTSIDE / "stripes.yaml"
+
+
+def run(*arguments: str, folder: Path, plugin: bool = True) -> subprocess.CompletedProcess[str]:
+    paths = [str(OUTSIDE)] if plugin else []
+    paths += [path for path in (os.environ.get("PYTHONPATH"), str(OUTSIDE.parents[1])) if path]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "NDABENCH_CACHE": str(folder / "cache"),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+def test_a_dry_run_plans_it(tmp_path: Path) -> None:
+    done = run("ndabench.sweep", str(STRIPES), "--dry-run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "stripes: 2 trials" in done.stdout
+    assert "toy_upside_down(share=0.5)" in done.stdout
+    assert f"work in all: {2 * 12 * 8} images" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_sweep_over_it_ends_in_parquet_and_html(tmp_path: Path) -> None:
+    done = run("ndabench.sweep", str(STRIPES), "--out", "out", folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = pd.read_parquet(tmp_path / "out/trials")
+    assert set(trials.status) == {"finished"}
+    assert sorted(zip(trials.arm, trials.negative, trials["lambda"], strict=True)) == [
+        ("none", "", 0.0),
+        ("toy_upside_down(share=0.5)", "toy_upside_down(share=0.5)", 0.5),
+    ]
+    assert set(trials.task) == {"toy_gaussian"}
+    metrics = pd.read_parquet(tmp_path / "out/metrics")
+    measured = metrics[metrics.kind == "metric"]
+    test = measured[measured.split == "test"]
+    assert set(test.metric) == {"fd_toy_pixels", "toy_brightness"}
+    assert set(test.step) == {12}
+    assert set(measured[measured.split == "validation"].step) == {0, 6, 12}
+    protocol = json.loads(measured[measured.metric == "fd_toy_pixels"].protocol_json.iloc[0])
+    assert (protocol["extractor"], protocol["resize"]) == ("toy_pixels", "averaged to 4×4")
+    report = (tmp_path / "out/report.html").read_text()
+    for shown in ("fd_toy_pixels", "toy_brightness", "toy_upside_down", "toy_stripes"):
+        assert shown in report, shown
+    # The records can be reported where the package is not installed.
+    (tmp_path / "out/report.html").unlink()
+    again = run("ndabench.report", "out", folder=tmp_path, plugin=False)
+    assert again.returncode == 0, again.stderr
+    assert "toy_brightness" in (tmp_path / "out/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"plugins": ["ndabench_toi"]}, "plugins: 'ndabench_toi' cannot be imported"),
+        ({"plugins": []}, "task.name: unknown name 'toy_gaussian'"),
+        (
+            {"task": {"name": "toy_gaussian", "num_step": 3}},
+            "unknown key 'task.num_step'; did you mean 'num_steps'?",
+        ),
+        ({"arms": ["toy_upside_up"]}, "unknown negative 'toy_upside_up'; did you mean 'toy_upside_down'?"),
+        (
+            {"arms": [{"negative": {"name": "toy_upside_down", "share": 2}}]},
+            "toy_upside_down: share must",
+        ),
+        ({"evaluate": [{"name": "fd", "extractor": "toy_pixel"}]}, "toy_pixels"),
+        ({"evaluate": ["knn"]}, "evaluate: task toy_gaussian: unknown evaluation 'knn'"),
+        ({"data": "moving_digits"}, "data: task toy_gaussian learns from images; moving_digits holds videos"),
+        ({"search": {"lambda": [11]}}, "search: lambda must lie in [0, 10], got 11"),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, changes: dict, line: str) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(STRIPES.read_text()), **changes}))
+    done = run("ndabench.sweep", str(file), "--dry-run", folder=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert line in done.stderr
