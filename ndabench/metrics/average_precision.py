@@ -3,10 +3,10 @@
 `voc07`: Pascal VOC 2007 (Everingham et al., IJCV 2010) as detectron2's PascalVOCDetectionEvaluator extends it
 to several overlap thresholds. A detection belongs to the object of its class and picture that it overlaps
 most, and is right if that overlap exceeds the threshold and no detection with a higher score has claimed the
-object. What belongs to a `difficult` object counts neither way, and such objects need not be found. Precision
-is the best at or above each of 11 recalls, averaged over those. detectron2 rounds scores and boxes in between
-(to 3 decimals and 1); here nothing is rounded. The devkit adds 1 to widths because its boxes include both
-ends; the plain width of ours, which exclude the second, is the same number.
+object. A detection that belongs to a `difficult` object counts neither way, and such objects need not be
+found. Precision is the best at or above each of 11 recalls, averaged over those. detectron2 rounds scores to
+3 decimals and boxes to 1; here nothing is rounded. The devkit adds 1 to widths because its boxes include both
+ends; our boxes exclude the second end, so that their plain width is the same number.
 
 `coco`: COCO's (Lin et al., ECCV 2014), computed by pycocotools: 101 recalls, objects of any size, at most the
 100 best detections of a picture and class; a detection takes the best object that is still free, and an
@@ -65,26 +65,26 @@ class Detections:
     boxes: Tensor
     """float `[n, 4]` in pixels of the original picture, as those of `Objects`."""
     scores: Tensor
-    """float `[n]`, the surer the higher."""
+    """float `[n]`, higher for more confident detections."""
     labels: Tensor
     """int64 `[n]`, from 0 to the number of classes − 1."""
 
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """In percent."""
+    """Average precisions in percent."""
 
     ap: float
     ap50: float
     ap75: float
     class_ap50: tuple[float | None, ...]
-    """By class; None for those that the mean leaves out."""
+    """AP50 of each class; None for the classes that the mean leaves out."""
 
 
 def voc07_average_precision(
     detections: Sequence[Detections], objects: Sequence[Objects], num_classes: int
 ) -> AveragePrecision:
-    """VOC07's AP of `detections` in the pictures that hold `objects`, one entry a picture in both.
+    """VOC07's AP of `detections` in the pictures that hold `objects`, with one entry per picture in both.
 
     `UserError` where all objects are `difficult`, or there are none.
     """
@@ -100,7 +100,7 @@ def voc07_average_precision(
 def coco_average_precision(
     detections: Sequence[Detections], objects: Sequence[Objects], num_classes: int
 ) -> AveragePrecision:
-    """COCO's AP of `detections` in the pictures that hold `objects`, one entry a picture in both.
+    """COCO's AP of `detections` in the pictures that hold `objects`, with one entry per picture in both.
 
     `UserError` where there are no objects, or pycocotools is not installed.
     """
@@ -108,7 +108,7 @@ def coco_average_precision(
     from pycocotools.cocoeval import COCOeval
 
     found, wanted = _flat_detections(detections), _flat_objects(objects)
-    with contextlib.redirect_stdout(io.StringIO()):  # it reports every stage of its work
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints every stage of its work
         evaluation = COCOeval(
             _coco(wanted.pictures, wanted.boxes, wanted.labels, None, len(objects), num_classes),
             _coco(found.pictures, found.boxes, found.labels, found.scores, len(objects), num_classes),
@@ -125,7 +125,7 @@ def coco_average_precision(
 
 
 def require_pycocotools() -> None:
-    """`UserError` where COCO's measure could not be computed, to be asked before any training."""
+    """`UserError` where the package for COCO's measure is missing; to be called before any training."""
     if importlib.util.find_spec("pycocotools") is None:
         raise UserError("COCO's average precision needs the package pycocotools: pip install pycocotools")
 
@@ -143,7 +143,7 @@ class _Found(NamedTuple):
 
 
 class _Objects(NamedTuple):
-    """Objects of many pictures, likewise; the pictures ascend."""
+    """Objects of many pictures, as `_Found`, in ascending order of the pictures."""
 
     pictures: Rows
     boxes: Array
@@ -194,7 +194,7 @@ def _voc07(found: _Found, wanted: _Objects) -> Array:
 def _most_overlapped(found: _Found, wanted: _Objects) -> tuple[Array, Rows]:
     """Each detection's largest overlap with an object of its picture, and the (first) object that has it.
 
-    Without an object in the picture the overlap is 0 and the object is any.
+    Where the picture has no object, the overlap is 0 and the object is arbitrary.
     """
     start, stop = (np.searchsorted(wanted.pictures, found.pictures, side) for side in ("left", "right"))
     count = stop - start
@@ -240,7 +240,7 @@ def _coco(
         "images": [{"id": number} for number in range(num_pictures)],
         "categories": [{"id": label} for label in range(num_classes)],
         "annotations": [
-            # Its matches are marked by these numbers, and 0 would mean none.
+            # pycocotools marks matches by these numbers, and 0 would mean no match.
             {"id": number, "image_id": picture, "category_id": label, "bbox": box, "score": score}
             | {"area": box[2] * box[3], "iscrowd": 0}
             for number, (picture, box, label, score) in enumerate(rows, start=1)
@@ -251,7 +251,7 @@ def _coco(
 
 
 def _summary(by_class: Mapping[int, Array], num_classes: int) -> AveragePrecision:
-    """From the AP of each class that counts, at each of `OVERLAPS`."""
+    """The summary of the AP of each class that counts, at each of `OVERLAPS`."""
     if not by_class:
         raise UserError("average precision: no picture has an object that counts (one that is not difficult)")
     values = 100 * np.stack(list(by_class.values()))

@@ -8,8 +8,8 @@ zero; four epochs of the training split, but at least 8,192 and at most 180,000 
 thread, wherever the run itself is, and every draw from a seeded generator: one kind of machine always gives
 the same weights.
 
-Without labels (a single class) it learns to tell by which of the four quarter turns an image was rotated
-(Gidaris et al., ICLR 2018, arXiv 1803.07728).
+Without labels (a single class) it learns by which of the four quarter turns an image was rotated (Gidaris
+et al., ICLR 2018, arXiv 1803.07728).
 
 The weights are kept in the cache under the data's content hash. They are part of the protocol by their
 hash, because another processor's arithmetic may give slightly different ones: to compare runs of several
@@ -28,15 +28,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from ndabench.data.build_cache import cache_folder
 from ndabench.data.images import ImageData, ImageSplit, to_float
 from ndabench.data.sampling import in_order, shuffled_batches
 from ndabench.errors import UserError
-from ndabench.metrics.cache import compute_once, read
-from ndabench.metrics.extraction import Extractor
+from ndabench.metrics.extraction import Extractor, compute_once, read_computed
 
 RECIPE = "cnn64-1"
-"""Part of the cache's key and of the protocol: raise its number with any change that changes the weights."""
+"""Part of the cache's key and of the protocol: raise its number with any change that alters the weights."""
 BATCH_SIZE = 64
 PEAK_LEARNING_RATE = 0.1
 NUM_EPOCHS = 4
@@ -73,15 +71,14 @@ def _convolution(inputs: int, outputs: int, *, stride: int = 1, kernel_size: int
 
 
 def open_classifier(data: ImageData, *, device: torch.device) -> Extractor:
-    """The data set's own classifier, trained now if nobody has yet."""
-    path = cache_folder() / "classifiers" / f"{data.content_hash[:32]}-{RECIPE}.pt"
-    compute_once(path, partial(train_classifier, data))
-    return _load(path, device)
+    """The classifier of the data set, trained now if nobody has trained it yet."""
+    key = f"{data.content_hash[:32]}-{RECIPE}"
+    return _load(compute_once("classifiers", key, partial(train_classifier, data)), device)
 
 
 @lru_cache(maxsize=2)
 def _load(path: Path, device: torch.device) -> Extractor:
-    kept = read(path)
+    kept = read_computed(path)
     network = Classifier(**kept["sizes"]).to(device).to(memory_format=torch.channels_last)
     network.load_state_dict(kept["weights"])
     network.requires_grad_(False).eval()
@@ -134,7 +131,7 @@ def train_classifier(data: ImageData) -> dict[str, Any]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """The order of sums, and so the weights, depends on the number of threads: the same one everywhere."""
+    """Inside, one thread: the order of sums, and so the weights, depends on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,9 +1,10 @@
 """`linear_probe`: logistic regression on the features of the windows of videos, extracted once.
 
-A window has the label of its video, and J (see `linear_probe.py`) is the mean over all windows. A video is
-decided on by the mean softmax over its windows. Every penalty of the grid is fitted on the training videos
-and scored on the validation videos; the best one, at a draw the strongest, gives the validation value. With
-that penalty the probe is fitted once more, on both, and scored once on the test videos.
+A window has the label of its video, and J (see `linear_probe.py`) is the mean over all windows. The mean
+softmax over a video's windows decides on its class. A probe with each penalty of the grid is fitted on the
+training videos and scored on the validation videos; the best one (the strongest of equally good ones) gives
+the validation value. With that penalty the probe is fitted once more, on both, and scored once on the test
+videos.
 """
 
 from collections.abc import Sequence

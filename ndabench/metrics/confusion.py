@@ -1,4 +1,4 @@
-"""Which classes are taken for which: counts, which the report draws."""
+"""Which classes are mistaken for which: the counts, which the report draws."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def confusion_counts(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """int64 `[k, k]` on the CPU: how often the class of the row was taken for that of the column."""
+    """int64 `[k, k]` on the CPU: how often the class of the row was predicted as the class of the column."""
     places = labels.cpu() * num_classes + predicted.cpu()
     return places.bincount(minlength=num_classes**2).view(num_classes, num_classes)
 

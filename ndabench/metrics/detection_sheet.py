@@ -1,4 +1,4 @@
-"""Test pictures with what a detector found in them, as one PNG file for people to look at."""
+"""Test pictures with what a detector found in them, as one PNG file."""
 
 import io
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from ndabench.metrics.average_precision import Detections
 
 COLUMNS = 4
 SIDE = 320
-"""Pixels of a picture's longer side on the sheet, so that labels can be read in small canvases, too."""
+"""Pixels of a picture's longer side on the sheet: labels must be legible on small pictures, too."""
 GAP = 8
 FONT_SIZE = 13
 TRUE_COLOUR = "#56b4e9"
 FOUND_COLOUR = "#e69f00"
-"""Told apart with any kind of colour vision (Okabe and Ito)."""
+"""Distinguishable with any kind of colour vision (Okabe and Ito)."""
 CONFIDENT = 0.5
 
 
 def detection_sheet(
     scenes: Sequence[Scene], found: Sequence[Detections], class_names: Sequence[str]
 ) -> bytes:
-    """The PNG file of `scenes`, with true boxes and those found with a score above `CONFIDENT`, and a key."""
+    """A PNG file of `scenes` with true boxes, boxes found with a score above `CONFIDENT`, and a key."""
     tiles = [_tile(scene, one, class_names) for scene, one in zip(scenes, found, strict=True)]
     columns, rows = min(COLUMNS, len(tiles)), -(-len(tiles) // COLUMNS)
     key_height = FONT_SIZE + 2 * GAP
@@ -57,7 +57,7 @@ def _tile(scene: Scene, found: Detections, class_names: Sequence[str]) -> Image.
 def _text(
     draw: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, colour: str, size: tuple[int, int]
 ) -> None:
-    """Black on the colour of its box, moved inside the picture where it would stick out."""
+    """Writes black text on the box's colour, moved inside the picture where it would stick out."""
     font = ImageFont.load_default(FONT_SIZE)
     _, _, right, bottom = draw.textbbox((0, 0), text, font=font)
     x = max(0.0, min(corner[0], size[0] - right - 4))

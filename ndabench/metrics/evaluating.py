@@ -131,7 +131,7 @@ class SharedWork:
         return result
 
     def clock(self) -> float:
-        """A clock in seconds that stands still during shared work: for what an evaluation does alone."""
+        """A clock in seconds that stops during shared work: it times what an evaluation does alone."""
         return perf_counter() - self._spent
 
     def seconds_of(self, evaluation: Evaluation) -> float:

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ndabench.data.build_cache import cache_folder
+from ndabench.data.build_cache import build_once, cache_folder
 from ndabench.data.images import ImageData, ImageSplit
 from ndabench.data.sampling import in_order
 from ndabench.distributed import Workers
+from ndabench.errors import UserError
 from ndabench.measurement import MeasuredSplit
-from ndabench.metrics.cache import compute_once, read
 from ndabench.metrics.extractor_registry import EXTRACTORS
 from ndabench.metrics.frechet import FrechetReference, Gaussian, moments_of
 from ndabench.metrics.generator_evaluations import GeneratorEvaluation
@@ -120,6 +120,24 @@ def extract_share(extractor: Extractor, images: Tensor, workers: Workers) -> Ext
     return Extracted(extractor, features, logits, workers)
 
 
+def compute_once(kind: str, key: str, compute: Callable[[], dict[str, Any]]) -> Path:
+    """The file of the cache that holds what `compute` gives: tensors, numbers, strings and dicts of them.
+
+    `key` must name everything that the result depends on. The first process on a machine computes, the others
+    wait. Raises `UserError` where the cache cannot be written.
+    """
+    return build_once(cache_folder() / kind, f"{key}.pt", lambda path: torch.save(compute(), path))
+
+
+def read_computed(path: Path) -> dict[str, Any]:
+    """What `compute_once` stored, on the CPU; `UserError` where the file is damaged."""
+    try:
+        kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # unpickling strange bytes may raise anything
+        raise UserError(f"{path}: this cached file is damaged; delete it") from None
+    return kept
+
+
 @dataclass(frozen=True)
 class Reference:
     """One split as one extractor sees it."""
@@ -141,9 +159,8 @@ def load_reference(
         extractor.name,
         extractor.weights_sha256[:32],
     )
-    path = cache_folder() / "references" / f"{'-'.join(identity)}.pt"
-    compute_once(path, partial(_compute_reference, images, extractor))
-    return _load_reference(path, device)
+    compute = partial(_compute_reference, images, extractor)
+    return _load_reference(compute_once("references", "-".join(identity), compute), device)
 
 
 def _compute_reference(images: ImageSplit, extractor: Extractor) -> dict[str, Any]:
@@ -160,6 +177,6 @@ def _compute_reference(images: ImageSplit, extractor: Extractor) -> dict[str, An
 
 @lru_cache(maxsize=4)
 def _load_reference(path: Path, device: torch.device) -> Reference:
-    kept = {name: tensor.to(device) for name, tensor in read(path).items()}
+    kept = {name: tensor.to(device) for name, tensor in read_computed(path).items()}
     gaussian = Gaussian(kept["mean"], kept["covariance"])
     return Reference(kept["features"], FrechetReference(gaussian, kept["root"]))

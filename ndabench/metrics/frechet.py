@@ -21,7 +21,7 @@ from ndabench.errors import UserError
 
 @dataclass(frozen=True)
 class Gaussian:
-    """What the distance sees of a set of features: mean `[d]` and covariance `[d, d]`, float64."""
+    """The mean `[d]` and covariance `[d, d]` of a set of features, float64: all that the distance needs."""
 
     mean: Tensor
     covariance: Tensor
@@ -40,7 +40,7 @@ class FrechetReference:
 
 
 class Moments:
-    """The running sums n, Σf and Σffᵀ of features that come in batches, and on several workers."""
+    """The running sums n, Σf and Σffᵀ of features that come in batches, on one worker or several."""
 
     def __init__(self, dimension: int, device: torch.device) -> None:
         self._count = torch.zeros((), dtype=torch.float64, device=device)
@@ -55,7 +55,7 @@ class Moments:
         self._outer.addmm_(exact.T, exact)
 
     def all_reduce(self, workers: Workers) -> None:
-        """Makes the sums those over all workers; call it once, after the last `update`."""
+        """Replaces the sums by those over all workers; call it once, after the last `update`."""
         for part in (self._count, self._sum, self._outer):
             workers.all_reduce_sum(part)
 

@@ -91,7 +91,7 @@ def _network(path: Path) -> Any:
     try:
         # torch-fidelity unpickles whatever it is given; this read refuses anything but tensors before that.
         torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # what unpickling strange bytes may raise is not to be listed
+    except Exception:  # unpickling strange bytes may raise anything
         raise refused from None
     try:
         return FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(path))

@@ -6,7 +6,7 @@ class has the score
     v_c = Σ_{i among the k nearest} exp(s_i / τ) [y_i = c]
 
 and the largest one is the prediction. k = 200 and τ = 0.1 are those of the paper and of MoCo's notebook,
-which measures on the 128 outputs of the projection; here it is the backbone's features, as in lightly.
+which uses the 128 outputs of the projection; here the features are the backbone's, as in lightly.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ from ndabench.metrics.probing import TESTING, Scoring, accuracy, probe_measureme
 from ndabench.metrics.subjects import ImageEncoderSubject
 
 LARGEST_CHUNK = 2**24
-"""Similarities held at once (64 MiB)."""
+"""Similarities in memory at a time (64 MiB)."""
 SHEET_ROWS = 8
 
 

@@ -9,9 +9,9 @@ which is scikit-learn's logistic regression with C = 1 / (n · penalty). Full-ba
 conditions, float32, until no component of the gradient exceeds 1e-4, as there. (torch's and scipy's L-BFGS
 need equally many evaluations of J; torch's stays on the device.)
 
-Every penalty of the grid is fitted on the training images and scored on the validation images; the best one,
-at a draw the strongest, gives the validation value, which is thus the largest of a few. With that penalty
-the probe is fitted once more, on both, and scored once on the test images.
+A probe with each penalty of the grid is fitted on the training images and scored on the validation images;
+the best one (the strongest of equally good ones) gives the validation value, which is thus the largest of a
+few. With that penalty the probe is fitted once more, on both, and scored once on the test images.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ from ndabench.metrics.subjects import ImageEncoderSubject
 
 LARGEST_GRADIENT = 1e-4
 CONSTANT = 1e-5
-"""A feature that varies by less than this share of its mean is constant but for rounding."""
+"""A feature that varies by less than this share of its mean counts as constant: the rest is rounding."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def accuracies(
 ) -> list[float]:
     """In percent, on `scored`, of the probe fitted on `fitted` with each penalty; equal on every worker.
 
-    The workers share the penalties, not the rows of one fit: they then need not agree, evaluation by
-    evaluation, on the course of a line search.
+    The workers share the penalties, not the rows of one fit: so they need not agree on every step of a line
+    search.
     """
     found = torch.zeros(len(penalties), dtype=torch.float64, device=workers.device)
     for place in range(workers.rank, len(penalties), workers.world_size):

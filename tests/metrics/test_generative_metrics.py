@@ -142,7 +142,7 @@ def test_preparing_trains_the_classifier_and_no_more(cache: Path) -> None:
     prepare(EVALUATIONS, Preparation(striped_data("prepared"), CPU))
     assert (cache / "classifiers" / "prepared-cnn64-1.pt").is_file()
     assert not list(cache.glob("references/prepared*"))
-    assert not list(cache.glob("**/*.unfinished"))
+    assert all(path.suffix == ".lock" for path in cache.glob("**/.*")), "nothing unfinished is left"
 
 
 @pytest.mark.parametrize("name", evaluations_of("generator"))
