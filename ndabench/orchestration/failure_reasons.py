@@ -42,7 +42,7 @@ def reason_of_workers(failures: Mapping[int, Exception], timeout: float) -> str:
 
 def killed_after(seconds: float) -> str:
     """Completes a sentence about a process that was killed because it sent no heartbeat."""
-    return f"gave no sign of life for {seconds:g} s and was killed"
+    return f"sent no heartbeat for {seconds:g} s and was killed"
 
 
 def reason_of_trial(trial: Any) -> str:

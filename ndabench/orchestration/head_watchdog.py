@@ -96,8 +96,6 @@ def _exit(message: str, on_lost: Callable[[str], None]) -> NoReturn:
     if sys.stdout.isatty():
         sys.stdout.write(SHOW_CURSOR + "\n")
     sys.stdout.flush()
-    print(
-        f"error: {message}; when Ray is there again, --resume goes on with what is recorded", file=sys.stderr
-    )
+    print(f"error: {message}; once Ray is back, --resume continues from the records", file=sys.stderr)
     sys.stderr.flush()
     os._exit(2)

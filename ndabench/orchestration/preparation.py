@@ -7,6 +7,8 @@ alone, else in a Ray task with the resources of a trial.
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -16,6 +18,9 @@ from ndabench.orchestration.capacity import reserved
 from ndabench.planning.capacity import Say
 from ndabench.resources import Resources
 from ndabench.sweepfile import SweepConfig
+
+STANDARD_ERROR = 2
+"""What libraries print is no output of the sweep."""
 
 
 def prepare_sweep(config: SweepConfig, *, local: bool, say: Say) -> None:
@@ -38,25 +43,24 @@ def prepare_sweep(config: SweepConfig, *, local: bool, say: Say) -> None:
 
 def _in_a_child(trials: list[str], num_workers: int) -> str | None:
     """With all the threads of this machine; a Ray task would have those of one worker."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "ndabench.orchestration.preparation_process"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C interrupts the driver, which then ends the child
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    try:
-        child.stdin.write(json.dumps({"trials": trials, "num_workers": num_workers}) + "\n")
-        child.stdin.flush()
-        answer = child.stdout.read()
-    finally:
-        child.kill()
-        child.wait()
-    if not answer:
-        raise RuntimeError("the process that prepares the sweep ended without an answer; see its error above")
-    return json.loads(answer)["problem"]
+    with tempfile.TemporaryDirectory(prefix="ndabench-prepare-") as name:
+        folder = Path(name)
+        (folder / "request.json").write_text(json.dumps({"trials": trials, "num_workers": num_workers}))
+        child = subprocess.Popen(
+            [sys.executable, "-m", "ndabench.orchestration.preparation_process", name],
+            stdin=subprocess.PIPE,  # closes when this process ends, and with it the child
+            stdout=STANDARD_ERROR,
+            start_new_session=True,  # Ctrl-C interrupts the driver, which then ends the child
+        )
+        with child:
+            try:
+                child.wait()
+            finally:
+                child.kill()
+        answer = folder / "answer.json"
+        if not answer.exists():
+            raise RuntimeError(f"the process that prepares the sweep ended with exit code {child.returncode}")
+        return json.loads(answer.read_text())["problem"]
 
 
 def _on_the_cluster(trials: list[str], resources: Resources, say: Say) -> str | None:

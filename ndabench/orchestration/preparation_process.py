@@ -1,8 +1,8 @@
-"""`python -m ndabench.orchestration.preparation_process`: prepares the data and evaluations of a sweep.
+"""`python -m ndabench.orchestration.preparation_process FOLDER`: prepares what the trials of a sweep share.
 
 The driver of a sweep imports no PyTorch: a child runs this module where the sweep runs on this machine, and a
-Ray task calls `prepare_trials` on a cluster. The child reads one JSON object from its standard input and
-writes one to its standard output. The log goes to standard error, line by line. It ends when the driver does.
+Ray task calls `prepare_trials` on a cluster. The child reads `request.json` in the folder and writes
+`answer.json`. Its log goes to standard error, line by line. It ends when the driver does.
 """
 
 import json
@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -30,19 +31,18 @@ def prepare_trials(trials: Sequence[str], num_workers: int, device: torch.device
 
 def main() -> None:
     """Answers `{"trials": [...], "num_workers": n}` with `{"problem": "..." or null}`."""
-    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answer:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no part of the answer
-        logger = logging.getLogger("ndabench")
-        logger.setLevel(logging.INFO)
-        logger.addHandler(logging.StreamHandler())
-        request = json.loads(sys.stdin.readline())
-        threading.Thread(target=_exit_with_the_driver, daemon=True).start()
-        problem = prepare_trials(request["trials"], request["num_workers"], torch.device("cpu"))
-        json.dump({"problem": problem}, answer)
+    threading.Thread(target=_exit_with_the_driver, daemon=True).start()
+    logger = logging.getLogger("ndabench")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.StreamHandler())
+    folder = Path(sys.argv[1])
+    request = json.loads((folder / "request.json").read_text())
+    problem = prepare_trials(request["trials"], request["num_workers"], torch.device("cpu"))
+    (folder / "answer.json").write_text(json.dumps({"problem": problem}))
 
 
 def _exit_with_the_driver() -> None:
-    """The driver keeps its end of the pipe open: it closes when the driver is gone, however it ended."""
+    """Standard input is a pipe that the driver never writes to; it closes when the driver is gone."""
     sys.stdin.read()
     os._exit(1)
 

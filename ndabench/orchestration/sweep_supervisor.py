@@ -96,7 +96,7 @@ class SweepSupervisor:
         """Closes the trials that ran when the sweep was interrupted; returns how many there were."""
         running = list(self.state.running)
         for trial_id in running:
-            close_row(self._store, trial_id, "stopped", "interrupted; --resume goes on from its checkpoint")
+            close_row(self._store, trial_id, "stopped", "interrupted; --resume continues from its checkpoint")
             self.state.interrupt(trial_id)
         return len(running)
 
@@ -111,8 +111,8 @@ class SweepSupervisor:
             )
 
     def _what_next(self, trial: TrialConfig, restart: Restart) -> str:
-        """`going on from its checkpoint in 2 s, restart 2 of 2 without progress`"""
+        """`resuming from its checkpoint in 2 s, restart 2 of 2 without progress`"""
         resumes = has_checkpoint(self._store, trial.trial_id)
-        how = "going on from its checkpoint" if resumes else "beginning again"
+        how = "resuming from its checkpoint" if resumes else "restarting from scratch"
         counted = f"restart {restart.number} of {self.queue.most_restarts} without progress"
         return f"{how} in {restart.pause:g} s, {counted}"

@@ -96,7 +96,7 @@ def _run_nested(description: TrialDescription) -> None:
             reason = one_line(mistake) if mistake else reason_of_workers(failures, timeout)
             fail(reason, final=mistake is not None)
         except RayActorError as error:
-            fail(f"the process that looks after its workers {process_fate(str(error))}", final=False)
+            fail(f"the process that manages its workers {process_fate(str(error))}", final=False)
 
 
 def _trainer(description: TrialDescription, resources: Resources, scratch: str) -> "NestedTrainer":

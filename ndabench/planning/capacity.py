@@ -27,7 +27,7 @@ def concurrency(nodes: Sequence[Node], resources: Resources) -> int:
     fitting = largest_fitting(nodes, resources)
     if fitting is None:
         raise UserError(
-            f"resources: a trial asks for {resources}, which this Ray can never give: "
+            f"resources: a trial asks for {resources}, which this cluster cannot provide: "
             f"{why_none_fits(nodes, resources.sizes[-1])}"
         )
     trials = trials_fitting(nodes, fitting)
@@ -82,10 +82,10 @@ class WaitingNotices:
         self._since = {request: self._since.get(request, now) for request in pending}
         late = sum(now - since >= SECONDS_UNTIL_FIRST_NOTICE for since in self._since.values())
         if not late and self._silence:
-            self._say("there is room again")
+            self._say("resources are available again")
             self._silence = self._silent_until = 0.0
         elif late and now >= self._silent_until:
-            trials = "1 trial waits" if late == 1 else f"{late} trials wait"
-            self._say(f"{trials} for room: {self._resources}, {self._shortage()}")
+            trials = "1 trial is" if late == 1 else f"{late} trials are"
+            self._say(f"{trials} waiting for resources: {self._resources}, {self._shortage()}")
             self._silence = min(LONGEST_SILENCE_SECONDS, max(SHORTEST_SILENCE_SECONDS, 2 * self._silence))
             self._silent_until = now + self._silence

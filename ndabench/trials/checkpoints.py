@@ -1,24 +1,29 @@
-"""A trial's checkpoints: written whole, a few of them kept, the damaged ones passed over on resuming."""
+"""A trial's checkpoints: written whole, the newest two kept, damaged ones skipped on resuming.
+
+PyTorch is imported where a checkpoint is written or read: the driver only asks whether there is one.
+"""
 
 import io
 import logging
 import zipfile
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ndabench.distributed import Workers
 from ndabench.records import RecordStore
 
+if TYPE_CHECKING:
+    from ndabench.distributed import Workers
+
 KEPT = 2
-"""The newest may be damaged after a crash of the storage; the one before it serves then."""
+"""The newest may be damaged after a crash of the storage; a resume then takes the one before it."""
 
 _log = logging.getLogger(__name__)
 
 
 def save_checkpoint(store: RecordStore, trial_id: str, step: int, state: dict[str, Any]) -> None:
     """Writes the checkpoint atomically, then drops all but the newest few."""
+    import torch
+
     buffer = io.BytesIO()
     torch.save(state, buffer)
     store.write_bytes(f"checkpoints/{trial_id}/{step:09d}.pt", buffer.getvalue())
@@ -27,14 +32,16 @@ def save_checkpoint(store: RecordStore, trial_id: str, step: int, state: dict[st
 
 
 def has_checkpoint(store: RecordStore, trial_id: str) -> bool:
-    """Whether there is one, damaged or not."""
+    """Whether the trial has a checkpoint, damaged or not."""
     return bool(store.list(f"checkpoints/{trial_id}"))
 
 
-def load_checkpoint(store: RecordStore, trial_id: str, workers: Workers) -> tuple[dict[str, Any] | None, str]:
-    """The newest whole checkpoint, or None, and one line about the damaged ones that are newer, if any.
+def load_checkpoint(
+    store: RecordStore, trial_id: str, workers: "Workers"
+) -> tuple[dict[str, Any] | None, str]:
+    """The newest whole checkpoint, or None, and one line about newer ones that are damaged, if any.
 
-    Called by all workers of a trial; `UserError` on all of them where they do not find the same.
+    All workers of a trial call it. Raises `UserError` on all of them where they find different checkpoints.
     """
     state, found, damaged = None, "", []
     for path in sorted(store.list(f"checkpoints/{trial_id}"), reverse=True):
@@ -59,12 +66,14 @@ def _step(path: str) -> str:
 
 
 def _unpacked(content: bytes) -> dict[str, Any]:
-    """The state in a checkpoint; raises where any of its bytes is not as it was written.
+    """The state in a checkpoint; raises where any byte differs from what was written.
 
-    torch's own reader compares no checksums: a flipped bit would go on unseen, as a weight. All is read to
-    the CPU, from where each part takes it to its place: Adam's counts of steps stay where they were read, and
-    on a GPU every step would wait for them.
+    torch's reader compares no checksums: a flipped bit would become a wrong weight unnoticed. Everything is
+    read to the CPU, and each part moves it to its device. Adam's step counts stay on the CPU: on a GPU, every
+    step would wait for them.
     """
+    import torch
+
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         torn = archive.testzip()
     if torn is not None:

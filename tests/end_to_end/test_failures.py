@@ -73,6 +73,6 @@ def test_more_gpus_than_there_are(bench: Bench) -> None:
     ended = bench.sweep(bench.file(resources={"gpus_per_worker": 1000}), "--out", str(out))
     assert (ended.code, ended.stdout) == (2, "")
     assert ended.stderr.startswith("error: resources: a trial asks for 1 worker × (1 CPU, 1000 GPU)")
-    assert "which this Ray can never give: no node has 1000 GPU (the most is " in ended.stderr
+    assert "which this cluster cannot provide: no node has 1000 GPU (the most is " in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert not out.exists()

@@ -21,13 +21,13 @@ FAULTS = [
 ]
 RAISED = "RuntimeError: sabotage (sitecustomize.py)"
 LOST = [
-    f"jigsaw λ=0.5 seed 0: its process gave no sign of life for {SILENCE} s and was killed; "
-    "going on from its checkpoint",
-    f"jigsaw λ=0.5 seed 1: {RAISED}; going on from its checkpoint",
-    f"jigsaw λ=0.5 seed 1: {RAISED}; going on from its checkpoint",
-    "none seed 0: its process was lost; beginning again",
-    "none seed 0: its process was lost; going on from its checkpoint",
-    f"none seed 1: {RAISED}; going on from its checkpoint",
+    f"jigsaw λ=0.5 seed 0: its process sent no heartbeat for {SILENCE} s and was killed; "
+    "resuming from its checkpoint",
+    f"jigsaw λ=0.5 seed 1: {RAISED}; resuming from its checkpoint",
+    f"jigsaw λ=0.5 seed 1: {RAISED}; resuming from its checkpoint",
+    "none seed 0: its process was lost; restarting from scratch",
+    "none seed 0: its process was lost; resuming from its checkpoint",
+    f"none seed 1: {RAISED}; resuming from its checkpoint",
 ]
 
 
@@ -86,7 +86,7 @@ def test_a_trial_that_runs_out_of_memory(
         command.kill()
     assert (ended.code, ended.stderr) == (0, "")
     reason = "its process was ended by Ray, because its node ran out of memory"
-    assert losses(ended.stdout) == [f"none seed 0: {reason}; going on from its checkpoint"]
+    assert losses(ended.stdout) == [f"none seed 0: {reason}; resuming from its checkpoint"]
     assert ended.stdout.endswith("complete: 1 finished\n")
     (trial,) = statuses(out)
     assert metrics(out) == {key: value for key, value in metrics(reference.out).items() if key[0] == trial}

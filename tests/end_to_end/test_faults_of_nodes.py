@@ -61,10 +61,10 @@ def test_a_node_is_cut_off_and_the_head_is_lost(bench: Bench, cable: Cable, refe
     assert ended.code == 2
     assert ended.stderr == (
         f"error: the head of the Ray cluster at {nodes.address} has not answered for "
-        f"{PATIENCE_OF_RAY / 2:g} s; when Ray is there again, --resume goes on with what is recorded\n"
+        f"{PATIENCE_OF_RAY / 2:g} s; once Ray is back, --resume continues from the records\n"
     )
     assert losses(ended.stdout) == [
-        f"none seed {cut_off}: its process was lost with its node; going on from its checkpoint"
+        f"none seed {cut_off}: its process was lost with its node; resuming from its checkpoint"
     ]
     assert sorted(statuses(out).values())[-2:] == ["finished", "running"]
     status = read_status(RecordStore(str(out)))

@@ -36,13 +36,13 @@ FAULTS = [
     {"trial": "none 0", "step": 22, "ranks": [0], "what": "wait"},  # until a worker's node is lost
 ]
 LOST = [
-    "none seed 0: a worker's process was lost; going on from its checkpoint",
-    "none seed 0: a worker's process was lost; going on from its checkpoint",
-    f"none seed 0: a worker's process gave no sign of life for {SILENCE} s and was killed; "
-    "going on from its checkpoint",
-    "none seed 0: its process was lost; going on from its checkpoint",
-    "none seed 0: its process was lost; going on from its checkpoint",
-    "none seed 0: a worker's process was lost; going on from its checkpoint",
+    "none seed 0: a worker's process was lost; resuming from its checkpoint",
+    "none seed 0: a worker's process was lost; resuming from its checkpoint",
+    f"none seed 0: a worker's process sent no heartbeat for {SILENCE} s and was killed; "
+    "resuming from its checkpoint",
+    "none seed 0: its process was lost; resuming from its checkpoint",
+    "none seed 0: its process was lost; resuming from its checkpoint",
+    "none seed 0: a worker's process was lost; resuming from its checkpoint",
 ]
 
 
@@ -77,7 +77,7 @@ def test_a_trial_of_two_workers(bench: Bench, damaged: Bench, nodes: Nodes) -> N
         until(occupant, lambda: "occupied" in occupant.output(), "somebody has taken a CPU")
         sweep = cluster.start("ndabench.sweep", file, "--out", str(out))
         stack.callback(sweep.kill)
-        until(sweep, lambda: "for room" in sweep.output(), "it waits for room")
+        until(sweep, lambda: "waiting for resources" in sweep.output(), "it waits for resources")
         occupant.terminate()
         for fault in (
             "kill of none 0 at 4",
@@ -99,15 +99,18 @@ def test_a_trial_of_two_workers(bench: Bench, damaged: Bench, nodes: Nodes) -> N
     assert (ended.code, ended.stderr) == (0, "")
     asked = "1 to 2 workers × (1 CPU), each on a node of its own"
     assert f"1 trials, 0 of them done, 1 at a time, each {asked}" in ended.stdout
-    taken = "1 trial waits for room: 2 workers × (1 CPU), each on a node of its own, free now: 1 of 2 CPU\n"
+    taken = (
+        "1 trial is waiting for resources: 2 workers × (1 CPU), each on a node of its own, "
+        "free now: 1 of 2 CPU\n"
+    )
     unsafe = (
-        f"1 trial waits for room: {asked}, free now: 2 of 2 CPU; "
+        f"1 trial is waiting for resources: {asked}, free now: 2 of 2 CPU; "
         "more nodes are needed, no node has the resource 'safe' that drivers_on asks for\n"
     )
-    assert taken + "there is room again\n" in ended.stdout
+    assert taken + "resources are available again\n" in ended.stdout
     lines = ended.stdout.splitlines(keepends=True)
     without_reminders = "".join(line for line in lines if not line.startswith("[0/1] "))
-    assert unsafe + "there is room again\n" in without_reminders
+    assert unsafe + "resources are available again\n" in without_reminders
     # Whether Ray learns first of the process or of its node is chance.
     assert [line.replace(" with its node", "") for line in losses(ended.stdout)] == LOST
     assert ended.stdout.endswith("complete: 1 finished\n")
@@ -129,6 +132,6 @@ def refuses_what_can_never_fit(cluster: Bench, file: str) -> None:
     assert (refused.code, refused.stdout) == (2, "")
     assert refused.stderr == (
         "error: resources: a trial asks for 2 workers × (1 CPU), all on one node, "
-        "which this Ray can never give: one node has room for 1 of them at most\n"
+        "which this cluster cannot provide: one node has room for 1 of them at most\n"
     )
     assert not never.exists()

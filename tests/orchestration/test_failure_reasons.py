@@ -54,7 +54,7 @@ def test_the_worker_that_was_lost_is_named_before_those_that_missed_it() -> None
     lost = WorkerHealthCheckFailedError("A worker health check failed.", RuntimeError(NODE))
     silent = WorkerHealthCheckTimeoutError("A worker health check has been hanging")
     assert reason_of_workers({0: collateral, 1: lost}, 120) == "a worker's process was lost with its node"
-    told = "a worker's process gave no sign of life for 120 s and was killed"
+    told = "a worker's process sent no heartbeat for 120 s and was killed"
     assert reason_of_workers({0: collateral, 1: silent}, 120) == told
     assert reason_of_workers({0: collateral}, 120) == "RuntimeError: Connection closed by peer"
 

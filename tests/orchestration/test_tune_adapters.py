@@ -106,8 +106,8 @@ def test_a_process_that_dies_before_it_begins_restarts_and_is_given_up_at_last(
     assert it.searcher.suggest("e") == Searcher.FINISHED
     label, other = FIRST.label, SECOND.label
     assert it.said() == [
-        f"{label}: its process was lost; beginning again in 1 s, restart 1 of 1 without progress",
-        f"{other}: ValueError: no (x.py:3); going on from its checkpoint in 1 s, "
+        f"{label}: its process was lost; restarting from scratch in 1 s, restart 1 of 1 without progress",
+        f"{other}: ValueError: no (x.py:3); resuming from its checkpoint in 1 s, "
         "restart 1 of 1 without progress",
         f"[1/2] {label}: failed (its process was lost; given up after 1 restart without progress)",
         f"[2/2] {other}: failed (its process was lost; given up after 1 restart without progress)",
@@ -122,12 +122,12 @@ def test_a_process_that_was_killed_for_its_silence_and_one_that_could_not_be_reu
 ) -> None:
     it = sweep(0)
     it.searcher.suggest("a")
-    it.supervisor.reasons["a"] = "its process gave no sign of life for 120 s and was killed"
+    it.supervisor.reasons["a"] = "its process sent no heartbeat for 120 s and was killed"
     it.lose(tunes_trial("a"))
     it.searcher.suggest("b")
     it.callback.on_step_end(0, [tunes_trial("a", status="ERROR"), tunes_trial("b", status="ERROR")])
     assert it.said() == [
-        f"[1/2] {FIRST.label}: failed (its process gave no sign of life for 120 s and was killed)",
+        f"[1/2] {FIRST.label}: failed (its process sent no heartbeat for 120 s and was killed)",
         f"[2/2] {SECOND.label}: failed (its process was lost)",
     ]
     assert it.searcher.suggest("c") == Searcher.FINISHED

@@ -28,11 +28,11 @@ def test_waiting_is_announced_at_growing_intervals_until_it_is_over(said: list[s
         waiting.update([b"one"])
         if len(said) > len(moments):
             moments.append(second)
-    assert set(said) == {"1 trial waits for room: 1 worker × (1 CPU), free now: 0 of 2 CPU"}
+    assert set(said) == {"1 trial is waiting for resources: 1 worker × (1 CPU), free now: 0 of 2 CPU"}
     assert moments == [15, 75, 195, 435, 915, 1515, 2115, 2715, 3315]
     waiting.update([])
     waiting.update([])
-    assert said[len(moments) :] == ["there is room again"]
+    assert said[len(moments) :] == ["resources are available again"]
     waiting.update([b"two"])
     clock.now += 15
     waiting.update([b"two", b"three"])

@@ -1,0 +1,111 @@
+"""Preparing a sweep in a child process: its errors, its log lines, and its end."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_lines import TINY
+
+from ndabench.config import parse
+from ndabench.errors import UserError
+from ndabench.orchestration import preparation
+from ndabench.orchestration.preparation import prepare_sweep
+from ndabench.sweepfile import SweepConfig
+
+
+def sweep(**changes: Any) -> SweepConfig:
+    return parse(SweepConfig, {**TINY, **changes}, "tiny")
+
+
+def prepare(config: SweepConfig) -> None:
+    prepare_sweep(config, local=True, say=lambda line: None)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NDABENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.slow
+def test_the_work_is_done_where_the_trials_find_it(cache: Path) -> None:
+    prepare(sweep(evaluate=[{"name": "fd", "num_samples": 64}]))
+    assert list(cache.rglob("*.*")), "the classifier, for example"
+
+
+@pytest.mark.slow
+def test_a_mistake_of_the_user_is_the_drivers_error(cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        prepare(sweep(data={"name": "image_folder", "path": str(tmp_path / "nowhere"), "image_size": 16}))
+    assert str(tmp_path / "nowhere") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_child_that_crashes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(RuntimeError, match="ended with exit code 1"):
+        prepare(sweep())
+
+
+def test_an_interrupted_driver_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    children = []
+
+    class Slow(subprocess.Popen):
+        """A child that sleeps; the first wait for it is interrupted, as by Ctrl-C."""
+
+        interrupted = False
+
+        def __init__(self, arguments: list[str], **options: Any) -> None:
+            super().__init__(["sleep", "60"], **options)
+            children.append(self)
+
+        def wait(self, timeout: float | None = None) -> int:
+            if not self.interrupted:
+                self.interrupted = True
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    monkeypatch.setattr(preparation.subprocess, "Popen", Slow)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(sweep())
+    assert [child.returncode for child in children] == [-signal.SIGKILL]
+
+
+def child(folder: Path, prepare_trials: str) -> subprocess.Popen:
+    """The child with `prepare_trials` in place of the work."""
+    (folder / "request.json").write_text(json.dumps({"trials": ["{}"], "num_workers": 2}))
+    code = (
+        "import logging, sys, time\n"
+        "from ndabench.orchestration import preparation_process as module\n"
+        f"module.prepare_trials = lambda *arguments: {prepare_trials}\n"
+        "module.main()"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_its_log_and_its_answer(tmp_path: Path) -> None:
+    work = "logging.getLogger('ndabench.data').info('decoding …') or repr(arguments)"
+    with child(tmp_path, work) as process:
+        assert process.stderr is not None
+        assert process.stderr.read() == "decoding …\n"
+    answer = json.loads((tmp_path / "answer.json").read_text())
+    assert answer == {"problem": "(['{}'], 2, device(type='cpu'))"}
+
+
+@pytest.mark.slow
+def test_the_child_ends_when_the_driver_is_gone(tmp_path: Path) -> None:
+    """Even after kill -9, which closes the pipe."""
+    with child(tmp_path, "print('begun', file=sys.stderr, flush=True) or time.sleep(100)") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "begun\n"
+        assert process.poll() is None
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(120) == 1
+    assert not (tmp_path / "answer.json").exists()
