@@ -1,10 +1,10 @@
 """Settings compared with the baseline on one metric under one protocol.
 
-Values are compared only inside a `Comparison`: same task, data, metric and protocol. Nothing is chosen here:
-whatever was repeated over the seeds is tested, and p values are Holm-adjusted over all of these tests. To
-choose by the same trials' validation values and test the choice alone would come close to choosing on test,
-since both splits share the run-to-run noise. A sampled search chooses at a seed of its own, so its repeats
-are free of that.
+Values are compared only inside a `Comparison`: same task, data, metric and protocol. Nothing is chosen
+here: every setting that was repeated over the seeds is tested, and the p values are Holm-adjusted over all
+of these tests. Choosing by the same trials' validation values and testing only the choice would come close
+to choosing on the test split, since both splits share the run-to-run noise. A sampled search chooses with a
+dedicated seed that the repeats do not use, so its repeats are free of that.
 """
 
 from collections import Counter
@@ -23,24 +23,24 @@ DIRECTED = ("lower", "higher")
 
 @dataclass(frozen=True)
 class Compared:
-    """One setting's final values. `values` maps seed to value."""
+    """The final values of one setting. `values` maps seed to value."""
 
     setting: Setting
     values: dict[int, float]
     summary: Summary
     repeated: bool
-    """False where only the search has run it: shown, never tested."""
+    """False if only the search has run it: then it is shown but never tested."""
     missing: dict[str, int]
-    """Repeats without a value, counted by why: `NaN` (or infinite), or the status of the trial."""
+    """Repeats without a value, counted by reason: `NaN` (or infinite), or the status of the trial."""
     best: bool = False
     against: Setting | None = None
-    """The baseline's setting that `difference` is taken from."""
+    """The baseline's setting that `difference` refers to."""
     difference: Difference | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A whole table's worth of numbers."""
+    """All the numbers of one table."""
 
     group: Group
     name: str
@@ -52,12 +52,12 @@ class Comparison:
     protocol_json: str
     rows: list[Compared]
     baselines: list[Compared]
-    """The baseline arm's repeated settings that have a value: several where more than λ was searched."""
+    """The baseline arm's repeated settings that have a value; several if more than λ was searched."""
     conditional: bool
 
     @property
     def measured_on(self) -> str:
-        """The data set measured on: the one trained on, unless the protocol names another."""
+        """The data set of the measurement: the training data set, unless the protocol names another."""
         protocol = decoded(self.protocol_json)
         return str(protocol.get("data", self.group.dataset)) if isinstance(protocol, dict) else ""
 
@@ -76,7 +76,7 @@ class Comparison:
 
 
 def comparisons(frames: Frames) -> list[Comparison]:
-    """One for each group, metric and protocol that finished trials measured; test metrics come first."""
+    """One for each group, metric and protocol that finished trials measured, test metrics first."""
     result = [
         _compare(frames, part)
         for _, part in frames.finals.groupby(COMPARISON_KEY, observed=True, sort=False)
@@ -95,9 +95,9 @@ def comparisons(frames: Frames) -> list[Comparison]:
 
 
 def leading(comparisons: Sequence[Comparison]) -> list[Setting]:
-    """Each arm's setting with the best mean in the first comparison, to show where there is room for one.
+    """Each arm's setting with the best mean in the first comparison, for places with room for only one.
 
-    A choice of pictures and curves only: no test rests on it.
+    It only chooses pictures and curves; no test depends on it.
     """
     if not comparisons or comparisons[0].better not in DIRECTED:
         return []
@@ -130,7 +130,7 @@ def _compare(frames: Frames, part: pd.DataFrame) -> Comparison:
 
 
 def _settings(frames: Frames, part: pd.DataFrame) -> list[Compared]:
-    """Every setting with a value or a lost repeat: one that never came through must not go unseen."""
+    """Every setting with a value or a lost repeat: a setting that never finished must show, too."""
     measured: dict[int, dict[bool, dict[int, float]]] = {}
     for position, repeat, seed, value in _rows(part, "setting", "repeat", "seed", "value"):
         measured.setdefault(position, {}).setdefault(repeat, {})[seed] = value
@@ -156,9 +156,9 @@ def _rows(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[Any, ...]]:
 
 
 def _difference(row: Compared, baselines: list[Compared]) -> Compared:
-    """Compares a setting with the baseline's of the same other parameters, or with its only one.
+    """Compares a setting with the baseline's setting of the same other parameters, or with its only one.
 
-    The only one of a sampled search is the baseline as tuned, with parameters of its own.
+    After a sampled search the baseline has one setting, tuned on its own, so its parameters may differ.
     """
     same = [b for b in baselines if b.setting.parameters == row.setting.parameters]
     opponents = baselines if len(baselines) == 1 else same
@@ -181,7 +181,7 @@ def _adjusted(rows: list[Compared]) -> list[Compared]:
 
 
 def _mark_best(rows: list[Compared], better: str) -> list[Compared]:
-    """The best mean among the settings with the most seeds: what survived of the others may flatter them."""
+    """The best mean among the settings with the most seeds: the surviving seeds of others may mislead."""
     most = max((row.summary.n for row in rows if row.repeated), default=0)
     field = [row for row in rows if row.repeated and row.summary.n == most]
     if better not in DIRECTED or most == 0 or len(field) < 2:

@@ -1,8 +1,8 @@
-"""Figures as SVG, drawn by Vega-Lite when the report is written and not when it is read.
+"""Figures as SVG, which Vega-Lite draws when the report is written, not when it is read.
 
-So they are there in print, on a phone, in a mail preview and without JavaScript; they take 25 kB each where
-the browser's Vega takes 900; and the report's security policy needs no `eval`. Colours are CSS variables of
-the page: light, dark and print each bring their own. Every point carries its numbers as a tooltip.
+So figures show in print, on a phone, in a mail preview and without JavaScript; each takes 25 kB where Vega
+in the browser takes 900; and the report's security policy needs no `eval`. Colours are CSS variables of the
+page, which has values for light, dark and print. Every point has its numbers as a tooltip.
 """
 
 import math
@@ -32,7 +32,7 @@ _POINT = re.compile(r'(<path (?:(?!/>)[^>])*aria-label="([^"]*)"(?:(?!/>)[^>])*)
 
 
 def colour(line: Line) -> str:
-    """A variable of the page's style sheet; 0 is the first arm's alone, the others take turns."""
+    """A variable of the page's style sheet. Colour 0 is for the first arm; the others share the rest."""
     return f"var(--series-{(line.colour - 1) % (COLOURS - 1) + 1 if line.colour else 0})"
 
 
@@ -45,7 +45,7 @@ def shape(line: Line) -> str:
 
 
 def swatch(line: Line) -> Markup:
-    """The legend's picture of a line: its colour, its dashes and its marker."""
+    """The legend's sample of a line: its colour, dashes and marker."""
     pattern = " ".join(str(length) for length in dash(line))
     return Markup(
         '<svg class="swatch" viewBox="0 0 36 12" width="36" height="12" aria-hidden="true">'
@@ -55,7 +55,7 @@ def swatch(line: Line) -> Markup:
 
 
 def draw(figure: FigureSpec) -> Markup:
-    """The figure as an SVG element that scales with its container. Vega escapes every text in it."""
+    """The figure as an SVG element that scales with its container. Vega escapes all text."""
     svg: str = vl_convert.vegalite_to_svg(vega_lite(figure), allowed_base_urls=[])
     svg = _POINT.sub(r"\1><title>\2</title></path>", svg)
     label = Markup('<svg role="img" aria-label="{}" ').format(f"Figure: {figure.title}")
@@ -63,7 +63,7 @@ def draw(figure: FigureSpec) -> Markup:
 
 
 def vega_lite(figure: FigureSpec) -> dict[str, Any]:
-    """The Vega-Lite specification: a band or bars, a line and a few markers for each line."""
+    """The Vega-Lite specification: for each line a band or bars, a path and a few markers."""
     low, high = y_domain(figure)
     layers = [_level(figure.rule, figure, low, high)] if figure.rule is not None else []
     draw_interval = _band if figure.intervals == "band" else _bars
@@ -92,9 +92,9 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
 
 
 def y_domain(figure: FigureSpec) -> tuple[float, float]:
-    """All means, and the intervals as far as they leave the means readable.
+    """The range of all means, and of the intervals as far as the means stay readable.
 
-    With two seeds a t-interval can be a hundred times as wide as the curves; it is cut at one span of the
+    With two seeds a t-interval can be a hundred times as wide as the curves, so it is cut one span of the
     means beyond them.
     """
     lines = [*figure.lines, *([figure.rule] if figure.rule else [])]
@@ -111,7 +111,7 @@ def y_domain(figure: FigureSpec) -> tuple[float, float]:
 
 
 def _band(line: Line, low: float, high: float, among: int = 1) -> dict[str, Any]:
-    """Paler where it is one `among` many, which lie upon each other."""
+    """Paler if it is one `among` many, which overlap."""
     mark = {"type": "area", "color": colour(line), "opacity": min(0.12, 0.35 / among)}
     return _between(mark, line.points, low, high)
 
@@ -136,7 +136,7 @@ def _path(line: Line) -> dict[str, Any]:
 
 
 def _markers(line: Line) -> dict[str, Any]:
-    """A few markers a line: enough to tell lines apart in black and white, and to carry the tooltips."""
+    """A few markers per line: enough to distinguish lines in black and white, and to hold the tooltips."""
     every = max(1, math.ceil(len(line.points) / MOST_MARKERS))
     points = line.points[::-1][::every]
     mark = {

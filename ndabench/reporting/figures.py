@@ -22,17 +22,17 @@ MOST_POINTS = 100
 LOG_RATIO = 5
 """A curve whose means span more than this factor is drawn on a logarithmic scale."""
 DODGE = 0.012
-"""Lines over λ are set apart by this part of the axis, so that their bars do not cover each other."""
+"""Lines over λ are shifted by this fraction of the axis, so that their bars do not cover each other."""
 CURVE_KEY = ["group", "kind", *NAME_PARTS, "name", "protocol_json"]
 SHOWN_STATUSES = ("finished", "running", "pruned", "stopped")
 
 
 def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[FigureGroup]:
-    """Every metric that some setting has at two or more steps: first the evaluations, then, folded, the
+    """Every metric that some setting has at two or more steps: first the evaluations, then, collapsed, the
     training curves.
 
-    Mean and 95 % t-interval over the seeds measured at that step. Trials that failed or diverged are left
-    out: their last values would bend a mean that the others carry on.
+    Each shows the mean and its 95 % t-interval over the seeds measured at that step. Trials that failed or
+    diverged are left out: where they end, the mean of the others would jump.
     """
     curves, details = _curves(frames)
     leaders = leading(comparisons)
@@ -60,7 +60,7 @@ def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[Figu
     evaluations.sort(key=operator.itemgetter(0, 1))
     groups = [
         FigureGroup([figure for *_, figure in evaluations]),
-        FigureGroup(training, "Training curves", folded=bool(evaluations)),
+        FigureGroup(training, "Training curves", collapsed=bool(evaluations)),
     ]
     return [group for group in groups if group.figures]
 
@@ -104,14 +104,14 @@ def _step_line(frames: Frames, place: int, curve: pd.DataFrame) -> Line:
 
 
 def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
-    """At most `MOST_POINTS` rows, evenly spread, the first and the last among them."""
+    """At most `MOST_POINTS` rows, evenly spaced, including the first and the last."""
     if len(curve) <= MOST_POINTS:
         return curve
     return curve.iloc[np.unique(np.linspace(0, len(curve) - 1, MOST_POINTS).round().astype(int))]
 
 
 def lambda_figures(frames: Frames, comparisons: Sequence[Comparison]) -> FigureGroup | None:
-    """Test values over λ by arm, the baseline as a level; where some arm was run at several λ."""
+    """Test values over λ by arm, with the baseline as a level; None unless an arm was run at several λ."""
     figures = []
     for place, comparison in enumerate(comparisons):
         measured = [row.setting.lambda_ for row in comparison.rows if row.summary.n]
@@ -122,7 +122,7 @@ def lambda_figures(frames: Frames, comparisons: Sequence[Comparison]) -> FigureG
 
 
 def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float], identity: str) -> FigureSpec:
-    """Arms with other searched parameters have one line for each choice of them."""
+    """An arm with other searched parameters has one line for each choice of them."""
     by_line: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[float, str, Summary]]] = {}
     for row in comparison.rows:
         setting = row.setting
@@ -167,12 +167,12 @@ def _point(label: str, x: float, summary: Summary) -> Point:
 
 
 def _dash(frames: Frames, setting: Setting) -> int:
-    """The place of a setting among its arm's settings."""
+    """The position of a setting among its arm's settings."""
     return [other for other in frames.settings if other.arm == setting.arm].index(setting)
 
 
 def _y_title(unit: str, better: str) -> str:
-    """The direction and the unit; the metric's name stands above the figure and would not fit here."""
+    """The direction and the unit; the metric's name is the title and would not fit here."""
     return DIRECTIONS.get(better, "") + (f" ({unit})" if unit else "") or "value"
 
 

@@ -1,4 +1,4 @@
-"""Numbers and times as a reader wants them: as many digits as the uncertainty carries, true minus signs."""
+"""Numbers and times for people: as many digits as the uncertainty justifies, and real minus signs."""
 
 import math
 import re
@@ -23,7 +23,7 @@ def decimals_for(uncertainty: float | None, value: float) -> int:
 
 
 def number(value: float | None, decimals: int, *, signed: bool = False) -> str:
-    """`−1.20`; not-a-number as `NaN`, nothing as a dash."""
+    """`−1.20`; `NaN` for not-a-number, a dash for None."""
     if value is None:
         return NOTHING
     if not math.isfinite(value):
@@ -36,7 +36,7 @@ def number(value: float | None, decimals: int, *, signed: bool = False) -> str:
 
 
 def with_interval(summary: Summary, *, signed: bool = False) -> str:
-    """`12.3 ± 1.4`, `12.34` where there is no interval, a dash where there is no value."""
+    """`12.3 ± 1.4`; `12.34` without an interval, a dash without a value."""
     if summary.n == 0:
         return NOTHING
     decimals = decimals_for(summary.half_width, summary.mean)
@@ -47,7 +47,7 @@ def with_interval(summary: Summary, *, signed: bool = False) -> str:
 
 
 def interval(summary: Summary) -> str:
-    """`[1.2, 5.0]`; empty where there is none."""
+    """`[1.2, 5.0]`; empty without an interval."""
     if summary.low is None or summary.high is None:
         return ""
     decimals = decimals_for(summary.half_width, summary.mean)
@@ -61,7 +61,7 @@ def p_value(p: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`3 min 20 s`; a dash where it is not known."""
+    """`3 min 20 s`; a dash if unknown."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     if seconds < 100:

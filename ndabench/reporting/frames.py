@@ -1,4 +1,4 @@
-"""Records as data frames, with what the tables and figures ask of them: groups, settings and final values."""
+"""Records as data frames, with what tables and figures need: groups, settings and final values."""
 
 import json
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ METRIC_COLUMNS = ["trial_id", "step", "kind", *NAME_PARTS, "value", "better", "u
 
 @dataclass(frozen=True)
 class Group:
-    """What may be compared at all: one task on one data set (its content, not only its name)."""
+    """The trials that may be compared: one task on one data set (of the same content, not only name)."""
 
     task: str
     dataset: str
@@ -34,14 +34,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Setting:
-    """An arm at one λ and one choice of the other searched parameters. Seeds are its repeats."""
+    """An arm at one λ and one choice of the other searched parameters. Its repeats differ in the seed."""
 
     arm: str
     lambda_: float | None
     negative: str
     positive: str
     parameters: tuple[tuple[str, str], ...]
-    """Name and JSON value: exact, so that settings that only look alike stay apart."""
+    """Name and JSON value: exact, so that settings that differ only in hidden digits stay separate."""
 
     @property
     def shown_parameters(self) -> dict[str, str]:
@@ -80,10 +80,10 @@ class Frames:
 
     @cached_property
     def finals(self) -> pd.DataFrame:
-        """One row a finished trial, metric and protocol, measured at the trial's last step.
+        """One row per finished trial, metric and protocol, measured at the trial's last step.
 
-        Where two finished trials share setting and seed (their configurations differ elsewhere), the one
-        that finished last counts. `repeat` is False for trials of the search's own seed.
+        If two finished trials share setting and seed (their configurations differ elsewhere), the one that
+        finished last counts. `repeat` is False for trials of the search's own seed.
         """
         done = self.trials[self.trials["status"] == "finished"]
         metrics = self.metrics[self.metrics["trial_id"].isin(done.index)]
@@ -95,7 +95,7 @@ class Frames:
 
     @cached_property
     def lost(self) -> pd.DataFrame:
-        """The repeats that have not finished, unless another trial of that setting and seed has."""
+        """The repeats that have not finished, unless another trial with that setting and seed has."""
         repeats = self.trials[self.trials["repeat"]]
         repeats = repeats.sort_values("status", key=lambda status: status != "finished", kind="stable")
         repeats = repeats.drop_duplicates(["group", "setting", "seed"])
@@ -147,7 +147,7 @@ def _with_names(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def decoded(text: Any) -> Any:
-    """The value in a JSON column, or an empty mapping where there is none or it cannot be read."""
+    """The value in a JSON column, or an empty mapping if there is none or it cannot be read."""
     try:
         return json.loads(text)
     except (TypeError, ValueError):
@@ -155,7 +155,7 @@ def decoded(text: Any) -> Any:
 
 
 def _of_known_trials(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose trial has a row, with its group, setting and seed beside them."""
+    """The rows whose trial has a row, with the trial's group, setting and seed as columns."""
     place = pd.Series(range(len(trials)), index=trials.index, dtype="int64")
     ids = frame["trial_id"].astype("category").cat
     rows = place.reindex(ids.categories, fill_value=-1).to_numpy()[ids.codes]
@@ -195,7 +195,10 @@ def _arm_order(trials: pd.DataFrame, sweep: dict[str, Any], baseline: str | None
 
 
 def _groups(trials: pd.DataFrame) -> tuple[list[Group], pd.Series]:
-    """Trials that ended before they saw their data join those that did, where only one hash is known."""
+    """The groups, and the position of each trial's.
+
+    A trial that ended before it saw its data has no hash; if only one hash is known, it joins that group.
+    """
     hashes = trials["dataset_hash"].where(trials["dataset_hash"] != "")
     names = [trials["task"], trials["dataset"]]
     only = hashes.groupby(names).transform(
@@ -222,7 +225,7 @@ def _settings(trials: pd.DataFrame, arms: list[str]) -> tuple[list[Setting], pd.
 
 
 def _setting(arm: str, negative: str, positive: str, weight: float | None, parameters: str) -> Setting:
-    """λ says nothing about an arm without a negative: there it is that of the plain objective."""
+    """The setting of a trial. Without a negative, λ is that of the plain objective and is left out."""
     searched = decoded(parameters)
     searched = searched if isinstance(searched, dict) else {}
     shown = tuple(sorted((str(k), json.dumps(v)) for k, v in searched.items() if k != "lambda"))

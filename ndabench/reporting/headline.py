@@ -1,4 +1,4 @@
-"""What was found, in sentences."""
+"""The findings, as sentences."""
 
 from ndabench.reporting.comparison import Compared, Comparison
 from ndabench.reporting.formatting import count, decimals_for, interval, number, p_value
@@ -12,7 +12,7 @@ MOST_LOSSES = 4
 
 
 def headline(frames: Frames, comparisons: list[Comparison]) -> list[str]:
-    """The result of every test metric, the objective's first; what is missing where there is none yet."""
+    """The result of every test metric, the objective's first; or what is missing, if there is none yet."""
     if frames.trials.empty:
         return ["No trial has been recorded yet."]
     test = [c for c in comparisons if not c.on_validation and c.better in ("lower", "higher")]
@@ -37,7 +37,7 @@ def _nothing_measured(frames: Frames) -> str:
 
 
 def _findings(frames: Frames, comparison: Comparison) -> list[str]:
-    """A sentence for each setting that differs significantly, the clearest first; else for the nearest."""
+    """A sentence for each setting that differs significantly, the clearest first; else for the closest."""
     if not comparison.baselines:
         return []
     tested = sorted(comparison.tested, key=lambda row: (_p(row), _unadjusted(row)))
@@ -90,7 +90,7 @@ def _p(row: Compared) -> float:
 
 
 def _unadjusted(row: Compared) -> float:
-    """Tells apart what Holm's adjustment made equal."""
+    """Orders settings whose p values Holm's adjustment made equal."""
     return 1.0 if row.difference is None or row.difference.p is None else row.difference.p
 
 
@@ -100,7 +100,7 @@ def _is_better(row: Compared, comparison: Comparison) -> bool:
 
 
 def _place(frames: Frames, comparison: Comparison) -> str:
-    """Names the task and data where the report holds several."""
+    """Names the task and data if the report has several."""
     return f" ({comparison.group.label})" if len(frames.groups) > 1 else ""
 
 
@@ -115,8 +115,8 @@ def _cautions(frames: Frames, test: list[Comparison]) -> list[str]:
     seeds = max((row.difference.summary.n for c in test for row in c.tested if row.difference), default=0)
     if 2 <= seeds < FEW_SEEDS:
         cautions.append(
-            f"With {count(seeds, 'seed')} only differences that are large beside the spread can be told "
-            "from noise."
+            f"With {count(seeds, 'seed')} only differences that are large compared with the spread can be "
+            "distinguished from noise."
         )
     losses = list(dict.fromkeys(text for c in test for row in c.rows if (text := _losses(row))))
     if losses:

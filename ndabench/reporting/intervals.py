@@ -9,12 +9,12 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 ROUNDING = 1e-12
-"""A spread below this part of the mean is rounding, not spread."""
+"""A spread below this fraction of the mean is rounding, not spread."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean over `n` seeds; `half_width` of its 95 % t-interval is None below two values."""
+    """The mean over `n` seeds; the `half_width` of its 95 % t-interval is None for fewer than two values."""
 
     n: int
     mean: float
@@ -33,8 +33,8 @@ class Summary:
 class Difference:
     """Mean of the differences between two arms at equal seeds, and its two-sided paired t-test.
 
-    `p` is None below two pairs, and where every pair differs by exactly the same amount: without spread
-    there is no test.
+    `p` is None for fewer than two pairs, and if every pair differs by exactly the same amount: without
+    spread there is no test.
     """
 
     summary: Summary
@@ -51,7 +51,7 @@ def half_widths(n: np.ndarray, deviation: np.ndarray) -> np.ndarray:
 
 
 def summarise(values: Sequence[float]) -> Summary:
-    """The finite values' mean and interval; a mean of NaN when there are none."""
+    """Mean and interval of the finite values; a mean of NaN if there are none."""
     finite = np.asarray([value for value in values if math.isfinite(value)], float)
     n = len(finite)
     if n == 0:
@@ -65,7 +65,7 @@ def summarise(values: Sequence[float]) -> Summary:
 
 
 def paired_difference(differences: Sequence[float]) -> Difference:
-    """The paired t-test of differences taken seed by seed."""
+    """The paired t-test of the differences at equal seeds."""
     summary = summarise(differences)
     if not summary.half_width:
         return Difference(summary, None)
@@ -76,7 +76,7 @@ def paired_difference(differences: Sequence[float]) -> Difference:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjustment (1979) over the values that are there; a None stays None."""
+    """Holm's step-down adjustment (1979) over the values that are not None."""
     present = [index for index, p in enumerate(p_values) if p is not None]
     ordered = sorted(present, key=lambda index: p_values[index] or 0.0)
     adjusted: list[float | None] = [None] * len(p_values)

@@ -1,4 +1,4 @@
-"""The report: sections put together from records, then drawn with one template into one file.
+"""The report: sections computed from records, then rendered with one template into one file.
 
 A new kind of result (a probe, detections, film strips) is a function from frames to blocks and a line in
 `report_spec`.
@@ -42,9 +42,9 @@ STATUSES = ("finished", "running", "pruned", "stopped", "diverged", "failed")
 
 
 def write_report(store: RecordStore, reload_seconds: float | None = None) -> str:
-    """Writes `report.html` beside the records, at any moment of a sweep; returns its path to show.
+    """Writes `report.html` into the records' folder, at any moment of a sweep; returns its path for display.
 
-    With `reload_seconds` an open page loads itself again after that long.
+    With `reload_seconds` an open page reloads itself after that time.
     """
     spec = replace(report_spec(store), reload_seconds=reload_seconds)
     store.write_bytes(REPORT_FILE, render(spec).encode())
@@ -52,7 +52,7 @@ def write_report(store: RecordStore, reload_seconds: float | None = None) -> str
 
 
 def summary_tables(store: RecordStore) -> list[TableSpec]:
-    """The report's tables of test metrics, for a terminal; validation's where nothing else was measured."""
+    """The report's tables of test metrics, for a terminal; of validation metrics if there are no others."""
     frames = load(store)
     compared = comparisons(frames)
     on_test = [comparison for comparison in compared if not comparison.on_validation]
@@ -60,7 +60,7 @@ def summary_tables(store: RecordStore) -> list[TableSpec]:
 
 
 def report_spec(store: RecordStore) -> ReportSpec:
-    """Everything that the report says, as plain structures."""
+    """The whole content of the report, as plain structures."""
     frames = load(store)
     compared = comparisons(frames)
     sections = [
@@ -97,7 +97,7 @@ def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
 
 
 def _comparison_tables(compared: Sequence[Comparison]) -> list[TableSpec]:
-    """Titles name task and data where there are several."""
+    """One table per comparison. Titles name task and data if there are several."""
     several = len({comparison.group for comparison in compared}) > 1
     tables = []
     for place, comparison in enumerate(compared, start=1):
@@ -143,10 +143,10 @@ def _facts(frames: Frames) -> list[Fact]:
 
 
 def _left(store: RecordStore) -> list[Fact]:
-    """The time left, while a driver is at work and has an estimate."""
+    """The time left, while a driver runs and has an estimate."""
     try:
         status = read_status(store)
-    except UserError:  # a later version's, say: the report does not depend on it
+    except UserError:  # perhaps of a later version: the report does not depend on it
         return []
     if status is None or status.exit_code is not None or status.is_silent() or status.seconds_left is None:
         return []
@@ -154,7 +154,7 @@ def _left(store: RecordStore) -> list[Fact]:
 
 
 def render(report: ReportSpec) -> str:
-    """One HTML file. Its policy lets it load nothing, and run and style nothing but what stands in it."""
+    """One HTML file. Its security policy lets it load nothing and use only its own script and styles."""
     templates = resources.files("ndabench.reporting") / "templates"
     style, script = ((templates / name).read_text("utf-8") for name in ("report.css", "report.js"))
     environment = jinja2.Environment(

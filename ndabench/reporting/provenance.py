@@ -1,4 +1,4 @@
-"""Where the numbers come from: protocols, versions, machines, data, and the sweep file itself."""
+"""Where the numbers come from: protocols, versions, machines and data."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ def pretty(text: str) -> str:
 
 
 def provenance_table(frames: Frames) -> TableSpec:
-    """What ran, where, on what; several values where the trials differ, each with its number of trials."""
+    """What ran, where, on what; if trials differ, each value with its number of trials."""
     trials = frames.trials
     versions = [decoded(text) for text in trials["versions_json"]]
     libraries = sorted({name for version in versions if isinstance(version, dict) for name in version})

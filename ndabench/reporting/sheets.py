@@ -23,15 +23,15 @@ TITLES = {
 }
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST_SMALL, LARGEST_HALF = 480, 1200
-"""Pixels; pictures wider than these take half of the page, or all of it: their detail is to be read."""
+"""Pixels; wider pictures take half of the page, or all of it, so that their detail is readable."""
 MOST_MORE = 60
-"""Pictures inlined behind a button, per kind; beyond it the report says where the rest lies."""
+"""Pictures inlined behind a button, per kind; for more, the report says where the rest is."""
 
 
 def sheet_specs(store: RecordStore, frames: Frames, comparisons: list[Comparison]) -> list[SheetSpec]:
-    """One for each kind of picture, at each trial's last step that made one.
+    """One for each kind of picture, from the last step at which a trial made one.
 
-    Each arm shows one seed at its setting of the best mean; every other trial follows behind a button.
+    Each arm shows one seed at its setting with the best mean; the other trials follow behind a button.
     """
     suffix = frames.artifacts["path"].str.lower().str.extract(r"\.(json|png)$")[0]
     pictures = frames.artifacts[suffix.notna()].assign(suffix=suffix).sort_values("suffix", kind="stable")
@@ -67,7 +67,7 @@ def _sheet_spec(
 
 
 def _title(kind: str) -> str:
-    """Of a kind of picture, which a sweep file's `as` may have put a name behind."""
+    """The title of a kind of picture. A sweep file's `as` may have added a label to the kind."""
     known = next((name for name in TITLES if kind == name or kind.startswith(f"{name}_")), None)
     if known is None:
         return kind.replace("_", " ").replace("-", " ").capitalize()

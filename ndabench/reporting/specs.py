@@ -1,7 +1,7 @@
-"""What a report consists of, as plain structures: computed first, then drawn; tests look at these.
+"""The parts of a report as plain structures: first computed, then drawn; tests check these.
 
 A section is a heading over blocks. A new kind of result becomes a new section made of these blocks; only a
-new kind of block needs the template.
+new kind of block changes the template.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ class Cell:
 
     text: str
     sort: float | str | None = None
-    """None sorts after everything else; without a number the text itself is a good choice."""
+    """None sorts after everything else; a cell without a number may sort by its text."""
     note: str = ""
-    """Shown on hovering and read aloud."""
+    """Shown on hovering, and read aloud by screen readers."""
     mark: Literal["", "best", "good", "bad"] = ""
-    """Emphasis. The text always says the same in words or signs."""
+    """Emphasis only: the text says the same in words or signs."""
     link: str = ""
     """The id of a section or block in the same report."""
 
@@ -33,14 +33,14 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table. `notes` are sentences below it; `folded` hides it behind its title until asked for."""
+    """A table. `notes` are sentences below it; if `collapsed`, only its title shows until it is opened."""
 
     id: str
     title: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = ()
-    folded: bool = False
+    collapsed: bool = False
 
     def __post_init__(self) -> None:
         assert all(len(row) == len(self.columns) for row in self.rows), self.title
@@ -48,7 +48,7 @@ class TableSpec:
 
 @dataclass(frozen=True)
 class Point:
-    """A mean at `x` with its interval; `low` and `high` are None where n is too small for one."""
+    """A mean at `x` with its interval; `low` and `high` are None if n is too small for one."""
 
     x: float
     mean: float
@@ -59,7 +59,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a figure. Equal `colour` means the same arm; `dash` tells its settings apart."""
+    """One line of a figure. Equal `colour` means the same arm; `dash` distinguishes its settings."""
 
     name: str
     colour: int
@@ -88,7 +88,7 @@ class FigureGroup:
 
     figures: Sequence[FigureSpec]
     title: str = ""
-    folded: bool = False
+    collapsed: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ Size = Literal["small", "half", "whole"]
 
 @dataclass(frozen=True)
 class SheetSpec:
-    """Pictures of one kind side by side; `more` hides behind a button."""
+    """Pictures of one kind side by side; those in `more` are behind a button."""
 
     id: str
     title: str
@@ -116,7 +116,7 @@ class SheetSpec:
     more: Sequence[Sheet] = ()
     notes: Sequence[str] = ()
     size: Size = "small"
-    """How much of the page's width one of them takes: what its detail asks for."""
+    """How much of the page's width one picture takes, depending on its detail."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class TextSpec:
 
 @dataclass(frozen=True)
 class CodeSpec:
-    """Text shown as it is, folded behind its title."""
+    """Text shown as it is, collapsed behind its title."""
 
     id: str
     title: str
@@ -154,9 +154,9 @@ class Fact:
 
 @dataclass(frozen=True)
 class ReportSpec:
-    """A whole report; `headline` is what was found, in sentences.
+    """A whole report; `headline` has the findings as sentences.
 
-    Where `reload_seconds` is given, the page in a browser loads itself again after that long.
+    With `reload_seconds` an open page reloads itself after that time.
     """
 
     title: str

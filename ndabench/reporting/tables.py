@@ -1,4 +1,4 @@
-"""Comparisons as tables, the paper's values beside them where the metric is the paper's."""
+"""Comparisons as tables, with the paper's values where the metric is the paper's."""
 
 import json
 import math
@@ -17,13 +17,13 @@ from ndabench.reporting.formatting import (
 )
 from ndabench.reporting.frames import Setting, decoded
 from ndabench.reporting.intervals import Difference
-from ndabench.reporting.paper_values import Published
+from ndabench.reporting.paper import Published
 from ndabench.reporting.specs import Cell, Column, TableSpec
 from ndabench.reporting.trial_tables import TROUBLE
 
 SIGNIFICANT = 0.05
 MOST_SEARCHED = 20
-"""Settings of each arm in a table that only the search has tried."""
+"""Per arm, the number of settings shown that only the search has tried."""
 NDA_KEYS = "weight of the NDA keys among the negatives, 0 being the plain loss"
 LAMBDA = {
     "gan": "weight of the generated fakes, 1 being the plain objective; the negatives weigh 1 − λ",
@@ -38,9 +38,9 @@ DIRECTIONS = {"lower": "↓ lower is better", "higher": "↑ higher is better", 
 def comparison_table(
     comparison: Comparison, place: int, siblings: list[Comparison], *, name_group: bool
 ) -> TableSpec:
-    """The table of one comparison; `siblings` are the same metric's comparisons, this one included.
+    """The table of one comparison; `siblings` are the comparisons of the same metric, including this one.
 
-    A metric measured under several protocols has several tables, each of which says what differs.
+    A metric measured under several protocols has one table per protocol, and each says what differs.
     """
     names = sorted({name for row in comparison.rows for name in row.setting.shown_parameters})
     measure = _published(comparison)
@@ -64,12 +64,12 @@ def comparison_table(
         columns=columns,
         rows=rows,
         notes=_notes(comparison, siblings, measure),
-        folded=comparison.on_validation,
+        collapsed=comparison.on_validation,
     )
 
 
 def _shown(comparison: Comparison) -> list[Compared]:
-    """Every repeated setting, and of those that a search alone has tried each arm's best."""
+    """Every repeated setting, and each arm's best of those that only the search has tried."""
     sign = -1 if comparison.better == "higher" else 1
     searched = [row for row in comparison.rows if not row.repeated]
     searched.sort(key=lambda row: sign * row.summary.mean if row.summary.n else math.inf)
@@ -140,7 +140,7 @@ def _n(row: Compared) -> Cell:
 
 
 def lost(row: Compared) -> dict[str, int]:
-    """The repeats that will never have a value, by why."""
+    """The repeats that will never have a value, counted by reason."""
     return {why: number_of for why, number_of in row.missing.items() if why in ("NaN", *TROUBLE)}
 
 
@@ -182,7 +182,7 @@ def _why_no_p(difference: Difference) -> str:
 
 
 def _published(comparison: Comparison) -> Published | None:
-    """The paper's measure that this comparison's metric follows, where the paper has it on this data."""
+    """The paper's measure that the metric follows, if the paper has it on this data."""
     if comparison.on_validation:
         return None
     known = paper.published(comparison.group.task, comparison.measured_on, comparison.conditional)
@@ -190,7 +190,7 @@ def _published(comparison: Comparison) -> Published | None:
 
 
 def _paper(comparison: Comparison, measure: Published, setting: Setting) -> Cell:
-    """An arm without augmentation is the paper's only where it is the baseline: others differ elsewhere."""
+    """An arm without augmentation is the paper's only if it is the baseline: others differ in another way."""
     plain = not setting.negative and not setting.positive
     if plain and setting.arm not in {row.setting.arm for row in comparison.baselines}:
         return Cell(NOTHING)

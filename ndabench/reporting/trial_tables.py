@@ -1,4 +1,4 @@
-"""Tables of the trials themselves: which did not finish and why, and what each one took."""
+"""Tables of the trials themselves: which did not finish and why, and how long each one took."""
 
 import math
 from typing import Any
@@ -9,11 +9,11 @@ from ndabench.reporting.specs import Cell, Column, TableSpec
 
 TROUBLE = ("failed", "diverged")
 MOST_ROWS = 2000
-"""A browser sorts as many at once; the records have all."""
+"""As many as a browser can sort at once; the records have all."""
 
 
 def unfinished_table(frames: Frames) -> TableSpec | None:
-    """Every trial that did not finish, and why; None when all did."""
+    """Every trial that did not finish, and why; None if all did."""
     rows = [row for row in _rows(frames) if row["status"] != "finished"]
     if not rows:
         return None
@@ -41,7 +41,7 @@ def unfinished_table(frames: Frames) -> TableSpec | None:
 
 
 def _unexplained(status: str) -> str:
-    return "still running, or killed without a word" if status == "running" else "no reason was recorded"
+    return "still running, or killed suddenly" if status == "running" else "no reason was recorded"
 
 
 def trials_table(frames: Frames) -> TableSpec:
@@ -69,7 +69,7 @@ def trials_table(frames: Frames) -> TableSpec:
         for row in rows[:MOST_ROWS]
     ]
     title = f"All {count(len(rows), 'trial')}"
-    return TableSpec("trials", title, columns, cells, _left_out(len(rows)), folded=True)
+    return TableSpec("trials", title, columns, cells, _left_out(len(rows)), collapsed=True)
 
 
 def _left_out(rows: int) -> list[str]:
@@ -81,7 +81,7 @@ def _rows(frames: Frames) -> list[dict[Any, Any]]:
 
 
 def _setting(frames: Frames, row: dict[Any, Any]) -> Cell:
-    """Sorted by the order of the report, not by the alphabet."""
+    """A cell that sorts by the order of the report, not by the alphabet."""
     return Cell(frames.settings[row["setting"]].label, row["setting"])
 
 

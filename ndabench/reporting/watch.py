@@ -1,4 +1,4 @@
-"""The report kept current while a sweep runs."""
+"""Keeps the report current while a sweep runs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,22 +8,24 @@ from ndabench.records import RecordStore, SweepStatus, read_status
 from ndabench.reporting.page import write_report
 
 SHARE = 0.2
-"""Of the time, at most so much goes into writing reports: of a long sweep, one takes seconds."""
+"""The largest share of the time to spend on reports: for a long sweep, one takes seconds."""
 
 
 def watch(store: RecordStore, every: float, sleep: Callable[[float], None] = time.sleep) -> Iterator[str]:
-    """Writes the report whenever the records have changed, looking every so many seconds.
+    """Writes the report whenever the records have changed; looks for changes every `every` seconds.
 
-    Yields a line of text for each report that it wrote, and for what goes wrong on the way: it goes on.
-    Ends with the sweep, after the last report; never where no driver of a sweep is at work.
+    Yields a line of text for each report that it wrote and for each problem, after which it continues. Ends
+    with the sweep, after the last report; never ends if no driver of a sweep is running.
     """
-    store = store.without_retry()  # to try again is what this loop is for
+    store = store.without_retry()  # this loop is the retry
     seen = problem = ""
     silent = False
     while True:
         began = time.monotonic()
         try:
-            status = read_status(store)  # before the records: once it says that all is over, they are whole
+            status = read_status(
+                store
+            )  # read before the records: once it says that the sweep is over, they are complete
             over = status is not None and status.exit_code is not None
             stamp = f"{store.fingerprint()} {over}"
             if stamp != seen:

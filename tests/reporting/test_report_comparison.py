@@ -386,7 +386,7 @@ def test_arms_stand_in_the_order_of_the_sweep_file(filled: RecordStore) -> None:
     assert load(filled).arms == ["none", "jigsaw", "cutout", "flip as PDA"]
 
 
-def test_validation_is_folded_away_and_not_tested(filled: RecordStore) -> None:
+def test_validation_is_collapsed_and_not_tested(filled: RecordStore) -> None:
     tables = [block for block in report_spec(filled).sections[0].blocks if isinstance(block, TableSpec)]
-    assert [table.folded for table in tables] == [False, False, True]
+    assert [table.collapsed for table in tables] == [False, False, True]
     assert "p" not in [column.name for column in tables[2].columns]
