@@ -20,17 +20,11 @@ from ndabench.reporting.intervals import Difference
 from ndabench.reporting.paper import Published
 from ndabench.reporting.specs import Cell, Column, TableSpec
 from ndabench.reporting.trial_tables import TROUBLE
+from ndabench.tasks.registry import TASKS
 
 SIGNIFICANT = 0.05
 MOST_SEARCHED = 20
 """Per arm, the number of settings shown that only the search has tried."""
-NDA_KEYS = "weight of the NDA keys among the negatives, 0 being the plain loss"
-LAMBDA = {
-    "gan": "weight of the generated fakes, 1 being the plain objective; the negatives weigh 1 − λ",
-    "image_contrastive": NDA_KEYS,
-    "video_contrastive": NDA_KEYS,
-}
-"""What λ means, by task."""
 VERDICTS = {"good": " better", "bad": " worse", "": ""}
 DIRECTIONS = {"lower": "↓ lower is better", "higher": "↑ higher is better", "neither": ""}
 
@@ -46,7 +40,7 @@ def comparison_table(
     measure = _published(comparison)
     columns = [
         Column("arm"),
-        Column("λ", LAMBDA.get(comparison.group.task, "how much the negatives count"), numeric=True),
+        Column("λ", lambda_meaning(comparison.group.task), numeric=True),
         *(Column(name, "searched parameter", numeric=True) for name in names),
         Column("n", "seeds with a finite value (and repeats without one)", numeric=True),
         Column("mean ± 95 %", "mean over seeds with its 95 % t-interval", numeric=True),
@@ -66,6 +60,12 @@ def comparison_table(
         notes=_notes(comparison, siblings, measure),
         collapsed=comparison.on_validation,
     )
+
+
+def lambda_meaning(task: str) -> str:
+    """What λ is in a task; in general words for a task of a plugin that is not imported here."""
+    definition = TASKS.get(task)
+    return "how much the negatives count" if definition is None else str(definition.lambda_rule.meaning)
 
 
 def _shown(comparison: Comparison) -> list[Compared]:

@@ -2,6 +2,8 @@
 
 import math
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from ndabench.errors import UserError
 from ndabench.measurement import Measurement
 from ndabench.records import RecordStore
 from ndabench.report import report
-from ndabench.reporting import write_report
+from ndabench.reporting import summary_tables, write_report
 from ndabench.reporting.comparison import comparisons
 from ndabench.reporting.drawing import draw, vega_lite, y_domain
 from ndabench.reporting.figures import MOST_POINTS, lambda_figures, step_figures
@@ -200,3 +202,32 @@ def test_a_report_can_be_written_to_any_filesystem() -> None:
     record(store, Trial("none", 1, 0), finals(3.0))
     assert write_report(store) == "mock:///bucket/synthetic/report.html"
     assert (store.read_bytes("report.html") or b"").startswith(b"<!doctype html>")
+
+
+def test_a_report_needs_neither_torch_nor_ray(filled: RecordStore) -> None:
+    code = f"""
+import sys
+from ndabench.records import RecordStore
+from ndabench.reporting import summary_tables, write_report
+store = RecordStore({filled.root!r})
+assert summary_tables(store)
+write_report(store)
+assert not {{"torch", "torchvision", "ray"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_task_says_what_lambda_means(store: RecordStore) -> None:
+    for task, meaning in (
+        ("gan", "weight of the generated fakes, 1 being the plain objective; the negatives weigh 1 − λ"),
+        ("image_contrastive", "weight of the NDA keys among the negatives, 0 being the plain loss"),
+        ("of a plugin that is not here", "how much the negatives count"),
+    ):
+        record(store, Trial("none", 1, 0, task=task), finals(3.0))
+        described = [
+            column.description
+            for table in summary_tables(store)
+            for column in table.columns
+            if column.name == "λ"
+        ]
+        assert meaning in described
