@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import ray
 import ray.tune
@@ -128,7 +128,7 @@ def _tune(
     scheduler = HalvingScheduler(ArmwiseHalving(config), queue) if config.scheduler is not None else None
     with tempfile.TemporaryDirectory(prefix="ndabench-tune-") as scratch:
         tuner = Tuner(
-            trainable(config, store.root, provenance),
+            trainable(store.root, asdict(provenance), resources, watched_metric(config)),
             tune_config=TuneConfig(
                 search_alg=QueueSearcher(supervisor),
                 scheduler=scheduler,

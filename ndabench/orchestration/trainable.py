@@ -1,16 +1,17 @@
 """A trial as Ray Tune runs it: in Tune's own process with one worker, through Ray Train with several.
 
-This module imports no PyTorch. The driver needs it to describe a trial, and the coordinator of a nested trial
-only starts workers and waits for them; the training is in `training_process`. The processes of a nested trial
-that Ray Train itself needs (the coordinator and Train's controller) stay free of PyTorch, because
-`process_group` takes the place of Train's `TorchConfig`, whose module imports it.
+This module imports no PyTorch, nor any module of ours that does. The driver describes trials with it, and the
+coordinator of a nested trial only starts workers and waits for them; `training_process` trains. Ray Train's
+controller, a process next to the coordinator, needs no PyTorch either. Ray's interface allows that, with
+`process_group` in place of Train's `TorchConfig`, whose module imports it, and with the base class of
+`TorchTrainer`, which is private in Ray 2.60 (see `ray_private`).
 """
 
 import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import ray.train
@@ -24,11 +25,8 @@ from ndabench.orchestration.failure_reasons import is_mistake, process_fate, rea
 from ndabench.orchestration.heartbeat import ControllerHeartbeat, Heartbeat
 from ndabench.orchestration.process_group import ProcessGroupConfig
 from ndabench.orchestration.ray_private import DataParallelTrainer, DatasetsCallback
-from ndabench.planning.outcomes import watched_metric
 from ndabench.records.trial_recorder import one_line
 from ndabench.resources import Resources
-from ndabench.sweepfile import SweepConfig
-from ndabench.trials.config import Provenance
 
 
 @dataclass(frozen=True)
@@ -50,16 +48,17 @@ class TrialLostError(Exception):
     """A trial cannot go on, for a reason that its last report told the driver."""
 
 
-def trainable(config: SweepConfig, root: str, provenance: Provenance) -> Callable[[dict[str, Any]], None]:
-    """The Tune function of a sweep, with the resources it asks for.
+def trainable(
+    root: str, provenance: Mapping[str, Any], resources: Resources, watched: str | None
+) -> Callable[[dict[str, Any]], None]:
+    """The Tune function of a sweep, with the resources it asks for; see `TrialDescription` for the arguments.
 
     Tune calls it with `{"trial": JSON, "wait": seconds}`.
     """
-    resources, watched, told = config.resources, watched_metric(config), asdict(provenance)
     alone = resources.workers == 1
 
     def run(parameters: dict[str, Any]) -> None:
-        description = TrialDescription(parameters["trial"], root, told, resources, watched)
+        description = TrialDescription(parameters["trial"], root, provenance, resources, watched)
         with Heartbeat(ray.tune.get_context().get_trial_id(), resources.max_silence_seconds):
             time.sleep(parameters["wait"])
             (_run_alone if alone else _run_nested)(description)

@@ -1,5 +1,6 @@
 """What Ray sends to every trial: a description of it, never its data."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import ray.cloudpickle
@@ -17,6 +18,6 @@ def test_a_trial_travels_as_a_description(tmp_path: Path) -> None:
     config = parse(SweepConfig, TINY, "tiny")
     trials = config.grid_trials()
     prepare(trials[:1], torch.device("cpu"))  # the driver has loaded the data by then
-    function = trainable(config, str(tmp_path), Provenance(config.name))
+    function = trainable(str(tmp_path), asdict(Provenance(config.name)), config.resources, "val_fd")
     assert len(ray.cloudpickle.dumps(function)) < 20_000
     assert all(len(trial.to_json()) < 5_000 for trial in trials)
