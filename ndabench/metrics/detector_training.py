@@ -16,6 +16,7 @@ from ndabench.distributed import Workers
 from ndabench.metrics.average_precision import Detections
 from ndabench.metrics.extraction import full_precision
 from ndabench.metrics.image_encoder_evaluations import DetectionConfig
+from ndabench.metrics.probing import units_between_pauses
 from ndabench.models.detector import MAX_DETECTIONS, Detector, Target, long_side, resize, scale_boxes
 
 LUMA = (0.299, 0.587, 0.114)
@@ -31,8 +32,7 @@ class DetectorDivergedError(RuntimeError):
 
 
 class DetectorTraining:
-    """Training a detector in place by SGD with warm-up and steps down; it pauses after every hundredth of the
-    steps.
+    """Training a detector in place by SGD with warm-up and steps down, which pauses now and then.
 
     Every random number of a picture (its size, its flip, which anchors and regions are sampled) comes from
     the picture's own seed, drawn for the global batch. Objects marked difficult are trained on, as in
@@ -45,6 +45,7 @@ class DetectorTraining:
         self.detector, self.split, self.config = detector, split, config
         self.seed, self.workers = seed, workers
         self.num_units, self.step = config.num_steps, 0
+        self.pause_every = units_between_pauses(1)
         self.loss = math.nan
         """The loss of the last step, equal on all workers."""
         groups = _parameter_groups(detector, config.weight_decay)
@@ -53,14 +54,14 @@ class DetectorTraining:
 
     def run(self) -> Iterator[int]:
         """See `ProbeTraining`. Raises `DetectorDivergedError` where a loss is not finite."""
-        size, every = self.config.batch_size, max(1, self.num_units // 100)
+        size = self.config.batch_size
         batches = shuffled_batches(len(self.split), size, seed=self.seed, start=self.step)
         self.detector.train()
         while self.step < self.num_units:
             with _fixed_algorithms():
                 self._train_on(next(batches))
             self.step += 1
-            if self.step % every == 0 or self.step == self.num_units:
+            if self.step % self.pause_every == 0 or self.step == self.num_units:
                 yield self.step
 
     def _train_on(self, rows: Tensor) -> None:

@@ -32,7 +32,14 @@ from ndabench.errors import UserError
 from ndabench.metrics.clip_encoder_evaluations import ClipSampling, DpcFinetuneConfig
 from ndabench.metrics.clip_features import window_values
 from ndabench.metrics.evaluating import Evaluated, EvaluationProgress, Preparation, merge
-from ndabench.metrics.probing import TESTING, VALIDATING, Scoring, Stage, train_in_stages
+from ndabench.metrics.probing import (
+    TESTING,
+    VALIDATING,
+    Scoring,
+    Stage,
+    train_in_stages,
+    units_between_pauses,
+)
 from ndabench.metrics.subjects import ClipEncoderSubject
 from ndabench.metrics.video_scores import classified, mean_softmax, prepare_videos
 from ndabench.models.split_batch_norm import SplitBatchNorm, take_whole_batches
@@ -94,8 +101,8 @@ class ClipClassifier(nn.Module):
 
 
 class Finetuning:
-    """The training of a classifier over a copy of a features module, by Adam with steps down; it pauses after
-    every epoch.
+    """The training of a classifier over a copy of a features module, by Adam with steps down, which pauses
+    at the end of epochs.
 
     Batches, views and dropout are drawn for the batch of all workers; each computes its own rows of it. No
     step waits for the device. Where the training leaves the finite numbers, so do the classifier's logits.
@@ -116,6 +123,8 @@ class Finetuning:
         head, dropout, views, self.order = (int(word) for word in words)
         self.config, self.split, self.sampling, self.workers = config, split, sampling, workers
         self.num_units, self.epoch = config.num_epochs, 0
+        self.steps_per_epoch = len(split) // config.batch_size
+        self.pause_every = units_between_pauses(self.steps_per_epoch)
         self.classifier = ClipClassifier(
             take_whole_batches(copy.deepcopy(network)),
             num_classes,
@@ -132,16 +141,16 @@ class Finetuning:
 
     def run(self) -> Iterator[int]:
         """See `ProbeTraining`."""
-        steps_per_epoch = len(self.split) // self.config.batch_size
-        first = self.epoch * steps_per_epoch
-        batches = self._own_views(first, self.num_units * steps_per_epoch)
+        first, end = self.epoch * self.steps_per_epoch, self.num_units * self.steps_per_epoch
+        batches = self._own_views(first, end)
         while self.epoch < self.num_units:
             for group in self.optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * self.config.rate_factor(self.epoch)
-            for clips, labels in islice(batches, steps_per_epoch):
+            for clips, labels in islice(batches, self.steps_per_epoch):
                 self._step(clips, labels)
             self.epoch += 1
-            yield self.epoch
+            if self.epoch % self.pause_every == 0 or self.epoch == self.num_units:
+                yield self.epoch
 
     def _step(self, clips: Tensor, labels: Tensor) -> None:
         """One step on this worker's rows of a batch."""
@@ -211,7 +220,7 @@ def measure_dpc_finetune(
     state: Mapping[str, Any] | None = None,
 ) -> Generator[EvaluationProgress, None, Evaluated]:
     """`val_dpc_finetune`, with `test` also `dpc_finetune`; top-5 and confusion. All randomness follows from
-    the subject's seed. Pauses after every epoch."""
+    the subject's seed. Yields its progress at the end of epochs."""
     subject, clock = subject.on_data_of(config), subject.shared.clock
     data, sampling, workers = subject.data, subject.sampling, subject.workers
     settings = {

@@ -31,6 +31,7 @@ from ndabench.metrics.probing import (
     probe_measurement,
     scorings,
     train_in_stages,
+    units_between_pauses,
 )
 from ndabench.metrics.subjects import ImageEncoderSubject
 
@@ -48,7 +49,7 @@ class LinearLayer:
 
 
 class LinearProbeTraining:
-    """The training of a linear layer on a frozen encoder; it pauses after every epoch.
+    """The training of a linear layer on a frozen encoder, which pauses at the end of epochs.
 
     Workers share the encoder's work and gather its features: each of them trains the same layer.
     """
@@ -77,11 +78,12 @@ class LinearProbeTraining:
         )
         self.draws = torch.Generator(workers.device).manual_seed(views)
         self.batch_size = min(config.batch_size, len(split))
+        self.steps_per_epoch = len(split) // self.batch_size
+        self.pause_every = units_between_pauses(self.steps_per_epoch)
 
     def run(self) -> Iterator[int]:
         """See `ProbeTraining`."""
-        steps_per_epoch = len(self.split) // self.batch_size
-        start, end = self.epoch * steps_per_epoch, self.num_units * steps_per_epoch
+        start, end = self.epoch * self.steps_per_epoch, self.num_units * self.steps_per_epoch
         indices = shuffled_batches(len(self.split), self.batch_size, seed=self.order, start=start)
         batches = _own_views(
             self.config.views(),
@@ -94,10 +96,11 @@ class LinearProbeTraining:
         while self.epoch < self.num_units:
             self.optimizer.param_groups[0]["lr"] = self.config.learning_rate_in(self.epoch)
             with frozen(self.encoder):
-                for images, labels in islice(batches, steps_per_epoch):
+                for images, labels in islice(batches, self.steps_per_epoch):
                     self._step(images, labels)
             self.epoch += 1
-            yield self.epoch
+            if self.epoch % self.pause_every == 0 or self.epoch == self.num_units:
+                yield self.epoch
 
     def _step(self, images: Tensor, labels: Tensor) -> None:
         """One step on this worker's rows of a batch."""
@@ -160,7 +163,7 @@ def measure_linear_probe_sgd(
     state: Mapping[str, Any] | None = None,
 ) -> Generator[EvaluationProgress, None, Evaluated]:
     """`val_linear_probe_sgd`, and with `test` also `linear_probe_sgd`; all randomness follows from the
-    subject's seed. Pauses after every epoch."""
+    subject's seed. Yields its progress at the end of epochs."""
     stages = [_stage(config, subject, scoring) for scoring in scorings(test=test)]
     return (yield from train_in_stages(stages, clock=subject.shared.clock, state=state))
 

@@ -84,6 +84,15 @@ def chosen_setting(name: str, value: float) -> Measurement:
     return Measurement(value, metric=name)
 
 
+STEPS_BETWEEN_PAUSES = 200
+"""A pause may cost a checkpoint, which takes longer than a few steps of a small probe."""
+
+
+def units_between_pauses(steps_per_unit: int) -> int:
+    """The number of units (epochs, or steps) after which a training pauses; it also pauses after the last."""
+    return -(-STEPS_BETWEEN_PAUSES // steps_per_unit)
+
+
 class ProbeTraining(Protocol):
     """The training of a probe, which can resume from any of its pauses."""
 

@@ -18,6 +18,7 @@ from toy_generator import subject as generator_subject
 from ndabench.data.images import ImageData
 from ndabench.data.videos.clips import ClipData
 from ndabench.measurement import Measurement
+from ndabench.metrics import probing
 from ndabench.metrics.clip_encoder_evaluations import DpcFinetuneConfig
 from ndabench.metrics.evaluating import (
     Evaluated,
@@ -115,6 +116,26 @@ def detect(data: ImageData, clips: ClipData) -> Stopped:
     return lambda: ImageEncoderSubject(detection_encoder(), striped_data(), seed=3), [config], 3
 
 
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses after every unit of a training."""
+    monkeypatch.setattr(probing, "STEPS_BETWEEN_PAUSES", 1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs"), [(1, [1, 2, 3, 4, 5, 6, 7]), (7, [2, 4, 6, 7]), (8, [2, 4, 6, 7]), (999, [7])]
+)
+def test_a_training_pauses_after_some_steps_and_at_its_end(
+    steps: int, epochs: list[int], data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the ends of epochs, which have four steps here."""
+    monkeypatch.setattr(probing, "STEPS_BETWEEN_PAUSES", steps)
+    probe, subject = LinearProbeSgdConfig(num_epochs=7, batch_size=75), ToyEncoder()
+    news = evaluate([probe], ImageEncoderSubject(subject, data, seed=0), test=False)
+    assert [one.done for one in news if isinstance(one, EvaluationProgress)] == epochs
+
+
+@pytest.mark.usefixtures("often")
 @pytest.mark.parametrize("stopped", [sgd, finetune, finetune_once, detect])
 def test_a_long_evaluation_resumes_from_each_of_its_pauses(
     stopped: Callable[[ImageData, ClipData], Stopped], data: ImageData, clips: ClipData
@@ -144,6 +165,7 @@ def test_a_long_evaluation_resumes_from_each_of_its_pauses(
         assert protocols == {name: one.protocol for name, one in results[-1].measurements.items()}
 
 
+@pytest.mark.usefixtures("often")
 def test_pauses_leave_the_encoder_and_the_modes_of_torch_as_they_were(data: ImageData) -> None:
     """At a pause the trainer may take a checkpoint of the network that is measured."""
     encoder = ToyEncoder()

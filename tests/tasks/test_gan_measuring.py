@@ -1,5 +1,6 @@
 """Measuring and drawing sheets: what is measured when, and that training does not notice."""
 
+import copy
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,11 +12,12 @@ from gan_toys import JIGSAW, differences, toy_data, toy_trainer
 from PIL import Image
 from torch import Tensor
 
+from ndabench.data.images import to_float
 from ndabench.data.sheets import comparison_sheet, sheet
 from ndabench.measurement import MeasuredSplit, Measurement
 from ndabench.metrics.evaluating import Evaluated, by_name
 from ndabench.metrics.generator_evaluations import FrechetConfig
-from ndabench.metrics.subjects import GeneratorSubject
+from ndabench.metrics.subjects import BatchNormMode, GeneratorSubject
 from ndabench.tasks import trainer as training_loop
 from ndabench.tasks.task import Progress
 
@@ -128,6 +130,30 @@ def test_the_average_is_what_is_sampled() -> None:
     with torch.no_grad():
         trainer.task.average.network.to_image.bias += 1
     assert not torch.equal(trainer.task.sampler.sample(8, stream="x"), before)
+
+
+@pytest.mark.parametrize("batch_norm", ["running", "batch"])
+def test_the_live_generator_is_sampled_and_judged_without_a_trace(batch_norm: BatchNormMode) -> None:
+    """Both networks are in training mode, in which a forward pass would move moments and spectral vectors."""
+    trainer = toy_trainer(config={"conditional": True})
+    list(trainer.run())
+    task, before = trainer.task, copy.deepcopy(trainer.state_dict())
+    subject = task.subject(4)
+    assert (subject.weights, subject.batch_norm) == ("ema", "running")
+    samples = {
+        weights: subject.sample(8, stream="x", weights=weights, batch_norm=batch_norm)
+        for weights in ("ema", "live")
+    }
+    assert not torch.equal(samples["ema"], samples["live"])
+    assert all(images.shape == (8, 1, 8, 8) and images.dtype == torch.uint8 for images in samples.values())
+    again = subject.sample(8, stream="x", weights="live", batch_norm=batch_norm)
+    assert torch.equal(again, samples["live"])
+    labels = torch.arange(8) % 3
+    for images in (to_float(samples["live"]), torch.zeros(8, 1, 8, 8)):
+        assert subject.logit(images, labels).shape == (8,)
+    assert task.generator.training
+    assert task.discriminator.training
+    assert differences(trainer.state_dict(), before) == []
 
 
 def _opened(png: bytes) -> Image.Image:

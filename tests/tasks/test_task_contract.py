@@ -25,7 +25,7 @@ import ndabench_toy
 
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics import evaluating
+from ndabench.metrics import evaluating, probing
 from ndabench.metrics.clip_encoder_evaluations import RetrievalConfig
 from ndabench.metrics.evaluating import Evaluated, EvaluationProgress
 from ndabench.metrics.generator_evaluations import FrechetConfig
@@ -47,6 +47,12 @@ def _gan(**config: Any) -> Callable[..., TrialSetup]:
         return TrialSetup(own, gan_toys.toy_data(16), **{**keys, "evaluations": [FD], **changes})
 
     return setup
+
+
+@pytest.fixture(autouse=True)
+def pauses_inside_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After every epoch of a probe, however short it is."""
+    monkeypatch.setattr(probing, "STEPS_BETWEEN_PAUSES", 1)
 
 
 def _images(method: Any) -> Callable[..., TrialSetup]:
