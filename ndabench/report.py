@@ -1,4 +1,4 @@
-"""`python -m ndabench.report DIR`: the tables and the HTML again, from the Parquet records of a sweep."""
+"""`python -m ndabench.report DIR`: writes tables and HTML again from the Parquet records of a sweep."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +37,7 @@ def report(
 
 
 def _watched_to_the_end(store: "RecordStore", every: float, console: "Console") -> bool:
-    """Watches until the sweep has ended, or Ctrl-C: then False."""
+    """Watches until the sweep ends; False if Ctrl-C ended the watching."""
     from ndabench.reporting.watch import watch
 
     try:

@@ -1,8 +1,8 @@
 """Whole files or none: atomic writes below one root, on a local disk or on any pyarrow filesystem.
 
-On a local disk (and on other filesystems that can rename) a file is written under a temporary name that no
-reader of Parquet picks up, then renamed; on an object store it is put in one piece, which is atomic there.
-A failure of the storage that may pass is retried (`retry.py`).
+On a local disk (and on other filesystems that can rename) a file gets a temporary name that no reader of
+Parquet picks up, and is then renamed; on an object store one request writes it, which is atomic there. A
+failure of the storage that may pass is retried (`retry.py`).
 """
 
 import contextlib
@@ -26,7 +26,7 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 AT_A_TIME = 16
-"""Requests to an object store."""
+"""Concurrent requests to an object store."""
 
 _OBJECT_STORES = {"s3", "gcs", "abfs"}
 
@@ -38,7 +38,7 @@ class FileTree:
         if "://" in root:
             if urlsplit(root).scheme == "s3" and "@" in urlsplit(root).netloc:
                 raise UserError(
-                    "a URI with a secret in it would stand in logs and records: give it as "
+                    "a URI with a secret in it would appear in logs and records: give it as "
                     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
                 )
             try:
@@ -62,7 +62,7 @@ class FileTree:
         return other
 
     def full(self, path: str) -> str:
-        """`path` inside this tree as the filesystem knows it; `UserError` if it would lead out of it."""
+        """`path` inside this tree as the filesystem knows it; `UserError` if it leads out of the tree."""
         parts = PurePosixPath(path).parts
         if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
             raise UserError(f"{path!r}: must be a path inside {self.root}")
@@ -73,9 +73,9 @@ class FileTree:
         return f"{self.root.partition('?')[0].rstrip('/')}/{path}"
 
     def perform(self, action: Callable[[], T], path: str, done: str) -> T:
-        """What `action` returns, waiting where storage fails for a while.
+        """What `action` returns; retried if storage fails in a way that may pass.
 
-        Raises `UserError` (`PATH: cannot be DONE (why)`) where it does not return, or fails otherwise.
+        Raises `UserError` (`PATH: cannot be DONE (why)`) if it still fails, or fails in another way.
         """
 
         def attempt() -> T:
@@ -91,9 +91,9 @@ class FileTree:
             raise UserError(f"{failure} ({reason(error)})") from error
 
     def _require_root(self) -> None:
-        """`OSError` where a local root was there and is gone, as when its disk was unmounted.
+        """`OSError` if a local root existed and is gone, for example because its disk was unmounted.
 
-        Made anew in its place, it would take the records to a disk on which nobody looks for them.
+        A new folder in its place would put the records on a disk where nobody looks for them.
         """
         root = Path(self.base)
         if self._stood and not (root.is_mount() if self._was_mount else root.is_dir()):
@@ -105,7 +105,7 @@ class FileTree:
             self._stood, self._was_mount = root.is_dir(), root.is_mount()
 
     def write(self, path: str, data: bytes) -> None:
-        """Puts `data` at `path`, replacing what was there; readers see the old or the new, never a part."""
+        """Writes `data` to `path`; readers see the old content or the new, never a part."""
         target = self.full(path)
 
         def put() -> None:
@@ -126,7 +126,7 @@ class FileTree:
             stream.write(data)
 
     def read(self, path: str) -> bytes | None:
-        """The bytes at `path`, or None when there is no such file."""
+        """The bytes at `path`, or None if there is no such file."""
         source = self.full(path)
 
         def get() -> bytes | None:
@@ -137,13 +137,13 @@ class FileTree:
                 return None
             except OSError:
                 if not self.is_local and self.filesystem.get_file_info(source).type == fs.FileType.NotFound:
-                    return None  # deleted after it was opened: object stores have no handles
+                    return None  # deleted after it was opened: object stores have no file handles
                 raise
 
         return self.perform(get, path, "read")
 
     def walk(self, folder: str, deep: bool = True) -> list[str]:
-        """Every file below `folder`, at any depth or right in it, as sorted paths inside this tree.
+        """Every file below `folder`, or only those directly in it, as sorted paths inside this tree.
 
         Temporary files are left out.
         """
@@ -156,11 +156,11 @@ class FileTree:
                 yield entry
 
     def stamps(self, folder: str) -> list[tuple[str, int, int]]:
-        """Path, size and time of change (ns) of every file below `folder`, sorted; opens none of them."""
+        """Path, size and modification time (ns) of every file below `folder`, sorted; opens no file."""
         return sorted((entry.path, entry.size, entry.mtime_ns) for entry in self._entries(folder))
 
     def delete(self, path: str) -> None:
-        """Removes a file, or a folder with all that is in it; nothing happens when it is not there."""
+        """Removes a file, or a folder with everything in it; does nothing if it does not exist."""
         target = self.full(path)
 
         def remove() -> None:
@@ -176,7 +176,7 @@ class FileTree:
         self.perform(remove, path, "deleted")
 
     def delete_all(self, paths: Sequence[str]) -> None:
-        """Removes files, and of a local disk the folders that they leave empty."""
+        """Removes files, and on a local disk the folders that become empty."""
         self.each(self.delete, paths)
         if self.is_local:
             for folder in {Path(self.full(path)).parent for path in paths}:
@@ -184,7 +184,7 @@ class FileTree:
                     folder.rmdir()
 
     def each(self, action: Callable[[A], T], items: Sequence[A]) -> list[T]:
-        """What `action` gives for every item, in order; many at a time where each waits for a network."""
+        """What `action` returns for every item, in order; concurrent if each waits for a network."""
         if self.is_local or len(items) < 2:
             return [action(item) for item in items]
         with ThreadPoolExecutor(AT_A_TIME) as pool:
@@ -192,14 +192,14 @@ class FileTree:
 
 
 def _with_options(uri: str) -> str:
-    """`uri`, and with it that small files go to S3 in one request instead of three."""
+    """`uri` with the option that writes small files to S3 in one request instead of three."""
     if urlsplit(uri).scheme != "s3" or "allow_delayed_open" in uri:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
 
 
 def _temporary_name(target: str) -> str:
-    """A name beside `target` that dataset readers skip (leading dot) and globs for `*.parquet` miss."""
+    """A name next to `target` that dataset readers skip (leading dot) and globs for `*.parquet` miss."""
     path = PurePosixPath(target)
     return str(path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"))
 

@@ -1,8 +1,8 @@
 """Rows that come step by step: one small file per step, compacted into one file per trial after its end.
 
-Of a table `metrics`, the rows of a trial lie in `metrics/<trial>/<step>.parquet` and, after compaction, in
-`metrics/<trial>.parquet`. A step that has a file of its own counts as it stands there, whatever the trial's
-file says of it: compaction may be cut short, or repeated, at any point without losing or doubling a row.
+In a table `metrics` the rows of a trial are in `metrics/<trial>/<step>.parquet` and, after compaction, in
+`metrics/<trial>.parquet`. If a step has its own file, that file counts, whatever the trial's file has for
+that step: compaction may be cut short, or repeated, at any point without losing or doubling a row.
 """
 
 import io

@@ -4,9 +4,9 @@ Below the root: `trials/<trial>.parquet`, `metrics/<trial>/<step>.parquet`, `art
 and the files that the artifacts name, `files/<trial>/<step>-<name>`. When a trial has ended its steps are
 compacted into `metrics/<trial>.parquet` and `artifacts/<trial>.parquet`.
 
-A file's name is a function of its trial and step, so that a trial that is run again or resumed overwrites and
-never doubles a row, and no two trials share a file. Folder names hold no `key=value`, so no reader guesses
-partition columns from them.
+A file's name is given by its trial and step, so that a trial that is repeated or resumed overwrites rows
+and never doubles them, and no two trials share a file. Folder names contain no `key=value`, so no reader
+guesses partition columns from them.
 """
 
 import copy
@@ -96,7 +96,7 @@ class RecordStore:
         return self._table("trials").read()
 
     def read_trial(self, trial_id: str) -> TrialRow | None:
-        """The row of one trial, or None when it has not been recorded."""
+        """The row of one trial, or None if it has not been recorded."""
         row = self._table("trials").read_file(_safe(trial_id, "trial id"))
         if row is None:
             return None
@@ -142,15 +142,15 @@ class RecordStore:
         return hashlib.sha256(repr(stamps).encode()).hexdigest()
 
     def write_bytes(self, path: str, data: bytes) -> None:
-        """Puts a file at `path` below the root, whole or not at all."""
+        """Writes a file to `path` below the root, whole or not at all."""
         self._files.write(path, data)
 
     def read_bytes(self, path: str) -> bytes | None:
-        """The bytes at `path` below the root, or None when there is no such file."""
+        """The bytes at `path` below the root, or None if there is no such file."""
         return self._files.read(path)
 
     def read_all(self, paths: Sequence[str]) -> Sequence[bytes | None]:
-        """`read_bytes` of many files, quicker where each waits for a network."""
+        """`read_bytes` of many files, concurrently if each waits for a network."""
         return self._files.each(self._files.read, paths)
 
     def list(self, folder: str) -> Sequence[str]:
@@ -158,11 +158,11 @@ class RecordStore:
         return self._files.walk(folder)
 
     def delete(self, path: str) -> None:
-        """Removes a file or a whole folder below the root; nothing happens when it is not there."""
+        """Removes a file or a whole folder below the root; does nothing if it does not exist."""
         self._files.delete(path)
 
     def delete_all(self, paths: Sequence[str]) -> None:
-        """`delete` of many files, and of the folders on a disk that are then empty."""
+        """`delete` of many files, and on a disk of the folders that become empty."""
         self._files.delete_all(paths)
 
     def local_path(self, path: str) -> str:
