@@ -1,1 +1,1 @@
-"""The only rooms that know Ray: which trials run, when, and on what."""
+"""Runs a sweep under Ray: the only package that imports it. `ndabench.planning` decides what runs."""

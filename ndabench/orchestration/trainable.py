@@ -11,7 +11,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import ray.train
@@ -25,27 +24,9 @@ from ndabench.orchestration.failure_reasons import is_mistake, process_fate, rea
 from ndabench.orchestration.heartbeat import ControllerHeartbeat, Heartbeat
 from ndabench.orchestration.process_group import ProcessGroupConfig
 from ndabench.orchestration.ray_private import DataParallelTrainer, DatasetsCallback
+from ndabench.orchestration.trial_protocol import TrialDescription, fail
 from ndabench.records.trial_recorder import one_line
 from ndabench.resources import Resources
-
-
-@dataclass(frozen=True)
-class TrialDescription:
-    """What a training process is told: text and numbers, so that no process needs PyTorch to read it."""
-
-    trial: str
-    """A `TrialConfig` as JSON."""
-    root: str
-    """The folder of the records."""
-    provenance: Mapping[str, Any]
-    """The fields of a `Provenance`."""
-    resources: Resources
-    watched: str | None
-    """The metric to report as the objective."""
-
-
-class TrialLostError(Exception):
-    """A trial cannot go on, for a reason that its last report told the driver."""
 
 
 def trainable(
@@ -64,17 +45,6 @@ def trainable(
             (_run_alone if alone else _run_nested)(description)
 
     return ray.tune.with_resources(run, resources.worker_bundle if alone else resources.driver_bundle)
-
-
-def fail(reason: str, *, final: bool) -> None:
-    """Tells the driver why the trial failed. A `final` failure is recorded, any other trial restarts.
-
-    The restart takes another process, because the device may be unusable in this one: Tune ends a process
-    that raised.
-    """
-    ray.tune.report({"error": reason})
-    if not final:
-        raise TrialLostError(reason)
 
 
 def _run_alone(description: TrialDescription) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from ndabench.distributed import Workers
 from ndabench.orchestration.failure_reasons import is_mistake
-from ndabench.orchestration.trainable import TrialDescription, fail
+from ndabench.orchestration.trial_protocol import TrialDescription, fail
 from ndabench.ownership import require_owned
 from ndabench.records import RecordStore
 from ndabench.records.trial_recorder import one_line
