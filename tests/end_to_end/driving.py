@@ -114,6 +114,10 @@ class Command:
                     found.append(pid)
         return found
 
+    def has_loaded(self, library: str) -> bool:
+        """Whether the command's own process, not one that it started, has loaded a library."""
+        return library in Path(f"/proc/{self.pid}/maps").read_text()
+
     def listens_on(self) -> set[str]:
         """The addresses at which any of its processes waits for connections."""
         inodes = {file for pid in self.processes() for file in _open_files(pid)}

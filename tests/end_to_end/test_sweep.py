@@ -84,6 +84,7 @@ def test_a_stopped_sweep_goes_on(reference: Reference, bench: Bench) -> None:
     try:
         wait_until(lambda: in_the_middle(out) or not command.running, "a sweep is in its middle")
         assert command.listens_on() == {"127.0.0.1"}
+        assert not command.has_loaded("libtorch"), "the driver needs no PyTorch"
         command.terminate()
         assert_stopped_in_order(command.ended(), file, out)
         wait_until(lambda: not command.processes(), "no process is left behind")
