@@ -5,6 +5,7 @@ together with the function that measures it (see `ndabench.metrics.registry`):
 
     class BrightnessConfig(Evaluation):
         name: Literal["brightness"] = "brightness"
+        num_samples: int = Field(1000, ge=1)  # how many images a generator is asked for
 
         @property
         def measures(self) -> tuple[str, ...]:

@@ -10,13 +10,20 @@ Code outside ndabench adds an evaluation with one entry:
         "brightness", EvaluationEntry(BrightnessConfig, "generator", "my_package.brightness:measure")
     )
 
-where `BrightnessConfig` is an `Evaluation` and `measure` a function:
+where `BrightnessConfig` is an `Evaluation` (see `ndabench.metrics.evaluation`) and `measure` a function that
+keys its values by their displayed names:
 
     def measure(config: BrightnessConfig, subject: GeneratorSubject, *, test: bool) -> Evaluated:
-        brightness = subject.samples().float().mean().item()
-        return evaluated([Measurement(brightness, kind="metric", metric="brightness", split="validation")])
+        images = subject.workers.all_gather(subject.samples())[: config.num_samples]
+        value = images.float().mean().item()
+        protocol = {"num_samples": config.num_samples, **subject.sampling}
+        brightness = Measurement(
+            value, kind="metric", metric="brightness", split="validation", protocol=protocol
+        )
+        return Evaluated(by_name([brightness]))
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -120,7 +127,6 @@ EvaluationConfig = Annotated[Evaluation, OneOf(EVALUATIONS)]
 """One item of a sweep file's `evaluate` list; a bare name is short for a mapping with that `name`."""
 
 
-def evaluations_of(subject: str) -> Registry[EvaluationEntry]:
-    """The evaluations of one kind of subject, the usual one first."""
-    own = {name: entry for name, entry in EVALUATIONS.items() if entry.subject == subject}
-    return Registry("evaluation", own)
+def evaluations_of(subject: str) -> Mapping[str, EvaluationEntry]:
+    """The evaluations of one kind of subject, the usual one first, as a view: it holds later entries, too."""
+    return EVALUATIONS.where(lambda entry: entry.subject == subject)

@@ -69,7 +69,7 @@ class GeneratorSubject:
     workers: Workers = field(default_factory=Workers)
     shared: SharedWork = field(default_factory=SharedWork)
     num_samples: int = 0
-    """The largest number of images that an evaluation of the round looks at."""
+    """The largest `num_samples` of the evaluations of the round."""
 
     def plan(self, evaluations: Sequence[Evaluation]) -> None:
         self.num_samples = max((getattr(one, "num_samples", 0) for one in evaluations), default=0)
@@ -97,6 +97,7 @@ class GeneratorSubject:
         return self.shared.get("samples", "samples", self._draw)
 
     def _draw(self) -> Tensor:
+        assert self.num_samples > 0, "an evaluation that looks at samples has a key num_samples"
         share = -(-self.num_samples // self.workers.world_size)
         images = self.sample(
             share * self.workers.world_size,
