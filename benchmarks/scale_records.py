@@ -31,7 +31,7 @@ from ndabench.records import RecordStore, TrialRow
 from ndabench.records.store import TABLES
 
 if TYPE_CHECKING:  # they bring torch, which a report does without
-    from ndabench.sweepfile import SweepConfig
+    from ndabench.planning.sweep_file import SweepConfig
     from ndabench.trials.config import TrialConfig
 
 AIM = "≤ 15 s, ≤ 1 GiB"
@@ -45,7 +45,7 @@ MakeConfig = Callable[[], "SweepConfig"]
 
 def sweep(trials_per_arm: int, seeds: int) -> "SweepConfig":
     from ndabench.config import parse
-    from ndabench.sweepfile import SweepConfig
+    from ndabench.planning.sweep_file import SweepConfig
 
     description: dict[str, Any] = {
         "name": "scale",

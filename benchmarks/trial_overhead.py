@@ -25,8 +25,8 @@ from ndabench.distributed import Workers
 from ndabench.orchestration.cluster import connect
 from ndabench.orchestration.run import run_sweep
 from ndabench.orchestration.status_file import StatusFile
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
-from ndabench.sweepfile import SweepConfig
 from ndabench.trials.config import Provenance
 from ndabench.trials.run import run_trial
 

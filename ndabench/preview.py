@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ndabench.data.images import ImageData
     from ndabench.data.videos.clips import ClipData
-    from ndabench.sweepfile import SweepConfig
+    from ndabench.planning.sweep_file import SweepConfig
 
     Negatives = Mapping[str, Callable[..., torch.Tensor]]
 
@@ -38,7 +38,7 @@ def preview(
     from ndabench.data.registry import load_data
     from ndabench.data.videos.clips import ClipData
     from ndabench.errors import UserError
-    from ndabench.sweepfile import read_sweep
+    from ndabench.planning.sweep_file import read_sweep
 
     config = read_sweep(file, set_ or [])
     data: Any = load_data(config.data, torch.device("cpu"))

@@ -15,7 +15,7 @@ from ndabench.command_line import FILE, OUT, SET, results_folder, run, show
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ndabench.sweepfile import SweepConfig
+    from ndabench.planning.sweep_file import SweepConfig
 
 
 def sweep(
@@ -28,7 +28,7 @@ def sweep(
 ) -> None:
     """Run every trial of a sweep file, record the results and write the report."""
     from ndabench.ownership import check_ownership
-    from ndabench.sweepfile import read_sweep
+    from ndabench.planning.sweep_file import read_sweep
 
     config = read_sweep(file, set_ or [])
     console = Console()

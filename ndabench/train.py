@@ -15,8 +15,8 @@ from ndabench.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from ndabench.distributed import Workers
+    from ndabench.planning.sweep_file import SweepConfig
     from ndabench.records import RecordStore
-    from ndabench.sweepfile import SweepConfig
     from ndabench.tracking.mirror import Mirror
     from ndabench.trials.config import Provenance, TrialConfig
 
@@ -34,8 +34,8 @@ def train(
     import torch
 
     from ndabench.ownership import take_ownership
+    from ndabench.planning.sweep_file import read_sweep
     from ndabench.records import RecordStore
-    from ndabench.sweepfile import read_sweep
     from ndabench.tasks.task import DivergedError
     from ndabench.tracking.mirror import Mirror
     from ndabench.tracking.registry import make_trackers
@@ -67,7 +67,7 @@ def train(
 
 def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: int | None) -> "TrialConfig":
     """The trial of a sweep that the options mean; searched values without an option take their first."""
-    from ndabench.search_space import LAMBDA
+    from ndabench.planning.search_space import LAMBDA
 
     names = [one.name for one in config.arms]
     if arm is not None and arm not in names:

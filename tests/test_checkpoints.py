@@ -11,8 +11,8 @@ from ndabench.config import parse
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import displayed_name
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
-from ndabench.sweepfile import SweepConfig
 from ndabench.tasks.task import Progress
 from ndabench.trials.checkpoints import load_checkpoint
 from ndabench.trials.config import Provenance, TrialConfig

@@ -12,10 +12,10 @@ from command_lines import CommandLine
 
 from ndabench import cli
 from ndabench.command_line import run
+from ndabench.planning.sweep_file import read_sweep
 from ndabench.preview import preview
 from ndabench.report import report
 from ndabench.sweep import sweep
-from ndabench.sweepfile import read_sweep
 from ndabench.train import train
 
 ROOT = Path(__file__).parent.parent

@@ -18,10 +18,10 @@ from PIL import Image
 
 from ndabench.config import parse
 from ndabench.errors import UserError
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.preview import preview
 from ndabench.report import report
 from ndabench.sweep import sweep
-from ndabench.sweepfile import SweepConfig
 from ndabench.train import train
 from ndabench.trials.run import prepare
 

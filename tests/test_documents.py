@@ -19,10 +19,10 @@ from ndabench.data.registry import DATA_SETS
 from ndabench.measurement import Measurement
 from ndabench.metrics.extractor_registry import EXTRACTORS
 from ndabench.metrics.registry import EVALUATIONS
+from ndabench.planning.resources import Resources
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore, TrialRow, schema
 from ndabench.records.status import SweepStatus
-from ndabench.resources import Resources
-from ndabench.sweepfile import SweepConfig
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig, VideoContrastiveConfig
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.registry import TASKS

@@ -9,9 +9,9 @@ from command_lines import TINY
 
 from ndabench.config import parse
 from ndabench.distributed import Workers
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore, TrialRow
 from ndabench.records.trial_recorder import SupersededError, close_row, fail_row
-from ndabench.sweepfile import SweepConfig
 from ndabench.tasks.task import Progress
 from ndabench.trials.config import Provenance, TrialConfig, planned_row
 from ndabench.trials.run import run_trial

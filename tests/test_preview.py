@@ -14,8 +14,8 @@ from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig, load_data
 from ndabench.data.videos.clips import ClipRequest
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.preview import negatives_to_show, preview, sheet, strips
-from ndabench.sweepfile import SweepConfig
 
 CLIP_NEGATIVES = implementations("clips")
 NEGATIVES = implementations("corrected")

@@ -11,8 +11,8 @@ from ndabench import trials
 from ndabench.config import parse
 from ndabench.distributed import Workers
 from ndabench.measurement import Measurement
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
-from ndabench.sweepfile import SweepConfig
 from ndabench.tasks.task import DivergedError, Progress
 from ndabench.trials.config import Provenance
 from ndabench.trials.run import run_trial

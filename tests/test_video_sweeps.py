@@ -17,9 +17,9 @@ from ndabench.data.registry import DATA_SETS, DataConfig, load_data, of_modality
 from ndabench.data.videos.clips import ClipData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
 from ndabench.sweep import print_plan
-from ndabench.sweepfile import SweepConfig
 from ndabench.trials.config import Provenance
 from ndabench.trials.run import prepare, run_trial
 
@@ -185,8 +185,9 @@ def test_trial_ids_depend_on_which_clips_there_are_not_on_where_they_lie() -> No
 
 
 def test_reading_a_sweep_waits_for_no_decoder() -> None:
-    heavy = {"av", "torchvision", "sklearn", "pytorchvideo", "torchcodec"}
+    heavy = {"av", "torch", "torchvision", "sklearn", "pytorchvideo", "torchcodec"}
     code = (
-        f"import sys\nimport ndabench.sweepfile\nlate = {heavy!r} & set(sys.modules)\nassert not late, late"
+        "import sys\nimport ndabench.planning.sweep_file\n"
+        f"late = {heavy!r} & set(sys.modules)\nassert not late, late"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

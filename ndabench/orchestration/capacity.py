@@ -17,7 +17,7 @@ from ray.util.placement_group import PlacementGroup
 from ndabench.orchestration.cluster import live_nodes
 from ndabench.orchestration.ray_private import PlacementGroupTableData, cluster_state
 from ndabench.planning.capacity import Say, WaitingNotices, describe_shortage, size_to_start
-from ndabench.resources import Resources, largest_fitting
+from ndabench.planning.resources import Resources, largest_fitting
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_SETTLE = 5.0

@@ -13,7 +13,7 @@ import ray
 from ndabench.errors import UserError
 from ndabench.orchestration.ray_patches import patch_ray
 from ndabench.orchestration.ray_private import ray_constants
-from ndabench.resources import Node
+from ndabench.planning.resources import Node
 
 SECONDS_TO_ANSWER = 10
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}

@@ -16,8 +16,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from ndabench.errors import UserError
 from ndabench.orchestration.capacity import reserved
 from ndabench.planning.capacity import Say
-from ndabench.resources import Resources
-from ndabench.sweepfile import SweepConfig
+from ndabench.planning.resources import Resources
+from ndabench.planning.sweep_file import SweepConfig
 
 STANDARD_ERROR = 2
 """What libraries print is no output of the sweep."""

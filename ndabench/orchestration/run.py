@@ -31,10 +31,10 @@ from ndabench.planning.outcomes import count_ended, recorded_outcomes, watched_m
 from ndabench.planning.plan import make_plan
 from ndabench.planning.restarts import Restarts
 from ndabench.planning.successive_halving import ArmwiseHalving
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.planning.sweep_state import Ending, Event, SweepState, TrialEnded, TrialProgressed
 from ndabench.planning.trial_queue import TrialQueue
 from ndabench.records import RecordStore
-from ndabench.sweepfile import SweepConfig
 from ndabench.tracking.mirror import Mirror
 from ndabench.tracking.registry import make_trackers
 from ndabench.trials.config import Provenance, git_commit

@@ -25,8 +25,8 @@ from ndabench.orchestration.heartbeat import ControllerHeartbeat, Heartbeat
 from ndabench.orchestration.process_group import ProcessGroupConfig
 from ndabench.orchestration.ray_private import DataParallelTrainer, DatasetsCallback
 from ndabench.orchestration.trial_protocol import TrialDescription, fail
+from ndabench.planning.resources import Resources
 from ndabench.records.trial_recorder import one_line
-from ndabench.resources import Resources
 
 
 def trainable(

@@ -6,7 +6,7 @@ from typing import Any
 
 import ray.tune
 
-from ndabench.resources import Resources
+from ndabench.planning.resources import Resources
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from filelock import FileLock, Timeout
 
 from ndabench.errors import UserError
 from ndabench.ownership.lease import Lease
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import SCHEMA_VERSION, RecordStore
 from ndabench.records.retry import reason
-from ndabench.sweepfile import SweepConfig
 from ndabench.trials.config import without_places
 
 OWNER_FILE = "sweep.yaml"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ndabench.errors import UserError
-from ndabench.resources import GIB, Node, Resources, largest_fitting, trials_fitting, why_none_fits
+from ndabench.planning.resources import GIB, Node, Resources, largest_fitting, trials_fitting, why_none_fits
 
 SECONDS_UNTIL_FIRST_NOTICE = 15.0
 SHORTEST_SILENCE_SECONDS, LONGEST_SILENCE_SECONDS = 60.0, 600.0

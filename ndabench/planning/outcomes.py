@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
-from ndabench.sweepfile import SweepConfig
 from ndabench.trials.config import TrialConfig
 
 

@@ -19,8 +19,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from ndabench.planning.outcomes import Outcome
-from ndabench.search_space import Dimension, Search
-from ndabench.sweepfile import Arm, SweepConfig
+from ndabench.planning.search_space import Dimension, Search
+from ndabench.planning.sweep_file import Arm, SweepConfig
 from ndabench.trials.config import TrialConfig
 
 ATTEMPTS = 100

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ndabench.sweepfile import SweepConfig
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.trials.config import TrialConfig
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from ndabench.sweepfile import read_sweep
+from ndabench.planning.sweep_file import read_sweep
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "cluster"

@@ -17,8 +17,8 @@ import yaml
 
 from ndabench.config import parse
 from ndabench.measurement import displayed_name
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore, read_status
-from ndabench.sweepfile import SweepConfig
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300

@@ -99,7 +99,7 @@ def modules_after(imports: str) -> set[str]:
 def test_the_coordinator_of_a_nested_trial_imports_no_torch() -> None:
     """Nor does Train's controller: both import this module, and what Ray itself brings."""
     modules = modules_after("ndabench.orchestration.trainable")
-    assert not {"torch", "ndabench.sweepfile", "ndabench.trials"} & modules
+    assert not {"torch", "ndabench.planning.sweep_file", "ndabench.trials"} & modules
 
 
 def test_the_driver_imports_no_torch() -> None:

@@ -14,7 +14,7 @@ from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.orchestration import preparation
 from ndabench.orchestration.preparation import prepare_sweep
-from ndabench.sweepfile import SweepConfig
+from ndabench.planning.sweep_file import SweepConfig
 
 
 def sweep(**changes: Any) -> SweepConfig:

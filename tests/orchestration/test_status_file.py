@@ -8,9 +8,9 @@ import pytest
 from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.orchestration.status_file import StatusFile
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.planning.sweep_state import SweepState, Tick
 from ndabench.records import RecordStore, SweepStatus, read_status
-from ndabench.sweepfile import SweepConfig
 
 SWEEP = parse(
     SweepConfig,

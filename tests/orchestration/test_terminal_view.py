@@ -7,8 +7,8 @@ from rich.console import Console
 
 from ndabench.config import parse
 from ndabench.orchestration.terminal_view import TerminalView
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.planning.sweep_state import SweepState
-from ndabench.sweepfile import SweepConfig
 
 SWEEP = parse(
     SweepConfig,

@@ -9,7 +9,7 @@ from command_lines import TINY
 
 from ndabench.config import parse
 from ndabench.orchestration.trainable import trainable
-from ndabench.sweepfile import SweepConfig
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.trials.config import Provenance
 from ndabench.trials.run import prepare
 

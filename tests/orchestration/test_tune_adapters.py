@@ -24,10 +24,10 @@ from ndabench.orchestration.tune_adapters import (
 from ndabench.planning.plan import ListedPlan
 from ndabench.planning.restarts import Restarts
 from ndabench.planning.successive_halving import ArmwiseHalving
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.planning.sweep_state import SweepState
 from ndabench.planning.trial_queue import TrialQueue
 from ndabench.records import RecordStore
-from ndabench.sweepfile import SweepConfig
 from ndabench.trials.config import Provenance, planned_row
 
 BASE = {

@@ -8,8 +8,8 @@ import pytest
 from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.ownership import sole_driver, take_ownership
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
-from ndabench.sweepfile import SweepConfig
 
 BASE = {
     "name": "s",

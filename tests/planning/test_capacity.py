@@ -4,7 +4,7 @@ import pytest
 
 from ndabench.errors import UserError
 from ndabench.planning.capacity import WaitingNotices, concurrency, describe_shortage, size_to_start
-from ndabench.resources import Resources
+from ndabench.planning.resources import Resources
 
 
 @pytest.fixture

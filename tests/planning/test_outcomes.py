@@ -8,8 +8,8 @@ import pytest
 from ndabench.config import parse
 from ndabench.measurement import Measurement
 from ndabench.planning.outcomes import Outcome, count_ended, outcome_of, recorded_outcomes
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
-from ndabench.sweepfile import SweepConfig
 from ndabench.trials.config import Provenance, planned_row
 
 SWEEP = parse(

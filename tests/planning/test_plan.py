@@ -5,7 +5,7 @@ import pytest
 from ndabench.config import parse
 from ndabench.planning.outcomes import Outcome
 from ndabench.planning.plan import Plan, make_plan
-from ndabench.sweepfile import SweepConfig
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.trials.config import TrialConfig
 
 BASE = {

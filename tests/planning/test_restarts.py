@@ -8,8 +8,8 @@ from ndabench.config import parse
 from ndabench.planning.outcomes import Outcome
 from ndabench.planning.plan import ListedPlan
 from ndabench.planning.restarts import Restarts
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.planning.trial_queue import TrialQueue
-from ndabench.sweepfile import SweepConfig
 
 SWEEP = parse(
     SweepConfig,

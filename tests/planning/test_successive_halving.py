@@ -7,7 +7,7 @@ import pytest
 
 from ndabench.config import parse
 from ndabench.planning.successive_halving import ArmwiseHalving, SuccessiveHalving
-from ndabench.sweepfile import SweepConfig
+from ndabench.planning.sweep_file import SweepConfig
 
 SWEEP = parse(
     SweepConfig,

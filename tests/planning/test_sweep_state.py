@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from ndabench.config import parse
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.planning.sweep_state import (
     Event,
     Notice,
@@ -18,7 +19,6 @@ from ndabench.planning.sweep_state import (
     TrialRestarted,
     TrialStarted,
 )
-from ndabench.sweepfile import SweepConfig
 
 SWEEP = parse(
     SweepConfig,

@@ -12,8 +12,8 @@ from tracked import write_row, write_step
 
 from ndabench.config import Config, parse
 from ndabench.errors import UserError
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore, TrialRow
-from ndabench.sweepfile import SweepConfig
 from ndabench.tracking.mirror import Mirror
 from ndabench.tracking.registry import TRACKERS, Track, TrackerEntry, make_trackers
 

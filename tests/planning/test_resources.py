@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndabench.resources import GIB, Node, Resources, largest_fitting, trials_fitting, why_none_fits
+from ndabench.planning.resources import GIB, Node, Resources, largest_fitting, trials_fitting, why_none_fits
 
 
 def node(cpu: float, gpu: float = 0, memory_gib: float = 64, **custom: float) -> Node:

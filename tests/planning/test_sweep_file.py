@@ -4,7 +4,7 @@ import pytest
 
 from ndabench.config import parse
 from ndabench.errors import UserError
-from ndabench.sweepfile import SweepConfig
+from ndabench.planning.sweep_file import SweepConfig
 from ndabench.trials.config import TrialConfig
 
 BASE = {

@@ -15,9 +15,9 @@ from ndabench.augmentations.specification import NegativeSpec, Single
 from ndabench.config import Config, override, parse, read_yaml, value_at, with_current_names, with_value
 from ndabench.errors import UserError, nearest, unknown
 from ndabench.measurement import displayed_name
+from ndabench.planning.resources import Resources
+from ndabench.planning.search_space import LAMBDA, OF_ARMS, Dimension, Search
 from ndabench.registry import plugins_first
-from ndabench.resources import Resources
-from ndabench.search_space import LAMBDA, OF_ARMS, Dimension, Search
 from ndabench.tasks.definition import TaskConfig
 from ndabench.tasks.registry import (
     TASKS,
