@@ -24,6 +24,11 @@ def sweep(
     out: Annotated[str | None, OUT] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a sweep that was stopped.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials and start nothing.")] = False,
+    check_only: Annotated[
+        bool,
+        typer.Option("--check", help="Open the data, build the networks, try two steps; record nothing."),
+    ] = False,
+    check: Annotated[bool, typer.Option("--no-check", help="Start without trying two steps.")] = True,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")] = None,
 ) -> None:
     """Run every trial of a sweep file, record the results and write the report."""
@@ -38,17 +43,23 @@ def sweep(
 
     from ndabench.orchestration.cluster import connect
     from ndabench.orchestration.head_watchdog import head_watchdog
-    from ndabench.orchestration.run import run_sweep
+    from ndabench.orchestration.run import check_sweep, run_sweep
     from ndabench.orchestration.status_file import StatusFile
     from ndabench.records import RecordStore
 
+    if check_only:
+        with connect(address) as local:
+            check_sweep(config, local=local, console=console)
+        return
     store = RecordStore(results_folder(out, config.name))
     check_ownership(store, config, resume=resume)
     with StatusFile(store, config.name) as status:
         with connect(address) as local, head_watchdog(status.broken_off):
             # Sent to stop a submitted job. Set after ray.init, which installs its own handler.
             signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-            result = run_sweep(config, store, status, resume=resume, local=local, console=console)
+            result = run_sweep(
+                config, store, status, resume=resume, local=local, check=check, console=console
+            )
         show(store, console)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(result.statuses.items()))
     console.print(f"{result.ending}: {counts}", highlight=False)

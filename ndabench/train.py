@@ -73,7 +73,7 @@ def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: 
     if arm is not None and arm not in names:
         raise UserError(f"--arm: unknown arm {arm!r}{nearest(arm, names)} (known: {', '.join(names)})")
     chosen = config.arms[names.index(arm) if arm is not None else 0]
-    setting = next(config.corners(chosen))
+    setting = next(config.boundary_settings(chosen))
     if lambda_ is not None:
         if chosen.negative is None:
             raise UserError(f"--lambda: arm {chosen.name!r} has no negative to share the fakes' weight with")

@@ -19,33 +19,40 @@ from ndabench.planning.capacity import Say
 from ndabench.planning.resources import Resources
 from ndabench.planning.sweep_file import SweepConfig
 
+Answer = tuple[str | None, int]
+"""The line of a `UserError`, and how many combinations of settings took training steps."""
 STANDARD_ERROR = 2
 """What libraries print is no output of the sweep."""
 
 
-def prepare_sweep(config: SweepConfig, *, local: bool, say: Say) -> None:
-    """Prepares what the trials of a sweep need, where they will run.
+def prepare_sweep(config: SweepConfig, *, local: bool, check: bool, say: Say) -> int:
+    """Prepares what the trials of a sweep need, where they will run, and to `check` them takes two steps.
 
     `local` says that this driver started Ray on this machine. Raises `UserError` for a mistake in the sweep,
-    its data or its evaluations.
+    its data or its evaluations. Returns how many combinations of settings took steps.
     """
     seed, resources = config.seeds[0], config.resources
     trials = [
-        config.trial(arm, corner, seed).to_json() for arm in config.arms for corner in config.corners(arm)
+        config.trial(arm, setting, seed).to_json()
+        for arm in config.arms
+        for setting in config.boundary_settings(arm)
     ]
     if local and not resources.gpus_per_worker:
-        problem = _in_a_child(trials, resources.workers)
+        answer = _in_a_child(trials, resources.workers, check)
     else:
-        problem = _on_the_cluster(trials, resources, say)
+        answer = _on_the_cluster(trials, resources, check, say)
+    problem, checked = answer
     if problem is not None:
         raise UserError(problem)
+    return checked
 
 
-def _in_a_child(trials: list[str], num_workers: int) -> str | None:
+def _in_a_child(trials: list[str], num_workers: int, check: bool) -> Answer:
     """With all the threads of this machine; a Ray task would have those of one worker."""
     with tempfile.TemporaryDirectory(prefix="ndabench-prepare-") as name:
         folder = Path(name)
-        (folder / "request.json").write_text(json.dumps({"trials": trials, "num_workers": num_workers}))
+        request = {"trials": trials, "num_workers": num_workers, "check": check}
+        (folder / "request.json").write_text(json.dumps(request))
         child = subprocess.Popen(
             [sys.executable, "-m", "ndabench.orchestration.preparation_process", name],
             stdin=subprocess.PIPE,  # closes when this process ends, and with it the child
@@ -60,23 +67,25 @@ def _in_a_child(trials: list[str], num_workers: int) -> str | None:
         answer = folder / "answer.json"
         if not answer.exists():
             raise RuntimeError(f"the process that prepares the sweep ended with exit code {child.returncode}")
-        return json.loads(answer.read_text())["problem"]
+        content = json.loads(answer.read_text())
+        return content["problem"], content["checked"]
 
 
-def _on_the_cluster(trials: list[str], resources: Resources, say: Say) -> str | None:
+def _on_the_cluster(trials: list[str], resources: Resources, check: bool, say: Say) -> Answer:
     with reserved(resources, say) as group:
         task = ray.remote(_prepare_here).options(
             num_cpus=resources.cpus_per_worker,
             num_gpus=resources.gpus_per_worker,
             scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0),
         )
-        return ray.get(task.remote(trials, resources.workers))
+        answer: Answer = ray.get(task.remote(trials, resources.workers, check))
+        return answer
 
 
-def _prepare_here(trials: list[str], num_workers: int) -> str | None:
+def _prepare_here(trials: list[str], num_workers: int, check: bool) -> Answer:
     import torch  # only in the task's own process
 
     from ndabench.orchestration.preparation_process import prepare_trials
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return prepare_trials(trials, num_workers, device)
+    return prepare_trials(trials, num_workers, device, check=check)

@@ -20,25 +20,32 @@ from ndabench.trials.config import TrialConfig
 from ndabench.trials.run import prepare
 
 
-def prepare_trials(trials: Sequence[str], num_workers: int, device: torch.device) -> str | None:
-    """Prepares trials given as JSON; returns the line of the `UserError` that it meets, None without one."""
+def prepare_trials(
+    trials: Sequence[str], num_workers: int, device: torch.device, *, check: bool
+) -> tuple[str | None, int]:
+    """Prepares trials given as JSON; see `trials.run.prepare`.
+
+    Returns the line of the `UserError` that it meets, and how many combinations of settings took steps.
+    """
+    configs = [TrialConfig.model_validate_json(trial) for trial in trials]
     try:
-        prepare([TrialConfig.model_validate_json(trial) for trial in trials], device, num_workers)
+        return None, prepare(configs, device, num_workers, check=check)
     except UserError as error:
-        return str(error)
-    return None
+        return str(error), 0
 
 
 def main() -> None:
-    """Answers `{"trials": [...], "num_workers": n}` with `{"problem": "..." or null}`."""
+    """Answers `{"trials": [...], "num_workers": n, "check": true}` with `{"problem": …, "checked": …}`."""
     threading.Thread(target=_exit_with_the_driver, daemon=True).start()
     logger = logging.getLogger("ndabench")
     logger.setLevel(logging.INFO)
     logger.addHandler(logging.StreamHandler())
     folder = Path(sys.argv[1])
     request = json.loads((folder / "request.json").read_text())
-    problem = prepare_trials(request["trials"], request["num_workers"], torch.device("cpu"))
-    (folder / "answer.json").write_text(json.dumps({"problem": problem}))
+    problem, checked = prepare_trials(
+        request["trials"], request["num_workers"], torch.device("cpu"), check=request["check"]
+    )
+    (folder / "answer.json").write_text(json.dumps({"problem": problem, "checked": checked}))
 
 
 def _exit_with_the_driver() -> None:

@@ -54,6 +54,23 @@ class SweepResult:
         return 130 if self.ending == "interrupted" else 0
 
 
+def check_sweep(config: SweepConfig, *, local: bool, check: bool = True, console: Console) -> None:
+    """Finds before any training what would stop a trial; `UserError`. Ray must be connected.
+
+    To `check` the sweep, each combination of networks, batch size and augmentations takes two training steps.
+    """
+    console.print(f"preparing {config.data.name} and what the evaluations need …", highlight=False)
+    checked = prepare_sweep(
+        config,
+        local=local,
+        check=check,
+        say=lambda line: console.print(line, highlight=False, soft_wrap=True),
+    )
+    if checked:
+        noun = "combination" if checked == 1 else "combinations"
+        console.print(f"checked: two steps with {checked} {noun} of settings", highlight=False)
+
+
 def run_sweep(
     config: SweepConfig,
     store: RecordStore,
@@ -61,18 +78,19 @@ def run_sweep(
     *,
     resume: bool,
     local: bool,
+    check: bool,
     console: Console,
 ) -> SweepResult:
     """Runs what is left of a sweep. Ray must be connected, and `local` says whether this driver started it.
 
-    Raises `UserError` for a mistake, before anything is written.
+    `check` says whether two training steps are tried first. Raises `UserError` for a mistake, before anything
+    is written.
     """
     slots = concurrency(live_nodes(), config.resources)
     mirror = Mirror(store, make_trackers(config.track, config.name, store))
     if ray.cluster_resources().get("GPU") and not config.resources.gpus_per_worker:
         console.print("resources.gpus_per_worker is 0: the GPUs here are not used", highlight=False)
-    console.print(f"preparing {config.data.name} and what the evaluations need …", highlight=False)
-    prepare_sweep(config, local=local, say=lambda line: console.print(line, highlight=False, soft_wrap=True))
+    check_sweep(config, local=local, check=check, console=console)
     with sole_driver(store), mirror:
         take_ownership(store, config, resume=resume)
         return _run_owned(config, store, status, mirror, slots, console)

@@ -15,7 +15,7 @@ from ndabench.ownership.lease import Lease
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import SCHEMA_VERSION, RecordStore
 from ndabench.records.retry import reason
-from ndabench.trials.config import without_places
+from ndabench.trials.config import without_locations
 
 OWNER_FILE = "sweep.yaml"
 MUST_AGREE = ("task", "data", "evaluate", "objective")
@@ -59,7 +59,9 @@ def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) ->
             raise UserError(
                 f"{where} already holds this sweep: continue it with --resume, or choose another --out"
             )
-        changed = [key for key in MUST_AGREE if without_places(theirs)[key] != without_places(mine)[key]]
+        changed = [
+            key for key in MUST_AGREE if without_locations(theirs)[key] != without_locations(mine)[key]
+        ]
         if changed:
             raise UserError(
                 f"{where} was started with another {changed[0]!r}, which a resumed sweep must keep; "

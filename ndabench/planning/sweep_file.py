@@ -136,7 +136,7 @@ class SweepConfig(Config):
             )
         self._check_objective()
         for arm in self.arms:  # every value that a range or list can give is checked before anything runs
-            for setting in self.corners(arm):
+            for setting in self.boundary_settings(arm):
                 self.trial(arm, setting, self.seeds[0])
             settings = [self.trial(arm, s, self.seeds[0]).trial_id for s in self.settings_of(arm)]
             if self.search.sampler == "grid" and len(set(settings)) < len(settings):
@@ -263,7 +263,7 @@ class SweepConfig(Config):
         for values in itertools.product(*(d.choice or () for d in dimensions.values())):
             yield dict(zip(dimensions, values, strict=True))
 
-    def corners(self, arm: Arm) -> Iterator[dict[str, Any]]:
+    def boundary_settings(self, arm: Arm) -> Iterator[dict[str, Any]]:
         """Settings of an arm that between them hold every listed value, every bound, and a value between."""
         dimensions = self.dimensions_of(arm)
         longest = max((len(d.extremes) for d in dimensions.values()), default=1)

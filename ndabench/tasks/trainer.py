@@ -69,6 +69,15 @@ class Trainer:
                     yield from self._pause(notes)
             yield from self._pause(notes)
 
+    def try_steps(self, count: int) -> None:
+        """Takes up to `count` training steps, to find what would stop a training.
+
+        The trainer cannot be used afterwards.
+        """
+        steps = range(min(count, self.config.num_steps))
+        for step, batch in zip(steps, self.task.batches(0), strict=False):
+            self.task.training_step(batch, step)
+
     def _due(self, every: int | None) -> bool:
         """Whether something done every so many steps is done now; everything is done at the last step."""
         return self.step == self.config.num_steps or (every is not None and self.step % every == 0)

@@ -62,7 +62,7 @@ class TrialConfig(Config):
     def trial_id(self) -> str:
         """`<arm>-<hash>`: stable across machines and runs, safe as a file name."""
         slug = re.sub(r"[^a-z0-9]+", "-", self.arm.lower()).strip("-")[:24] or "arm"
-        content = json.dumps(without_places(json.loads(self.to_json())), sort_keys=True)
+        content = json.dumps(without_locations(json.loads(self.to_json())), sort_keys=True)
         return f"{slug}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
 
     @property
@@ -78,22 +78,24 @@ class TrialConfig(Config):
         return " ".join([*parts, f"seed {self.seed}"])
 
 
-PLACES = frozenset({"path", "download", "stream", "decode_workers", "weights"})
-"""Keys of data and evaluations that say where something lies, not what it is: a sweep may move.
+LOCATION_KEYS = frozenset({"path", "download", "stream", "decode_workers", "weights"})
+"""Keys of data and evaluations that say where something is, not what it is: a sweep may move.
 
-Folders inside a `path` are none of them: `split_lists` of another name may well list other videos. Nor is the
-`decoder` of videos: each rounds colours in its own way.
+Folders inside a `path` are not among them, since `split_lists` of another name may list other videos. Nor is
+the `decoder` of videos, since each decoder rounds colours differently.
 """
 
 
-def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A dumped configuration without the `PLACES` of its data and evaluations, nor where the weights lie that
-    its task starts from: their hash stands beside it."""
+def without_locations(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A dumped configuration without the `LOCATION_KEYS` of its data and evaluations.
+
+    The path of the weights that its task starts from is left out, too: the configuration holds their hash.
+    """
     return {
         **config,
         "task": without({"path"}, config["task"]),
-        "data": without(PLACES, config["data"]),
-        "evaluate": [without(PLACES, part) for part in config["evaluate"]],
+        "data": without(LOCATION_KEYS, config["data"]),
+        "evaluate": [without(LOCATION_KEYS, part) for part in config["evaluate"]],
     }
 
 

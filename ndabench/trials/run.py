@@ -1,7 +1,7 @@
 """One trial, run to its end and recorded as it goes: the same under Ray, under torchrun, and alone."""
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,23 +20,41 @@ from ndabench.tasks.trainer import Trainer, build_trainer
 from ndabench.trials.checkpoints import load_checkpoint, save_checkpoint
 from ndabench.trials.config import Provenance, TrialConfig, planned_row
 
+CHECKED_STEPS = 2
 
-def prepare(trials: Sequence[TrialConfig], device: torch.device, num_workers: int = 1) -> None:
+
+def prepare(
+    trials: Sequence[TrialConfig], device: torch.device, num_workers: int = 1, *, check: bool = False
+) -> int:
     """Finds before training whatever would stop a trial, and raises it as a `UserError`.
 
     Decodes and caches the data, tries the augmentations on images of that size, builds each task as the first
     of `num_workers` would, and fits or fetches what the evaluations need, which may take longest. The trials
-    share their data and evaluations; those of every arm's `boundary_settings` suffice.
+    share their data and evaluations; those of every arm's `boundary_settings` suffice. To `check` them, takes
+    two training steps with each combination of networks, batch size and augmentations, where a trial has one
+    worker. Returns how many combinations took steps.
     """
-    first = trials[0]
+    first, checked = trials[0], set[Hashable]()
     data: Any = load_data(first.data, device)
     for trial in trials:
         for spec in (trial.negative, trial.positive):
             if spec is not None:
                 check_augmentation(trial.task, spec, data.image_shape)
-        _build(trial, data, Workers(world_size=num_workers, device=device))
+        trainer = _build(trial, data, Workers(world_size=num_workers, device=device))
+        combination = _combination(trial, trainer)
+        if check and num_workers == 1 and combination not in checked:
+            trainer.try_steps(CHECKED_STEPS)
+            checked.add(combination)
     sampling = getattr(first.task, "sampling", None)
     prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling))
+    return len(checked)
+
+
+def _combination(trial: TrialConfig, trainer: Trainer) -> Hashable:
+    """What decides whether a training step works: sizes and augmentations, not rates, weights or seeds."""
+    networks = trainer.task.networks().values()
+    shapes = tuple(tuple(parameter.shape) for network in networks for parameter in network.parameters())
+    return shapes, trial.task.batch_size, trial.negative, trial.positive
 
 
 def _build(trial: TrialConfig, data: Any, workers: Workers) -> Trainer:

@@ -21,8 +21,8 @@ def sweep(**changes: Any) -> SweepConfig:
     return parse(SweepConfig, {**TINY, **changes}, "tiny")
 
 
-def prepare(config: SweepConfig) -> None:
-    prepare_sweep(config, local=True, say=lambda line: None)
+def prepare(config: SweepConfig, *, check: bool = False) -> int:
+    return prepare_sweep(config, local=True, check=check, say=lambda line: None)
 
 
 @pytest.fixture
@@ -35,6 +35,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_work_is_done_where_the_trials_find_it(cache: Path) -> None:
     prepare(sweep(evaluate=[{"name": "fd", "num_samples": 64}]))
     assert list(cache.rglob("*.*")), "the classifier, for example"
+
+
+@pytest.mark.slow
+def test_a_check_takes_steps_once_for_each_combination_of_networks_and_augmentations(cache: Path) -> None:
+    arms = ["none", "jigsaw", {"name": "wide", "task": {"width": 3}}]
+    search = {"lambda": [0.25, 0.5], "learning_rate": [1e-3, 2e-3]}
+    assert prepare(sweep(arms=arms, search=search), check=True) == 3
+    assert prepare(sweep(arms=arms, search=search), check=False) == 0
 
 
 @pytest.mark.slow
@@ -77,11 +85,11 @@ def test_an_interrupted_driver_ends_the_child(monkeypatch: pytest.MonkeyPatch) -
 
 def child(folder: Path, prepare_trials: str) -> subprocess.Popen:
     """The child with `prepare_trials` in place of the work."""
-    (folder / "request.json").write_text(json.dumps({"trials": ["{}"], "num_workers": 2}))
+    (folder / "request.json").write_text(json.dumps({"trials": ["{}"], "num_workers": 2, "check": True}))
     code = (
         "import logging, sys, time\n"
         "from ndabench.orchestration import preparation_process as module\n"
-        f"module.prepare_trials = lambda *arguments: {prepare_trials}\n"
+        f"module.prepare_trials = lambda *arguments, check: {prepare_trials}\n"
         "module.main()"
     )
     command = [sys.executable, "-c", code, str(folder)]
@@ -90,12 +98,12 @@ def child(folder: Path, prepare_trials: str) -> subprocess.Popen:
 
 @pytest.mark.slow
 def test_its_log_and_its_answer(tmp_path: Path) -> None:
-    work = "logging.getLogger('ndabench.data').info('decoding …') or repr(arguments)"
+    work = "logging.getLogger('ndabench.data').info('decoding …') or (repr((*arguments, check)), 3)"
     with child(tmp_path, work) as process:
         assert process.stderr is not None
         assert process.stderr.read() == "decoding …\n"
     answer = json.loads((tmp_path / "answer.json").read_text())
-    assert answer == {"problem": "(['{}'], 2, device(type='cpu'))"}
+    assert answer == {"problem": "(['{}'], 2, device(type='cpu'), True)", "checked": 3}
 
 
 @pytest.mark.slow
