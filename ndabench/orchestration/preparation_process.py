@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from ndabench.errors import UserError
+from ndabench.records.trial_recorder import one_line
 from ndabench.trials.config import TrialConfig
 from ndabench.trials.run import prepare
 
@@ -32,6 +33,10 @@ def prepare_trials(
         return None, prepare(configs, device, num_workers, check=check)
     except UserError as error:
         return str(error), 0
+    except Exception as error:  # a training step may raise anything; a trial would record it as this line
+        if not check:
+            raise
+        return f"a trial would fail: {one_line(error)}; --no-check starts without trying", 0
 
 
 def main() -> None:

@@ -183,6 +183,27 @@ def test_evaluations_and_pictures_leave_no_trace_in_training(setup: Any) -> None
     assert differences(quiet.state_dict(), watched.state_dict()) == []
 
 
+@pytest.mark.parametrize("name", ["gan", "conditional gan"])
+def test_the_moving_average_follows_every_step(name: str) -> None:
+    """Against the recursion in float64: the weights themselves before step `ema_start`, then the average."""
+    setup = SETUPS[name]()
+    config = setup.config.model_copy(update={"ema_decay": 0.5, "ema_start": 2})
+    trainer = build_trainer(replace(setup, config=config))
+    generator, average = trainer.task.generator, trainer.task.average.network
+    expected: dict[str, torch.Tensor] = {}
+    last = 0
+    for progress in trainer.run():
+        if progress.step == last:
+            continue
+        last = progress.step
+        for key, value in generator.named_parameters():
+            now = value.detach().double()
+            expected[key] = now.clone() if last < 2 else 0.5 * expected[key] + 0.5 * now
+    for key, value in average.named_parameters():
+        torch.testing.assert_close(value.double(), expected[key], rtol=1e-5, atol=1e-6)
+        assert not torch.equal(value, dict(generator.named_parameters())[key]) or not value.numel()
+
+
 @every_task
 def test_a_plain_lambda_trains_without_the_negative(setup: Any) -> None:
     def never(images: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
