@@ -1,4 +1,4 @@
-"""What a trial costs in a sweep beyond its own seconds, and what planning costs, here and in another checkout.
+"""What a trial costs in a sweep beyond its own seconds, and what planning costs, against another checkout.
 
     python benchmarks/trial_overhead.py [--against CHECKOUT] [--rounds 3]
 
