@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ndabench.measurement import Measurement
-from ndabench.records import RecordStore, TrialRow
+from ndabench.records import SCHEMA_VERSION, RecordStore, TrialRow
 from ndabench.records.store import TABLES
 
 if TYPE_CHECKING:  # they bring torch, which a report does without
@@ -111,7 +111,7 @@ def record(store: RecordStore, trial: "TrialConfig", value: float, steps: int, d
             hosts=("host",),
         )
     )
-    key = {"schema_version": 1, "sweep": "scale", "trial_id": trial.trial_id}
+    key = {"schema_version": SCHEMA_VERSION, "sweep": "scale", "trial_id": trial.trial_id}
     rows: list[dict[str, Any]] = []
     for step in range(0, 10 * steps, 10):
         last = step == 10 * (steps - 1)
@@ -120,7 +120,7 @@ def record(store: RecordStore, trial: "TrialConfig", value: float, steps: int, d
         if last:
             named["fd_classifier"] = (value, "validation")  # what the plan was told
         for name, (measured, split) in named.items():
-            rows.append(_row(key, step, f"val_{name}", measured, split))
+            rows.append(_row(key, step, name, measured, split))
             if last:
                 rows.append(_row(key, step, name, measured + dice.gauss(0, 0.3), "test"))
         rows += [_row(key, step, name, dice.gauss(1, 0.1), "") for name in CURVES]
@@ -134,7 +134,10 @@ def _row(key: dict[str, Any], step: int, metric: str, value: float, split: str) 
     protocol = {"num_samples": 1000, "reference": {"split": split, "size": 360}, "extractor": "classifier"}
     return key | {
         "step": step,
+        "kind": "metric" if split else "curve",
         "metric": metric,
+        "split": split,
+        "label": "",
         "value": value,
         "better": "lower" if split else "neither",
         "unit": "",
@@ -167,7 +170,7 @@ def report(store: RecordStore, make_config: MakeConfig) -> str:
 
 
 def compact(store: RecordStore, make_config: MakeConfig) -> str:
-    """One trial of 50 steps, folded; in a folder of its own."""
+    """One trial of 50 steps, compacted; in a separate folder."""
     metrics = {name: Measurement(1.0, "lower", "", {"split": "test"}) for name in [*CURVES, *MEASURES]}
     with tempfile.TemporaryDirectory() as folder:
         own = RecordStore(folder)
