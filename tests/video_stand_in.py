@@ -79,7 +79,7 @@ TASKS.register(
         learns_from="videos",
         produces="image_encoder",
         lambda_rule=LambdaRule(
-            plain=0.0, default=1.0, low=0.0, high=9.0, weighs="weighs a negative", meaning="a weight"
+            baseline=0.0, default=1.0, low=0.0, high=9.0, weighs="weighs a negative", meaning="a weight"
         ),
         default_objective="knn",
         summary="nothing",

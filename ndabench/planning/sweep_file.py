@@ -238,7 +238,7 @@ class SweepConfig(Config):
             changed = {key.rpartition(".")[2]: value for key, value in of_negative.items()}
             negative = parse(cast(Any, NegativeSpec), {**arm.negative.dump(), **changed}, where)
         rule = TASKS[task.name].lambda_rule
-        lambda_ = setting.get(LAMBDA, rule.default if arm.negative is not None else rule.plain)
+        lambda_ = setting.get(LAMBDA, rule.default if arm.negative is not None else rule.baseline)
         rule.check(lambda_, f"{where}: ")
         return parse(
             TrialConfig,

@@ -14,7 +14,7 @@ The runner, the sweep file, the preview, the report and the docs know a task onl
             build="my_package.toy:ToyTask",
             learns_from="images",
             produces="image_encoder",
-            lambda_rule=LambdaRule(plain=0.0, default=1.0, ...),
+            lambda_rule=LambdaRule(baseline=0.0, default=1.0, ...),
             default_objective="knn",
             summary="learns nothing",
         ),

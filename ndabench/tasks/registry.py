@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ndabench.augmentations.compose import Augmentation
 
 NDA_KEYS = LambdaRule(
-    plain=0.0,
+    baseline=0.0,
     default=1.0,
     low=0.0,
     high=math.inf,
@@ -48,7 +48,7 @@ TASKS: Registry[TaskDefinition] = Registry(
             learns_from="images",
             produces="generator",
             lambda_rule=LambdaRule(
-                plain=1.0,
+                baseline=1.0,
                 default=0.25,
                 low=0.0,
                 high=1.0,

@@ -40,9 +40,9 @@ class TrialSetup:
     def __post_init__(self) -> None:
         rule = self.definition.lambda_rule
         if self.lambda_ is None:
-            object.__setattr__(self, "lambda_", rule.plain)
+            object.__setattr__(self, "lambda_", rule.baseline)
         rule.check(self.lambda_)
-        if self.negative is None and self.lambda_ != rule.plain:
+        if self.negative is None and self.lambda_ != rule.baseline:
             raise UserError(f"lambda {self.lambda_} {rule.weighs}, but there is none")
 
     @property
@@ -52,7 +52,7 @@ class TrialSetup:
     @property
     def nda(self) -> Augmentation | None:
         """T, or None where λ gives it no weight: such a training equals the plain one, bit for bit."""
-        return self.negative if self.lambda_ != self.definition.lambda_rule.plain else None
+        return self.negative if self.lambda_ != self.definition.lambda_rule.baseline else None
 
     def stream(self, name: str, device: torch.device | None = None) -> torch.Generator:
         """A generator at the beginning of the trial's random stream `name`, on the CPU by default."""

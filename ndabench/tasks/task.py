@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class LambdaRule:
     """What λ means in a task, and which values it may have."""
 
-    plain: float
+    baseline: float
     """The λ at which a negative has no weight: that of every trial without one."""
     default: float
     """The λ of a trial with a negative where none is given."""

@@ -20,7 +20,7 @@ from ndabench.tasks.task import LambdaRule
 def test_each_task_has_its_range(task: str, shown: str, inside: tuple, outside: tuple) -> None:
     rule = TASKS[task].lambda_rule
     assert rule.range == shown
-    for value in (*inside, rule.plain, rule.default):
+    for value in (*inside, rule.baseline, rule.default):
         rule.check(value)
     for value in outside:
         with pytest.raises(UserError) as caught:
@@ -34,7 +34,7 @@ def test_each_task_has_its_range(task: str, shown: str, inside: tuple, outside: 
 )
 def test_open_ends_are_excluded(low_open: bool, high_open: bool, shown: str) -> None:
     rule = LambdaRule(
-        plain=1, default=1, low=0, high=2, low_open=low_open, high_open=high_open, weighs="", meaning=""
+        baseline=1, default=1, low=0, high=2, low_open=low_open, high_open=high_open, weighs="", meaning=""
     )
     assert rule.range == shown
     for value, is_out in ((0, low_open), (2, high_open), (1, False)):

@@ -209,7 +209,7 @@ def test_a_plain_lambda_trains_without_the_negative(setup: Any) -> None:
     def never(images: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
         raise AssertionError("must not be drawn")
 
-    plain = TASKS[setup().config.name].lambda_rule.plain
+    plain = TASKS[setup().config.name].lambda_rule.baseline
     without = build_trainer(setup(negative=None, lambda_=plain))
     weightless = build_trainer(setup(negative=never, lambda_=plain))
     assert _history(without) == _history(weightless)

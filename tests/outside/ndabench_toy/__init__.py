@@ -74,7 +74,7 @@ TASKS.register(
         learns_from="images",
         produces="generator",
         lambda_rule=LambdaRule(
-            plain=0.0,
+            baseline=0.0,
             default=0.5,
             low=0.0,
             high=10.0,
