@@ -13,6 +13,7 @@ since frames of one clip hardly differ.
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -134,7 +135,8 @@ def lifted(
     own = inspect.signature(lifted).parameters
     theirs = list(inspect.signature(negative).parameters.values())[2:]
     taken = [own[key] for key in ("clips", "generator", "per")]
-    lifted.__signature__ = inspect.Signature([*taken, *theirs], return_annotation=Tensor)  # type: ignore[attr-defined]
+    shown: Any = lifted  # functions take the attribute, but their type does not know it
+    shown.__signature__ = inspect.Signature([*taken, *theirs], return_annotation=Tensor)
     return lifted
 
 

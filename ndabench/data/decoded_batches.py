@@ -30,10 +30,11 @@ def decoded_batches(
     decoding process, it would arrive as a traceback. The processes end when the iterator is dropped; with
     none, this process decodes.
     """
-    loader = DataLoader(
+    sampler: Any = batches  # any iterable serves; the stubs want lists of whole numbers
+    loader: DataLoader[Any] = DataLoader(
         examples,
-        batch_sampler=batches,  # type: ignore[arg-type]
-        collate_fn=_as_it_is,  # type: ignore[arg-type]
+        batch_sampler=sampler,
+        collate_fn=_as_it_is,
         num_workers=processes,
         prefetch_factor=BATCHES_AHEAD if processes else None,
         pin_memory=device.type == "cuda",

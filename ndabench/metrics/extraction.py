@@ -73,7 +73,8 @@ def extract(extractor: Extractor, batches: Iterable[Tensor]) -> tuple[Tensor, Te
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Inside: float32 without autocast and TF32, whatever the caller trains with: they change a distance."""
-    operators: list[Any] = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]  # type: ignore[attr-defined]
+    cudnn: Any = torch.backends.cudnn  # its stubs do not know `conv`
+    operators: list[Any] = [cudnn.conv, torch.backends.cuda.matmul]
     before = [operator.fp32_precision for operator in operators]
     try:
         for operator in operators:

@@ -6,6 +6,7 @@ only, and its features are the mean of its last maps over time and space. The bo
 
 from bisect import bisect_left
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -144,15 +145,14 @@ def _split_norm(norm: nn.BatchNorm3d, splits: int, workers: Workers | None) -> S
 
 def _deep_convolution(convolution: nn.Conv3d) -> DeepConv3d:
     """The same over time, with the same parameters, safe in bfloat16 on CPUs."""
+    names = ("kernel_size", "stride", "padding", "dilation")
+    sizes: dict[str, Any] = {name: getattr(convolution, name) for name in names}  # of three numbers each
     deep = DeepConv3d(
         convolution.in_channels,
         convolution.out_channels,
-        convolution.kernel_size,  # type: ignore[arg-type]
-        convolution.stride,  # type: ignore[arg-type]
-        convolution.padding,  # type: ignore[arg-type]
-        convolution.dilation,  # type: ignore[arg-type]
-        convolution.groups,
-        convolution.bias is not None,
+        **sizes,
+        groups=convolution.groups,
+        bias=convolution.bias is not None,
         device="meta",
     )
     deep.weight, deep.bias = convolution.weight, convolution.bias

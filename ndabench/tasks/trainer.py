@@ -116,7 +116,7 @@ class Trainer:
         yield replace(
             here,
             metrics={**notes, **(logged if self._due(config.log_every) else {}), **evaluated.measurements},
-            artifacts={**here.artifacts, **evaluated.artifacts},
+            artifacts={**here.artifacts, **(evaluated.artifacts if self.workers.is_main else {})},
         )
 
     def _evaluate(

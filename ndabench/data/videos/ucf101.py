@@ -76,7 +76,9 @@ def _listed(file: Path, videos: Path, class_names: Sequence[str]) -> list[Video]
     found = []
     for where, line in read_lines(file):
         # A number at the end is the class; test lists have none.
-        name, number = re.fullmatch(r"(.*?)(?:\s+(\d+))?", line).groups()  # type: ignore[union-attr]
+        matched = re.fullmatch(r"(.*?)(?:\s+(\d+))?", line)
+        assert matched is not None  # it matches every line
+        name, number = matched.groups()
         folder, slash, _ = name.partition("/")
         if not slash:
             raise UserError(f"{where}: must be '<class>/<video>', but is {line!r}")
