@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from command_lines import TINY
 
-from ndabench import trials
 from ndabench.config import parse
 from ndabench.distributed import Workers
 from ndabench.measurement import Measurement
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
 from ndabench.tasks.task import DivergedError, Progress
+from ndabench.trials import run
 from ndabench.trials.config import Provenance
 from ndabench.trials.run import run_trial
 
@@ -47,7 +47,7 @@ class ThreeSteps:
 def test_steps_are_compacted_once_a_trial_cannot_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: BaseException | None, status: str, files: int
 ) -> None:
-    monkeypatch.setattr(trials, "_build", lambda *_: ThreeSteps(ending))
+    monkeypatch.setattr(run, "_build", lambda *_: ThreeSteps(ending))
     store = RecordStore(str(tmp_path))
     trial = parse(SweepConfig, {**TINY, "arms": ["none"]}, "tiny").grid_trials()[0]
     with contextlib.suppress(RuntimeError, DivergedError, KeyboardInterrupt):
