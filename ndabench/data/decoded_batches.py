@@ -30,11 +30,13 @@ def decoded_batches(
     decoding process, it would arrive as a traceback. The processes end when the iterator is dropped; with
     none, this process decodes.
     """
-    sampler: Any = batches  # any iterable serves; the stubs want lists of whole numbers
+    # Any iterable of batches serves, and whatever `__getitems__` gives; the stubs want lists.
+    sampler: Any = batches
+    as_it_is: Any = _as_it_is
     loader: DataLoader[Any] = DataLoader(
         examples,
         batch_sampler=sampler,
-        collate_fn=_as_it_is,
+        collate_fn=as_it_is,
         num_workers=processes,
         prefetch_factor=BATCHES_AHEAD if processes else None,
         pin_memory=device.type == "cuda",
