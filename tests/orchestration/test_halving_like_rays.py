@@ -4,6 +4,7 @@ import math
 import random
 import warnings
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler
@@ -17,7 +18,7 @@ def test_random_sequences_of_reports(seed: int) -> None:
     mode, factor = dice.choice(["min", "max"]), dice.randint(2, 5)
     max_steps = dice.randint(1, 300)
     grace_steps = dice.randint(1, max_steps)
-    theirs = AsyncHyperBandScheduler(
+    theirs: Any = AsyncHyperBandScheduler(  # given stand-ins for Tune's trials
         time_attr="step",
         metric="objective",
         mode=mode,
@@ -39,11 +40,12 @@ def test_random_sequences_of_reports(seed: int) -> None:
             theirs.on_trial_add(None, trial)
         steps[trial.trial_id] += dice.randint(0, max(1, max_steps // 6))
         value = math.nan if dice.random() < 0.05 else round(dice.gauss(0, 3), dice.choice([0, 6]))
-        result = {"step": steps[trial.trial_id], "objective": value}
+        step = steps[trial.trial_id]
+        result = {"step": step, "objective": value}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy's, where Ray compares with nothing but NaN
             expected = theirs.on_trial_result(None, trial, result) == theirs.STOP
-        assert ours.should_stop(trial.trial_id, result["step"], value) == expected
+        assert ours.should_stop(trial.trial_id, step, value) == expected
         decisions.append(expected)
     assert len(decisions) == 400
 

@@ -19,7 +19,8 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Exception], Any, Any]:
     """What a trial's sweep hears of an error, with the manager and the task that it comes by."""
     monkeypatch.setattr(RayActorManager, "_actor_task_failed", RayActorManager._actor_task_failed)
     patch_ray()
-    manager, errors = RayActorManager(SimpleNamespace()), []
+    resources: Any = SimpleNamespace()
+    manager, errors = RayActorManager(resources), list[Exception]()
     monkeypatch.setattr(manager, "_cleanup_actor", lambda tracked_actor: None)
     actor = SimpleNamespace(actor_id=1, _on_error=lambda _, error: errors.append(error))
     return errors, manager, SimpleNamespace(_tracked_actor=actor, _on_error=None)

@@ -136,7 +136,7 @@ def test_a_process_that_was_killed_for_its_silence_and_one_that_could_not_be_reu
 def test_a_restarted_trial_passes_its_milestones_once(sweep: Callable[[int], Sweep]) -> None:
     """Counted twice, its own values would be among those that it is compared with."""
     it = sweep(2)
-    asha = HalvingScheduler(ArmwiseHalving(HALVED), it.queue)
+    asha: Any = HalvingScheduler(ArmwiseHalving(HALVED), it.queue)
 
     def decision(tune_id: str, step: int, objective: float) -> str:
         result = {"step": step, "objective": objective, "objective_step": step}

@@ -22,7 +22,7 @@ class Clock:
 def test_waiting_is_announced_at_growing_intervals_until_it_is_over(said: list[str]) -> None:
     clock = Clock()
     waiting = WaitingNotices(Resources(), said.append, lambda: "free now: 0 of 2 CPU", clock)
-    moments = []
+    moments: list[int] = []
     for second in range(3600):
         clock.now = 1000.0 + second
         waiting.update([b"one"])

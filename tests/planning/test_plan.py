@@ -1,11 +1,14 @@
 """Plans hand out the same trials however often they are interrupted, and tune every arm on the same draws."""
 
+from typing import Any
+
 import pytest
 
 from ndabench.config import parse
 from ndabench.planning.outcomes import Outcome
 from ndabench.planning.plan import Plan, make_plan
 from ndabench.planning.sweep_file import SweepConfig
+from ndabench.tasks.gan.config import GanConfig
 from ndabench.trials.config import TrialConfig
 
 BASE = {
@@ -20,17 +23,22 @@ BASE = {
 RANGES = {"lambda": {"uniform": [0.1, 0.9]}, "learning_rate": {"log_uniform": [1e-4, 1e-2]}}
 
 
-def sweep(**changes) -> SweepConfig:
+def sweep(**changes: Any) -> SweepConfig:
     return parse(SweepConfig, {**BASE, **changes}, "s.yaml")
+
+
+def learning_rate(trial: TrialConfig) -> float:
+    assert isinstance(trial.task, GanConfig)
+    return trial.task.learning_rate
 
 
 def value(trial: TrialConfig) -> float:
     """A made-up objective with its best at a learning rate of 1e-3."""
-    return abs(trial.task.learning_rate - 1e-3) + trial.lambda_ / 1e6
+    return abs(learning_rate(trial) - 1e-3) + trial.lambda_ / 1e6
 
 
 def play(plan: Plan, limit: int = 1000) -> list[Outcome]:
-    outcomes = []
+    outcomes: list[Outcome] = []
     while not plan.done and len(outcomes) < limit:
         trial = plan.next()
         if trial is None:
@@ -54,17 +62,17 @@ def test_search_then_repeats_of_the_best(sampler: str) -> None:
     for arm in ("none", "jigsaw"):
         searched = [o for o in outcomes if o.trial.arm == arm and o.trial.seed == config.search.seed]
         repeats = [o.trial for o in outcomes if o.trial.arm == arm and o.trial.seed != config.search.seed]
-        best = min(searched, key=lambda o: o.value).trial
+        best = min(searched, key=lambda o: value(o.trial)).trial
         assert len(searched) == 6
         assert [t.seed for t in repeats] == [0, 1]
-        assert {t.task.learning_rate for t in repeats} == {best.task.learning_rate}
+        assert {learning_rate(t) for t in repeats} == {learning_rate(best)}
         assert {t.lambda_ for t in repeats} == {best.lambda_}
 
 
 def test_random_search_tunes_every_arm_on_the_same_draws() -> None:
     config = sweep(search={**RANGES, "sampler": "random", "trials_per_arm": 5})
     trials = [o.trial for o in play(make_plan(config, [])) if o.trial.seed == config.search.seed]
-    rates = {arm: sorted(t.task.learning_rate for t in trials if t.arm == arm) for arm in ("none", "jigsaw")}
+    rates = {arm: sorted(learning_rate(t) for t in trials if t.arm == arm) for arm in ("none", "jigsaw")}
     assert rates["none"] == rates["jigsaw"]
 
 
@@ -84,6 +92,7 @@ def test_an_interrupted_tpe_search_keeps_its_budget() -> None:
     plan = make_plan(config, [])
     before = play(plan, 7)
     running = plan.next()
+    assert running is not None
     after = play(make_plan(config, [*before, Outcome(running, "running")]))
     assert running.trial_id in ids(after)
     assert len(set(ids(before) + ids(after))) == config.trial_count()
