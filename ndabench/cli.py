@@ -1,4 +1,4 @@
-"""The console script: `ndabench sweep|train|report|preview`, each also a module of its own."""
+"""The console script: `ndabench sweep|train|report|preview`; each command is also a module to run."""
 
 from ndabench.command_line import run
 from ndabench.preview import preview

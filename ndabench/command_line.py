@@ -1,4 +1,4 @@
-"""What every command shares: running as a program, and the options that stand in more than one."""
+"""What every command shares: running as a program, and the options that several commands have."""
 
 import logging
 import sys
@@ -53,7 +53,7 @@ def run(*commands: Callable[..., None]) -> None:
 
 @contextmanager
 def _long_work_heard() -> Iterator[None]:
-    """What the rooms below log of long work goes to stderr, a line each."""
+    """Sends ndabench's log lines about long work to stderr."""
     logger, handler = logging.getLogger("ndabench"), logging.StreamHandler()
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)

@@ -1,6 +1,6 @@
 """Reading configuration: YAML and `key=value` in, frozen pydantic models out, one clear line when it fails.
 
-Every configuration class derives from `Config`, stands beside the code that uses it, and is read through
+Every configuration class derives from `Config`, is defined next to the code that uses it, and is read through
 `parse`, which names the key, the value and what would be right.
 """
 
@@ -29,7 +29,7 @@ PLAIN_WORDS = {
     "model_attributes_type": MAPPING,
     "too_short": "must not be empty",
 }
-"""For the messages of pydantic that speak of Python's types."""
+"""Replacements for messages of pydantic that mention Python's types."""
 
 
 class Config(BaseModel):
@@ -49,7 +49,7 @@ class Config(BaseModel):
 
 
 def with_current_names(kind: type[Config], keys: Mapping[str, Any]) -> dict[str, Any]:
-    """`keys` of a `kind`, where a former name stands for the name of now; warns once of each.
+    """`keys` of a `kind` with former names replaced by the current ones; warns once of each.
 
     Raises `UserError` where both names are there.
     """

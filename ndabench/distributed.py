@@ -1,9 +1,9 @@
 """The workers of one trial, over plain `torch.distributed`.
 
 The same object serves a run alone, under torchrun and under Ray Train, so that a task needs no branch
-for any of them. The convention throughout: random draws and batches are made for the *global* batch, alike
-on every worker, and each worker keeps its equal slice of it; a run on two workers then takes the same
-step as a run on one.
+for any of them. The convention throughout: every worker makes the same random draws and batches for the
+*global* batch, and keeps its equal slice of it; a run on two workers then takes the same step as a run on
+one.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from ndabench.errors import UserError
 
 @dataclass(frozen=True)
 class Workers:
-    """This worker's place among the workers of its trial, and what they do together."""
+    """This worker's rank among the workers of its trial, and the operations that they do together."""
 
     rank: int = 0
     world_size: int = 1
@@ -79,7 +79,7 @@ class Workers:
             gradient.copy_(mean.view_as(gradient))
 
     def require_equal(self, value: str, what: str, remedy: str) -> None:
-        """`UserError` on every worker where they do not all have the same `value`."""
+        """Raises `UserError` on every worker if they do not all have the same `value`."""
         if self.world_size == 1:
             return
         values: list[str | None] = [None] * self.world_size

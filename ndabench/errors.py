@@ -1,4 +1,4 @@
-"""The one error type for what a user can put right.
+"""The one error type for mistakes that a user can correct.
 
 The command line prints it as a single line and exits with 2; everything else is a bug and keeps its
 traceback.
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake the user can put right: one line saying what, where, and what would be right."""
+    """A mistake that the user can correct: one line saying what is wrong, where, and what would be right."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -30,13 +30,14 @@ class Measurement:
     split: MeasuredSplit = ""
     """The split of the data that a metric was measured on; empty for a curve."""
     label: str = ""
-    """What `as` of the evaluation adds to tell two measurements of the same metric apart."""
+    """The label given by the evaluation's `as`, which distinguishes two measurements of the same metric."""
 
 
 def displayed_name(metric: str, split: str = "", label: str = "") -> str:
     """The one name of a value in progress lines, trackers and reports, derived from its three parts.
 
     The metric comes first, `val_` in front of it if it was measured on the validation split, and the label
-    that `as` adds behind it: `val_fd_classifier`, `dpc_finetune_hmdb51`. No code takes such a name apart.
+    that `as` adds behind it: `val_fd_classifier`, `dpc_finetune_hmdb51`. No code splits such a name into its
+    parts again.
     """
     return ("val_" if split == "validation" else "") + metric + (f"_{label}" if label else "")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Negatives = Mapping[str, Callable[..., torch.Tensor]]
 
 REAL = {"real", "another"}
-"""Titles of the rows that are no negatives."""
+"""Titles of the rows that are not negatives."""
 
 
 def preview(
@@ -57,7 +57,7 @@ def preview(
 
 
 def negatives_to_show(config: "SweepConfig") -> "Negatives":
-    """What a sweep's arms do to its images or clips, then every other negative, by what tables call it."""
+    """The augmentations of a sweep's arms, then every other negative, by the names that tables use."""
     from ndabench.tasks.registry import all_negatives, augmentation_label, build_augmentation
 
     of_arms = {}
@@ -114,7 +114,8 @@ def _applied(negatives: "Negatives", real: "torch.Tensor", seed: int) -> "Iterat
 
 
 def sheet(rows: "dict[str, torch.Tensor]", cell: int = 64) -> bytes:
-    """A PNG with a labelled row for each entry, uint8 `[N, C, H, W]` all alike; cells `cell` px high."""
+    """A PNG with a labelled row for each entry, uint8 `[N, C, H, W]`, all of one shape; cells are `cell` px
+    high."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(14)

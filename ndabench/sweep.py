@@ -81,7 +81,8 @@ def _continuation(file: Path, assignments: list[str], out: str | None, address: 
 
 
 def print_plan(config: "SweepConfig", console: Console) -> None:
-    """The dry run: what every arm will run, what a trial asks for, and the work in images or clips."""
+    """Prints the dry run: the trials of every arm, the resources a trial requests, and the number of images
+    or clips."""
     from rich.table import Table
 
     from ndabench.tasks.registry import TASKS
@@ -101,8 +102,8 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
 
 
 def _plan_lines(config: "SweepConfig") -> "Iterator[tuple[int, str, str, str, str, str, int]]":
-    """How many trials and how they are chosen, of which arm, λ, parameters and seeds, and the images or clips
-    of each."""
+    """For each arm: how many trials, how they are chosen, their λ, parameters and seeds, and the images or
+    clips of each."""
     search, repeats = config.search, len(config.seeds)
     seeds = ", ".join(map(str, config.seeds))
     for arm in config.arms:

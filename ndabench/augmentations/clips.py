@@ -1,4 +1,4 @@
-"""Negatives for clips: those for images, once a clip or once a frame, and those that break the order of time.
+"""Negatives for clips: those for images, once per clip or per frame, and those that break temporal order.
 
 Every function takes clips `[N, C, T, H, W]`, uint8 or float in [-1, 1], and a generator on their device, and
 returns new clips of the same shape and dtype. Draws are made per clip; nothing waits for the device, and the
@@ -79,8 +79,8 @@ def reverse(clips: Tensor, *, generator: torch.Generator) -> Tensor:
     """Every clip backwards. Nothing is drawn, so `generator` is not used.
 
     The result is often *inside* the support of the data: many movements look as natural backwards (a swing, a
-    step, a ball in the air), and then this is no negative, just as a mirrored photograph is none. Every clip
-    changes that is not its own reverse.
+    step, a ball in the air), and then it is no negative, just as a mirrored photograph is none. A clip
+    changes unless it is its own reverse.
     """
     _check_frames("reverse", clips.shape[2])
     return clips.flip(2)
@@ -105,7 +105,7 @@ def gaussian_noise(
 def lifted(
     negative: Callable[..., Tensor], paired: Callable[..., Tensor] | None = None
 ) -> Callable[..., Tensor]:
-    """A negative for images as one for clips, with the parameter `per`; see `registry.PER`.
+    """Turns a negative for images into one for clips, with the parameter `per`; see `registry.PER`.
 
     Frames are folded into the channels (`per="clip"`) or into the batch (`per="frame"`). In the channels
     every frame keeps one plane for each colour, so that a value per channel, such as cutout's mean, is still

@@ -1,4 +1,4 @@
-"""The negatives by name, with what can be said of their parameters without torch.
+"""The negatives by name, and the types, defaults and ranges of their parameters, all without importing torch.
 
     from ndabench.augmentations.registry import NEGATIVES
 
@@ -118,7 +118,7 @@ class NegativeEntry:
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:
-        """Every parameter that images or clips know, those of the released rule left aside."""
+        """Every parameter of the rules for images and clips, without those of the released rule."""
         rules = (rule for rule in (self.clips, self.images) if rule is not None)
         return {name: parameter for rule in rules for name, parameter in rule.parameters.items()}
 

@@ -24,7 +24,7 @@ def _uniform(count: int, generator: torch.Generator) -> Tensor:
 def jigsaw(images: Tensor, *, generator: torch.Generator, grid: int = 2) -> Tensor:
     """Tiles cut row by row and laid column by column, the order's identity rejected.
 
-    What is rejected is thus the transposed layout; 1 of 23 draws (grid 2) gives the true image.
+    This rejects the transposed layout instead; 1 of 23 draws (grid 2) gives the true image.
     """
     pixels.check_grid(grid, *images.shape[-2:])
     order = draws.orders(len(images), grid * grid, generator=generator)
@@ -66,7 +66,7 @@ def cutout(images: Tensor, *, generator: torch.Generator) -> Tensor:
 def cutmix(images: Tensor, *, generator: torch.Generator, alpha: float = 1.0) -> Tensor:
     """One box for the batch, of 1 − λ of the area about a uniform centre, clipped; λ ~ Beta(alpha, alpha).
 
-    Half the side is rounded down on either hand of the centre, so a small box is empty (0.4 % of the draws).
+    Half the side is rounded down on both sides of the centre, so a small box is empty (0.4 % of the draws).
     """
     partner = _partner("cutmix", images, generator)
     share = (1 - draws.betas(alpha, 1, generator=generator)).sqrt()

@@ -147,7 +147,7 @@ def registered(rule: Rule) -> list[Single]:
 
 
 def require_rule(negative: Negative, rule: Rule) -> None:
-    """`UserError` where a part of the negative does not have `rule`; imports no torch."""
+    """Raises `UserError` where a part of the negative does not have `rule`; imports no torch."""
     if isinstance(negative, Single):
         negative.require(rule)
         return

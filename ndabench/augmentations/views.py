@@ -1,8 +1,7 @@
-"""Random views for contrastive learning: crop, flip, colour jitter, grayscale, blur (SimCLR, MoCo-v2).
-
-Views are made of whole batches of images or clips on their device, with separate draws for every image or
-clip. `draw_views` makes the draws and `apply_views` the pixels, so that workers can share one set of draws
-while each makes only its own rows:
+"""Random views for contrastive learning: crop, flip, colour jitter, grayscale, blur (SimCLR, MoCo-v2). Views
+are made of whole batches of images or clips on their device, with separate draws for every image or clip.
+`draw_views` makes the draws and `apply_views` the pixels, so that workers can share one set of draws while
+each makes only its own rows:
 
     config = ViewsConfig(size=24, flip=0.0)
     draws = draw_views(config, len(images), images.shape[1:], generator=generator)
@@ -13,9 +12,9 @@ With the same parameters each part gives what torchvision's v2 functional gives 
 one matrix per image and axis: unlike a warp it is antialiased and sees nothing outside the box. An image that
 an operation skips has that operation's neutral parameter: no shape depends on a draw.
 
-A clip has the draws of an image, so that a view moves as its clip does; crop and flip, and the colours where
-they are drawn once for the clip, are equal on all frames. Contrast changes about each frame's own mean, as in
-torchvision.
+A clip gets one set of draws, as an image does, so that a view moves as its clip does: crop and flip are equal
+on all frames, and so are the colours where they are drawn once per clip. Contrast changes about each frame's
+own mean, as in torchvision.
 """
 
 import math
@@ -109,7 +108,7 @@ def _views_of_clips(
 
 
 def _change_colours(config: ViewsConfig, images: Tensor, draws: Mapping[str, Tensor]) -> Tensor:
-    """All but crop and flip, on float32 images in [0, 1], which may be overwritten."""
+    """Applies all but crop and flip to float32 images in [0, 1], which may be overwritten."""
     if config.jitter_probability and any(config.jitter):
         images = jitter(images, draws)
     if config.grayscale:

@@ -17,8 +17,8 @@ def cache_folder() -> Path:
 def build_once(folder: Path, key: str, build: Callable[[Path], None]) -> Path:
     """The file or folder `folder/key`: the first process to ask builds it, the others wait for it.
 
-    `build` is given an unfinished path and clears away what lies there: it writes a result that appears
-    whole or not at all, so that what a killed process leaves behind is never taken for finished. Raises
+    `build` is given an unfinished path and clears away what lies there: it writes a result that appears whole
+    or not at all, so that the remains of a killed process are never taken for a finished result. Raises
     `UserError` for a disk that is full or that may not be written.
     """
     finished, unfinished = folder / key, folder / f".{key}"

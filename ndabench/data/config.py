@@ -1,4 +1,4 @@
-"""What the configurations of all data sets share. None of them may import torch."""
+"""The base of the configurations of all data sets, none of which may import torch."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -17,14 +17,14 @@ Batch = tuple[Tensor, Tensor]
 
 
 def decoding_processes(wanted: int) -> int:
-    """How many processes decode where `wanted` are asked for: at most one per core."""
+    """The number of decoding processes if `wanted` are requested: at most one per core."""
     return min(wanted, len(os.sched_getaffinity(0)))
 
 
 def decoded_batches(
     examples: Dataset[Batch], batches: Iterable[Sequence[Any]], *, processes: int, device: torch.device
 ) -> Iterator[Batch]:
-    """What the `__getitems__` of `examples` makes of each of `batches`, in order, on the device.
+    """Yields what the `__getitems__` of `examples` returns for each of `batches`, in order, on the device.
 
     `__getitems__` gives a whole batch, or the line of a `UserError`, which is raised here: raised in a
     decoding process, it would arrive as a traceback. The processes end when the iterator is dropped; with

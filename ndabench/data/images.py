@@ -1,4 +1,4 @@
-"""What a task sees of an image data set: splits that give batches, and the two image scales.
+"""An image data set as a task sees it: splits that give batches, and the two image scales.
 
 Images are stored as uint8 `[N, C, H, W]` and trained on as floats in [-1, 1].
 """

@@ -1,4 +1,4 @@
-"""What an image data set consists of: a configuration that finds its files and opens them as pictures.
+"""The parts of an image data set: a configuration that finds its files and opens them as pictures.
 
 A data set is one `ImageConfig` class: `files()` finds its files (and is the only method that may download),
 `open()` gives the pictures with their labels, still encoded. `store.py` decodes, checks and caches every set

@@ -38,7 +38,7 @@ Shape = tuple[int, int, int]
 
 
 class Manifest(Config):
-    """What decoding the whole set has shown."""
+    """What is known after the whole set was decoded."""
 
     decoded_hash: str
     """SHA-256 of class names, shape, labels and pixels of all of the source's splits."""
@@ -82,7 +82,8 @@ def read_decoded(manifest: Manifest) -> dict[SplitName, tuple[Pixels, Rows]]:
 
 
 def _key(config: ImageConfig) -> str:
-    """What identifies the decoded content: the configuration, and names, sizes and times of the files."""
+    """A key that identifies the decoded content: the configuration, and names, sizes and times of the
+    files."""
     try:
         stats = [(str(file), file.stat()) for file in config.files()]
     except OSError as error:

@@ -4,8 +4,9 @@ NDA-GAN (Sinha et al., ICLR 2021, arXiv 2102.05113) trains
 
     min_G max_D  L_JS(λ·G + (1 − λ)·P̄, D)
 
-where P̄ is the distribution of negatives T(x): to the discriminator a negative is one more fake, and the
-two kinds of fakes share the weight that plain GANs give to one. The generator's loss knows neither λ nor P̄.
+where P̄ is the distribution of negatives T(x): the discriminator treats a negative as another fake, and the
+two kinds of fakes share the weight that a plain GAN gives to its generated images. The generator's loss knows
+neither λ nor P̄.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """A pair of losses, told by what one logit costs; every penalty maps `[N] -> [N]`."""
+    """A pair of losses, defined by the cost of one logit; every penalty maps `[N] -> [N]`."""
 
     taken_for_real: Callable[[Tensor], Tensor]
     """The discriminator's cost of the logit of a real image."""

@@ -32,16 +32,16 @@ class NdaKeys:
         return torch.einsum("nd,nmd->nm", queries, self.keys)
 
     def logits(self, queries: Tensor, temperature: float) -> Tensor:
-        """α q·k̄/τ + log λ, `[N, M]`: as exponents they sum up to the NDA term."""
+        """α q·k̄/τ + log λ, `[N, M]`: the sum of their exponentials is the NDA term."""
         return self.similarities(queries) * (self.scale / temperature) + math.log(self.weight)
 
 
 def info_nce(
     queries: Tensor, keys: Tensor, negatives: Tensor, *, temperature: float, nda: NdaKeys | None = None
 ) -> dict[str, Tensor]:
-    """The loss of queries `[N, d]` with positives `[N, d]` and shared negatives `[K, d]`, meant over N.
+    """The mean loss of queries `[N, d]` with positives `[N, d]` and shared negatives `[K, d]`.
 
-    Gives "loss" and, without gradient, what `_described` adds to it.
+    Returns "loss" and, without gradient, the values that `_described` adds.
     """
     positive = (queries * keys).sum(1, keepdim=True) / temperature
     return _contrast(queries, positive, queries @ negatives.T / temperature, temperature, nda)
@@ -56,10 +56,10 @@ def nt_xent(
     temperature: float,
     nda: NdaKeys | None = None,
 ) -> dict[str, Tensor]:
-    """The loss of queries `[N, d]` among candidates `[K, d]` that hold them and their partners, meant over N.
+    """The mean loss of queries `[N, d]` among candidates `[K, d]` that hold them and their partners.
 
-    `own` and `partner`, int64 `[N]`, say where: a query's partner is its positive, all other candidates but
-    itself are its negatives. Gives the same parts as `info_nce`.
+    `own` and `partner`, int64 `[N]`, are their positions: a query's partner is its positive, and all other
+    candidates except the query itself are its negatives. Returns the same parts as `info_nce`.
     """
     logits = queries @ candidates.T / temperature
     positive = logits.gather(1, partner[:, None])

@@ -1,9 +1,9 @@
 """DPC's contrastive loss over clips, future steps and locations, with negative augmentations as more columns.
 
-Dense InfoNCE (Han et al., arXiv 1909.04656): the prediction p for a clip, step and location is to be nearest
-to the target there, among all targets k of the batch. These are the same location at other steps (temporal
-negatives), other locations of the same clip (spatial ones) and all other clips (easy ones). With targets k̄
-from negatives of the future blocks (Sinha et al., ICLR 2021):
+Dense InfoNCE (Han et al., arXiv 1909.04656): among all targets k of the batch, the target at the same clip,
+step and location should be the nearest one to the prediction p. These are the same location at other steps
+(temporal negatives), other locations of the same clip (spatial ones) and all other clips (easy ones). With
+targets k̄ from negatives of the future blocks (Sinha et al., ICLR 2021):
 
     L = −log  e^{p·k⁺} / ( Σ_k e^{p·k} + λ Σ_{k̄} e^{α p·k̄} )
 
@@ -43,11 +43,12 @@ class NdaTargets:
 def dense_info_nce(
     predictions: Tensor, candidates: Tensor, *, own: Tensor, nda: NdaTargets | None = None
 ) -> dict[str, Tensor]:
-    """The loss of predictions `[N, P, D, h, w]` among candidates `[M, P, D, h, w]`, meant over predictions.
+    """The mean loss of predictions `[N, P, D, h, w]` among candidates `[M, P, D, h, w]`.
 
     The candidates are the targets of all clips, those of other workers included; `own`, int64 `[N]`, says
-    which of them are each clip's. Gives "loss" and, without gradient, "contrast_accuracy" (top-1 among the
-    candidates, k̄ left out), "similarity_positive" (mean p·k⁺) and, with `nda`, "similarity_nda" (mean p·k̄).
+    which of them belong to each clip. Returns "loss" and, without gradient, "contrast_accuracy" (top-1 among
+    the candidates, k̄ left out), "similarity_positive" (mean p·k⁺) and, with `nda`, "similarity_nda" (mean
+    p·k̄).
     """
     similarities = _rows(predictions).flatten(0, 1) @ _rows(candidates).flatten(0, 1).T
     within = torch.arange(len(similarities) // len(predictions), device=own.device)

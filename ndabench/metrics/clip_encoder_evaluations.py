@@ -1,4 +1,4 @@
-"""How a sweep file says what a clip encoder is measured by. Nothing here imports torch."""
+"""The configurations of the evaluations of clip encoders. Nothing here imports torch."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from ndabench.data.videos.clips import ClipData
 
 TOP = 5
-"""Where there are more classes than that, the share of videos whose class is among the first so many counts,
-too."""
+"""With more classes than this, the top-k accuracy with this k is also reported."""
 RANKS = (1, 5, 10)
 """The k of R@k."""
 OVERLAP = 0.5
@@ -29,7 +28,7 @@ class ClipSampling:
 
     frames: int
     stride: int
-    """One of so many frames of the video is taken."""
+    """One frame in this many is taken from the video."""
     size: int | None = None
     """Side of the centre that is looked at, and of the views learned from; None: whole frames."""
 

@@ -1,4 +1,4 @@
-"""What a network makes of whole videos: a video's value is the mean over windows that cover it.
+"""The outputs of a network for whole videos: a video's value is the mean over windows that cover it.
 
 A network is any module that maps float clips in [-1, 1], `[N, C, T, S, S]`, to `[N, d]`; a features module
 also has `dimension` d, and takes the keyword `generator`, from which it draws dropout in training.
@@ -55,7 +55,8 @@ def windows_of_videos(split: ClipSplit, sampling: ClipSampling) -> list[ClipRequ
 
 
 def window_values(network: nn.Module, split: ClipSplit, sampling: ClipSampling, workers: Workers) -> Windows:
-    """What the frozen `network` makes of every window of `split`; workers share them, all get all."""
+    """The outputs of the frozen `network` for every window of `split`; workers share the windows, and all get
+    all outputs."""
     windows = windows_of_videos(split, sampling)
 
     def compute(rows: Tensor) -> Tensor:

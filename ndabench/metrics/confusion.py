@@ -1,4 +1,4 @@
-"""Which classes are mistaken for which: the counts, which the report draws."""
+"""Counts of which class was mistaken for which; the report draws them."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Detection transfer: how good a detector becomes that starts from a pre-trained encoder.
+"""Detection transfer: how well a detector that starts from a pre-trained encoder finds objects.
 
 All layers of a Faster R-CNN over a copy of the encoder are trained on the training split of a detection set.
 It is measured once on validation (`val_*`) and, where asked for, with the same weights on the test split.
@@ -46,7 +46,8 @@ NUM_DRAWN = 8
 
 
 def prepare_detection(config: DetectionConfig, preparation: Preparation) -> None:
-    """Raises as `UserError` what could stop `measure_detection` later, except for the encoder's kind."""
+    """Raises `UserError` for everything that could stop `measure_detection` later, except for the encoder's
+    kind."""
     check_detection(config, preparation.data.image_shape[0], num_workers=preparation.num_workers)
 
 
@@ -85,10 +86,10 @@ def measure_detection(
     """Six values for each split, and with `test` the sheet `detections.png`.
 
     The encoder stays bit-identical. The detector's new layers, the order of its pictures and everything else
-    that is random follow from the subject's seed. Seconds of all values together are those that the whole
-    took. Where a loss left the finite numbers all values are NaN, and `detection_diverged_at` is the step:
-    it does not invalidate the encoder's training, which took far longer. Raises `UserError` for an encoder
-    that is no ResNet, and as `check_detection` does.
+    that is random follow from the subject's seed. The seconds of all values add up to the time that the whole
+    took. If a loss is not finite, all values are NaN and `detection_diverged_at` is the step: this does not
+    invalidate the encoder's training, which took far longer. Raises `UserError` for an encoder that is no
+    ResNet, and as `check_detection` does.
     """
     workers, clock = subject.workers, subject.shared.clock
     resnet = require_resnet(subject.encoder)
@@ -146,7 +147,7 @@ def require_resnet(encoder: nn.Module) -> ResNet:
 def _measure(
     found: Sequence[Detections], config: DetectionConfig, data: DetectionData, split: MeasuredSplit
 ) -> list[Measurement]:
-    """The six values of what was found in a split's pictures."""
+    """The six values for the objects found in a split's pictures."""
     objects = getattr(data, split).objects
     measurements = []
     for name, average_precision, counting in (
@@ -179,7 +180,7 @@ def _no_values(config: DetectionConfig, data: DetectionData, split: MeasuredSpli
 
 
 def _protocol(config: DetectionConfig, data: DetectionData, split: MeasuredSplit) -> dict[str, Any]:
-    """Everything about training and testing that a value may be compared under."""
+    """All settings of training and testing that must be equal for two values to be compared."""
     settings = config.model_dump(mode="json", exclude={"name", "data", "every", "as_"})
     return {
         "protocol": "detection",

@@ -24,7 +24,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class DetectorDivergedError(RuntimeError):
-    """A detector's training left the finite numbers."""
+    """A loss of a detector's training is not finite."""
 
     def __init__(self, loss: str, value: float, step: int) -> None:
         super().__init__(f"{loss} is {value} at step {step} of the detector's training")
@@ -111,7 +111,7 @@ def _fixed_algorithms() -> Iterator[None]:
 
 @torch.no_grad()
 def detect_objects(detector: Detector, split: SceneSplit, *, workers: Workers) -> list[Detections]:
-    """What `detector` finds in every picture of `split`, on the CPU, equal on all workers.
+    """The objects that `detector` finds in every picture of `split`, on the CPU, equal on all workers.
 
     One picture at a time: in a batch with a larger one it would be padded, and its boxes would move a little.
     """

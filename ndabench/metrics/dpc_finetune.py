@@ -10,8 +10,8 @@ every video (theirs on HMDB-51 by a quarter), their softmax averaged.
 
 Unlike theirs: no epoch is chosen (they choose on a sample of the test list), short videos count in training
 and in the test, and validation videos are held out of the training list, unless `refit` lets the tested
-network learn from them, too. Their option of a tenth of the rate for the pre-trained layers looks
-for names that these do not have, and so never applies; `backbone_rate: 0.1` does it.
+network learn from them, too. Their option to train the pre-trained layers at a tenth of the rate looks for
+parameter names that do not exist there, so it never applies; `backbone_rate: 0.1` does it.
 """
 
 import copy
@@ -105,7 +105,7 @@ class Finetuning:
     at the end of epochs.
 
     Batches, views and dropout are drawn for the batch of all workers; each computes its own rows of it. No
-    step waits for the device. Where the training leaves the finite numbers, so do the classifier's logits.
+    step waits for the device. If the training diverges, the classifier's logits are not finite either.
     """
 
     def __init__(

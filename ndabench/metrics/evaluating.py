@@ -53,7 +53,7 @@ class Evaluated:
         return replace(self, measurements=by_name(measurements), artifacts=files)
 
     def longer_by(self, seconds: float) -> "Evaluated":
-        """The same results with `seconds` more, in equal parts for every measurement."""
+        """The same results with `seconds` added, in equal parts for every measurement."""
         part = seconds / max(1, len(self.measurements))
         longer = {name: replace(one, seconds=one.seconds + part) for name, one in self.measurements.items()}
         return replace(self, measurements=longer)
@@ -202,14 +202,14 @@ def _named(
 
 
 def evaluate_all(evaluations: Sequence[Evaluation], subject: Subject, *, test: bool) -> Evaluated:
-    """The results of all evaluations, where nobody wants to stop in between."""
+    """The results of all evaluations, for callers that never stop in between."""
     news = evaluate(evaluations, subject, test=test)
     return merge([one for one in news if isinstance(one, Evaluated)])
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is known before any training of what will be measured."""
+    """What is known, before any training, about the coming measurements."""
 
     data: Any
     """The data set that the task learns from: `ImageData`, `ClipData` or a plugin's own."""
@@ -225,7 +225,7 @@ def prepare(evaluations: Sequence[Evaluation], preparation: Preparation) -> None
     """Fetches and fits what the evaluations need, and finds what could stop them later, before any training.
 
     Raises `UserError` for missing files or weights, and for evaluations that the data, the number of workers
-    or the device do not allow. What takes long (training a classifier, a download) comes last.
+    or the device do not allow. Slow work (training a classifier, a download) comes last.
     """
     for evaluation in evaluations:
         evaluation.check(preparation.data)

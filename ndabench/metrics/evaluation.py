@@ -1,4 +1,4 @@
-"""What every evaluation in a sweep file's `evaluate` list has in common. Nothing here imports torch.
+"""The base of every evaluation in a sweep file's `evaluate` list. Nothing here imports torch.
 
 An evaluation from outside derives from `Evaluation`, says what its values are called, and is registered
 together with the function that measures it (see `ndabench.metrics.registry`):
@@ -29,7 +29,7 @@ class SplitSize(Protocol):
 
 
 class DataFacts(Protocol):
-    """What an evaluation may know of a data set of images or videos before any training."""
+    """The facts about a data set of images or videos that an evaluation can use before any training."""
 
     @property
     def name(self) -> str: ...

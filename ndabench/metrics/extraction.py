@@ -1,4 +1,4 @@
-"""Feature extractors, and what they make of generated and of real images.
+"""Feature extractors, and the features of generated and of real images.
 
 An extractor is a frozen network that sees uint8 images and gives features and class logits. Generated images
 are drawn and extracted for one round of evaluations; the features of a split, which they are compared with,
@@ -112,7 +112,7 @@ class Extracted:
 
 
 def extract_share(extractor: Extractor, images: Tensor, workers: Workers) -> Extracted:
-    """What `extractor` makes of this worker's `images`, uint8 `[share, C, H, W]`.
+    """The features and logits by `extractor` of this worker's `images`, uint8 `[share, C, H, W]`.
 
     Raises `UserError` where the workers have different weights for it.
     """

@@ -1,4 +1,4 @@
-"""What a frozen encoder makes of images: the features that probes and neighbours are measured on.
+"""The features that a frozen encoder computes from images, for probes and nearest neighbours.
 
 An encoder is any module that maps float images in [-1, 1], `[N, C, H, W]`, to `[N, d]` and has `dimension`
 d. It is evaluated in eval mode, in float32 and without gradients. Afterwards its parameters, its buffers and

@@ -88,7 +88,7 @@ def _measure_splits(
     *,
     test: bool,
 ) -> Evaluated:
-    """What `compute` makes of the drawn images and of each split's reference."""
+    """The results of `compute` for the drawn images and each split's reference."""
     data, device = subject.data, subject.workers.device
     drawn = subject.extracted(config)
     measurements = []

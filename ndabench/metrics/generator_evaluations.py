@@ -1,4 +1,4 @@
-"""How a sweep file says what a generator is measured by. Nothing here imports torch.
+"""The configurations of the evaluations of generators. Nothing here imports torch.
 
 Each is measured with the features of one extractor; with another extractor the value has another name (see
 `ndabench.metrics.extractor_registry`).

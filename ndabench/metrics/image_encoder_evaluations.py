@@ -1,4 +1,4 @@
-"""How a sweep file says what an image encoder is measured by. Nothing here imports torch."""
+"""The configurations of the evaluations of image encoders. Nothing here imports torch."""
 
 from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, ClassVar, Literal

@@ -1,5 +1,5 @@
-"""What all probes of an encoder share: the images they learn from, the images they are scored on, and how
-that is recorded. Probes of videos do the same, except for fine-tuning, which learns once by default.
+"""What all probes of an encoder share: the images they learn from, the images they are scored on, and the
+record of both. Probes of videos do the same, except for fine-tuning, which learns once by default.
 
 While settings are chosen, a probe learns from the training images and is scored on the validation images.
 The test value is that of a probe that learned from both, as published probes use the whole training set.
@@ -79,8 +79,8 @@ def probe_measurement(
 
 
 def chosen_setting(name: str, value: float) -> Measurement:
-    """A setting that an evaluation chose on the validation split: no part of a protocol, because values are
-    compared only under equal protocols."""
+    """A setting that an evaluation chose on the validation split. It is not part of a protocol, because
+    values are compared only under equal protocols."""
     return Measurement(value, metric=name)
 
 

@@ -46,7 +46,7 @@ class GeneratorSampler(Protocol):
         ...
 
     def protocol(self, *, weights: Weights, batch_norm: BatchNormMode) -> Mapping[str, Any]:
-        """How the images came about, as plain data."""
+        """How the images were drawn, as plain data."""
         ...
 
 
@@ -110,7 +110,7 @@ class GeneratorSubject:
         return images
 
     def extracted(self, config: GeneratorEvaluation) -> Extracted:
-        """What the extractor that `config` names makes of `samples()`."""
+        """The features and logits of `samples()` by the extractor that `config` names."""
 
         def compute() -> Extracted:
             extractor = open_extractor(config, self.data, self.workers.device)

@@ -1,4 +1,5 @@
-"""BigGAN (Brock et al., arXiv 1809.11096) for small images, as negative data augmentation was published with.
+"""BigGAN (Brock et al., arXiv 1809.11096) for small images, with which negative data augmentation was
+published.
 
 At 32×32, width 64 and 128 latent dimensions these are the published networks, parameter for parameter:
 residual blocks, spectral normalisation everywhere but in the class embeddings of the generator, class

@@ -1,7 +1,7 @@
 """Published networks for clips as bodies of encoders: `[N, 3, T, H, W] -> [N, dimension, t, h, w]`.
 
-Each is what torchvision or pytorchvideo builds, with their names of parameters and buffers, less the layer
-that tells classes apart. Building one imports its library and draws from the global random state.
+torchvision or pytorchvideo builds each of them, and their names of parameters and buffers are kept; the layer
+that classifies is left out. Building one imports its library and draws from the global random state.
 """
 
 import warnings
@@ -67,7 +67,7 @@ def x3d(*, width_factor: float = 2.0, depth_factor: float = 2.2, dimension: int 
     """X3D (Feichtenhofer, arXiv 2004.04730); XS, S and M are one network for different clips.
 
     Its features are what its classifier sees: the last maps pass one layer before their mean is taken, and
-    another after it. So the maps here have but one place.
+    another after it. So the maps here have a single position.
     """
     network: Any = _builder("x3d")(
         width_factor=width_factor,

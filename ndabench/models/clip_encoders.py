@@ -67,7 +67,7 @@ def clip_encoder(
 
 
 def drawn(make: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
-    """What `make` makes of the global random state, which here comes from `generator` and is left as it was.
+    """Calls `make` with the global random state seeded from `generator`, and restores that state afterwards.
 
     Libraries initialise networks from nowhere else.
     """

@@ -9,12 +9,12 @@ from ndabench.distributed import Workers
 class ConvGru(nn.Module):
     """Sums up a sequence of maps, location by location where `kernel_size` is 1.
 
-    For input x and state h, with ∗ the convolution of both side by side:
+    For input x and state h, where ∗ convolves their concatenation:
 
         z = σ(W_z ∗ [x, h]),  r = σ(W_r ∗ [x, h]),  h' = (1 − z)·h + z·tanh(W ∗ [x, r·h])
 
-    In training `dropout` of every new state's values are zero, and the sequence goes on from what is left.
-    Weights start orthogonal, biases at zero.
+    In training a share `dropout` of every new state's values is set to zero, and the sequence continues from
+    the result. Weights start orthogonal, biases at zero.
     """
 
     def __init__(

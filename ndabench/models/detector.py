@@ -13,7 +13,7 @@ All layers are fine-tuned, also those of an encoder that was frozen before. Batc
 
 Pictures are what encoders see: floats in [-1, 1], with no other normalisation. Sizes of anchors are those of
 the published detectors at a short side of 800 pixels, in proportion to the short side given here, and grids
-follow the encoder's own strides, so that small canvases and stems without striding work alike.
+follow the encoder's own strides, so that small canvases and stems without striding work, too.
 
 Importing this module imports torchvision.
 """
@@ -190,7 +190,7 @@ class SeededSampler:
     """torchvision's `BalancedPositiveNegativeSampler` with a generator for each picture.
 
     torchvision draws from the global generator, one picture after the other; here a picture's draw does not
-    depend on the pictures beside it, hence not on how a batch is shared among workers.
+    depend on the other pictures of the batch, and so not on how workers share a batch.
     """
 
     def __init__(self, num_samples: int, positive_fraction: float) -> None:

@@ -1,4 +1,4 @@
-"""The two bodies of a detector over a ResNet, and what in the detector depends on them.
+"""The two bodies of a detector over a ResNet, and the parts of the detector that depend on them.
 
 Sizes of anchors are those of the published detectors at a short side of 800 pixels, in proportion to the
 short side given, and grids follow the encoder's own strides.
@@ -32,7 +32,7 @@ ASPECT_RATIOS = (0.5, 1.0, 2.0)
 
 @dataclass(frozen=True)
 class Parts:
-    """What the two bodies differ in."""
+    """The parts in which the two bodies differ."""
 
     body: nn.Module
     map_channels: int
@@ -66,7 +66,7 @@ def fpn_parts(network: ResNet, short_side: int) -> Parts:
     channels = min(256, network.dimension // 2)
     strides = network.strides
     align = MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=2)
-    # Left to itself, it guesses the strides from the first batch, and wrongly where that is padded a lot.
+    # By default it guesses the strides from the first batch, and wrongly if that has much padding.
     align.scales = [1 / stride for stride in strides]
     align.map_levels = LevelMapper(0, 3, 224 * short_side / PUBLISHED_SHORT_SIDE, canonical_level=2)
     return Parts(

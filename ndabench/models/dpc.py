@@ -18,7 +18,8 @@ from ndabench.models.resnet2d3d import ResNet2d3d
 
 
 class Dpc(nn.Module):
-    """An encoder, what sums up, and what predicts; all maps have the encoder's `dimension` of channels D."""
+    """An encoder, a ConvGRU that aggregates blocks, and a predictor; all maps have the encoder's `dimension`
+    D of channels."""
 
     def __init__(
         self,
@@ -75,8 +76,9 @@ class Dpc(nn.Module):
 
 
 class DpcFeatures(nn.Module):
-    """What DPC is measured on, as published: its encoder and ConvGRU over *all* blocks of a clip, meant over
-    space. Here the ReLU comes before the mean over a block's time, in pre-training after it."""
+    """The features that evaluations of DPC use, as published: its encoder and ConvGRU over *all* blocks of a
+    clip, averaged over space. Here the ReLU comes before the mean over a block's time, in pre-training after
+    it."""
 
     def __init__(self, dpc: Dpc, num_blocks: int) -> None:
         """Shares its weights with `dpc`."""
@@ -91,7 +93,7 @@ class DpcFeatures(nn.Module):
 
 
 def encode_blocks(encoder: Callable[[Tensor], Tensor], blocks: Tensor) -> Tensor:
-    """The map of each block by itself, `[N, B, C, T, H, W] -> [N, B, D, h, w]` float32, meant over time.
+    """The map of each block by itself, `[N, B, C, T, H, W] -> [N, B, D, h, w]` float32, averaged over time.
 
     There is no ReLU on them yet: these are what predictions are compared with.
     """
@@ -100,7 +102,7 @@ def encode_blocks(encoder: Callable[[Tensor], Tensor], blocks: Tensor) -> Tensor
 
 
 def summed_up(gru: ConvGru, maps: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-    """What blocks amount to, `[N, B, D, h, w] -> [N, D, h, w]`: the ConvGRU's last state."""
+    """The summary of all blocks, `[N, B, D, h, w] -> [N, D, h, w]`: the ConvGRU's last state."""
     return gru(F.relu(maps), generator=generator)[:, -1]
 
 
@@ -113,5 +115,5 @@ def blocks_of(clips: Tensor, num_blocks: int) -> Tensor:
 
 
 def _exact(tensor: Tensor) -> torch.dtype:
-    """float32 where autocast made less of it."""
+    """Converts to float32 what autocast made less precise."""
     return torch.promote_types(tensor.dtype, torch.float32)

@@ -20,7 +20,7 @@ class MovingAverage(nn.Module):
         self.decay, self.start = decay, start
 
     def update(self, network: nn.Module, step: int) -> None:
-        """Follows `network` as it stands after `step` updates, counted from 1."""
+        """Updates the average from `network`, which has taken `step` updates so far (1 after the first)."""
         trail(_tensors(self.network), _tensors(network), decay=0.0 if step < self.start else self.decay)
 
 

@@ -1,4 +1,4 @@
-"""What contrastive learning trains: an encoder with a projection head on it."""
+"""The network that contrastive learning trains: an encoder with a projection head."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The encoder that learns nothing: what a probe reaches on the pixels themselves."""
+"""The encoder that learns nothing, to show what a probe reaches on the raw pixels."""
 
 import math
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class KeyQueue(nn.Module):
-    """`keys`, `[size, dim]` of length 1: at first random ones, then the newest `size` that were put in."""
+    """`keys`, `[size, dim]` of length 1: random at first, then the newest `size` keys that were put in."""
 
     keys: Tensor
 

@@ -82,7 +82,7 @@ class ResNet(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut, `[N, in, H, W] -> [N, channels, H / stride, W / stride]`."""
+    """Two 3×3 convolutions with a shortcut, `[N, in, H, W] -> [N, channels, H / stride, W / stride]`."""
 
     expansion = 1
 
@@ -103,7 +103,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 and 1×1 convolutions beside a shortcut, to `4 * channels` channels."""
+    """1×1, 3×3 and 1×1 convolutions with a shortcut, to `4 * channels` channels."""
 
     expansion = 4
 

@@ -96,7 +96,7 @@ class ResNet2d3d(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut; `kernel_size` and `stride` are (time, space)."""
+    """Two convolutions with a shortcut; `kernel_size` and `stride` are (time, space)."""
 
     def __init__(
         self,

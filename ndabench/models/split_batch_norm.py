@@ -1,4 +1,4 @@
-"""Batch normalisation by parts of the batch, so that one device can do what MoCo needs several for.
+"""Batch normalisation by parts of the batch, so that MoCo works on one device instead of several.
 
 In MoCo (He et al., arXiv 1911.05722, section 3.3) query and key must not share their batch's moments, or
 the moments give the answer away. With the moments of several parts of a batch and the keys in another
@@ -59,7 +59,7 @@ class _SplitMoments(nn.modules.batchnorm._BatchNorm):
         return self._normalise_parts(images, num_parts)
 
     def _moving(self, moment: Tensor) -> Tensor:
-        """Itself, or a copy where it shall not move.
+        """The tensor itself, or a copy where it must not move.
 
         Without any PyTorch would save fewer tensors for the backward pass, and activation checkpointing wants
         as many from each of its two passes.
@@ -135,7 +135,7 @@ def take_whole_batches(network: nn.Module) -> nn.Module:
 
 
 def keep_running_moments(network: nn.Module) -> None:
-    """Lets no forward pass of `network` move its running moments any more."""
+    """From now on no forward pass of `network` moves its running moments."""
     for norm in _norms(network):
         norm.track_running_stats = False
 

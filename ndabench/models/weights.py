@@ -14,7 +14,7 @@ from ndabench.errors import UserError
 from ndabench.models.resnet import ARCHITECTURES, Bottleneck
 
 HEADS = re.compile(r"(fc|classifier|head|blocks\.\d+\.proj)\.")
-"""How the names of what tells classes apart begin, in torchvision, timm and pytorchvideo."""
+"""Prefixes of the names of classifier layers in torchvision, timm and pytorchvideo."""
 COUNTER = "num_batches_tracked"
 """Batch norm's count of steps, which old files lack and nothing here depends on."""
 
@@ -79,7 +79,8 @@ def _stem(kernel_size: int) -> str:
 
 
 def _difference(theirs: State, ours: State, title: str) -> str:
-    """What is in the file and what was wanted; by name where the two look like the same architecture."""
+    """Describes what the file holds and what was wanted; by names if the two look like the same
+    architecture."""
     found, wanted = describe(theirs), describe(ours)
     if found != wanted:
         return f"holds the weights of {found or 'no ResNet'}, but the encoder is {wanted or title}"

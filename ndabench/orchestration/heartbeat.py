@@ -1,4 +1,4 @@
-"""Heartbeats: the driver kills a process that hangs, and Tune then takes its trial for lost.
+"""Heartbeats: the driver kills a process that hangs, and Tune then treats its trial as lost.
 
 Ray takes a process that is stopped or swapped out for alive, because its connections stay open. So a thread
 of each process counts upward in the cluster's key-value store, every few seconds. Heartbeats show that a

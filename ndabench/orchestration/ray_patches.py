@@ -1,4 +1,4 @@
-"""Repairs to Ray 2.60, made from outside: where it ends a sweep, says too much or wastes time."""
+"""Patches to Ray 2.60 for places where it ends a sweep, prints too much or wastes time."""
 
 import re
 from typing import Any

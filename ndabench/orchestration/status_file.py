@@ -62,7 +62,7 @@ class StatusFile:
                 changed = self._state.changes != self._changes
                 if self._clock() - self._written >= (LEAST_SECONDS if changed else MOST_SECONDS):
                     self._write("running")
-            case SweepEnded(ending, exit_code):  # the driver goes on to write the report
+            case SweepEnded(ending, exit_code):  # the driver still writes the report
                 self._ending = ending, exit_code
                 self._write("running")
 

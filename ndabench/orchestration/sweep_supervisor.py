@@ -1,4 +1,5 @@
-"""What the driver does when a trial progresses, ends or is lost: it records, restarts and tells the state.
+"""What the driver does when a trial progresses, ends or is lost: it records and restarts the trial and
+updates the state.
 
 It knows no Ray: `tune_adapters` tells it what happens to Ray Tune's trials, by Tune's ids.
 """

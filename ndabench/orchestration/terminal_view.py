@@ -109,7 +109,7 @@ class TerminalView:
         return " ".join(filter(None, parts))
 
     def _remind(self) -> None:
-        """In a log, prints a line where none was printed for a while and something has changed."""
+        """In a log, prints a line if none was printed for a while and something has changed."""
         if self._console.is_terminal or self._clock() - self._last_line < SECONDS_PER_LINE:
             return
         self._last_line = self._clock()

@@ -11,7 +11,8 @@ from ndabench.planning.resources import Resources
 
 @dataclass(frozen=True)
 class TrialDescription:
-    """What a training process is told: text and numbers, so that no process needs PyTorch to read it."""
+    """The description of a trial for a training process: text and numbers, so that no process needs PyTorch
+    to read it."""
 
     trial: str
     """A `TrialConfig` as JSON."""
@@ -25,7 +26,7 @@ class TrialDescription:
 
 
 class TrialLostError(Exception):
-    """A trial cannot go on, for a reason that its last report told the driver."""
+    """A trial cannot continue, for a reason that its last report told the driver."""
 
 
 def fail(reason: str, *, final: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a trial asks of the machines it runs on, and how many trials fit on them beside one another.
+"""The resources that a trial requests, and how many trials fit on a cluster at once.
 
 Plain arithmetic over descriptions of nodes, each a mapping of what the node has by Ray's names: `CPU`, `GPU`,
 `memory` in bytes, and any other that its owner gave it. Knows no Ray.
@@ -16,7 +16,7 @@ GIB = 2**30
 SMALLEST = 0.0001
 """The smallest share of anything that Ray counts."""
 DRIVER_SHARE = 0.001
-"""What a trial's driver takes of the resource it is pinned to: a thousand drivers beside one another."""
+"""A trial's driver takes this share of the resource it is pinned to: a thousand drivers fit at once."""
 DRIVERS_MEMORY = 2**20
 """Bytes of a node's memory that are left to drivers, who ask for one each (see `driver_bundle`)."""
 OWN_KEYS = {
@@ -30,29 +30,31 @@ Node = Mapping[str, float]
 
 
 class Resources(Config):
-    """What one trial takes, how its workers lie among the nodes, and how many trials may run at once."""
+    """The resources of one trial, the placement of its workers on nodes, and how many trials may run at
+    once."""
 
     workers: int = Field(1, ge=1)
     min_workers: int | None = Field(None, ge=1)
-    """Where there is no room for all workers, a trial starts with fewer, down to this; None: it waits."""
+    """If not all workers fit, a trial starts with fewer, at least this many; None: it waits."""
     cpus_per_worker: float = Field(1, ge=SMALLEST)
     gpus_per_worker: float = Field(0, ge=0)
     memory_gib_per_worker: float = Field(0, ge=0)
-    """Set aside in Ray's books, so that workers which need much do not meet on one node; no limit."""
+    """Ray reserves this much, so that it does not place two large workers on one small node; it is not
+    enforced."""
     custom_per_worker: dict[str, Annotated[float, Field(ge=SMALLEST)]] = Field(default_factory=dict)
-    """Shares of what nodes were given names for, such as `accelerator_type:A100` or `node:10.0.0.7`."""
+    """Shares of named resources of nodes, such as `accelerator_type:A100` or `node:10.0.0.7`."""
     placement: Literal["pack", "spread", "strict_pack", "strict_spread"] = "pack"
-    """A trial's workers on as few nodes as can be, on many, all on one, or each on a node of its own."""
+    """A trial's workers on as few nodes as possible, on many, all on one, or each on a different node."""
     drivers_on: str | None = None
     """A resource that safe nodes have: the drivers of trials run there, wherever their workers are."""
     autoscaling: bool = False
-    """Nodes come when they are asked for: nothing is refused for the nodes that are there now."""
+    """The cluster adds nodes on request: no trial is refused because it does not fit on the present nodes."""
     max_concurrent: int | None = Field(None, ge=1)
     max_restarts: int = Field(2, ge=0)
-    """Times in a row that a trial which was lost, or raised an exception, is begun again without getting
-    further than before. One that gets further each time may be lost any number of times."""
+    """How often in a row a trial that was lost, or raised an exception, restarts without getting further than
+    before. A trial that gets further each time may be lost any number of times."""
     max_silence_seconds: float = Field(120, ge=1)
-    """A process that gives no sign of life for so long, because it is stopped or swapped out, is killed."""
+    """A process that sends no heartbeat for this long, because it is stopped or swapped out, is killed."""
 
     @model_validator(mode="after")
     def _can_be_meant(self) -> "Resources":
@@ -80,7 +82,7 @@ class Resources(Config):
 
     @property
     def sizes(self) -> list["Resources"]:
-        """These resources, then those with as few workers as will do.
+        """These resources, then the same with fewer and fewer workers, down to the fewest allowed.
 
         Divisors of `workers`, because they share equally every batch that `workers` can share.
         """
@@ -101,10 +103,9 @@ class Resources(Config):
 
     @property
     def driver_bundle(self) -> dict[str, float]:
-        """What the driver of several workers takes, which only waits.
-
-        Were it to hold any share of a CPU, two workers would not fit on two CPUs and all would wait for ever.
-        Tune refuses an empty request, hence a byte of memory.
+        """What the driver of several workers takes, which only waits. Were it to hold any share of a CPU, two
+        workers would not fit on two CPUs and all would wait for ever. Tune refuses an empty request, hence a
+        byte of memory.
         """
         pinned = {self.drivers_on: DRIVER_SHARE} if self.drivers_on is not None else {}
         return {"memory": 1, **pinned}
@@ -119,10 +120,10 @@ class Resources(Config):
 
 
 def trials_fitting(nodes: Sequence[Node], resources: Resources) -> int:
-    """How many trials run beside one another on `nodes` without ever starving one another.
+    """How many trials can run at once on `nodes` without ever starving one another.
 
     Counted node by node, since a worker cannot span nodes. Every trial takes all of its workers or none, and
-    drivers take nothing that workers need; so that whoever waits, waits for trials that run to their end.
+    drivers take nothing that workers need, so a trial that waits only waits for trials that run to their end.
     """
     room, workers = [_workers_fitting(node, resources) for node in nodes], resources.workers
     if resources.placement == "strict_pack":
@@ -139,7 +140,7 @@ def trials_fitting(nodes: Sequence[Node], resources: Resources) -> int:
 
 
 def largest_fitting(nodes: Sequence[Node], resources: Resources) -> Resources | None:
-    """The resources with the most of the workers that will do of which a trial fits on `nodes`."""
+    """The resources with the largest allowed number of workers with which a trial fits on `nodes`."""
     return next((size for size in resources.sizes if trials_fitting(nodes, size)), None)
 
 

@@ -59,8 +59,8 @@ class Dimension(Config):
 class Search(Config):
     """What is searched: `lambda`, keys of the task, and parameters of an arm's negative.
 
-    A key of the task may be dotted, `method.queue_size`, and may begin with `task.`, which says no more than
-    its absence. `arms.jigsaw.grid` is the parameter `grid` of the negative of the arm `jigsaw`.
+    A key of the task may be dotted, `method.queue_size`, and may begin with `task.`, which changes nothing.
+    `arms.jigsaw.grid` is the parameter `grid` of the negative of the arm `jigsaw`.
     """
 
     dimensions: dict[str, Dimension] = Field(default_factory=dict)
@@ -71,7 +71,8 @@ class Search(Config):
     @model_validator(mode="before")
     @classmethod
     def _dimensions_beside_settings(cls, value: Any) -> Any:
-        """In the file the dimensions stand beside the settings: `{lambda: [0.25], sampler: grid}`."""
+        """A sweep file lists the dimensions and the settings in one mapping:
+        `{lambda: [0.25], sampler: grid}`."""
         if not isinstance(value, Mapping) or "dimensions" in value:
             return value
         settings = {key: item for key, item in value.items() if key in cls.model_fields}

@@ -1,6 +1,6 @@
-"""The sweep file: which task, data and arms, what is searched, over which seeds, on what.
+"""The sweep file: the task, the data, the arms, the search, the seeds and the resources.
 
-`SweepConfig` is the whole of it; `trials` turns a grid into the trials it means. docs/sweep-file.md is the
+`SweepConfig` is the whole file; `grid_trials` lists the trials of a grid. docs/sweep-file.md is the
 reference, `sweeps/` has examples.
 """
 
@@ -35,8 +35,8 @@ from ndabench.trials.config import TrialConfig
 class Arm(Config):
     """One line of the comparison: no augmentation, a negative one (NDA), a positive one (PDA), or both.
 
-    `task` holds keys of the task that this arm has for itself, such as `num_steps: 0` for an encoder that is
-    left untrained; they are not searched in it.
+    `task` sets keys of the task for this arm alone, such as `num_steps: 0` for an encoder that is left
+    untrained; this arm does not search them.
     """
 
     name: str = Field(min_length=1, max_length=80)
@@ -80,7 +80,8 @@ MODES: dict[str, Literal["min", "max"]] = {"lower": "min", "higher": "max"}
 
 
 class Asha(Config):
-    """Asynchronous successive halving, within each arm apart: search trials only, never the repeats."""
+    """Asynchronous successive halving, separately in each arm; it stops search trials only, never the
+    repeats."""
 
     name: Literal["asha"] = "asha"
     grace_steps: int = Field(ge=1)
@@ -144,7 +145,8 @@ class SweepConfig(Config):
         return self
 
     def _check_keys(self) -> None:
-        """What is searched, or set by an arm, must be keys of the task; λ must lie in the task's range."""
+        """Searched keys and keys that an arm sets must be keys of the task; λ must lie in the task's
+        range."""
         known = set(type(self.task).model_fields) - {"name"}
         for key in self.search.dimensions:
             if key.startswith(OF_ARMS):
@@ -264,7 +266,8 @@ class SweepConfig(Config):
             yield dict(zip(dimensions, values, strict=True))
 
     def boundary_settings(self, arm: Arm) -> Iterator[dict[str, Any]]:
-        """Settings of an arm that between them hold every listed value, every bound, and a value between."""
+        """Settings of an arm that together contain every listed value, every bound, and a value between the
+        bounds."""
         dimensions = self.dimensions_of(arm)
         longest = max((len(d.extremes) for d in dimensions.values()), default=1)
         for i in range(longest):

@@ -6,7 +6,7 @@
     state.progress(trial.trial_id, {"step": 50, "num_steps": 100})
 
 Observers read the state and never change it. They know nothing of each other, and an observer that raises
-does not end the sweep: the log gets a line, and the others go on.
+does not end the sweep: the log gets a line, and the other observers still receive the event.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Which trial starts next, and which of Ray Tune's trials stands for which of ours."""
+"""Which trial starts next, and which of Ray Tune's trials runs which of ours."""
 
 from ndabench.planning.outcomes import Outcome
 from ndabench.planning.plan import Plan

@@ -95,7 +95,7 @@ def comparisons(frames: Frames) -> list[Comparison]:
 
 
 def leading(comparisons: Sequence[Comparison]) -> list[Setting]:
-    """Each arm's setting with the best mean in the first comparison, for places with room for only one.
+    """Each arm's setting with the best mean in the first comparison, for places that can show only one.
 
     It only chooses pictures and curves; no test depends on it.
     """

@@ -15,7 +15,7 @@ LARGEST_CELL, SMALLEST_CELL = 52, 12
 MATRIX_SIDE = 1000
 """Pixels that the cells share, within the bounds above."""
 COUNTED_CELL = 28
-"""From this side on a cell has room for a number."""
+"""A cell with at least this side has space for a number."""
 LARGEST_FONT = 14
 LONGEST_NAME = 28
 BAR = 120
@@ -23,7 +23,7 @@ BAR = 120
 RIGHT, WRONG = (0, 114, 178), (213, 94, 0)
 """Distinct for every kind of colour vision (Okabe and Ito)."""
 DARK = 0.75
-"""From this strength on numbers are white."""
+"""Numbers are white on cells of at least this strength."""
 FAINTEST = 0.15
 """Strength of the colour of a cell that is hardly above 0."""
 _SIZE = re.compile(r'width="(\d+)" height="(\d+)"')
@@ -60,7 +60,7 @@ def draw_confusion(confusion: Confusion) -> tuple[bytes, int, int]:
 
 
 def vega_lite(confusion: Confusion) -> dict[str, Any]:
-    """The Vega-Lite specification: the matrix, and the accuracies as bars beside it."""
+    """The Vega-Lite specification: the matrix, and the accuracies as bars on its right."""
     cell = cell_side(len(confusion.class_names))
     classes = list(range(len(confusion.class_names)))
     rows = {"field": "true", "type": "ordinal", "scale": {"domain": classes}}

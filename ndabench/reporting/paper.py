@@ -1,9 +1,9 @@
 """What the paper published (Sinha et al., ICLR 2021): the values, and which of them fits which arm.
 
-Each value has a standing. A verified value was read in a public record (the authors' leaderboard entries,
-code and checkpoints); a recalled one was not read in the primary text, so the report shows it with a
-dagger, as a target and not as a quotation. The report shows a value next to the measured one where setting
-and metric are the paper's, and all of them by themselves for orientation.
+Each value has a status. A verified value was read in a public record (the authors' leaderboard entries, code
+and checkpoints); a recalled one was not read in the primary text, so the report shows it with a dagger, as a
+target and not as a quotation. The report shows a value next to the measured one where setting and metric are
+the paper's, and all of them by themselves for orientation.
 """
 
 import re
@@ -74,7 +74,7 @@ _POSITIVES = {  # table A
     "flip": 16.65,
     "gaussian_noise": 44.41,
 }
-_JIGSAW_BY_LAMBDA = {0.75: 16.61, 0.5: 14.95, 0.15: 13.01}  # table D; 1 and 0.25 stand in table B
+_JIGSAW_BY_LAMBDA = {0.75: 16.61, 0.5: 14.95, 0.15: 13.01}  # table D; 1 and 0.25 are in table B
 
 _FIDS = (
     *(
@@ -205,7 +205,7 @@ def paper_value(
 
 
 def reference_table(measure: Published, dataset: str, conditional: bool) -> TableSpec:
-    """Everything published for this data set, in a table of its own: another metric is not comparable."""
+    """Everything published for this data set, in a separate table: another metric is not comparable."""
     name = paper_dataset(dataset)
     kind = "" if measure.task != "gan" else ", conditional" if conditional else ", unconditional"
     rows = [

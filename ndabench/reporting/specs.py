@@ -84,7 +84,7 @@ class FigureSpec:
 
 @dataclass(frozen=True)
 class FigureGroup:
-    """Figures shown side by side where there is room."""
+    """Figures shown side by side if the page is wide enough."""
 
     figures: Sequence[FigureSpec]
     title: str = ""

@@ -1,1 +1,1 @@
-"""Trainings: one file a task, each with its configuration and its evaluations."""
+"""The tasks: what each trains, by which step, and with which configuration."""

@@ -1,4 +1,4 @@
-"""The choice of faster kernels: TF32, and `torch.compile` with a way back where it does not work."""
+"""The choice of faster kernels: TF32, and `torch.compile`, which is left out where it does not work."""
 
 import copy
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from ndabench.measurement import Measurement
 
 
 class KernelKeys(Protocol):
-    """What a task's configuration says about kernels."""
+    """The keys of a task's configuration that choose kernels."""
 
     @property
     def tf32(self) -> bool: ...
@@ -26,7 +26,8 @@ def choose_kernels(
     """Sets, for this process, whether CUDA rounds float32 products to TF32, and lets cuDNN measure its
     algorithms for shapes that stay the same; compiles, where that is wanted.
 
-    `compile_networks` gives an empty string, or why it could not, which the metric `compiled` then tells.
+    `compile_networks` returns an empty string, or the reason why it failed, which the metric `compiled` then
+    reports.
     """
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = config.tf32

@@ -27,7 +27,7 @@ class Curves:
     def read(self) -> dict[str, float]:
         """The means over all workers since the last `clear`.
 
-        The sums are afterwards alike on every worker, so that the main one's state is that of all of them.
+        Afterwards the sums are equal on every worker, so that the main worker's state is that of all workers.
         """
         if not self.sums:
             return {}

@@ -72,7 +72,7 @@ class TaskConfig(Config):
 
 
 def no_rules(config: Any, evaluations: Sequence[Any]) -> None:
-    """Of a task whose settings and evaluations all go together."""
+    """The `check` of a task whose settings and evaluations all go together."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class TaskDefinition:
 
     config: type[TaskConfig]
     build: str
-    """`package.module:attribute` of what makes the `Task` of a `TrialSetup`."""
+    """`package.module:attribute` of the class or function that makes the `Task` from a `TrialSetup`."""
     learns_from: Modality
     produces: str
     """The kind of subject that evaluations measure, such as `generator`; see `metrics.registry`."""

@@ -1,4 +1,4 @@
-"""Independent random streams of one trial, told apart by name.
+"""Independent random streams of one trial, distinguished by name.
 
 Streams never share numbers: an arm that draws negatives sees the same noise, labels and data order as the
 arm that draws none.

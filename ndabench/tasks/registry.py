@@ -1,4 +1,4 @@
-"""The tasks by name, and what their definitions mean for data, evaluations and augmentations.
+"""The tasks by name, and checks of data, evaluations and augmentations against their definitions.
 
 A new task is one file with a `Task`, its configuration, and one entry here; see `definition.py`.
 """
@@ -133,18 +133,19 @@ def check_augmentation(task: TaskConfig, spec: NegativeSpec, shape: tuple[int, .
 
 
 def augmentation_label(task: TaskConfig, spec: NegativeSpec | None) -> str:
-    """What tables call the augmentation, its rule named where that is the released one; empty for none."""
+    """The augmentation's name in tables, with its rule if that is the released one; empty for none."""
     return "" if spec is None else resolve(spec, rule_of(task)).label
 
 
 def all_negatives(task: TaskConfig) -> "dict[str, Augmentation]":
-    """Every negative of what the task learns from, in each of its variants, by what tables call it."""
+    """Every negative for the modality that the task learns from, in each of its variants, by its name in
+    tables."""
     rule: Rule = "clips" if TASKS[task.name].learns_from == "videos" else "corrected"
     return {negative.label: negative.build(rule) for negative in registered(rule)}
 
 
 def rule_of(task: TaskConfig) -> Rule:
-    """The rule of a negative that names none; the reference mode of a GAN follows the released code."""
+    """The rule of a negative that names no variant; the reference mode of a GAN follows the released code."""
     if TASKS[task.name].learns_from == "videos":
         return "clips"
     return "released" if task.released_negatives else "corrected"

@@ -1,4 +1,4 @@
-"""What a task is built from: one trial's settings, its data, its augmentations, its random streams."""
+"""The inputs from which a task is built: one trial's settings, data, augmentations and random streams."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class TrialSetup:
     data: Any
     """The data set, loaded: `ImageData` or `ClipData`."""
     negative: Augmentation | None = None
-    """T as the trial names it. At the λ that gives it no weight it is not even drawn: see `nda`."""
+    """T as the trial names it. If λ gives T no weight, T is not even drawn: see `nda`."""
     positive: Augmentation | None = None
     """Changes the real samples themselves (PDA)."""
     lambda_: float = None  # type: ignore[assignment]  # None stands for the plain one until __post_init__

@@ -1,4 +1,5 @@
-"""What a task is: that part of a training which differs from task to task. The rest is `trainer.Trainer`."""
+"""The protocol of a task: the part of a training that differs from task to task. The rest is in
+`trainer.Trainer`."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -31,9 +32,11 @@ class LambdaRule:
     high_open: bool = False
     """Whether `high` itself is excluded."""
     weighs: str
-    """What λ does with a negative, in words, for errors: `shares the fakes' weight with a negative`."""
+    """A phrase for errors that says what λ does with a negative:
+    `shares the fakes' weight with a negative`."""
     meaning: str
-    """What λ is, in words, for tables and figures: `weight of the NDA keys, 0 being the plain loss`."""
+    """A phrase for tables and figures that says what λ is:
+    `weight of the NDA keys, 0 being the plain loss`."""
 
     @property
     def range(self) -> str:
@@ -114,7 +117,7 @@ class Task(Protocol):
         ...
 
     def compile(self) -> str:
-        """Compiles what takes most of a step; why that failed, or an empty string."""
+        """Compiles the part that takes most of a step; returns why that failed, or an empty string."""
         ...
 
     def synchronise(self) -> None:
@@ -126,7 +129,7 @@ class Task(Protocol):
         ...
 
     def artifacts(self, step: int, *, last: bool) -> dict[str, bytes]:
-        """Files by name that show the training at `step`, or that it leaves at its last step."""
+        """Files by name that show the training at `step`, or that it exports at its last step."""
         ...
 
     def parts(self) -> Mapping[str, Stateful]:

@@ -32,7 +32,7 @@ def build_trainer(setup: TrialSetup) -> "Trainer":
 
 
 class Trainer:
-    """A task in training, and how far it is."""
+    """Trains a task, and knows its current step."""
 
     def __init__(self, task: Task, setup: TrialSetup) -> None:
         self.task, self.config, self.workers = task, setup.config, setup.workers
@@ -79,7 +79,7 @@ class Trainer:
             self.task.training_step(batch, step)
 
     def _due(self, every: int | None) -> bool:
-        """Whether something done every so many steps is done now; everything is done at the last step."""
+        """Whether something done every `every` steps is due now; everything is due at the last step."""
         return self.step == self.config.num_steps or (every is not None and self.step % every == 0)
 
     def _pause_due(self) -> bool:
@@ -91,7 +91,7 @@ class Trainer:
         return [evaluation for evaluation in self.evaluations if first or self._due(evaluation.every)]
 
     def _pause(self, notes: Mapping[str, Measurement]) -> Iterator[Progress]:
-        """Checks, logs, draws and measures what is due at this step."""
+        """Runs the checks, logs, pictures and measurements that are due at this step."""
         task, config, last = self.task, self.config, self.step == self.config.num_steps
         task.synchronise()
         curves = task.curves.read()

@@ -1,4 +1,4 @@
-"""How a sweep file names the weights that a training starts from: by where they lie and by what they are."""
+"""How a sweep file names the weights that a training starts from: by path and by content hash."""
 
 import hashlib
 from collections.abc import Mapping

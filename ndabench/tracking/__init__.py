@@ -1,4 +1,4 @@
-"""Where else the metrics of trials are shown: TensorBoard, MLflow, Weights & Biases. Records come first.
+"""Trackers, which also show the metrics of trials: TensorBoard, MLflow, Weights & Biases. Records come first.
 
 `registry.py` has the trackers that a sweep file can name, and `mirror.py` feeds them from the records.
 """

@@ -16,7 +16,7 @@ from ndabench.tracking.tracker import Tracker
 PAUSE_SECONDS = 2.0
 """From one look at the records to the next."""
 PATIENCE_SECONDS = 60.0
-"""How long to wait at the end for what has not been passed on yet."""
+"""How long to wait at the end until everything is passed on."""
 
 logger = logging.getLogger(__name__)
 

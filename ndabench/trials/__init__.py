@@ -1,1 +1,1 @@
-"""Trials: what one is (`config`), how it runs to its end (`run`), and its checkpoints."""
+"""Trials: their configuration (`config`), their run (`run`), and their checkpoints."""

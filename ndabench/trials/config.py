@@ -1,4 +1,4 @@
-"""What a trial is: an arm at one setting and one seed, its id, and the first row of its record.
+"""The configuration of a trial: an arm at one setting and one seed, its id, and the first row of its record.
 
 The id is a hash of the resolved configuration, so that a resumed or extended sweep knows what it already has.
 Nothing here imports torch.
@@ -40,7 +40,7 @@ class TrialConfig(Config):
     seed: int = Field(0, ge=0)
     evaluate: tuple[EvaluationConfig, ...] = ()
     parameters: dict[str, Any] = Field(default_factory=dict)
-    """The searched values other than λ, as they were set in `task`; told apart in tables."""
+    """The searched values other than λ, as they were set in `task`; tables show them separately."""
 
     @model_validator(mode="before")
     @classmethod
@@ -101,7 +101,7 @@ def without_locations(config: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the sweep's driver knows and a worker on another machine may not."""
+    """Facts that the sweep's driver knows and a worker on another machine may not know."""
 
     sweep: str
     git_commit: str = ""

@@ -26,7 +26,7 @@ CHECKED_STEPS = 2
 def prepare(
     trials: Sequence[TrialConfig], device: torch.device, num_workers: int = 1, *, check: bool = False
 ) -> int:
-    """Finds before training whatever would stop a trial, and raises it as a `UserError`.
+    """Finds, before training, whatever would stop a trial, and raises it as a `UserError`.
 
     Decodes and caches the data, tries the augmentations on images of that size, builds each task as the first
     of `num_workers` would, and fits or fetches what the evaluations need, which may take longest. The trials

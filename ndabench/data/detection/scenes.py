@@ -1,4 +1,4 @@
-"""What detection sees of a data set: scenes with boxes, in three splits that share no picture.
+"""A detection data set as a detector sees it: scenes with boxes, in three splits that share no picture.
 
 `source.py` defines the boxes.
 """

@@ -1,4 +1,4 @@
-"""What a detection data set consists of: a configuration that reads its annotations and finds its pictures.
+"""The parts of a detection data set: a configuration that reads its annotations and finds its pictures.
 
 A data set is one `SceneConfig` class. `scenes.py` checks what it gives and turns it into tensors.
 

@@ -68,7 +68,7 @@ class VocConfig(SceneConfig):
         for name in classes or ():
             if name not in VOC_CLASSES:
                 raise unknown("class", name, VOC_CLASSES)
-        # In the order of the 20, so that a list's order makes no other data set.
+        # In the order of the 20, so that the order of a list does not change the data set.
         return classes and tuple(name for name in VOC_CLASSES if name in classes)
 
     @property
@@ -263,7 +263,8 @@ def _box(edges: Sequence[float], width: int, height: int, where: str) -> tuple[f
 
 
 def _content_hash(class_names: Sequence[str], parts: Sequence[Sequence[AnnotatedPicture]]) -> str:
-    """A digest of names, encoded sizes and annotations: reading the pictures would take minutes."""
+    """A digest of names, encoded sizes and annotations, but not of the pixels: reading the pictures would
+    take minutes."""
     digest = hashlib.sha256(json.dumps(class_names).encode())
     for pictures in parts:
         digest.update(json.dumps([[one.name, one.size_bytes] for one in pictures]).encode())

@@ -1,7 +1,7 @@
-"""What a task sees of a video data set: splits that give the clips it asks for.
+"""A video data set as a task sees it: splits that give the clips that the task requests.
 
-A task asks for a clip by a `ClipRequest`: which frames are decoded, and in which order, depends on the
-requests alone, however many processes decode. Clips are uint8 `[B, C, T, H, W]`.
+A task requests a clip by a `ClipRequest`: the decoded frames and their order depend on the requests alone,
+however many processes decode. Clips are uint8 `[B, C, T, H, W]`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -99,11 +99,11 @@ class DecodedClips:
         require_room(shape, self._processes * BATCHES_AHEAD + 1, shared=self._processes > 0)
 
     def _that_fit(self, batches: Iterable[ClipBatch]) -> Iterator[ClipBatch]:
-        """`batches`; raises `UserError` before the first batch for which there is no room."""
+        """`batches`; raises `UserError` before the first batch that does not fit into memory."""
         largest = 0
         for requests in batches:
             size = len(requests) * requests[0].frames
-            if size > largest:  # a smaller batch reuses the room of one that has been used
+            if size > largest:  # a smaller batch reuses the memory of an earlier one
                 self.require_room(len(requests), requests[0].frames)
                 largest = size
             yield requests

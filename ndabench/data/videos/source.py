@@ -1,4 +1,4 @@
-"""What a set of video files consists of: a configuration that lists its videos by split.
+"""The parts of a set of video files: a configuration that lists its videos by split.
 
 A data set is one `VideoConfig` class, whose `lists()` reads its official files. `load.py` scans, splits and
 decodes every set in the same way.

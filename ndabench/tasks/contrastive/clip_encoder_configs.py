@@ -83,7 +83,7 @@ class SlowFastConfig(_ClipEncoderConfig):
     depth: Literal[18, 50, 101, 152] = 50
     """18 is pytorchvideo's own: one bottleneck a stage."""
     width: int = Field(64, ge=8, multiple_of=8)
-    """Channels of the slow pathway's stem, published as 64; the fast one's has an eighth of them."""
+    """Channels of the slow pathway's stem, published as 64; the fast pathway's stem has an eighth of them."""
 
 
 class X3dConfig(_ClipEncoderConfig):

@@ -1,6 +1,6 @@
-"""What contrastive tasks are told: how much, how fast, and how NDA keys weigh in.
+"""The configurations of the contrastive tasks: sizes, learning rates, and the weight of NDA keys.
 
-`ContrastiveConfig` holds what images and clips share. The keys of each method lie beside its implementation,
+`ContrastiveConfig` holds what images and clips share. The keys of each method are next to its implementation,
 in `moco_config.py`, `simclr_config.py` and `dpc_config.py`; views are configured in
 `augmentations/views_config.py`.
 """
@@ -45,7 +45,7 @@ class ContrastiveConfig(TaskConfig):
     nda_scale: float = Field(1.0, gt=0)
     """α: scales the similarity to NDA keys inside the exponent."""
     nda_source: NdaSource = "query"
-    """What T is applied to: the query's view, the key's view, or what is viewed itself."""
+    """What T is applied to: the query's view, the key's view, or the raw image or clip."""
 
     batch_size: int = Field(256, ge=2)
     num_steps: int = Field(2000, ge=0)
@@ -122,7 +122,7 @@ class VideoContrastiveConfig(ContrastiveConfig):
     clip_frames: int = Field(40, ge=1, le=1024)
     """Frames of a clip; a shorter video's last frame is repeated."""
     frame_stride: int = Field(3, ge=1, le=1024)
-    """Every so many frames of a video one is taken."""
+    """One frame in this many is taken from a video."""
 
     batch_size: int = Field(32, ge=2)
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -142,7 +142,8 @@ class VideoContrastiveConfig(ContrastiveConfig):
         return getattr(self.method, "num_blocks", 1)
 
     def shown_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """What encoder and negatives see at once, (C, T, H, W): a view of a clip, or in DPC of a block."""
+        """The shape that encoder and negatives see at once, (C, T, H, W): a view of a clip or, in DPC, of a
+        block."""
         channels, height, width = shape
         return (
             channels,
@@ -153,7 +154,7 @@ class VideoContrastiveConfig(ContrastiveConfig):
 
     @property
     def sampling(self) -> ClipSampling:
-        """How clips are cut where the encoder is measured."""
+        """How clips are cut when the encoder is measured."""
         return ClipSampling(self.clip_frames, self.frame_stride, self.views.size)
 
     def learning_rate_at(self, step: int) -> float:

@@ -1,9 +1,9 @@
 """DPC (Han et al., arXiv 1909.04656) with negative data augmentation: how clips become a step of training.
 
-Every block that is to be predicted goes through T as a clip of its own, its partners the same blocks of other
-clips, and is encoded; the maps k̄ that come of it are further columns beside all targets of the batch
-(`dense_info_nce`). T of several blocks at once might only move a block, which is then the target of another
-step, and no negative.
+T is applied to every block that is to be predicted as if it were a separate clip, with the same blocks of
+other clips as partners. The encoder turns the results into maps k̄, which are additional columns next to all
+targets of the batch (`dense_info_nce`). T of several blocks at once might only move a block, which is then
+the target of another step, and no negative.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ from ndabench.tasks.task import Stateful
 
 @dataclass(frozen=True)
 class DpcInputs:
-    """What a step looks at, this worker's share of it: float clips in [-1, 1]."""
+    """This worker's share of the inputs of a step: float clips in [-1, 1]."""
 
     clips: Tensor
     """`[n, C, T, S, S]`: a view of each clip."""
@@ -42,7 +42,7 @@ class DpcInputs:
 
 @dataclass(frozen=True)
 class DpcViews:
-    """How the inputs come about; all draws are made for the global batch, alike on every worker."""
+    """Makes the inputs; all draws are made for the global batch, the same on every worker."""
 
     views: ClipViewsConfig
     negative: Augmentation | None
@@ -80,7 +80,7 @@ class DpcViews:
         return torch.stack([self.negative(blocks.contiguous(), generator=stream) for blocks in steps], 1)
 
     def sheets(self, clips: Tensor, streams: Streams) -> dict[str, bytes]:
-        """PNG files of uint8 clips above their views, and of what T sees above what it makes."""
+        """PNG files of uint8 clips above their views, and of T's inputs above its outputs."""
         alone = replace(self, workers=Workers(device=clips.device), num_nda_keys=1)
         inputs = alone.inputs(clips, streams)
         view = to_uint8(inputs.clips)

@@ -21,7 +21,7 @@ class DpcConfig(Config):
     num_blocks: int = Field(8, ge=2)
     """Equal parts that a clip is cut into."""
     num_predicted: int = Field(3, ge=1)
-    """The last so many are predicted from those before."""
+    """This many last blocks are predicted from those before."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """The ConvGRU's."""
     weights: WeightsFile | None = None

@@ -21,7 +21,7 @@ class ResNetConfig(Config):
 
 
 class PixelsConfig(Config):
-    """No encoder at all: what evaluations reach on the pixels themselves. Goes with `num_steps: 0`."""
+    """No encoder at all: evaluations measure the raw pixels. Requires `num_steps: 0`."""
 
     name: Literal["pixels"] = "pixels"
 

@@ -1,4 +1,4 @@
-"""What a contrastive method is: its views, its loss and what it keeps from step to step."""
+"""The protocol of a contrastive method: its views, its loss and the state that it keeps from step to step."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -1,7 +1,7 @@
 """The contrastive methods by name: how a sweep file's `task.method` picks how a network learns.
 
-A method is one file that a reader opens for its views, its loss and its step, and a configuration beside it.
-From outside: `METHODS.register("mine", ContrastiveMethod(MyConfig, "my_package.mine:MyMethod"))`.
+A method is one file with its views, its loss and its step, and a configuration in a file next to it. From
+outside: `METHODS.register("mine", ContrastiveMethod(MyConfig, "my_package.mine:MyMethod"))`.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class ContrastiveMethod:
     config: type[Config]
     """It has `batch_norm_splits` and `check(task_config)`, which raises `UserError` for what does not fit."""
     build: str
-    """Names what makes a `task.Method` of (setup, encoder, streams)."""
+    """Names the class or function that makes a `method.Method` from (setup, encoder, streams)."""
     learns_from: frozenset[Modality] = frozenset({"images", "videos"})
 
 

@@ -1,4 +1,4 @@
-"""Where a contrastive training gets its batches from, and how its encoder is measured."""
+"""The source of the batches of a contrastive training, and the subject by which its encoder is measured."""
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol

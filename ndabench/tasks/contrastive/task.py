@@ -4,8 +4,8 @@ A training step takes two views of each image (or clip) of a batch and goes down
 
     L = −log  e^{q·k⁺/τ} / ( e^{q·k⁺/τ} + Σ_{k⁻} e^{q·k⁻/τ} + λ Σ_{k̄} e^{α q·k̄/τ} )
 
-where k̄ are embeddings of T(x) of the query's own image. How q, k⁺ and k⁻ come about is the method's: MoCo-v2,
-SimCLR, or DPC, whose loss has the same form over feature maps. What is measured is the encoder without head.
+where k̄ are embeddings of T(x) of the query's own image. The method makes q, k⁺ and k⁻: MoCo-v2, SimCLR, or
+DPC, whose loss has the same form over feature maps. Evaluations measure the encoder without its head.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,7 +48,7 @@ class ContrastiveTask:
         return self.source.batches(start)
 
     def training_step(self, batch: Tensor, step: int) -> None:
-        """One step down the method's loss."""
+        """One optimiser step on the method's loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate_at(step)
         parts = self.method.loss(self.method.inputs(batch))

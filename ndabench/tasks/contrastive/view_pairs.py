@@ -1,4 +1,4 @@
-"""What MoCo and SimCLR look at in a step: two views of each image or clip, and T of them.
+"""The inputs of MoCo and SimCLR in a step: two views of each image or clip, and T of them.
 
 All draws are made for the global batch, the same on every worker; each worker then makes the views that it
 needs. NDA keys k̄ are embeddings of T(x) of the query's own image, made by the network that makes the positive
@@ -31,8 +31,8 @@ Draws = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Pair:
-    """What one direction of a step looks at: float images `[n, C, S, S]` or clips `[n, C, T, S, S]` in
-    [-1, 1], this worker's share of each."""
+    """This worker's share of the inputs of one direction of a step: float images `[n, C, S, S]` or clips
+    `[n, C, T, S, S]` in [-1, 1]."""
 
     query: Tensor
     """In the order of the batch."""
@@ -59,7 +59,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class ViewPairs:
-    """How pairs of views come about."""
+    """Makes pairs of views."""
 
     views: ViewsConfig
     negative: Augmentation | None
@@ -135,7 +135,7 @@ class ViewPairs:
         return torch.arange(count, device=stream.device)
 
     def sheets(self, images: Tensor, streams: Streams) -> dict[str, bytes]:
-        """PNG files of uint8 images, each above its two views, and of what T sees above what it makes."""
+        """PNG files of uint8 images, each above its two views, and of T's inputs above its outputs."""
         alone = replace(self, workers=Workers(device=images.device), shuffle=False, num_nda_keys=1)
         pair = alone.inputs(images, streams)[0]
         shown = self._raw(images)
@@ -180,7 +180,7 @@ def embedder_of(setup: TrialSetup, encoder: nn.Module) -> Embedder:
 def at_size(images: Tensor, size: int | None) -> Tensor:
     """The middle square of float images or clips `[..., H, W]`, `size` × `size`; None: as they are.
 
-    Squeezed into a square, things would have other proportions than in the views.
+    If images were squeezed into a square, objects would have other proportions than in the views.
     """
     if size is None or images.shape[-2:] == (size, size):
         return images

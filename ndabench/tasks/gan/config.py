@@ -1,4 +1,4 @@
-"""How a sweep file says what GAN to train, and how."""
+"""The configuration of a GAN's networks and training."""
 
 from typing import Annotated, Literal
 
@@ -38,9 +38,9 @@ class GanConfig(TaskConfig):
     """Before this step the average is the generator itself."""
 
     reference: bool = False
-    """Do as the released code where it differs: judge negatives in a forward pass of their own (one more
-    power iteration for the discriminator's spectral norms), sample by batch statistics, and follow the
-    released rules of negatives, faults included."""
+    """Follow the released code where it differs: judge negatives in a separate forward pass (one more power
+    iteration for the discriminator's spectral norms), sample by batch statistics, and follow the released
+    rules of negatives, faults included."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: the convolutions in bfloat16; weights, spectral norms, losses and averages stay float32."""

@@ -40,7 +40,7 @@ class RealImages:
         return shown, labels if self.setup.config.conditional else torch.zeros_like(labels)
 
     def before_and_after(self, augmentation: Augmentation, device: torch.device) -> bytes:
-        """A PNG sheet of the first few images above what `augmentation` makes of them."""
+        """A PNG sheet of the first few images above their augmented versions."""
         indices = torch.arange(min(4 * COLUMNS, len(self.split)))
         images, _ = next(iter(self.split.batches([indices])))
         stream = self.setup.stream("augmentation sheet", device)

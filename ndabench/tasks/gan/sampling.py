@@ -16,7 +16,7 @@ from ndabench.tasks.random_streams import random_stream
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """What a generator is fed with: N(0, I) noise and classes drawn uniformly."""
+    """The inputs of a generator: N(0, I) noise and classes drawn uniformly."""
 
     latent_dim: int
     num_classes: int
@@ -61,7 +61,7 @@ class Sampler:
         )
 
     def protocol(self, *, weights: Weights, batch_norm: BatchNormMode) -> Mapping[str, Any]:
-        """How the images came about, for the record of a measurement."""
+        """How the images were drawn, for the record of a measurement."""
         if batch_norm == "batch":
             return {"weights": weights, "batch_norm": "batch", "batch_size": self.batch_size}
         return {"weights": weights, "batch_norm": "running"}

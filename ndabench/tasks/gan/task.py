@@ -91,7 +91,7 @@ class GanTask:
         self.average.update(self.generator, step + 1)
 
     def _train_discriminator(self, real: Tensor, labels: Tensor) -> None:
-        """One step down L_D, on a global batch of real images."""
+        """One optimiser step on L_D, with a global batch of real images."""
         shard = self.workers.shard
         with self._autocast():
             with torch.no_grad():
@@ -109,7 +109,8 @@ class GanTask:
         self.curves.add({"loss_discriminator": loss, **parts})
 
     def _train_generator(self) -> None:
-        """One step down L_G = E[not_fooled(D(G(z)))]; the discriminator's weights need no gradient for it."""
+        """One optimiser step on L_G = E[not_fooled(D(G(z)))]; the discriminator's weights need no gradient
+        for it."""
         self.discriminator.requires_grad_(False)
         with self._autocast():
             logits = self.discriminate(*self._fakes())
