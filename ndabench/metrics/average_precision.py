@@ -12,8 +12,8 @@ ends; our boxes exclude the second end, so that their plain width is the same nu
 100 best detections of a picture and class; a detection takes the best object that is still free, and an
 overlap equal to the threshold is enough. COCO knows no `difficult`: such objects count like any other.
 
-In both, AP is the mean over the overlap thresholds 0.50, 0.55, ..., 0.95, and a class without objects that
-count is left out of the mean. Among equal scores, the earlier picture's detection comes first.
+In both, AP is the mean over the overlap thresholds 0.50, 0.55, ..., 0.95, and a class without counted objects
+is left out of the mean. Among equal scores, the earlier picture's detection comes first.
 """
 
 import contextlib

@@ -8,8 +8,8 @@ zero; four epochs of the training split, but at least 8,192 and at most 180,000 
 thread, wherever the run itself is, and every draw from a seeded generator: one kind of machine always gives
 the same weights.
 
-Without labels (a single class) it learns by which of the four quarter turns an image was rotated (Gidaris
-et al., ICLR 2018, arXiv 1803.07728).
+Without labels (a single class) it learns which of the four quarter turns rotated an image (Gidaris et al.,
+ICLR 2018, arXiv 1803.07728).
 
 The weights are kept in the cache under the data's content hash. They are part of the protocol by their
 hash, because another processor's arithmetic may give slightly different ones: to compare runs of several
@@ -131,7 +131,8 @@ def train_classifier(data: ImageData) -> dict[str, Any]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Inside, one thread: the order of sums, and so the weights, depends on the number of threads."""
+    """Runs the block on one thread: the order of sums, and so the weights, depends on the number of
+    threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -19,7 +19,7 @@ TOP = 5
 RANKS = (1, 5, 10)
 """The k of R@k."""
 OVERLAP = 0.5
-"""The part of its frames that a window shares with the next."""
+"""The share of its frames that a window shares with the next one."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ClipSampling:
     stride: int
     """One frame in this many is taken from the video."""
     size: int | None = None
-    """Side of the centre that is looked at, and of the views learned from; None: whole frames."""
+    """Side of the centre that is tested, and of the views for training; None: whole frames."""
 
     def check(self, data: "ClipData") -> None:
         """`UserError` for frames that are smaller than the clips cut out of them."""
@@ -52,7 +52,7 @@ class ClipSampling:
 
 
 def windows_of(data: VideoDataConfig | None) -> Hashable:
-    """The piece of work that evaluations of frozen features on the data set `data` share."""
+    """The work that evaluations of frozen features on the data set `data` share."""
     return ("features of windows", data)
 
 
@@ -162,7 +162,7 @@ class DpcFinetuneConfig(VideoClassificationConfig):
 
     def settings(self) -> dict[str, Any]:
         settings = super().settings()
-        settings["drops"] = settings.pop("lr_milestones")  # the protocol's name of old: values compare
+        settings["drops"] = settings.pop("lr_milestones")  # former name: values stay comparable
         return settings
 
     def rate_factor(self, epoch: int) -> float:

@@ -100,7 +100,7 @@ class DetectorTraining:
 
 @contextmanager
 def _fixed_algorithms() -> Iterator[None]:
-    """Inside, cuDNN does not time its algorithms again for every size of picture."""
+    """In this block cuDNN does not time its algorithms again for every size of picture."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = False
     try:

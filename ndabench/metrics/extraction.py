@@ -39,7 +39,7 @@ class Extractor:
     forward: Callable[[Tensor], tuple[Tensor, Tensor]]
     """uint8 `[B, C, H, W] -> ([B, d], [B, k])`, float32, on the images' device."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """What else distinguishes this extractor from others, as plain data for the protocol."""
+    """Other properties that distinguish this extractor, as plain data for the protocol."""
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -72,7 +72,8 @@ def extract(extractor: Extractor, batches: Iterable[Tensor]) -> tuple[Tensor, Te
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Inside: float32 without autocast and TF32, whatever the caller trains with: they change a distance."""
+    """Runs the block in float32 without autocast and TF32, whatever the caller trains with: they change a
+    distance."""
     cudnn: Any = torch.backends.cudnn  # its stubs do not know `conv`
     operators: list[Any] = [cudnn.conv, torch.backends.cuda.matmul]
     before = [operator.fp32_precision for operator in operators]

@@ -33,7 +33,7 @@ def frozen(encoder: nn.Module) -> Iterator[None]:
 
 
 def own_rows(count: int, workers: Workers) -> Tensor:
-    """This worker's slice of the rows 0 to `count` - 1, int64 on the CPU, as long as any other's.
+    """This worker's slice of the rows 0 to `count` - 1, int64 on the CPU, equally long on every worker.
 
     Where the number of workers does not divide the rows, the last row is repeated: the first `count` rows of
     what they gather are the result.

@@ -81,7 +81,7 @@ class LinearProbeSgdConfig(ProbeConfig):
     def settings(self) -> dict[str, Any]:
         """The keys that define the measurement, as plain data for its protocol."""
         settings = self.model_dump(mode="json", exclude={"name", "every", "as_", "lr_milestones"})
-        return {**settings, "drops": list(self.lr_milestones)}  # the protocol's name of old: values compare
+        return {**settings, "drops": list(self.lr_milestones)}  # former name: values stay comparable
 
     def learning_rate_in(self, epoch: int) -> float:
         """The learning rate in the epoch with this number, from 0."""

@@ -30,7 +30,7 @@ TESTING = Scoring(("train", "validation"), "test")
 
 
 def scorings(*, test: bool) -> tuple[Scoring, ...]:
-    """The uses of a probe, of which only the last looks at the test split."""
+    """The uses of a probe; only the last one uses the test split."""
     return (VALIDATING, TESTING) if test else (VALIDATING,)
 
 
@@ -51,8 +51,8 @@ def probe_measurement(
 ) -> Measurement:
     """A percentage under the protocol `name`, which is also the metric unless that is given.
 
-    `settings` are plain data. They must not hold anything that is found in the course of a measurement, nor
-    anything that belongs to the encoder: two encoders measured in the same way must have the same protocol.
+    `settings` are plain data. They must not hold results of the measurement or properties of the encoder: two
+    encoders measured in the same way must have the same protocol.
     """
     protocol = {
         "protocol": name,

@@ -1,8 +1,8 @@
 """`retrieval`: nearest neighbours of videos, without any training (as in Xu et al., CVPR 2019, VCOP).
 
 A video's feature is the mean over its windows' features. The search finds the training videos that are most
-similar to a video by cosine; R@k is the share of videos that have one of their own class among the first k,
-in percent. In the test the gallery is training and validation videos.
+similar to a video by cosine; R@k is the percentage of videos for which at least one of the first k has the
+same class. In the test the gallery consists of the training and validation videos.
 """
 
 import torch

@@ -19,9 +19,9 @@ from ndabench.errors import UserError
 class _SplitMoments(nn.modules.batchnorm._BatchNorm):
     """Normalises `[N, C, ...]`; in training by the moments of each of `splits` equal parts of the batch.
 
-    The parts are consecutive images of the global batch. Of several workers each holds `splits / world_size`
-    whole parts and needs nothing of the others; one split is the global batch itself, and its moments are
-    taken over all workers. The running moments move towards the mean of this worker's parts' moments;
+    The parts are consecutive images of the global batch. Each of several workers holds `splits / world_size`
+    whole parts and needs nothing from the others; a single split is the global batch itself, and its moments
+    are taken over all workers. The running moments move towards the mean of this worker's parts' moments;
     `average_running_moments` makes them those of all parts.
 
     Evaluation, parameters, buffers and their names are those of PyTorch's batch norms. As there, setting
@@ -61,8 +61,8 @@ class _SplitMoments(nn.modules.batchnorm._BatchNorm):
     def _moving(self, moment: Tensor) -> Tensor:
         """The tensor itself, or a copy where it must not move.
 
-        Without any PyTorch would save fewer tensors for the backward pass, and activation checkpointing wants
-        as many from each of its two passes.
+        Without moments PyTorch would save fewer tensors for the backward pass, and activation checkpointing
+        needs equally many from each of its two passes.
         """
         return moment if self.track_running_stats else moment.clone()
 
@@ -115,8 +115,8 @@ class SplitBatchNorm3d(_SplitMoments, nn.BatchNorm3d):
 def average_running_moments(network: nn.Module, workers: Workers) -> None:
     """Replaces the running moments of every split batch norm in `network` by their mean over the workers.
 
-    They are linear in the parts' moments, so that done at any pauses this gives what one worker with all
-    parts has. All workers must call it.
+    They are linear in the parts' moments, so whenever this is called, the result equals that of one worker
+    with all parts. All workers must call it.
     """
     if workers.world_size == 1:
         return

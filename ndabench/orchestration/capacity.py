@@ -55,7 +55,8 @@ def size_now(resources: Resources) -> Resources:
 
 
 class PlacementGroupCleaner(ray.tune.Callback):
-    """During a sweep, says what waits for resources, and frees those that a lost or stopped trial holds.
+    """During a sweep, logs which trials wait for resources, and frees the resources of lost or stopped
+    trials.
 
     Ray Train frees the workers of a trial whose driver is gone only with the help of Ray's dashboard, which
     may not run. The trials that follow would wait for them.

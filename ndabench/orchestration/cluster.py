@@ -19,7 +19,7 @@ SECONDS_TO_ANSWER = 10
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # ndabench keeps records itself; Tune's cost 30 ms a trial
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # ndabench keeps its own records; Tune's cost 30 ms per trial
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # for a stopped trial to end, before its process serves the next
     "TUNE_FORCE_TRIAL_CLEANUP_S": "60",  # a process that does not end by then is killed
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune would save all trials, 11 KB each, again and again

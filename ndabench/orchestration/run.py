@@ -1,4 +1,4 @@
-"""A whole sweep: what is recorded already, what is left, and Ray Tune over it."""
+"""Runs a whole sweep: reads what is recorded, and runs the remaining trials with Ray Tune."""
 
 import tempfile
 import time
@@ -81,7 +81,8 @@ def run_sweep(
     check: bool,
     console: Console,
 ) -> SweepResult:
-    """Runs what is left of a sweep. Ray must be connected, and `local` says whether this driver started it.
+    """Runs the remaining trials of a sweep. Ray must be connected; `local` says whether this driver started
+    it.
 
     `check` says whether two training steps are tried first. Raises `UserError` for a mistake, before anything
     is written.

@@ -1,4 +1,4 @@
-"""How many trials a cluster can run, with how many workers a trial starts, and what to say while one waits.
+"""How many trials a cluster can run, with how many workers a trial starts, and the messages while one waits.
 
 Plain arithmetic over the nodes of a cluster (`resources.Node`); `ndabench.orchestration.capacity` asks Ray
 for them.
@@ -47,7 +47,7 @@ def size_to_start(free: Sequence[Node], resources: Resources, *, patient: bool) 
 
 
 def describe_shortage(nodes: Sequence[Node], free: Mapping[str, float], resources: Resources) -> str:
-    """`free now: 0 of 2 CPU`, and what is missing for good where nodes were lost.
+    """`free now: 0 of 2 CPU`, and which nodes the cluster needs if the live ones can never hold a trial.
 
     `nodes` are the live nodes, `free` is the sum of what is free on them.
     """

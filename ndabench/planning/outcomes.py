@@ -1,4 +1,4 @@
-"""How the trials of a sweep ended, read from the records: what a plan learns from and what a resume skips."""
+"""How the trials of a sweep ended, read from the records: a plan learns from them and a resume skips them."""
 
 from collections import Counter
 from collections.abc import Iterable

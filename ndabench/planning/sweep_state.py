@@ -134,7 +134,7 @@ Observer = Callable[[Event], None]
 
 
 class SweepState:
-    """What has ended, what runs and how far it is, and how long the rest may take.
+    """The ended and running trials, their progress, and how long the rest may take.
 
     `changes` counts the changes, so that an observer can tell whether there was one since it last looked.
     """

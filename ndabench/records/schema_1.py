@@ -1,8 +1,9 @@
 """Reading tables of schema 1 as tables of schema 2; reports use this, and no sweep continues such records.
 
 Schema 1 kept in texts what schema 2 keeps in columns: a metric on the validation split had `val_` in front of
-its name, a label behind it and in its protocol; a curve had an empty protocol; and a trial that the scheduler
-had stopped early was told from one that the user had stopped by its error. Only this file knows that.
+its name, a label behind it and in its protocol; a curve had an empty protocol; and only its error
+distinguished a trial that the scheduler had stopped early from one that the user had stopped. Only this file
+knows that.
 """
 
 import json

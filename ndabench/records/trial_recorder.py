@@ -86,7 +86,8 @@ class TrialRecorder:
         self._num_images = self._first_image = checkpoint["num_images"]
 
     def timed(self, run: Iterator[P]) -> P | None:
-        """The next progress; the time until it, less the time of its measurements, counts as training."""
+        """The next progress; the time until then, without the time of its measurements, counts as
+        training."""
         start = time.monotonic()
         progress = next(run, None)
         if progress is not None:

@@ -21,7 +21,7 @@ LONGEST_NAME = 28
 BAR = 120
 """Width of the bar of 100 percent, in pixels."""
 RIGHT, WRONG = (0, 114, 178), (213, 94, 0)
-"""Distinct for every kind of colour vision (Okabe and Ito)."""
+"""Distinguishable with any kind of colour vision (Okabe and Ito)."""
 DARK = 0.75
 """Numbers are white on cells of at least this strength."""
 FAINTEST = 0.15

@@ -1,4 +1,4 @@
-"""The findings, as sentences."""
+"""States the findings as sentences."""
 
 from ndabench.reporting.comparison import Compared, Comparison
 from ndabench.reporting.formatting import count, decimals_for, interval, number, p_value

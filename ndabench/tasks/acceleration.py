@@ -24,7 +24,7 @@ def choose_kernels(
     config: KernelKeys, device: torch.device, compile_networks: Callable[[], str]
 ) -> dict[str, Measurement]:
     """Sets, for this process, whether CUDA rounds float32 products to TF32, and lets cuDNN measure its
-    algorithms for shapes that stay the same; compiles, where that is wanted.
+    algorithms for shapes that stay the same; compiles if the configuration asks for it.
 
     `compile_networks` returns an empty string, or the reason why it failed, which the metric `compiled` then
     reports.
@@ -44,8 +44,8 @@ def compiled_if_possible(
 ) -> tuple[Callable[..., Tensor], str]:
     """The compiled network and an empty string, or the network itself and why it could not be compiled.
 
-    Whether it works shows only in use, so the network is tried, forward and, where it `trains`, backward, on
-    `example`; its weights and buffers are afterwards what they were before.
+    Only use shows whether compilation works, so the network runs forward on `example` and, if it `trains`,
+    backward; afterwards its weights and buffers are what they were before.
     """
     state = copy.deepcopy(network.state_dict())
     compiled = torch.compile(network, dynamic=False)

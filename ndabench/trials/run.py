@@ -30,9 +30,9 @@ def prepare(
 
     Decodes and caches the data, tries the augmentations on images of that size, builds each task as the first
     of `num_workers` would, and fits or fetches what the evaluations need, which may take longest. The trials
-    share their data and evaluations; those of every arm's `boundary_settings` suffice. To `check` them, takes
-    two training steps with each combination of networks, batch size and augmentations, where a trial has one
-    worker. Returns how many combinations took steps.
+    must share their data and evaluations; those of every arm's `boundary_settings` suffice. To `check` them,
+    takes two training steps with each combination of networks, batch size and augmentations, where a trial
+    has one worker. Returns how many combinations took steps.
     """
     first, checked = trials[0], set[Hashable]()
     data: Any = load_data(first.data, device)

@@ -69,8 +69,8 @@ class DetectionData:
 
 
 def load_detection(config: SceneConfig, *, device: torch.device) -> DetectionData:
-    """The data set, its annotations read and checked, in host memory: a detector moves the scenes to its
-    device as it takes them, so `device` is not used.
+    """The data set with its annotations read and checked, in host memory: a detector moves each scene to its
+    device when it uses it, so `device` is not used.
 
     Raises `UserError` for what is missing or wrong, and for a split without an object to learn or to find.
     """

@@ -63,7 +63,8 @@ class SceneConfig(DataSetConfig):
 
     @abstractmethod
     def open(self) -> SceneSource:
-        """The set, its annotations read; `UserError` for what is missing or cannot be understood."""
+        """Opens the set and reads its annotations; `UserError` for what is missing or cannot be
+        understood."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ndabench.tasks.weights_file import WeightsFile
 Scope = Literal["clip", "batch"]
 
 KEYS_OF_PAIRS = ("embedding_dim", "hidden_dim", "mlp_head", "temperature", "nda_source")
-"""Keys of the task for methods that compare two views, which mean nothing to DPC."""
+"""Keys of the task for methods that compare two views; DPC does not use them."""
 
 
 class DpcConfig(Config):

@@ -70,11 +70,11 @@ class ContrastiveTask:
         average_running_moments(self.method.network, self.workers)
 
     def subject(self, step: int) -> Subject:
-        """The encoder without its head, or what else the method has learnt to describe samples with."""
+        """The encoder without its head, or another network that the method trained to describe samples."""
         return self.source.subject(self.method.features)
 
     def artifacts(self, step: int, *, last: bool) -> dict[str, bytes]:
-        """At step 0 sheets of what training looks at, at the last step the weights that it leaves."""
+        """At step 0 sheets of the training inputs, at the last step the trained weights."""
         if not self.workers.is_main:
             return {}
         files: dict[str, bytes] = {}

@@ -171,7 +171,7 @@ def embedder_of(setup: TrialSetup, encoder: nn.Module) -> Embedder:
     """`encoder`, which has a `dimension`, with a projection head on it, on the workers' device."""
     config = setup.config
     dimension = int(encoder.dimension)  # type: ignore[arg-type]  # nn.Module types attributes as tensors
-    trained = any(True for _ in encoder.parameters())  # raw pixels are many, and no head of theirs learns
+    trained = any(True for _ in encoder.parameters())  # raw pixels are many: no hidden layer
     hidden_dim = (config.hidden_dim or dimension) if config.mlp_head and trained else None
     head = ProjectionHead(dimension, hidden_dim, config.embedding_dim, setup.stream("head"))
     return Embedder(encoder, head, bf16=config.precision == "bf16").to(setup.workers.device)

@@ -29,9 +29,9 @@ class GanConfig(TaskConfig):
     num_steps: int = Field(2000, ge=1)
     """Steps of the generator."""
     num_discriminator_steps: int = Field(4, ge=1)
-    """Steps of the discriminator before each of these."""
+    """Steps of the discriminator before each step of the generator."""
     learning_rate: float = Field(1e-3, gt=0)
-    """Of both networks; the paper's width of 64 wants 2e-4."""
+    """Of both networks; the paper's width of 64 needs 2e-4."""
     betas: tuple[float, float] = (0.0, 0.999)
     ema_decay: float = Field(0.999, ge=0, lt=1)
     ema_start: int = Field(100, ge=0)

@@ -49,7 +49,7 @@ class Sampler:
     def subject(
         self, data: ImageData, *, step: int, discriminator: nn.Module | None = None
     ) -> GeneratorSubject:
-        """What evaluations measure after `step` training steps on `data`."""
+        """The subject that evaluations measure after `step` training steps on `data`."""
         return GeneratorSubject(
             self,
             discriminator,
@@ -103,5 +103,5 @@ class Sampler:
         network = self.generator if weights == "ema" else self.live
         if network is None:
             raise ValueError("the live generator is not at hand; sample the moving average")
-        with frozen(network):  # whatever training does, all arms are measured by float32 images
+        with frozen(network):  # whatever the precision of training, all arms are measured on float32 images
             return to_uint8(network(noise, labels, batch_statistics=batch_statistics))
