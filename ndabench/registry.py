@@ -4,7 +4,8 @@ A registry maps a name to an entry. An entry holds the configuration class, whic
 names its implementation as text, `"package.module:attribute"`, so that reading and planning a sweep never
 import torch. Code outside ndabench adds an entry with `register`:
 
-    from ndabench.tasks.definition import TASKS, TaskDefinition
+    from ndabench.tasks.definition import TaskDefinition
+    from ndabench.tasks.registry import TASKS
 
     TASKS.register("toy", TaskDefinition(config=ToyConfig, build="my_package.toy:ToyTask", ...))
 
@@ -97,9 +98,10 @@ def import_plugins(modules: Sequence[str]) -> None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except Exception as error:  # whatever a module of somebody else raises while it is imported
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(
-                f"plugins: {module!r} cannot be imported ({error}); "
+                f"plugins: {module!r} cannot be imported ({reason}); "
                 "install it, or put its folder on PYTHONPATH"
             ) from None
 

@@ -28,7 +28,7 @@ def sweep(
         bool,
         typer.Option("--check", help="Open the data, build the networks, try two steps; record nothing."),
     ] = False,
-    check: Annotated[bool, typer.Option("--no-check", help="Start without trying two steps.")] = True,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Start without trying two steps.")] = False,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")] = None,
 ) -> None:
     """Run every trial of a sweep file, record the results and write the report."""
@@ -58,7 +58,7 @@ def sweep(
             # Sent to stop a submitted job. Set after ray.init, which installs its own handler.
             signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
             result = run_sweep(
-                config, store, status, resume=resume, local=local, check=check, console=console
+                config, store, status, resume=resume, local=local, check=not no_check, console=console
             )
         show(store, console)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(result.statuses.items()))

@@ -68,6 +68,7 @@ def train(
 def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: int | None) -> "TrialConfig":
     """The trial of a sweep that the options mean; searched values without an option take their first."""
     from ndabench.planning.search_space import LAMBDA
+    from ndabench.tasks.registry import TASKS
 
     names = [one.name for one in config.arms]
     if arm is not None and arm not in names:
@@ -76,7 +77,8 @@ def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: 
     setting = next(config.boundary_settings(chosen))
     if lambda_ is not None:
         if chosen.negative is None:
-            raise UserError(f"--lambda: arm {chosen.name!r} has no negative to share the fakes' weight with")
+            weighs = TASKS[config.task.name].lambda_rule.weighs
+            raise UserError(f"--lambda: it {weighs}, and arm {chosen.name!r} has none")
         setting[LAMBDA] = lambda_
     return config.trial(chosen, setting, config.seeds[0] if seed is None else seed)
 

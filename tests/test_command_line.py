@@ -1,5 +1,6 @@
 """The commands say what they can do, quickly, and every sweep file that comes with ndabench is sound."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from ndabench.train import train
 ROOT = Path(__file__).parent.parent
 SWEEP_FILES = sorted((ROOT / "sweeps").rglob("*.yaml"))
 OPTIONS = {
-    sweep: ["FILE", "--set", "--out", "--resume", "--dry-run", "--address"],
+    sweep: ["FILE", "--set", "--out", "--resume", "--dry-run", "--check", "--no-check", "--address"],
     train: ["FILE", "--set", "--arm", "--lambda", "--seed", "--out", "--resume"],
     report: ["FOLDER"],
     preview: ["FILE", "--set", "--out", "--images", "--seed"],
@@ -138,3 +139,25 @@ def test_a_dry_run_has_a_line_for_each_setting_of_an_arm(
     assert rows == [[*line, str(each)] for line in lines]
     assert f"tiny: {trials} trials" in text
     assert f"work in all: {trials * each} images" in text
+
+
+@pytest.mark.parametrize(("flags", "checked"), [([], True), (["--no-check"], False)])
+def test_no_check_starts_without_trying_steps(
+    flags: list[str], checked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep is stopped where it would begin to prepare."""
+    from ndabench.orchestration import cluster
+    from ndabench.orchestration import run as running
+
+    class ReachedError(Exception):
+        pass
+
+    def reached(*_: object, check: bool, **__: object) -> None:
+        raise ReachedError(check)
+
+    monkeypatch.setattr(running, "run_sweep", reached)
+    monkeypatch.setattr(cluster, "connect", lambda address: contextlib.nullcontext(True))
+    monkeypatch.setattr(sys, "argv", ["ndabench", "--out", str(tmp_path / "out"), *flags])
+    with pytest.raises(ReachedError) as raised:
+        run(sweep)
+    assert raised.value.args == (checked,)

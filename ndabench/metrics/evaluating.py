@@ -11,6 +11,7 @@ trial that was stopped between two evaluations does not measure the first one ag
 """
 
 import inspect
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -60,7 +61,16 @@ class Evaluated:
 
     def to_plain(self) -> dict[str, Any]:
         """The results as dicts, strings, numbers and bytes."""
-        measurements = {name: asdict(one) for name, one in self.measurements.items()}
+        # A plugin may measure with numpy, whose numbers a checkpoint could not hold.
+        measurements = {
+            name: {
+                **asdict(one),
+                "value": float(one.value),
+                "seconds": float(one.seconds),
+                "protocol": json.loads(json.dumps(dict(one.protocol), default=float)),
+            }
+            for name, one in self.measurements.items()
+        }
         return {"measurements": measurements, "artifacts": self.artifacts, "evaluation": self.evaluation}
 
     @classmethod

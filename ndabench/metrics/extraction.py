@@ -59,6 +59,7 @@ def open_extractor(config: GeneratorEvaluation, data: ImageData, device: torch.d
     entry = EXTRACTORS[config.extractor]
     offered = {"data": data, "weights": config.weights, "download": config.download}
     extractor: Extractor = load(entry.open)(device=device, **{name: offered[name] for name in entry.takes})
+    assert extractor.name == config.extractor, f"{config.extractor} opened an extractor {extractor.name!r}"
     return extractor
 
 

@@ -5,6 +5,7 @@ alone, else in a Ray task with the resources of a trial.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -66,7 +67,13 @@ def _in_a_child(trials: list[str], num_workers: int, check: bool) -> Answer:
                 child.kill()
         answer = folder / "answer.json"
         if not answer.exists():
-            raise RuntimeError(f"the process that prepares the sweep ended with exit code {child.returncode}")
+            if child.returncode == -signal.SIGKILL:
+                raise UserError(
+                    "the process that prepares the sweep was killed, most likely because memory ran out; "
+                    "make the data, the networks or the batch smaller (--no-check skips the training steps)"
+                )
+            code = child.returncode
+            raise RuntimeError(f"the process that prepares the sweep ended with exit code {code}")
         content = json.loads(answer.read_text())
         return content["problem"], content["checked"]
 

@@ -28,8 +28,8 @@ def prepare_trials(
 
     Returns the line of the `UserError` that it meets, and how many combinations of settings took steps.
     """
-    configs = [TrialConfig.model_validate_json(trial) for trial in trials]
     try:
+        configs = [TrialConfig.from_json(trial) for trial in trials]
         return None, prepare(configs, device, num_workers, check=check)
     except UserError as error:
         return str(error), 0

@@ -42,7 +42,8 @@ class SweepSupervisor:
 
     def progressed(self, tune_id: str, result: dict) -> None:
         """`result` is what the trial reported: `step`, `num_steps` and perhaps `objective`."""
-        self.queue.progressed(tune_id, result["step"])
+        evaluated = (result.get("evaluations_done", 0), result.get("evaluation_units_done", 0))
+        self.queue.progressed(tune_id, result["step"], evaluated)
         self.state.progress(self.queue[tune_id].trial_id, result)
 
     def left_without_error(self, tune_id: str, value: float | None) -> None:

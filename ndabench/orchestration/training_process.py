@@ -45,7 +45,7 @@ def train_with_others(description: TrialDescription) -> None:
 
 def _train(description: TrialDescription, workers: Workers, report: Report) -> None:
     """Runs the trial and reports plain numbers; everything else is in the record store."""
-    trial = TrialConfig.model_validate_json(description.trial)
+    trial = TrialConfig.from_json(description.trial)
     torch.set_num_threads(max(1, int(description.resources.cpus_per_worker)))
     result: dict[str, Any] = {}
     store = RecordStore(description.root)
@@ -56,6 +56,8 @@ def _train(description: TrialDescription, workers: Workers, report: Report) -> N
             "step": progress.step,
             "num_steps": progress.num_steps,
             "num_images": progress.num_images,
+            "evaluations_done": progress.evaluated[0],
+            "evaluation_units_done": progress.evaluated[1],
             **({"objective": float(watched.value), "objective_step": progress.step} if watched else {}),
         }
         report(dict(result))

@@ -32,7 +32,7 @@ def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
     values = _last_values(store, watched_metric(config))
     return [
         Outcome(
-            TrialConfig.model_validate_json(row["config_json"]),
+            TrialConfig.from_json(row["config_json"]),
             row["status"],
             values.get(row["trial_id"]),
         )

@@ -18,8 +18,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 class RestartHistory:
     """The restarts of one trial under this driver."""
 
-    furthest: int = -1
-    """The last step that the trial has ever reported."""
+    furthest: tuple[int, ...] = (-1,)
+    """How far the trial has ever come: the step, then evaluations and their units done at this step."""
     restarts: int = 0
     in_a_row: int = 0
     """The restarts since the trial last passed `furthest`."""
@@ -59,10 +59,10 @@ class Restarts:
     def history(self, trial_id: str) -> RestartHistory:
         return self._histories[trial_id]
 
-    def progressed(self, trial_id: str, step: int) -> None:
-        history = self._histories[trial_id]
-        if step > history.furthest:
-            history.furthest, history.in_a_row = step, 0
+    def progressed(self, trial_id: str, step: int, evaluated: tuple[int, int] = (0, 0)) -> None:
+        history, here = self._histories[trial_id], (step, *evaluated)
+        if here > history.furthest:
+            history.furthest, history.in_a_row = here, 0
 
     def lost(self, trial: TrialConfig) -> Restart | None:
         """Lets a lost trial wait for its restart; None where the trial is given up."""

@@ -92,6 +92,15 @@ def _scheduler(value: Any) -> Any:
     return None if value == "none" else value
 
 
+def _with_current_search_keys(value: Any) -> Any:
+    """A sweep file in which the former names of searched keys of the task are replaced."""
+    task, search = (value.get(key) if isinstance(value, Mapping) else None for key in ("task", "search"))
+    name = task.get("name") if isinstance(task, Mapping) else task
+    if not isinstance(search, Mapping) or not isinstance(name, str) or name not in TASKS:
+        return value
+    return {**value, "search": with_current_names(TASKS[name].config, search)}
+
+
 class SweepConfig(Config):
     """A whole sweep file."""
 
@@ -113,7 +122,7 @@ class SweepConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _plugins_first(cls, value: Any) -> Any:
-        return plugins_first(value)
+        return _with_current_search_keys(plugins_first(value))
 
     @model_validator(mode="after")
     def _consistent(self) -> "SweepConfig":
@@ -198,14 +207,14 @@ class SweepConfig(Config):
         if arm.task.get("num_steps") == 0:
             return {}
         treatment = TASKS[self.task.name].treatment | {LAMBDA}
+        own = with_current_names(type(self.task), arm.task)
         return {
             key: value
             for key, value in self.search.dimensions.items()
             if (
                 self._arm_of(key) == arm
                 if key.startswith(OF_ARMS)
-                else key.partition(".")[0] not in arm.task
-                and (key not in treatment or arm.negative is not None)
+                else key.partition(".")[0] not in own and (key not in treatment or arm.negative is not None)
             )
         }
 

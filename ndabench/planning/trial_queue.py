@@ -46,8 +46,8 @@ class TrialQueue:
         trial = self._plan.next()
         return None if trial is None else (trial, 0.0)
 
-    def progressed(self, tune_id: str, step: int) -> None:
-        self._restarts.progressed(self._trials[tune_id].trial_id, step)
+    def progressed(self, tune_id: str, step: int, evaluated: tuple[int, int] = (0, 0)) -> None:
+        self._restarts.progressed(self._trials[tune_id].trial_id, step, evaluated)
 
     def lost(self, tune_id: str) -> Restart | None:
         """Queues the trial again. Returns None, and tells the plan, where the trial is given up."""

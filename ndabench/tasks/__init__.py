@@ -1,1 +1,1 @@
-"""The tasks: what each trains, by which step, and with which configuration."""
+"""The tasks: one loop for all of them (`trainer`), and a package for each family (`gan`, `contrastive`)."""

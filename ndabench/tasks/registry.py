@@ -1,6 +1,6 @@
 """The tasks by name, and checks of data, evaluations and augmentations against their definitions.
 
-A new task is one file with a `Task`, its configuration, and one entry here; see `definition.py`.
+A new task is a `Task`, its configuration, and one entry here; see `definition.py`.
 """
 
 import math

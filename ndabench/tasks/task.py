@@ -74,6 +74,8 @@ class Progress:
     checkpoint_due: bool = False
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
     """File name (`samples.png`) to its bytes; filled on the main worker only."""
+    evaluated: tuple[int, int] = (0, 0)
+    """How many evaluations of this step are done, and how many units of the one that runs."""
 
 
 class DivergedError(RuntimeError):

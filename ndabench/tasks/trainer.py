@@ -75,6 +75,8 @@ class Trainer:
         The trainer cannot be used afterwards.
         """
         steps = range(min(count, self.config.num_steps))
+        if not steps:
+            return
         for step, batch in zip(steps, self.task.batches(0), strict=False):
             self.task.training_step(batch, step)
 
@@ -140,7 +142,8 @@ class Trainer:
             if isinstance(one, Evaluated):
                 self.evaluated.append(one)
             if len(self.evaluated) < len(evaluations):
-                yield pause
+                units = one.done if isinstance(one, EvaluationProgress) else 0
+                yield replace(pause, evaluated=(len(self.evaluated), units))
         evaluated, self.evaluated = merge(self.evaluated), []
         return evaluated
 
@@ -172,9 +175,12 @@ class Trainer:
         for name, stream in self.task.streams.items():
             stream.set_state(state["streams"][name].cpu())
         self.step = int(state["step"])
+        self.evaluated, self.under_evaluation = [], None
+        if self.step < self.config.num_steps:  # a longer run measures its own last step
+            return
         self.evaluated = [Evaluated.from_plain(one) for one in state["evaluated"]]
-        under = state["under_evaluation"]
-        self.under_evaluation = EvaluationProgress(**copy.deepcopy(under)) if under is not None else None
+        if (under := state["under_evaluation"]) is not None:
+            self.under_evaluation = EvaluationProgress(**copy.deepcopy(under))
 
     def _parts(self) -> dict[str, Stateful]:
         return {**self.task.parts(), "curves": self.task.curves}

@@ -40,8 +40,11 @@ class TensorBoardTracker:
     def __init__(self, store: RecordStore) -> None:
         _import_without_torch()
         self._store = store
+        self._copies = not store.is_local
         self._writers: dict[str, EventsWriter] = {}
-        self._temporary = None if store.is_local else tempfile.TemporaryDirectory(prefix="ndabench-curves-")
+        self._unsent: set[str] = set()
+        """Trials whose closed files still have to be copied to the sweep's folder."""
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def begin(self, row: TrialRow) -> int:
         """Opens a new file for the trial; returns -1, since it has no steps yet."""
@@ -73,24 +76,37 @@ class TensorBoardTracker:
         self._finish(row.trial_id)
 
     def close(self) -> None:
-        for trial_id in list(self._writers):
-            self._finish(trial_id)
+        problems = []
+        for trial_id in {*self._writers, *self._unsent}:
+            try:
+                self._finish(trial_id)
+            except Exception as error:  # whatever storage raises; the other trials' curves are not to suffer
+                problems.append(error)
         if self._temporary is not None:
             self._temporary.cleanup()
+        if problems:
+            raise problems[0]
 
     def _finish(self, trial_id: str) -> None:
-        """Closes the trial's file and, if the sweep's folder is on no disk, copies it there."""
-        self._writers[trial_id].close()
-        if self._temporary is not None:
+        """Closes the trial's file and, if the sweep's folder is on no disk, copies it there.
+
+        Called again where the copy failed.
+        """
+        if (writer := self._writers.pop(trial_id, None)) is not None:
+            writer.close()
+        if self._copies:
+            self._unsent.add(trial_id)
             for file in self._folder(trial_id).iterdir():
                 self._store.write_bytes(f"{FOLDER}/{trial_id}/{file.name}", file.read_bytes())
                 file.unlink()
-        del self._writers[trial_id]
+            self._unsent.discard(trial_id)
 
     def _folder(self, trial_id: str) -> Path:
-        if self._temporary is not None:
-            return Path(self._temporary.name, trial_id)
-        return Path(self._store.local_path(f"{FOLDER}/{trial_id}"))
+        if not self._copies:
+            return Path(self._store.local_path(f"{FOLDER}/{trial_id}"))
+        if self._temporary is None:  # not before a trial begins: `close` is only called by then
+            self._temporary = tempfile.TemporaryDirectory(prefix="ndabench-curves-")
+        return Path(self._temporary.name, trial_id)
 
 
 def _import_without_torch() -> None:

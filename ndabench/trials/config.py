@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from ndabench.augmentations.specification import NegativeSpec, require_rule
-from ndabench.config import Config, without
+from ndabench.config import Config, parse, without
 from ndabench.data.registry import DataConfig
 from ndabench.metrics.registry import EvaluationConfig
 from ndabench.records import TrialRow
@@ -53,6 +53,11 @@ class TrialConfig(Config):
             if spec is not None:
                 require_rule(spec, rule_of(self.task))
         return self
+
+    @classmethod
+    def from_json(cls, text: str) -> "TrialConfig":
+        """Undoes `to_json`; `UserError` in one line where a plugin is not installed here."""
+        return parse(cls, json.loads(text), "trial")
 
     def to_json(self) -> str:
         """The canonical text of the configuration: the same configuration, the same text."""
@@ -89,10 +94,11 @@ the `decoder` of videos, since each decoder rounds colours differently.
 def without_locations(config: Mapping[str, Any]) -> dict[str, Any]:
     """A dumped configuration without the `LOCATION_KEYS` of its data and evaluations.
 
-    The path of the weights that its task starts from is left out, too: the configuration holds their hash.
+    Left out, too: the path of the weights that its task starts from, since the configuration holds their
+    hash, and the `plugins`, since other arms may need more of them.
     """
     return {
-        **config,
+        **without({"plugins"}, config),
         "task": without({"path"}, config["task"]),
         "data": without(LOCATION_KEYS, config["data"]),
         "evaluate": [without(LOCATION_KEYS, part) for part in config["evaluate"]],

@@ -1,7 +1,8 @@
 """One trial, run to its end and recorded as it goes: the same under Ray, under torchrun, and alone."""
 
+import json
 import socket
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,20 +42,33 @@ def prepare(
             if spec is not None:
                 check_augmentation(trial.task, spec, data.image_shape)
         trainer = _build(trial, data, Workers(world_size=num_workers, device=device))
-        combination = _combination(trial, trainer)
-        if check and num_workers == 1 and combination not in checked:
+        combination = _combination(trial)
+        steps = check and num_workers == 1 and trial.task.num_steps > 0
+        if steps and combination not in checked:
             trainer.try_steps(CHECKED_STEPS)
             checked.add(combination)
+        del trainer  # its memory is needed for the next
     sampling = getattr(first.task, "sampling", None)
     prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling))
     return len(checked)
 
 
-def _combination(trial: TrialConfig, trainer: Trainer) -> Hashable:
-    """What decides whether a training step works: sizes and augmentations, not rates, weights or seeds."""
-    networks = trainer.task.networks().values()
-    shapes = tuple(tuple(parameter.shape) for network in networks for parameter in network.parameters())
-    return shapes, trial.task.batch_size, trial.negative, trial.positive
+def _combination(trial: TrialConfig) -> Hashable:
+    """What decides whether a training step works: not rates and other real numbers, seeds or lengths."""
+    task = {
+        key: value
+        for key, value in trial.task.model_dump(mode="json").items()
+        if key != "num_steps" and not key.endswith("_every")
+    }
+    return json.dumps(_without_reals(task), sort_keys=True), trial.negative, trial.positive
+
+
+def _without_reals(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_reals(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_reals(item) for item in value]
+    return None if isinstance(value, float) else value
 
 
 def _build(trial: TrialConfig, data: Any, workers: Workers) -> Trainer:

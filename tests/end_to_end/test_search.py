@@ -95,7 +95,7 @@ def run_alone(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        list(run_trial(TrialConfig.model_validate_json(config), store, Provenance("alone"), Workers()))
+        list(run_trial(TrialConfig.from_json(config), store, Provenance("alone"), Workers()))
     finally:
         torch.set_num_threads(threads)
     return metrics(bench.folder / "alone")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from recognising import SAMPLING
@@ -237,3 +238,13 @@ def test_seconds_are_added_in_equal_parts() -> None:
     evaluated = Evaluated({"a": Measurement(1.0, seconds=1.0), "b": Measurement(2.0)})
     assert [one.seconds for one in evaluated.longer_by(3).measurements.values()] == [2.5, 1.5]
     assert Evaluated({}).longer_by(3) == Evaluated({})
+
+
+def test_results_that_were_measured_with_numpy_can_be_held_by_a_checkpoint() -> None:
+    protocol = {"mean": np.float64(0.5), "names": ("a", "b")}
+    measured = Measurement(np.float64(2.5), kind="metric", metric="m", split="test", protocol=protocol)
+    buffer = io.BytesIO()
+    torch.save(Evaluated({"m": measured}, evaluation="m").to_plain(), buffer)
+    read = Evaluated.from_plain(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
+    assert read.measurements["m"].value == 2.5
+    assert read.measurements["m"].protocol == {"mean": 0.5, "names": ["a", "b"]}

@@ -125,3 +125,12 @@ def test_everything_ends_whatever_is_lost(clock: Clock) -> None:
             told.append(queue.history(str(count)).summary)
     assert list(told) == ["after 2 restarts without progress"]
     assert count == 3 + 4 + 4
+
+
+def test_evaluations_that_are_done_are_progress() -> None:
+    restarts = Restarts(1)
+    for evaluated in ((0, 0), (0, 200), (0, 400), (1, 0), (1, 200)):
+        restarts.progressed(FIRST.trial_id, 6, evaluated)
+        assert restarts.lost(FIRST) is not None, evaluated
+    restarts.progressed(FIRST.trial_id, 6, (1, 200))
+    assert restarts.lost(FIRST) is None

@@ -109,7 +109,7 @@ def test_evaluations_of_two_names_are_two_and_may_both_be_the_objective() -> Non
         config = sweep(evaluate=twice, objective={"metric": metric})
         assert config.mode == "min"
         (trial, *_) = config.grid_trials()
-        assert TrialConfig.model_validate_json(trial.to_json()) == trial
+        assert TrialConfig.from_json(trial.to_json()) == trial
 
 
 def test_an_evaluation_may_be_named_alone() -> None:
@@ -260,3 +260,27 @@ def test_a_wrong_dotted_key_is_one_line(search: dict, line: str) -> None:
         parse(SweepConfig, {**BASE, "seeds": [0], "arms": ["none", "jigsaw"], "search": search}, "f")
     assert line in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_plugins_are_no_part_of_a_trials_id() -> None:
+    """A sweep that is resumed may need more of them, for other arms."""
+    ids = [[trial.trial_id for trial in sweep(plugins=plugins).grid_trials()] for plugins in ([], ["json"])]
+    assert ids[0] == ids[1]
+
+
+def test_a_trial_whose_plugin_is_not_installed_is_one_line() -> None:
+    text = sweep().grid_trials()[0].to_json().replace('"plugins": []', '"plugins": ["not_there"]')
+    with pytest.raises(UserError, match=r"^trial: plugins: 'not_there' cannot be imported") as raised:
+        TrialConfig.from_json(text)
+    assert "\n" not in str(raised.value)
+
+
+def test_former_names_are_read_in_a_search_and_kept_out_of_it_by_an_arms_own() -> None:
+    task = {"name": "video_contrastive"}
+    arms = ["none", {"name": "own", "task": {"drops": [0.3]}}]
+    search = {"drops": [[0.5], [0.85]]}
+    trials = sweep(
+        task=task, data={"name": "moving_digits"}, arms=arms, search=search, seeds=[0]
+    ).grid_trials()
+    found = [(trial.arm, trial.task.model_dump()["lr_milestones"]) for trial in trials]
+    assert found == [("none", (0.5,)), ("none", (0.85,)), ("own", (0.3,))]

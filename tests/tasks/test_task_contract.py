@@ -4,11 +4,13 @@ A task gets resuming, logging, divergence checks and evaluations from `Trainer`;
 together: change the loop, or leave something out of a task's state, and they fail.
 """
 
+import importlib
 import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import contrastive_toys
@@ -18,10 +20,8 @@ import torch
 import video_toys
 from closeness import assert_close
 from gan_toys import differences, leaves
+from registrations import kept_registries
 from two_workers import by_one_worker, on_two_workers
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "outside"))
-import ndabench_toy
 
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
@@ -37,14 +37,33 @@ from ndabench.tasks.trainer import Trainer, build_trainer
 
 NUM_STEPS = 4
 STEPS = {"num_steps": NUM_STEPS, "log_every": 1, "checkpoint_every": 1}
-FD = FrechetConfig(extractor="toy_pixels", num_samples=16, every=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toy_is_registered() -> Iterator[None]:
+    """For these tests alone: others list what there is."""
+    with kept_registries():
+        _import_toy()
+        yield
+
+
+def _import_toy() -> ModuleType:
+    folder = str(Path(__file__).parents[1] / "outside")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module("ndabench_toy")
+
+
+def _fd() -> FrechetConfig:
+    _import_toy()
+    return FrechetConfig(extractor="toy_pixels", num_samples=16, every=2)
 
 
 def _gan(**config: Any) -> Callable[..., TrialSetup]:
     def setup(**changes: Any) -> TrialSetup:
         keys: dict[str, Any] = {"negative": gan_toys.JIGSAW, "lambda_": 0.25, "horizontal_flip": True}
         own = gan_toys.toy_config(**{**STEPS, **config})
-        return TrialSetup(own, gan_toys.toy_data(16), **{**keys, "evaluations": [FD], **changes})
+        return TrialSetup(own, gan_toys.toy_data(16), **{**keys, "evaluations": [_fd()], **changes})
 
     return setup
 
@@ -77,10 +96,10 @@ def _clips(**config: Any) -> Callable[..., TrialSetup]:
 
 
 def _toy(**changes: Any) -> TrialSetup:
-    from ndabench_toy.negatives import upside_down
-
+    ndabench_toy = _import_toy()
+    upside_down = importlib.import_module("ndabench_toy.negatives").upside_down
     brightness = ndabench_toy.BrightnessConfig(num_samples=8)
-    keys = {"negative": upside_down, "lambda_": 0.5, "evaluations": [FD, brightness]}
+    keys = {"negative": upside_down, "lambda_": 0.5, "evaluations": [_fd(), brightness]}
     return TrialSetup(ndabench_toy.GaussianConfig(**STEPS), gan_toys.toy_data(), **{**keys, **changes})
 
 

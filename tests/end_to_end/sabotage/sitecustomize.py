@@ -16,10 +16,10 @@ FOLDER = os.environ.get("NDABENCH_TEST_FAULTS", "")
 
 
 class Sabotage:
-    """Lets ndabench.trials be imported as ever, and then puts the faults into the tasks that it builds."""
+    """Lets ndabench.trials.run be imported, and then puts the faults into the trainers that it builds."""
 
     def find_spec(self, name, path=None, target=None):
-        if name != "ndabench.trials":
+        if name != "ndabench.trials.run":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -27,15 +27,15 @@ class Sabotage:
 
         def execute_and_sabotage(module):
             execute(module)
-            build = module.build_task
+            build = module.build_trainer
 
-            def build_task(*arguments, negative, seed, workers, **rest):
-                task = build(*arguments, negative=negative, seed=seed, workers=workers, **rest)
-                trial, run = f"{'none' if negative is None else 'negative'} {seed}", task.run
-                task.run = lambda: _sabotaged(run(), trial, workers.rank)
-                return task
+            def build_trainer(setup):
+                trainer = build(setup)
+                trial, run = f"{'none' if setup.negative is None else 'negative'} {setup.seed}", trainer.run
+                trainer.run = lambda: _sabotaged(run(), trial, setup.workers.rank)
+                return trainer
 
-            module.build_task = build_task
+            module.build_trainer = build_trainer
 
         spec.loader.exec_module = execute_and_sabotage
         return spec

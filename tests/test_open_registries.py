@@ -1,5 +1,6 @@
 """Registries are open for entries from outside, and say in one line what is wrong with a part they pick."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -91,3 +92,16 @@ def test_an_implementation_is_imported_when_it_is_loaded() -> None:
 def test_a_plugin_that_is_not_there_is_one_line() -> None:
     with pytest.raises(UserError, match="plugins: 'no_such_module' cannot be imported"):
         import_plugins(["no_such_module"])
+
+
+def test_a_plugin_that_breaks_while_it_is_imported_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('no\\nluck')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for module, reason in (("broken_plugin", "no luck"), (".x", "relative")):
+        with pytest.raises(UserError) as raised:
+            import_plugins([module])
+        assert f"plugins: '{module}' cannot be imported (" in str(raised.value)
+        assert reason in str(raised.value)
+        assert "\n" not in str(raised.value)

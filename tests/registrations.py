@@ -1,0 +1,29 @@
+"""Entries that a test registers, and that no other test is to see."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ndabench.augmentations.registry import NEGATIVES
+from ndabench.data.registry import DATA_SETS
+from ndabench.metrics.extractor_registry import EXTRACTORS
+from ndabench.metrics.registry import EVALUATIONS
+from ndabench.registry import Registry
+from ndabench.tasks.registry import TASKS
+
+REGISTRIES: tuple[Registry[Any], ...] = (TASKS, DATA_SETS, NEGATIVES, EVALUATIONS, EXTRACTORS)
+
+
+@contextmanager
+def kept_registries() -> Iterator[None]:
+    """Inside, packages may register what they like; afterwards it and they are forgotten."""
+    before, modules = [dict(registry) for registry in REGISTRIES], set(sys.modules)
+    try:
+        yield
+    finally:
+        for registry, entries in zip(REGISTRIES, before, strict=True):
+            registry._entries = entries
+        for name in set(sys.modules) - modules:
+            if name.partition(".")[0] == "ndabench_toy":
+                del sys.modules[name]
