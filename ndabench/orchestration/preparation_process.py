@@ -54,8 +54,11 @@ def main() -> None:
 
 
 def _exit_with_the_driver() -> None:
-    """Standard input is a pipe that the driver never writes to; it closes when the driver is gone."""
-    sys.stdin.read()
+    """Standard input is a pipe that the driver never writes to; it closes when the driver is gone.
+
+    Not through `sys.stdin`: processes that decode are forked, and would wait for ever for its lock.
+    """
+    os.read(0, 1)
     os._exit(1)
 
 

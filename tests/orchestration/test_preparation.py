@@ -117,3 +117,20 @@ def test_the_child_ends_when_the_driver_is_gone(tmp_path: Path) -> None:
         process.stdin.close()
         assert process.wait(120) == 1
     assert not (tmp_path / "answer.json").exists()
+
+
+@pytest.mark.slow
+def test_a_check_decodes_videos_in_processes_of_their_own(cache: Path) -> None:
+    """They are forked while a thread waits for the driver's end."""
+    task = {
+        "name": "video_contrastive",
+        "method": {"name": "dpc", "num_blocks": 4, "num_predicted": 1},
+        "encoder": {"name": "resnet2d3d", "width": 2, "stem": "cifar"},
+        "clip_frames": 8,
+        "frame_stride": 1,
+        "batch_size": 4,
+    }
+    files = {"codec": "mpeg4", "sizes": [[32, 32]]}
+    data = {"name": "moving_digits", "frame_size": 16, "video_frames": 12, "clips_per_group": 1}
+    changes = {"task": task, "data": {**data, "files": files, "decode_workers": 2}, "evaluate": []}
+    assert prepare(sweep(arms=["none"], search={}, objective=None, **changes), check=True) == 1
