@@ -7,9 +7,9 @@ STAMP := $(VENV)/.installed
 INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable
 
 # Two test processes on two cores: more threads would only wait for each other, three times as long in all.
-test fast: export OMP_NUM_THREADS = 1
+test fast release-check: export OMP_NUM_THREADS = 1
 
-.PHONY: demo test fast format setup clean
+.PHONY: demo test release-check fast format setup clean
 
 demo: $(VENV)/.ndabench  ## install and run the quickstart sweep
 	$(BIN)/python -m ndabench.sweep
@@ -19,7 +19,10 @@ test: setup  ## format check, lint, types, import contracts and all tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist worksteal -m "not release" --durations=25
+
+release-check: setup  ## whole sweeps and long trainings: slow, and rarely broken
+	$(BIN)/pytest -n 2 --dist worksteal -m release
 
 fast: setup  ## the tests that take about a minute
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"

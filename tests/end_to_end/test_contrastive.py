@@ -37,6 +37,7 @@ SWEEP: dict[str, Any] = {
 VALUES = {"knn", "linear_probe_lbfgs", "linear_probe_sgd", "voc07_ap50", "coco_ap"}
 
 
+@pytest.mark.release
 def test_two_workers_train_and_measure_an_encoder(bench: Bench) -> None:
     file, out = bench.folder / "sweep.yaml", bench.folder / "out"
     file.write_text(yaml.safe_dump({**SWEEP, "resources": {"workers": 2}}))

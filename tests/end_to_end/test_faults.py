@@ -71,6 +71,7 @@ def little_memory() -> Iterator[list[str]]:
         yield prefix
 
 
+@pytest.mark.release
 def test_a_trial_that_runs_out_of_memory(
     bench: Bench, little_memory: list[str], reference: Reference
 ) -> None:

@@ -45,7 +45,7 @@ def test_the_best_setting_is_repeated(bench: Bench) -> None:
         assert (row["lambda"], row["parameters_json"]) == (best["lambda"], best["parameters_json"])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.release)])
 def test_asha_stops_what_does_badly(bench: Bench, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
     """One trial fits at a time. The second does badly and is stopped early; the best is run once more."""
     changes = {

@@ -82,6 +82,7 @@ def refused(bench: Bench, first: Command, *arguments: str) -> None:
     assert first.running
 
 
+@pytest.mark.release
 def test_two_drivers_and_a_storage_that_never_comes_back(bench: Bench, object_store: ObjectStore) -> None:
     site = bench.folder / "site"
     site.mkdir()

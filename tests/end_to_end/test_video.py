@@ -59,6 +59,7 @@ def folders(bench: Bench) -> tuple[Path, Path]:
     return one, other
 
 
+@pytest.mark.release
 def test_any_set_in_the_layout_of_ucf101_by_its_path_alone(bench: Bench, folders: tuple[Path, Path]) -> None:
     file = bench.folder / "sweep.yaml"
     file.write_text(yaml.safe_dump(SWEEP))

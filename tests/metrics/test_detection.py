@@ -201,6 +201,7 @@ def test_two_workers_take_the_steps_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_detector_learns_to_find_digits() -> None:
     data = ScatteredDigitsConfig(num_validation=50)
     settings = DetectionConfig(num_steps=250, batch_norm="live", data=data)
