@@ -32,7 +32,7 @@ def preview(
     images: Annotated[int, typer.Option(min=2, max=64, help="Images, or frames of a clip, in a row.")] = 8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Write a PNG sheet of a data set's images, or of a clip, beside the arms' negatives and all others."""
+    """Write a PNG sheet of a data set's images, or of a clip, with the arms' negatives and all others."""
     import torch
 
     from ndabench.data.registry import load_data

@@ -97,8 +97,8 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
         table.add_row(f"{count} {how}".strip(), *cells, f"{each:,}")
         work += count * each
     console.print(table)
-    console.print(f"each trial asks for {config.resources}", highlight=False)
-    console.print(f"work in all: {work:,} {unit}", highlight=False)
+    console.print(f"each trial requests {config.resources}", highlight=False)
+    console.print(f"total work: {work:,} {unit}", highlight=False)
 
 
 def _plan_lines(config: "SweepConfig") -> "Iterator[tuple[int, str, str, str, str, str, int]]":

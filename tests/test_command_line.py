@@ -96,8 +96,8 @@ def test_every_sweep_file_can_be_planned(
     monkeypatch.chdir(tmp_path)
     text = output(lambda: run(sweep), str(file), "--dry-run")
     assert f"{file.stem}: " in text
-    assert "each trial asks for " in text
-    assert "work in all: " in text
+    assert "each trial requests " in text
+    assert "total work: " in text
     assert not list(tmp_path.iterdir())
 
 
@@ -138,7 +138,7 @@ def test_a_dry_run_has_a_line_for_each_setting_of_an_arm(
     each = read_sweep(Path(file), []).task.num_images
     assert rows == [[*line, str(each)] for line in lines]
     assert f"tiny: {trials} trials" in text
-    assert f"work in all: {trials * each} images" in text
+    assert f"total work: {trials * each} images" in text
 
 
 @pytest.mark.parametrize(("flags", "checked"), [([], True), (["--no-check"], False)])

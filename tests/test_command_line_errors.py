@@ -75,7 +75,7 @@ IN_THE_FILE = {
             "search": {"lambda": {"uniform": [0.1, 0.9]}, "sampler": "random"},
             "scheduler": {"name": "asha", "grace_steps": 1},
         },
-        "asha compares trials on their way.*fd_classifier needs every",
+        "asha compares trials during training.*fd_classifier needs every",
     ),
     "lambda of 0": ({"search": {"lambda": [0]}}, r"search: lambda must lie in \(0, 1\], got 0"),
     "lambda above 1": ({"search": {"lambda": [1.5]}}, r"search: lambda must lie in \(0, 1\], got 1.5"),

@@ -41,7 +41,7 @@ def test_a_dry_run_plans_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "stripes: 2 trials" in done.stdout
     assert "toy_upside_down(share=0.5)" in done.stdout
-    assert f"work in all: {2 * 12 * 8} images" in done.stdout
+    assert f"total work: {2 * 12 * 8} images" in done.stdout
 
 
 @pytest.mark.slow

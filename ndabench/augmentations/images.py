@@ -99,7 +99,9 @@ def cutmix_with(images: Tensor, partner: Tensor, *, generator: torch.Generator, 
     """`cutmix` with given partners, `[N, C, H, W]`, which are overwritten."""
     n, _, h, w = images.shape
     if min(h, w) < 2:
-        raise UserError(f"cutmix: images of {h}×{w} leave no room for a box; both sides need 2 pixels")
+        raise UserError(
+            f"cutmix: images of {h}×{w} are too small for a box; both sides need at least 2 pixels"
+        )
     # λ and 1 − λ have the same distribution.
     share = draws.betas(alpha, n, generator=generator).sqrt()
     half = torch.stack([(share * side).clamp(1, side - 1) for side in (h, w)]) / 2

@@ -33,6 +33,6 @@ def build_once(folder: Path, key: str, build: Callable[[Path], None]) -> Path:
     except OSError as error:
         raise UserError(
             f"{folder}: the cache cannot be written ({error.strerror or error}); "
-            "point NDABENCH_CACHE at a folder with room"
+            "set NDABENCH_CACHE to a writable folder with free space"
         ) from error
     return finished

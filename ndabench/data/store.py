@@ -113,7 +113,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"{folder}: the cache cannot be written ({error.strerror or error}); "
-            "point NDABENCH_CACHE at a folder with room"
+            "set NDABENCH_CACHE to a writable folder with free space"
         ) from error
 
 

@@ -104,7 +104,7 @@ def _read(path: Path, sha256: str | None) -> dict[str, Tensor]:
         reason = str(error).strip().partition("\n")[0][:200]
         raise UserError(f"{path} cannot be read as a PyTorch state dict: {reason}") from error
     if sha256 is not None and sha256 != hashlib.sha256(content).hexdigest():
-        raise UserError(f"{path} holds other weights than when the sweep was read; put those back")
+        raise UserError(f"{path} holds other weights than when the sweep was read; restore the original file")
     if not isinstance(state, Mapping) or not all(map(_is_weight, state.items())):
         raise UserError(f"{path} holds no plain state dict (names of weights and their tensors)")
     return dict(state)

@@ -59,7 +59,7 @@ def check_sweep(config: SweepConfig, *, local: bool, check: bool = True, console
 
     To `check` the sweep, each combination of networks, batch size and augmentations takes two training steps.
     """
-    console.print(f"preparing {config.data.name} and what the evaluations need …", highlight=False)
+    console.print(f"preparing {config.data.name} and the evaluations …", highlight=False)
     checked = prepare_sweep(
         config,
         local=local,

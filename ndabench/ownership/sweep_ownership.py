@@ -72,7 +72,7 @@ def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) ->
             if known.get(arm["name"], arm) != arm:
                 raise UserError(
                     f"{where} was started with another arm {arm['name']!r}, which a resumed sweep must keep; "
-                    "give the new one a name of its own, or choose another folder with --out"
+                    "give the new arm another name, or choose another folder with --out"
                 )
 
 

@@ -111,9 +111,9 @@ class Resources(Config):
         return {"memory": 1, **pinned}
 
     def __str__(self) -> str:
-        """`2 workers × (1 CPU, 1 GPU, 8 GiB memory), each on a node of its own`"""
+        """`2 workers × (1 CPU, 1 GPU, 8 GiB memory), each on a different node`"""
         amounts = ", ".join(_amount(name, amount) for name, amount in self.worker_bundle.items())
-        where = {"strict_pack": ", all on one node", "strict_spread": ", each on a node of its own"}
+        where = {"strict_pack": ", all on one node", "strict_spread": ", each on a different node"}
         several = where.get(self.placement, "") if self.workers > 1 else ""
         least = f"{self.sizes[-1].workers} to " if len(self.sizes) > 1 else ""
         return f"{least}{_counted(self.workers, 'worker')} × ({amounts}){several}"

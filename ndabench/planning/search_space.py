@@ -66,7 +66,7 @@ class Search(Config):
     dimensions: dict[str, Dimension] = Field(default_factory=dict)
     sampler: Literal["grid", "random", "tpe"] = "grid"
     trials_per_arm: int = Field(16, ge=1, description="settings tried in each arm by random and tpe")
-    seed: int = Field(1_000_003, ge=0, description="the search trials' own seed, apart from the repeats'")
+    seed: int = Field(1_000_003, ge=0, description="the seed of the search trials; the repeats do not use it")
 
     @model_validator(mode="before")
     @classmethod

@@ -131,7 +131,7 @@ class SweepConfig(Config):
         if doubled:
             raise ValueError(f"two arms are named {doubled[0]!r}; give each its own name")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"a seed stands twice in seeds {list(self.seeds)}")
+            raise ValueError(f"a seed is listed twice in seeds {list(self.seeds)}")
         check_data(self.task, self.data)
         self._check_keys()
         if self.search.sampler != "grid":
@@ -187,12 +187,12 @@ class SweepConfig(Config):
         if self.objective.mode not in (None, MODES[better]):
             raise ValueError(
                 f"objective: {self.objective.metric} is better when {better}, mode {self.objective.mode} "
-                "would look for the worst; leave mode out"
+                "would select the worst value; leave mode out"
             )
         if self.scheduler is not None and measured[self.objective.metric].every is None:
             raise ValueError(
-                f"asha compares trials on their way, so the evaluation that measures {self.objective.metric} "
-                "needs every: the steps from one measurement to the next"
+                "asha compares trials during training, so the evaluation that measures "
+                f"{self.objective.metric} needs every: the steps from one measurement to the next"
             )
 
     @property

@@ -103,7 +103,7 @@ def reason(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return "a file stands where a folder should be"
+        return "there is a file where a folder should be"
     if error.errno and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
     line = " ".join(str(error).split())

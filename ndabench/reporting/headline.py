@@ -124,7 +124,7 @@ def _cautions(frames: Frames, test: list[Comparison]) -> list[str]:
             [f"and {count(len(losses) - MOST_LOSSES, 'other setting')}"] if len(losses) > MOST_LOSSES else []
         )
         cautions.append(
-            f"Repeats were lost, and the survivors alone may flatter a setting: "
+            f"Repeats were lost, and the remaining repeats alone may make a setting look better than it is: "
             f"{', '.join([*losses[:MOST_LOSSES], *others])}."
         )
     unfinished = int((frames.trials["status"] == "running").sum())
@@ -132,5 +132,7 @@ def _cautions(frames: Frames, test: list[Comparison]) -> list[str]:
         cautions.append(f"{count(unfinished, 'trial')} had not ended when this was written.")
     metrics = [comparison.name for comparison in test]
     if len(set(metrics)) < len(metrics) and len(frames.groups) == 1:
-        cautions.append("Some metric was measured under several protocols, which are kept apart.")
+        cautions.append(
+            "At least one metric was measured under several protocols; the report shows them separately."
+        )
     return cautions

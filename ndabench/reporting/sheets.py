@@ -18,8 +18,8 @@ TITLES = {
     "detections": "Detections",
     "negatives": "Negatives, as training sees them",
     "views": "Views",
-    "confusion_dpc_finetune": "Classes taken for one another, after fine-tuning",
-    "confusion_linear_probe": "Classes taken for one another, by the linear probe",
+    "confusion_dpc_finetune": "Confusion matrix, after fine-tuning",
+    "confusion_linear_probe": "Confusion matrix, by the linear probe",
 }
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST_SMALL, LARGEST_HALF = 480, 1200

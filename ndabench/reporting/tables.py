@@ -65,7 +65,7 @@ def comparison_table(
 def lambda_meaning(task: str) -> str:
     """What λ is in a task; in general words for a task of a plugin that is not imported here."""
     definition = TASKS.get(task)
-    return "how much the negatives count" if definition is None else str(definition.lambda_rule.meaning)
+    return "the weight of the negatives" if definition is None else str(definition.lambda_rule.meaning)
 
 
 def _shown(comparison: Comparison) -> list[Compared]:
@@ -213,7 +213,7 @@ def _notes(comparison: Comparison, siblings: list[Comparison], measure: Publishe
             f"compared with each other. This table: {_differing(comparison, siblings)}."
         )
     if comparison.on_validation:
-        notes.append("What searches and schedulers look at; compare arms on the test split.")
+        notes.append("Searches and schedulers use these values; compare arms on the test split.")
     notes += _difference_notes(comparison)
     if any(row.summary.n == 1 for row in comparison.rows):
         notes.append("One seed gives no interval and no test.")

@@ -79,7 +79,7 @@ class Mirror:
         except Exception as error:  # whatever a server, a network or other code may raise
             problem = _one_line(error)
             if tracker.name not in self._problems:
-                logger.warning("%s: %s; the sweep goes on, and this is tried again", tracker.name, problem)
+                logger.warning("%s: %s; the sweep continues and tries this again", tracker.name, problem)
             self._problems[tracker.name] = problem
             self.changed(trial_id)
 

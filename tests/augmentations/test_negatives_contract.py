@@ -119,7 +119,7 @@ def test_pairing_needs_two_images(registry, pairing):
         ("mixup", (8, 8), {"alpha": 0.0}, "alpha must be above 0, got 0.0"),
         ("cutout", (2, 8), {}, "a side of 2 pixels is too small"),
         ("cutout", (8, 8), {"smallest": 0.7}, "needs 0 < smallest <= largest <= 1, got 0.7 and 0.6"),
-        ("cutmix", (1, 8), {}, "images of 1×8 leave no room"),
+        ("cutmix", (1, 8), {}, "images of 1×8 are too small for a box"),
         ("rotate", (8, 8), {"degrees": 360.0}, "360.0 degrees moves no pixel of images of 8×8"),
         ("shift", (1, 8), {}, "a side of 1 pixels is too small"),
         ("gaussian_noise", (8, 8), {"std": 0.0}, "std must be above 0"),

@@ -97,10 +97,10 @@ def test_a_trial_of_two_workers(bench: Bench, damaged: Bench, nodes: Nodes) -> N
         ended = sweep.ended()
         assert whole.ended().code == 0
     assert (ended.code, ended.stderr) == (0, "")
-    asked = "1 to 2 workers × (1 CPU), each on a node of its own"
+    asked = "1 to 2 workers × (1 CPU), each on a different node"
     assert f"1 trials, 0 of them done, 1 at a time, each {asked}" in ended.stdout
     taken = (
-        "1 trial is waiting for resources: 2 workers × (1 CPU), each on a node of its own, "
+        "1 trial is waiting for resources: 2 workers × (1 CPU), each on a different node, "
         "free now: 1 of 2 CPU\n"
     )
     unsafe = (

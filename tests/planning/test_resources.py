@@ -114,7 +114,7 @@ def one_placed(slots: tuple[int, ...], workers: int, placement: str) -> list[tup
 def test_what_is_asked_in_words() -> None:
     assert str(Resources()) == "1 worker × (1 CPU)"
     asked = Resources(workers=2, gpus_per_worker=1, memory_gib_per_worker=1.5, placement="strict_spread")
-    assert str(asked) == "2 workers × (1 CPU, 1 GPU, 1.5 GiB memory), each on a node of its own"
+    assert str(asked) == "2 workers × (1 CPU, 1 GPU, 1.5 GiB memory), each on a different node"
     assert asked.worker_bundle == {"CPU": 1, "GPU": 1, "memory": 1.5 * GIB}
     assert asked.driver_bundle == {"memory": 1}
 

@@ -163,7 +163,7 @@ def test_an_evaluation_may_be_named_alone() -> None:
         ({"search": {"learning_rate": {"log_uniform": [0, 1]}, "sampler": "tpe"}}, "bounds above 0"),
         ({"search": {"learning_rate": {"uniform": [1e-4, 1e-3]}, "sampler": "tpe"}}, "needs an objective"),
         ({"scheduler": {"name": "asha", "grace_steps": 1}}, "asha stops search trials early"),
-        ({"seeds": [1, 1]}, "a seed stands twice"),
+        ({"seeds": [1, 1]}, "a seed is listed twice"),
         ({"resources": {"workers": 2, "gpus_per_worker": 0.5}}, "several workers need whole GPUs"),
         (
             {"resources": {"gpus_per_worker": 1.5}},

@@ -186,7 +186,7 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(
 
 def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(UserError, match="a file stands where a folder should be"):
+    with pytest.raises(UserError, match="there is a file where a folder should be"):
         RecordStore(str(tmp_path / "out")).write_trial(ROW)
 
 

@@ -3,6 +3,8 @@
     python tests/replay/replay.py record OUT.json               # runs every case below (about five minutes)
     python tests/replay/replay.py compare BEFORE.json AFTER.json
 
+    python tests/replay/replay.py compact RECORD.json recorded.json
+
 A change that only moves code must leave every value and every tensor as it was, bit for bit. The values
 depend on the CPU and on the version of torch, so `recorded.json` is a reference for one machine: elsewhere,
 record the commit before the change first (PYTHONPATH says whose `ndabench` runs) and compare with that.
@@ -26,6 +28,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+DIGITS = 10
+"""Hexadecimal digits of a hash that are compared."""
 
 GAN: dict[str, Any] = {
     "task": {
@@ -290,11 +295,26 @@ def compare(before: Path, after: Path) -> int:
         lines = [f"{key} differs" for key in values if now.get(key, values[key]) != values[key]]
         lines += [f"{key} is gone" for key in values if key not in now]
         lines += [f"{key} is new" for key in now if key not in values]
-        hashes = set(case_after["tensors"].values())
-        lines += [f"{key} differs" for key, digest in case_before["tensors"].items() if digest not in hashes]
+        before_hashes, hashes = (_named_hashes(case["tensors"]) for case in (case_before, case_after))
+        lines += [f"{name} differs" for digest, name in before_hashes.items() if digest not in hashes]
         print(f"{name}: {'; '.join(lines[:8]) or 'equal'}{' …' if len(lines) > 8 else ''}")
         different += bool(lines)
     return different
+
+
+def _named_hashes(tensors: dict[str, str] | list[str]) -> dict[str, str]:
+    """Where a tensor lies by the first digits of its hash; compact records know the hashes alone."""
+    if isinstance(tensors, list):
+        return {digest: f"tensor {digest}" for digest in tensors}
+    return {digest[:DIGITS]: name for name, digest in tensors.items()}
+
+
+def compact(record: Path, out: Path) -> None:
+    """Writes a record without the names of the tensors, small enough to be kept."""
+    content = json.loads(record.read_text())
+    for one in content["cases"].values():
+        one["tensors"] = sorted(_named_hashes(one["tensors"]))
+    out.write_text(json.dumps(content, indent=0, sort_keys=True, separators=(",", ":")) + "\n")
 
 
 def main() -> None:
@@ -308,9 +328,14 @@ def main() -> None:
     comparing = commands.add_parser("compare")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
+    compacting = commands.add_parser("compact")
+    compacting.add_argument("record", type=Path)
+    compacting.add_argument("out", type=Path)
     arguments = parser.parse_args()
     if arguments.command == "record":
         record(arguments.out, arguments.only)
+    elif arguments.command == "compact":
+        compact(arguments.record, arguments.out)
     else:
         sys.exit(compare(arguments.before, arguments.after) > 0)
 

@@ -191,8 +191,8 @@ def test_repeats_that_did_not_finish_are_counted_and_the_best_is_none_of_the_sur
     }
     assert row(compare(store)[0], "none").best
     assert (
-        "Repeats were lost, and the survivors alone may flatter a setting: flip at λ = 0.25 (3 failed, "
-        "0 left), jigsaw at λ = 0.25 (2 diverged, 1 left)." in headlines(store)
+        "Repeats were lost, and the remaining repeats alone may make a setting look better than it is: "
+        "flip at λ = 0.25 (3 failed, 0 left), jigsaw at λ = 0.25 (2 diverged, 1 left)." in headlines(store)
     )
 
 

@@ -221,7 +221,7 @@ def test_the_task_says_what_lambda_means(store: RecordStore) -> None:
     for task, meaning in (
         ("gan", "weight of the generated fakes, 1 being the plain objective; the negatives weigh 1 − λ"),
         ("image_contrastive", "weight of the NDA keys among the negatives, 0 being the plain loss"),
-        ("of a plugin that is not here", "how much the negatives count"),
+        ("of a plugin that is not here", "the weight of the negatives"),
     ):
         record(store, Trial("none", 1, 0, task=task), finals(3.0))
         described = [

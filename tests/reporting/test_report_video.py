@@ -118,9 +118,9 @@ def test_matrices_are_shown_as_large_as_their_detail_asks_for(store: RecordStore
     add_pictures(store, Trial("none", 0.0, 0, task="video_contrastive", dataset=UCF101))
     sheets = [b for s in report_spec(store).sections for b in s.blocks if isinstance(b, SheetSpec)]
     assert {sheet.title: sheet.size for sheet in sheets} == {
-        "Classes taken for one another, after fine-tuning": "half",
-        "Classes taken for one another, after fine-tuning (hmdb51)": "half",
-        "Classes taken for one another, by the linear probe": "whole",
+        "Confusion matrix, after fine-tuning": "half",
+        "Confusion matrix, after fine-tuning (hmdb51)": "half",
+        "Confusion matrix, by the linear probe": "whole",
         "Negatives, as training sees them": "small",
     }
 

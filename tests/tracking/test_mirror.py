@@ -112,7 +112,7 @@ def test_a_tracker_that_was_away_misses_nothing(store: RecordStore, caplog: pyte
         mirror.changed("jigsaw-01")
     expected = [("begin", "jigsaw-01"), (1, {"loss": 1.0}), (2, {"loss": 2.0}), ("end", "finished")]
     assert away.heard == other.heard == expected
-    assert caplog.messages == ["away: ConnectionError: no route; the sweep goes on, and this is tried again"]
+    assert caplog.messages == ["away: ConnectionError: no route; the sweep continues and tries this again"]
 
 
 def test_a_tracker_that_hangs_does_not_hold_the_sweep(

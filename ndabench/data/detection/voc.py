@@ -171,7 +171,7 @@ def _listed(devkit: Path, year: int, split: str) -> list[Files]:
     except OSError as error:
         raise UserError(f"{listing}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise UserError(f"{listing}: not a text file with a picture's name a line") from None
+        raise UserError(f"{listing}: not a text file with one picture name per line") from None
     if not names:
         raise UserError(f"{listing}: lists no picture")
     return [Files(root / "JPEGImages" / f"{n}.jpg", root / "Annotations" / f"{n}.xml") for n in names]

@@ -102,6 +102,6 @@ class Sampler:
     def _images(self, noise: Tensor, labels: Tensor, *, weights: Weights, batch_statistics: bool) -> Tensor:
         network = self.generator if weights == "ema" else self.live
         if network is None:
-            raise ValueError("the live generator is not at hand; sample the moving average")
+            raise ValueError("the generator in training is not available; sample the moving average")
         with frozen(network):  # whatever the precision of training, all arms are measured on float32 images
             return to_uint8(network(noise, labels, batch_statistics=batch_statistics))
