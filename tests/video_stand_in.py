@@ -10,10 +10,9 @@ from pydantic import Field
 from ndabench.config import Config
 from ndabench.metrics.probing import Evaluated
 from ndabench.tasks.curves import Curves
-from ndabench.tasks.definition import TaskConfig, TaskDefinition
+from ndabench.tasks.definition import LambdaRule, TaskConfig, TaskDefinition
 from ndabench.tasks.registry import TASKS
 from ndabench.tasks.setup import TrialSetup
-from ndabench.tasks.task import LambdaRule
 
 DIGITS: dict[str, Any] = {"name": "moving_digits", "frame_size": 16, "video_frames": 12, "clips_per_group": 1}
 SWEEP: dict[str, Any] = {

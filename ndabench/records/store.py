@@ -149,10 +149,6 @@ class RecordStore:
         """The bytes at `path` below the root, or None if there is no such file."""
         return self._files.read(path)
 
-    def read_all(self, paths: Sequence[str]) -> Sequence[bytes | None]:
-        """`read_bytes` of many files, concurrently if each waits for a network."""
-        return self._files.each(self._files.read, paths)
-
     def list(self, folder: str) -> Sequence[str]:
         """Every file below `folder`, at any depth, sorted; the paths suit `read_bytes` and `delete`."""
         return self._files.walk(folder)

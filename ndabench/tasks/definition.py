@@ -23,6 +23,7 @@ The runner, the sweep file, the preview, the report and the docs know a task onl
 `build` names a function or class that makes a `task.Task` of a `setup.TrialSetup`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,46 @@ from pydantic import Field
 
 from ndabench.config import Config
 from ndabench.data.registry import MODALITIES, Modality
-from ndabench.tasks.task import LambdaRule
+from ndabench.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LambdaRule:
+    """What λ means in a task, and which values it may have."""
+
+    baseline: float
+    """The λ at which a negative has no weight: that of every trial without one."""
+    default: float
+    """The λ of a trial with a negative where none is given."""
+    low: float
+    high: float
+    low_open: bool = False
+    """Whether `low` itself is excluded."""
+    high_open: bool = False
+    """Whether `high` itself is excluded."""
+    weighs: str
+    """A phrase for errors that says what λ does with a negative:
+    `shares the fakes' weight with a negative`."""
+    meaning: str
+    """A phrase for tables and figures that says what λ is:
+    `weight of the NDA keys, 0 being the plain loss`."""
+
+    @property
+    def range(self) -> str:
+        """`(0, 1]`, for errors."""
+        high = "∞" if math.isinf(self.high) else f"{self.high:g}"
+        return f"{'(' if self.low_open else '['}{self.low:g}, {high}{')' if self.high_open else ']'}"
+
+    def check(self, value: Any, where: str = "") -> None:
+        """`UserError`, beginning with `where`, if `value` is no λ of this task."""
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if (
+            not number
+            or not self.low <= value <= self.high
+            or (self.low_open and value == self.low)
+            or (self.high_open and value == self.high)
+        ):
+            raise UserError(f"{where}lambda must lie in {self.range}, got {value!r}")
 
 
 class TaskConfig(Config):

@@ -19,9 +19,8 @@ from ndabench.tasks.contrastive.config import (
     VideoContrastiveConfig,
     check_image_evaluations,
 )
-from ndabench.tasks.definition import TaskConfig, TaskDefinition
+from ndabench.tasks.definition import LambdaRule, TaskConfig, TaskDefinition
 from ndabench.tasks.gan.config import GanConfig
-from ndabench.tasks.task import LambdaRule
 
 if TYPE_CHECKING:
     from ndabench.augmentations.compose import Augmentation

@@ -26,7 +26,7 @@ class TrialSetup:
     data: Any
     """The data set, loaded: `ImageData` or `ClipData`."""
     negative: Augmentation | None = None
-    """T as the trial names it. If λ gives T no weight, T is not even drawn: see `nda`."""
+    """T as the trial names it. If λ gives T no weight, T is not even drawn: see `weighted_negative`."""
     positive: Augmentation | None = None
     """Changes the real samples themselves (PDA)."""
     lambda_: float = None  # type: ignore[assignment]  # None stands for the plain one until __post_init__
@@ -50,7 +50,7 @@ class TrialSetup:
         return TASKS[self.config.name]
 
     @property
-    def nda(self) -> Augmentation | None:
+    def weighted_negative(self) -> Augmentation | None:
         """T, or None where λ gives it no weight: such a training equals the plain one, bit for bit."""
         return self.negative if self.lambda_ != self.definition.lambda_rule.baseline else None
 

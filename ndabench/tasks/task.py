@@ -1,12 +1,10 @@
 """The protocol of a task: the part of a training that differs from task to task. The rest is in
 `trainer.Trainer`."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ndabench.errors import UserError
 from ndabench.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -15,45 +13,6 @@ if TYPE_CHECKING:
 
     from ndabench.metrics.evaluating import Subject
     from ndabench.tasks.curves import Curves
-
-
-@dataclass(frozen=True, kw_only=True)
-class LambdaRule:
-    """What λ means in a task, and which values it may have."""
-
-    baseline: float
-    """The λ at which a negative has no weight: that of every trial without one."""
-    default: float
-    """The λ of a trial with a negative where none is given."""
-    low: float
-    high: float
-    low_open: bool = False
-    """Whether `low` itself is excluded."""
-    high_open: bool = False
-    """Whether `high` itself is excluded."""
-    weighs: str
-    """A phrase for errors that says what λ does with a negative:
-    `shares the fakes' weight with a negative`."""
-    meaning: str
-    """A phrase for tables and figures that says what λ is:
-    `weight of the NDA keys, 0 being the plain loss`."""
-
-    @property
-    def range(self) -> str:
-        """`(0, 1]`, for errors."""
-        high = "∞" if math.isinf(self.high) else f"{self.high:g}"
-        return f"{'(' if self.low_open else '['}{self.low:g}, {high}{')' if self.high_open else ']'}"
-
-    def check(self, value: Any, where: str = "") -> None:
-        """`UserError`, beginning with `where`, if `value` is no λ of this task."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if (
-            not number
-            or not self.low <= value <= self.high
-            or (self.low_open and value == self.low)
-            or (self.high_open and value == self.high)
-        ):
-            raise UserError(f"{where}lambda must lie in {self.range}, got {value!r}")
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ class Trainer:
         if self.step in (0, config.num_steps):
             yield from self._pause(notes)
         while self.step < config.num_steps:
-            for batch in task.batches(self.step):
-                if self._due(config.log_every):
+            for batch in task.batches(self.step):  # opened again after every evaluation
+                if self._due(config.log_every):  # logged at the pause before this step
                     task.curves.clear()
                 task.training_step(batch, self.step)
                 self.step += 1
@@ -192,7 +192,7 @@ def _identity(setup: TrialSetup) -> dict[str, Any]:
     return {
         **without({"path"}, setup.config.model_dump(mode="json", exclude=changeable)),
         "lambda": setup.lambda_,
-        "negative": setup.nda is not None,
+        "negative": setup.weighted_negative is not None,
         "positive": setup.positive is not None,
         "horizontal_flip": setup.horizontal_flip,
         "seed": setup.seed,

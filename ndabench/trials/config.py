@@ -35,7 +35,7 @@ class TrialConfig(Config):
     data: DataConfig
     negative: NegativeSpec | None = None
     positive: NegativeSpec | None = None
-    lambda_: float = Field(1.0, ge=0, alias="lambda")
+    lambda_: float = Field(ge=0, alias="lambda")
     """Its range and meaning depend on the task; see its `lambda_rule`."""
     seed: int = Field(0, ge=0)
     evaluate: tuple[EvaluationConfig, ...] = ()

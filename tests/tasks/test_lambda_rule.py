@@ -5,8 +5,8 @@ import math
 import pytest
 
 from ndabench.errors import UserError
+from ndabench.tasks.definition import LambdaRule
 from ndabench.tasks.registry import TASKS
-from ndabench.tasks.task import LambdaRule
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ class DpcMethod:
         self.bf16 = config.precision == "bf16"
         self.views = DpcViews(
             config.views,
-            setup.nda,
+            setup.weighted_negative,
             setup.positive,
             num_nda_keys=config.num_nda_keys,
             num_blocks=self.config.num_blocks,

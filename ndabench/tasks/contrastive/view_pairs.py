@@ -151,7 +151,7 @@ def view_pairs(setup: TrialSetup) -> ViewPairs:
     config, method = setup.config, setup.config.method
     return ViewPairs(
         config.views,
-        negative=setup.nda,
+        negative=setup.weighted_negative,
         positive=setup.positive,
         num_nda_keys=config.num_nda_keys,
         nda_source=config.nda_source,

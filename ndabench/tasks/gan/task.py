@@ -2,10 +2,10 @@
 
 One training step is `num_discriminator_steps` steps of the discriminator on
 
-    L_D = E[real(D(x))] + λ·E[fake(D(G(z)))] + (1 − λ)·E[fake(D(T(x)))]
+    L_D = E[taken_for_real(D(x))] + λ·E[taken_for_fake(D(G(z)))] + (1 − λ)·E[taken_for_fake(D(T(x)))]
 
-and then one of the generator, whose loss knows neither λ nor T. What is sampled and measured is the moving
-average of the generator's weights.
+and then one of the generator, whose loss knows neither λ nor T. `losses.adversarial` has the penalties. The moving
+average of the generator's weights is what is sampled and measured.
 """
 
 import functools
@@ -48,7 +48,7 @@ class GanTask:
             raise UserError(f"{data.name}: a GAN needs square images, not {height}×{width}; set image_size")
         check_batch(setup, "images")
         self.config, self.data, self.workers = config, data, workers
-        self.negative, self.lambda_ = setup.nda, setup.lambda_
+        self.negative, self.lambda_ = setup.weighted_negative, setup.lambda_
         self.real = RealImages(setup)
         self.loss = ADVERSARIAL_LOSSES[config.losses]
         self.discriminator_forward = negatives_apart if config.reference else one_forward

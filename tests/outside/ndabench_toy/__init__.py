@@ -17,9 +17,8 @@ from ndabench.measurement import Better
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.extractor_registry import EXTRACTORS, ExtractorEntry
 from ndabench.metrics.registry import EVALUATIONS, EvaluationEntry
-from ndabench.tasks.definition import TaskConfig, TaskDefinition
+from ndabench.tasks.definition import LambdaRule, TaskConfig, TaskDefinition
 from ndabench.tasks.registry import TASKS
-from ndabench.tasks.task import LambdaRule
 
 
 class GaussianConfig(TaskConfig):

@@ -41,7 +41,7 @@ class GaussianTask:
 
     def __init__(self, setup: TrialSetup) -> None:
         check_batch(setup, "images")
-        self.setup, self.workers, self.negative = setup, setup.workers, setup.nda
+        self.setup, self.workers, self.negative = setup, setup.workers, setup.weighted_negative
         network = PixelGaussian(setup.data.image_shape, setup.stream("weights"))
         self.network = network.to(setup.workers.device)
         self.optimizer = torch.optim.SGD(self.network.parameters(), setup.config.learning_rate, momentum=0.9)
