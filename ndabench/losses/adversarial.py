@@ -28,7 +28,7 @@ class AdversarialLoss:
     """The generator's cost of the logit of an image that it made."""
 
     def discriminator(self, real: Tensor, fake: Tensor, negative: Tensor | None, lambda_: float) -> Tensor:
-        """`E[taken_for_real(real)] + λ·E[taken_for_fake(fake)] + (1 − λ)·E[taken_for_fake(negative)]`, a scalar.
+        """E[taken_for_real(real)] + λ·E[taken_for_fake(fake)] + (1 − λ)·E[taken_for_fake(negative)].
 
         `real`, `fake` and `negative` are logits `[N]`; λ lies in (0, 1]. Without negatives λ must be 1, and
         the loss is the plain GAN's to the bit.

@@ -4,8 +4,8 @@ One training step is `num_discriminator_steps` steps of the discriminator on
 
     L_D = E[taken_for_real(D(x))] + λ·E[taken_for_fake(D(G(z)))] + (1 − λ)·E[taken_for_fake(D(T(x)))]
 
-and then one of the generator, whose loss knows neither λ nor T. `losses.adversarial` has the penalties. The moving
-average of the generator's weights is what is sampled and measured.
+and then one of the generator, whose loss knows neither λ nor T. `losses.adversarial` has the penalties. The
+moving average of the generator's weights is what is sampled and measured.
 """
 
 import functools
