@@ -146,7 +146,7 @@ def test_no_check_starts_without_trying_steps(
     flags: list[str], checked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sweep is stopped where it would begin to prepare."""
-    from ndabench.orchestration import cluster
+    from ndabench.orchestration import cluster, head_watchdog
     from ndabench.orchestration import run as running
 
     class ReachedError(Exception):
@@ -157,6 +157,8 @@ def test_no_check_starts_without_trying_steps(
 
     monkeypatch.setattr(running, "run_sweep", reached)
     monkeypatch.setattr(cluster, "connect", lambda address: contextlib.nullcontext(True))
+    monkeypatch.setattr(head_watchdog, "head_watchdog", lambda stop: contextlib.nullcontext())
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["ndabench", "--out", str(tmp_path / "out"), *flags])
     with pytest.raises(ReachedError) as raised:
         run(sweep)

@@ -259,7 +259,7 @@ def test_the_folder_of_another_sweep(command_line: CommandLine) -> None:
     [
         (["--arm", "jigsa"], "--arm: unknown arm 'jigsa'; did you mean 'jigsaw'"),
         (["--arm", "jigsaw", "--lambda", "1.5"], r"arm jigsaw: lambda must lie in \(0, 1\], got 1.5"),
-        (["--lambda", "0.5"], "--lambda: arm 'none' has no negative"),
+        (["--lambda", "0.5"], "--lambda: it shares .* with a negative, and arm 'none' has none"),
         (["--seed", "-1"], "arm none: seed: .*greater than or equal to 0, got -1"),
     ],
 )

@@ -81,7 +81,7 @@ WRONG = {
     ),
     "an objective looked for the wrong way": (
         {"objective": {"metric": "knn", "mode": "min"}},
-        "objective: knn is better when higher, mode min would look for the worst",
+        "objective: knn is better when higher, mode min would select the worst value",
     ),
     "no VOC files": (detection(data={"name": "voc", "path": "/nowhere"}), "/nowhere"),
 }

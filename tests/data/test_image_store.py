@@ -174,7 +174,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NDABENCH_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(
-        UserError, match=r"the cache cannot be written \(Not a directory\); point NDABENCH_CACHE"
+        UserError, match=r"the cache cannot be written \(Not a directory\); set NDABENCH_CACHE"
     ):
         load(name="digits")
 

@@ -108,7 +108,7 @@ def test_damaged_weights_are_named(cache: Path) -> None:
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NDABENCH_CACHE", str(tmp_path / "file"))
-    with pytest.raises(UserError, match=r"the cache cannot be written .* point NDABENCH_CACHE"):
+    with pytest.raises(UserError, match=r"the cache cannot be written .* set NDABENCH_CACHE"):
         open_classifier(striped_data(), device=CPU)
 
 
