@@ -52,7 +52,12 @@ def run(checkout: Path, *arguments: str) -> float:
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     start = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", *arguments], env=environment, check=True, capture_output=True, timeout=900
+        [sys.executable, "-m", *arguments],
+        env=environment,
+        cwd=checkout,  # comes before PYTHONPATH
+        check=True,
+        capture_output=True,
+        timeout=900,
     )
     return time.perf_counter() - start
 
@@ -71,16 +76,16 @@ def cpu_seconds(checkout: Path, *arguments: str) -> float:
 
 def overhead(checkout: Path, workers: int) -> float:
     """Seconds that one more trial adds to a sweep, less those that it trains and measures."""
-    walls, own = [], 0.0
+    beyond = []
     for trials in TRIALS[workers]:
         with tempfile.TemporaryDirectory() as name:
             file = sweep_file(Path(name), trials, workers)
-            walls.append(run(checkout, "ndabench.sweep", str(file), "--out", f"{name}/out"))
+            wall = run(checkout, "ndabench.sweep", str(file), "--out", f"{name}/out")
             rows = pd.read_parquet(f"{name}/out/trials")
             assert set(rows.status) == {"finished"}, rows[["trial_id", "status", "error"]]
-            own = float(rows.seconds.mean())
+            beyond.append(wall - float(rows.seconds.sum()))
     fewer, more = TRIALS[workers]
-    return (walls[1] - walls[0]) / (more - fewer) - own
+    return (beyond[1] - beyond[0]) / (more - fewer)
 
 
 def main() -> None:
