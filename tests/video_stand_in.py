@@ -80,8 +80,6 @@ TASKS.register(
         lambda_rule=LambdaRule(
             baseline=0.0, default=1.0, low=0.0, high=9.0, weighs="weighs a negative", meaning="a weight"
         ),
-        default_objective="knn",
-        summary="nothing",
     ),
 )
 

@@ -15,8 +15,6 @@ The runner, the sweep file, the preview, the report and the docs know a task onl
             learns_from="images",
             produces="image_encoder",
             lambda_rule=LambdaRule(baseline=0.0, default=1.0, ...),
-            default_objective="knn",
-            summary="learns nothing",
         ),
     )
 
@@ -126,10 +124,6 @@ class TaskDefinition:
     produces: str
     """The kind of subject that evaluations measure, such as `generator`; see `metrics.registry`."""
     lambda_rule: LambdaRule
-    default_objective: str
-    """The metric that an objective names in examples, such as `fd_classifier`."""
-    summary: str
-    """What is trained, in a few words for tables."""
     treatment: frozenset[str] = frozenset()
     """Keys that only say how a negative enters: an arm without a negative is not searched over them."""
     changeable_on_resume: frozenset[str] = frozenset({"log_every", "checkpoint_every", "compile"})

@@ -56,8 +56,6 @@ TASKS: Registry[TaskDefinition] = Registry(
                 meaning="weight of the generated fakes, 1 being the plain objective; "
                 "the negatives weigh 1 − λ",
             ),
-            default_objective="fd_classifier",
-            summary="a GAN whose discriminator sees negatives as further fakes",
             changeable_on_resume=frozenset(
                 {"num_steps", "log_every", "checkpoint_every", "sample_every", "num_sheet_rows", "compile"}
             ),
@@ -68,8 +66,6 @@ TASKS: Registry[TaskDefinition] = Registry(
             learns_from="images",
             produces="image_encoder",
             lambda_rule=NDA_KEYS,
-            default_objective="knn",
-            summary="an image encoder with negatives as further keys",
             treatment=NDA_SETTINGS,
             check=check_image_evaluations,
         ),
@@ -79,8 +75,6 @@ TASKS: Registry[TaskDefinition] = Registry(
             learns_from="videos",
             produces="clip_encoder",
             lambda_rule=NDA_KEYS,
-            default_objective="linear_probe",
-            summary="a clip encoder with negatives as further keys",
             treatment=NDA_SETTINGS,
         ),
     },

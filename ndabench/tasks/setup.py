@@ -42,6 +42,7 @@ class TrialSetup:
         if self.lambda_ is None:
             object.__setattr__(self, "lambda_", rule.baseline)
         rule.check(self.lambda_)
+        self.definition.check(self.config, self.evaluations)
         if self.negative is None and self.lambda_ != rule.baseline:
             raise UserError(f"lambda {self.lambda_} {rule.weighs}, but there is none")
 

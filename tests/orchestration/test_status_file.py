@@ -4,34 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from timed_sweep import SWEEP, Clock
 
-from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.orchestration.status_file import StatusFile
-from ndabench.planning.sweep_file import SweepConfig
 from ndabench.planning.sweep_state import SweepState, Tick
 from ndabench.records import RecordStore, SweepStatus, read_status
 
-SWEEP = parse(
-    SweepConfig,
-    {
-        "name": "tiny",
-        "task": {"name": "gan", "num_steps": 100},
-        "data": {"name": "digits"},
-        "arms": ["none", "jigsaw"],
-        "search": {"lambda": [0.5]},
-        "seeds": list(range(6)),
-    },
-    "test",
-)
 FIRST, *_ = SWEEP.grid_trials()
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

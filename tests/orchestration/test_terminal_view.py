@@ -4,32 +4,12 @@ import io
 
 import pytest
 from rich.console import Console
+from timed_sweep import SWEEP, Clock, result
 
-from ndabench.config import parse
 from ndabench.orchestration.terminal_view import TerminalView
-from ndabench.planning.sweep_file import SweepConfig
 from ndabench.planning.sweep_state import SweepState
 
-SWEEP = parse(
-    SweepConfig,
-    {
-        "name": "tiny",
-        "task": {"name": "gan", "num_steps": 100},
-        "data": {"name": "digits"},
-        "arms": ["none", "jigsaw"],
-        "search": {"lambda": [0.5]},
-        "seeds": list(range(6)),
-    },
-    "test",
-)
 FIRST, SECOND, *MORE = SWEEP.grid_trials()
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -40,10 +20,6 @@ def clock() -> Clock:
 @pytest.fixture
 def state(clock: Clock) -> SweepState:
     return SweepState(12, {"finished": 1, "diverged": 1}, clock)
-
-
-def result(step: int, **more: float) -> dict[str, float]:
-    return {"step": step, "num_steps": 100, "num_images": step, **more}
 
 
 def test_a_log_gets_one_line_a_minute_on_how_far_the_trials_are(state: SweepState, clock: Clock) -> None:

@@ -4,9 +4,8 @@ import logging
 from collections.abc import Callable
 
 import pytest
+from timed_sweep import SWEEP, Clock, result
 
-from ndabench.config import parse
-from ndabench.planning.sweep_file import SweepConfig
 from ndabench.planning.sweep_state import (
     Event,
     Notice,
@@ -20,26 +19,7 @@ from ndabench.planning.sweep_state import (
     TrialStarted,
 )
 
-SWEEP = parse(
-    SweepConfig,
-    {
-        "name": "tiny",
-        "task": {"name": "gan", "num_steps": 100},
-        "data": {"name": "digits"},
-        "arms": ["none", "jigsaw"],
-        "search": {"lambda": [0.5]},
-        "seeds": list(range(6)),
-    },
-    "test",
-)
 FIRST, SECOND, *_ = SWEEP.grid_trials()
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -50,10 +30,6 @@ def clock() -> Clock:
 @pytest.fixture
 def state(clock: Clock) -> SweepState:
     return SweepState(12, {"finished": 1, "diverged": 1}, clock)
-
-
-def result(step: int, **more: float) -> dict[str, float]:
-    return {"step": step, "num_steps": 100, "num_images": step, **more}
 
 
 def test_the_time_left_follows_the_work_done(state: SweepState, clock: Clock) -> None:

@@ -11,7 +11,7 @@ from ndabench.data.sampling import shuffled_batches
 from ndabench.data.sheets import COLUMNS
 from ndabench.metrics.subjects import ImageEncoderSubject
 from ndabench.models.resnet import ResNet
-from ndabench.tasks.contrastive.config import ImageContrastiveConfig, check_image_evaluations
+from ndabench.tasks.contrastive.config import ImageContrastiveConfig
 from ndabench.tasks.contrastive.image_encoders import build_encoder
 from ndabench.tasks.contrastive.task import ContrastiveTask
 from ndabench.tasks.random_streams import stream_seed
@@ -21,7 +21,6 @@ from ndabench.tasks.setup import TrialSetup, check_batch
 def image_contrastive(setup: TrialSetup) -> ContrastiveTask:
     """The task at step 0; `UserError` for settings that do not fit together."""
     check_batch(setup, "images")
-    check_image_evaluations(setup.config, setup.evaluations)
     return ContrastiveTask(setup, Images(setup))
 
 

@@ -80,8 +80,6 @@ TASKS.register(
             weighs="weighs a negative",
             meaning="weight of the negatives' likelihood",
         ),
-        default_objective="toy_brightness",
-        summary="a Gaussian for every pixel",
     ),
 )
 DATA_SETS.register("toy_stripes", DataSet(StripesConfig, "images"))
