@@ -1,4 +1,4 @@
-"""Entries that a test registers, and that no other test is to see."""
+"""Entries that a test registers and that other tests must not see."""
 
 import sys
 from collections.abc import Iterator
@@ -10,9 +10,21 @@ from ndabench.data.registry import DATA_SETS
 from ndabench.metrics.extractor_registry import EXTRACTORS
 from ndabench.metrics.registry import EVALUATIONS
 from ndabench.registry import Registry
+from ndabench.tasks.contrastive.methods import METHODS
+from ndabench.tasks.gan.networks import NETWORKS
 from ndabench.tasks.registry import TASKS
+from ndabench.tracking.registry import TRACKERS
 
-REGISTRIES: tuple[Registry[Any], ...] = (TASKS, DATA_SETS, NEGATIVES, EVALUATIONS, EXTRACTORS)
+REGISTRIES: tuple[Registry[Any], ...] = (
+    TASKS,
+    DATA_SETS,
+    NEGATIVES,
+    EVALUATIONS,
+    EXTRACTORS,
+    NETWORKS,
+    METHODS,
+    TRACKERS,
+)
 
 
 @contextmanager

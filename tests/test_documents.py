@@ -1,8 +1,10 @@
-"""What the documents say of keys, columns and files is so."""
+"""The documents are true: their keys, columns, files, names and snippets are those of the code."""
 
 import ast
 import inspect
 import re
+import sys
+import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 import yaml
 from pydantic import BaseModel
+from registrations import REGISTRIES, kept_registries
 
-from ndabench.augmentations.registry import implementations
-from ndabench.config import parse
+from ndabench.augmentations.registry import NEGATIVES, implementations
+from ndabench.config import Config, parse
 from ndabench.data.registry import DATA_SETS
 from ndabench.measurement import Measurement
 from ndabench.metrics.extractor_registry import EXTRACTORS
@@ -52,6 +56,59 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         assert (ROOT / file).exists(), file
 
 
+def test_the_architecture_names_files_and_code_that_exist() -> None:
+    """Every file by the end of its path, every package, and every name in backticks by its parts."""
+    text = (DOCS / "architecture.md").read_text()
+    folders = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("ndabench", "tests")}
+    files = [file.relative_to(ROOT).as_posix() for found in folders.values() for file in found]
+    for named in re.findall(r"\w[\w/]*\.py", text):
+        assert any(f"/{file}".endswith(f"/{named}") for file in files), named
+    for package in re.findall(r"`([a-z_]+)/`", text):
+        assert (ROOT / "ndabench" / package).is_dir() or f"tasks/{package}" in " ".join(files), package
+    code = re.findall(r"`([\w.]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    words = set(re.findall(r"\w+", " ".join([*(file.read_text() for file in folders["ndabench"]), *files])))
+    assert len(code) > 100
+    for name in code:
+        if not name.endswith((".py", ".html", ".json")) and name != "fd_mine":
+            assert set(name.split(".")) <= words, name
+
+
+def test_the_example_of_a_negative_is_one() -> None:
+    with kept_registries():
+        namespace = _executed(r"# my_negatives\.py.*?")
+        parameters = NEGATIVES["upside_down"].by("corrected")
+        assert parameters is not None
+        assert parameters.function == "my_negatives:upside_down"
+        images = torch.arange(32.0).reshape(2, 1, 4, 4)
+        flipped = namespace["upside_down"](images, generator=torch.Generator(), share=0.5)
+    assert torch.equal(flipped[..., :2], images[..., :2].flip(-2))
+    assert torch.equal(flipped[..., 2:], images[..., 2:])
+    assert set(parameters.parameters) == {"share"}
+
+
+def test_the_examples_of_every_other_registry_register(monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = types.ModuleType("my_package.configs")
+    for name in ("Brightness", "Byol", "Gaussian", "Print", "Stripes", "Unet"):
+        setattr(configs, f"{name}Config", type(f"{name}Config", (Config,), {}))
+    monkeypatch.setitem(sys.modules, "my_package", types.ModuleType("my_package"))
+    monkeypatch.setitem(sys.modules, "my_package.configs", configs)
+    before = [set(registry) for registry in REGISTRIES]
+    with kept_registries():
+        _executed(r"# my_package/__init__\.py.*?")
+        new = [set(registry) - known for registry, known in zip(REGISTRIES, before, strict=True)]
+    examples = {registry.kind: names for registry, names in zip(REGISTRIES, new, strict=True)}
+    assert examples.pop("negative") == set()
+    assert all(len(names) == 1 for names in examples.values()), examples
+
+
+def _executed(pattern: str) -> dict[str, Any]:
+    """The names that a Python snippet of the README defines."""
+    (snippet,) = re.findall(rf"^```python\n({pattern})^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    namespace: dict[str, Any] = {}
+    exec(compile(snippet, "README.md", "exec"), namespace)
+    return namespace
+
+
 def test_the_sweep_files_shown_are_sweep_files(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = re.findall(
         r"^```yaml\n(name: .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
@@ -76,7 +133,7 @@ def test_every_column_is_described_as_in_the_tables_themselves() -> None:
 
 
 def _type(kind: pa.DataType) -> str:
-    if pa.types.is_dictionary(kind):  # how texts that repeat are held; no matter to who reads them
+    if pa.types.is_dictionary(kind):  # how repeated texts are held in memory; a reader sees strings
         return _type(kind.value_type)
     return "list of strings" if pa.types.is_list(kind) else TYPES.get(kind, str(kind))
 

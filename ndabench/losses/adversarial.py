@@ -18,7 +18,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """A pair of losses, defined by the cost of one logit; every penalty maps `[N] -> [N]`."""
+    """A pair of losses, defined by the cost of one logit; every cost maps logits `[N] -> [N]`."""
 
     taken_for_real: Callable[[Tensor], Tensor]
     """The discriminator's cost of the logit of a real image."""

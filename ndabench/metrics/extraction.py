@@ -36,6 +36,7 @@ class Extractor:
 
     name: str
     weights_sha256: str
+    """Hex SHA-256 of the weights, part of the protocol; of a network without weights, any fixed text."""
     forward: Callable[[Tensor], tuple[Tensor, Tensor]]
     """uint8 `[B, C, H, W] -> ([B, d], [B, k])`, float32, on the images' device."""
     details: Mapping[str, Any] = field(default_factory=dict)

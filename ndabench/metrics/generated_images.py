@@ -36,7 +36,12 @@ def prepare_extractor(config: GeneratorEvaluation, preparation: Preparation) -> 
 
 
 def measure_frechet(config: FrechetConfig, subject: GeneratorSubject, *, test: bool) -> Evaluated:
-    """`val_<metric>` against the validation split, with `test` also `<metric>` against the test split."""
+    """The Fréchet distance of generated images to real ones: `fid` with Inception-v3, else `fd_<extractor>`.
+
+    Measures `val_<metric>` against the validation split and, with `test`, `<metric>` against the test split.
+    `frechet.py` has the formula, `extraction.py` and `inception.py` the features, `extractor_registry.py` the
+    name.
+    """
 
     def distance(drawn: Extracted, reference: LoadReference) -> float:
         frechet = reference().frechet
@@ -50,7 +55,10 @@ def measure_frechet(config: FrechetConfig, subject: GeneratorSubject, *, test: b
 
 
 def measure_kid(config: KidConfig, subject: GeneratorSubject, *, test: bool) -> Evaluated:
-    """`val_<metric>` against the validation split, with `test` also `<metric>` against the test split."""
+    """The kernel distance of generated images to real ones: `kid` with Inception-v3, else `kid_<extractor>`.
+
+    Measures `val_<metric>` against the validation split and, with `test`, `<metric>` against the test split.
+    """
 
     def distance(drawn: Extracted, reference: LoadReference) -> float:
         mean, _ = kernel_distance(
@@ -68,7 +76,10 @@ def measure_kid(config: KidConfig, subject: GeneratorSubject, *, test: bool) -> 
 def measure_inception_score(
     config: InceptionScoreConfig, subject: GeneratorSubject, *, test: bool
 ) -> Evaluated:
-    """`val_<metric>`, with `test` also `<metric>`: equal numbers, since no real image is looked at."""
+    """The Inception Score as `val_<metric>` and, with `test`, also as `<metric>`.
+
+    Both are the same number, since the score uses no real images.
+    """
 
     def score(drawn: Extracted, reference: LoadReference) -> float:
         mean, _ = inception_score(

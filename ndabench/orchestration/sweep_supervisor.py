@@ -18,10 +18,10 @@ from ndabench.trials.config import Provenance, TrialConfig, planned_row
 
 
 class SweepSupervisor:
-    """Closes what a trial that was stopped or killed left open in the records.
+    """Follows each trial from start to end: restarts it or gives it up, completes its row, updates the state.
 
-    Once the records cannot be written, `problem` holds the error and nothing more is tried: Tune would
-    swallow an exception. `reasons` holds why the driver killed a trial, by Tune's id.
+    If the records cannot be written, `problem` holds the error and the supervisor does nothing more; Tune
+    would swallow an exception. `reasons` says why the driver killed a trial, by Tune's id.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SweepSupervisor:
         self.state.progress(self.queue[tune_id].trial_id, result)
 
     def left_without_error(self, tune_id: str, value: float | None) -> None:
-        """The trial ended or was stopped, and last reported the objective `value`: tells the plan."""
+        """Tells the plan that the trial ended or was stopped; `value` is the objective it last reported."""
         if self.problem is not None:
             return
         try:
@@ -57,7 +57,7 @@ class SweepSupervisor:
             self.problem = problem
 
     def ended(self, tune_id: str, error: str) -> None:
-        """The trial ended or was stopped: completes its records. `error` is what it reported, if anything."""
+        """Completes the records of a trial that ended or was stopped; `error` is what it reported, if any."""
         if self.problem is not None:
             return
         trial_id = self.queue[tune_id].trial_id
@@ -73,9 +73,9 @@ class SweepSupervisor:
             self.problem = problem
 
     def lost(self, tune_id: str, reason: str) -> None:
-        """The trial's process is gone, or its training raised: it restarts, or is given up.
+        """Restarts a trial whose process is gone or whose training raised, or gives it up.
 
-        `reason` is what Ray knows; a reason in `reasons` takes precedence.
+        `reason` is Ray's account; a reason in `reasons` takes precedence.
         """
         trial = self.queue[tune_id]
         reason = self.reasons.pop(tune_id, "") or reason
@@ -103,7 +103,7 @@ class SweepSupervisor:
         return len(running)
 
     def _tell_end(self, trial_id: str, error: str) -> None:
-        """With what the record says. A trial that never wrote one failed, with that `error`."""
+        """Tells the state how the trial ended, by its row; a trial without a row failed with `error`."""
         row = self._store.read_trial(trial_id)
         if row is None:
             self.state.end(trial_id, "failed", error=error)

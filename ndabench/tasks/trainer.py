@@ -99,9 +99,8 @@ class Trainer:
         curves = task.curves.read()
         check_finite(curves, task.networks(), step=self.step)
         pictures = self.step == 0 or self._due(task.picture_every)
-        artifacts = (
-            task.artifacts(self.step, last=last) if pictures else {}
-        )  # on all workers: may synchronise
+        # Called on every worker, because making files may need all of them; only the main worker keeps them.
+        artifacts = task.artifacts(self.step, last=last) if pictures else {}
         here = Progress(
             step=self.step,
             num_steps=config.num_steps,

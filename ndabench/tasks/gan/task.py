@@ -4,8 +4,9 @@ One training step is `num_discriminator_steps` steps of the discriminator on
 
     L_D = E[taken_for_real(D(x))] + λ·E[taken_for_fake(D(G(z)))] + (1 − λ)·E[taken_for_fake(D(T(x)))]
 
-and then one of the generator, whose loss knows neither λ nor T. `losses.adversarial` has the penalties. The
-moving average of the generator's weights is what is sampled and measured.
+and then one of the generator, whose loss knows neither λ nor T. `losses.adversarial` defines the losses and
+the costs `taken_for_real` and `taken_for_fake`. Evaluations sample the moving average of the generator's
+weights.
 """
 
 import functools
