@@ -1,7 +1,6 @@
 """Runs a whole sweep: reads what is recorded, and runs the remaining trials with Ray Tune."""
 
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,8 +21,8 @@ from ndabench.orchestration.trainable import trainable
 from ndabench.orchestration.tune_adapters import (
     HalvingScheduler,
     QueueSearcher,
-    StopOnProblem,
     SweepCallback,
+    SweepStopper,
 )
 from ndabench.ownership import sole_driver, take_ownership
 from ndabench.planning.capacity import concurrency
@@ -121,13 +120,10 @@ def _run_owned(
         state.subscribe("the terminal", view.observe)
         state.subscribe("the trackers", lambda event: _tell_trackers(event, mirror))
         status.follow(state)
-        elapsed = _tune(config, store, provenance, supervisor)
+        out_of_time = _tune(config, store, provenance, supervisor)
         if supervisor.problem is not None:
             raise supervisor.problem
-        unfinished = supervisor.interrupt_all()
-    out_of_time = config.time_budget_seconds is not None and elapsed >= config.time_budget_seconds
-    whole = plan.done and not unfinished
-    ending: Ending = "complete" if whole else "out of time" if out_of_time else "interrupted"
+        ending = supervisor.conclude(out_of_time=out_of_time)
     result = SweepResult(ending, Counter(store.read_trials()["status"].to_pylist()))
     state.end_sweep(result.ending, result.exit_code)
     return result
@@ -141,10 +137,11 @@ def _tell_trackers(event: Event, mirror: Mirror) -> None:
 
 def _tune(
     config: SweepConfig, store: RecordStore, provenance: Provenance, supervisor: SweepSupervisor
-) -> float:
-    """Runs Ray Tune over the trials of the queue, and returns the seconds that it took."""
+) -> bool:
+    """Runs Ray Tune over the trials of the queue; returns whether the time budget ended it."""
     resources, queue, say = config.resources, supervisor.queue, supervisor.state.announce
     scheduler = HalvingScheduler(ArmwiseHalving(config), queue) if config.scheduler is not None else None
+    stopper = SweepStopper(supervisor, config.time_budget_seconds)
     with tempfile.TemporaryDirectory(prefix="ndabench-tune-") as scratch:
         tuner = Tuner(
             trainable(store.root, asdict(provenance), resources, watched_metric(config)),
@@ -155,14 +152,13 @@ def _tune(
                 max_concurrent_trials=queue.slots,
                 # A nested trial that a scheduler stops is stopped with its actor.
                 reuse_actors=resources.workers == 1 or scheduler is None,
-                time_budget_s=config.time_budget_seconds,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=RunConfig(
                 # Tune's own files are scratch: a sweep is resumed from its records.
                 storage_path=scratch,
                 verbose=0,
-                stop=StopOnProblem(supervisor),
+                stop=stopper,
                 callbacks=[
                     SweepCallback(supervisor),
                     HeartbeatMonitor(resources.max_silence_seconds, supervisor.reasons),
@@ -172,7 +168,6 @@ def _tune(
                 failure_config=FailureConfig(max_failures=0),
             ),
         )
-        started = time.monotonic()
         tuner.fit()
         forget_heartbeats()
-        return time.monotonic() - started
+    return stopper.out_of_time

@@ -9,7 +9,7 @@ from typing import Literal
 from ndabench.errors import UserError
 from ndabench.planning.outcomes import outcome_of
 from ndabench.planning.restarts import Restart
-from ndabench.planning.sweep_state import SweepState
+from ndabench.planning.sweep_state import Ending, SweepState
 from ndabench.planning.trial_queue import TrialQueue
 from ndabench.records import RecordStore
 from ndabench.records.trial_recorder import close_row, fail_row
@@ -94,13 +94,18 @@ class SweepSupervisor:
         except UserError as problem:
             self.problem = problem
 
-    def interrupt_all(self) -> int:
-        """Closes the trials that ran when the sweep was interrupted; returns how many there were."""
-        running = list(self.state.running)
-        for trial_id in running:
+    def conclude(self, *, out_of_time: bool) -> Ending:
+        """Closes the rows of trials that still run when the sweep ends, and returns how it ended.
+
+        It is complete if every planned trial has ended. A trial that was handed out has not ended before Tune
+        says so: its process may have been starting when the sweep was stopped.
+        """
+        for trial_id in list(self.state.running):
             close_row(self._store, trial_id, "stopped", "interrupted; --resume continues from its checkpoint")
             self.state.interrupt(trial_id)
-        return len(running)
+        if self.queue.done:
+            return "complete"
+        return "out of time" if out_of_time else "interrupted"
 
     def _tell_end(self, trial_id: str, error: str) -> None:
         """Tells the state how the trial ended, by its row; a trial without a row failed with `error`."""

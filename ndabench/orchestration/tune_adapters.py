@@ -1,6 +1,8 @@
 """What Ray Tune asks of a sweep, and tells it: each class passes it on to code that knows no Ray."""
 
+import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import ray.tune
@@ -100,14 +102,25 @@ class SweepCallback(NotSaved, ray.tune.Callback):
         self._supervisor.lost(trial.trial_id, reason_of_trial(trial))
 
 
-class StopOnProblem(NotSaved, ray.tune.Stopper):
-    """Ends the sweep when its records cannot be written."""
+class SweepStopper(NotSaved, ray.tune.Stopper):
+    """Ends the sweep when its time budget is spent (`out_of_time`) or its records cannot be written.
 
-    def __init__(self, supervisor: SweepSupervisor) -> None:
-        self._supervisor = supervisor
+    Tune tells nobody of the trials that it stops then, nor of those whose processes are still starting.
+    """
+
+    def __init__(
+        self,
+        supervisor: SweepSupervisor,
+        budget_seconds: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._supervisor, self._clock = supervisor, clock
+        self._deadline = math.inf if budget_seconds is None else clock() + budget_seconds
+        self.out_of_time = False
 
     def __call__(self, trial_id: str, result: dict) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self._supervisor.problem is not None
+        self.out_of_time = self.out_of_time or self._clock() >= self._deadline
+        return self.out_of_time or self._supervisor.problem is not None

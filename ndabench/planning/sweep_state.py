@@ -199,6 +199,9 @@ class SweepState:
         self._tell(Tick())
 
     def end_sweep(self, ending: Ending, exit_code: int) -> None:
+        """No trial runs any more. Fewer may have been planned than a search of so many trials could have."""
+        if ending == "complete":
+            self.total = self.ended
         self._tell(SweepEnded(ending, exit_code))
 
     # What there is to know.

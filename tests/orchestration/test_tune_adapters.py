@@ -18,8 +18,8 @@ from ndabench.orchestration.terminal_view import TerminalView
 from ndabench.orchestration.tune_adapters import (
     HalvingScheduler,
     QueueSearcher,
-    StopOnProblem,
     SweepCallback,
+    SweepStopper,
 )
 from ndabench.planning.plan import ListedPlan
 from ndabench.planning.restarts import Restarts
@@ -168,11 +168,12 @@ def test_records_out_of_reach_end_the_sweep_and_nothing_more_is_tried(
         raise problem
 
     monkeypatch.setattr(it.store, "write_trial", fail)
-    stop = StopOnProblem(it.supervisor)
+    stop = SweepStopper(it.supervisor, None)
     assert not stop.stop_all()
     it.lose(tunes_trial("a"))
     assert it.supervisor.problem is problem
     assert stop.stop_all()
+    assert not stop.out_of_time
     monkeypatch.undo()
     it.searcher.suggest("b")
     it.callback.on_trial_error(0, [], tunes_trial("b"))
@@ -194,3 +195,46 @@ def test_a_trial_that_ends_without_a_report_is_told_by_its_record(sweep: Callabl
     assert it.said() == [f"[1/2] {FIRST.label}: finished in 3 s"]
     assert (ended.metric_analysis, ended.metric_n_steps) == ({}, {}), "Tune would keep them to the end"
     assert it.searcher.suggest("b") == {"trial": SECOND.to_json(), "wait": 0.0}
+
+
+def test_a_sweep_is_complete_only_when_every_planned_trial_has_ended(sweep: Callable[[int], Sweep]) -> None:
+    """Tune tells nobody of trials that it stops with the sweep, nor of those that are starting."""
+    it = sweep(0)
+    it.searcher.suggest("a")
+    assert it.supervisor.conclude(out_of_time=False) == "interrupted", "nothing has started"
+    it.callback.on_trial_start(0, [], tunes_trial("a"))
+    finished = replace(planned_row(FIRST, Provenance("tiny")), status="finished", seconds=3.0)
+    it.store.write_trial(finished)
+    it.searcher.on_trial_complete("a", {"objective": 2.0})
+    it.supervisor.ended("a", "")
+    assert it.supervisor.conclude(out_of_time=True) == "out of time", "the second was never handed out"
+    it.searcher.suggest("b")
+    assert it.searcher.suggest("c") is None, "the whole plan is handed out"
+    assert it.supervisor.conclude(out_of_time=True) == "out of time", "the last process is still starting"
+    assert it.supervisor.conclude(out_of_time=False) == "interrupted"
+    it.store.write_trial(planned_row(SECOND, Provenance("tiny")))
+    it.callback.on_trial_start(0, [], tunes_trial("b"))
+    assert it.supervisor.conclude(out_of_time=False) == "interrupted", "the last trial runs"
+    assert {row["status"] for row in it.store.read_trials().to_pylist()} == {"finished", "stopped"}
+
+
+def test_a_sweep_whose_trials_have_all_ended_is_complete(sweep: Callable[[int], Sweep]) -> None:
+    it = sweep(0)
+    it.searcher.suggest("a")
+    it.lose(tunes_trial("a"))
+    it.searcher.suggest("b")
+    it.callback.on_trial_start(0, [], tunes_trial("b"))
+    it.store.write_trial(replace(planned_row(SECOND, Provenance("tiny")), status="diverged"))
+    it.searcher.on_trial_complete("b", {})
+    it.supervisor.ended("b", "")
+    assert it.supervisor.conclude(out_of_time=True) == "complete"
+
+
+def test_a_sweep_stops_when_its_time_is_spent(sweep: Callable[[int], Sweep]) -> None:
+    it = sweep(0)
+    stop = SweepStopper(it.supervisor, 10, lambda: it.now)
+    it.now = 9.9
+    assert not stop.stop_all()
+    it.now = 10
+    assert stop.stop_all()
+    assert stop.out_of_time

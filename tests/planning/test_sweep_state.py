@@ -124,6 +124,15 @@ def test_only_what_happens_to_trials_counts_as_a_change(state: SweepState) -> No
     assert changes(state.tick) == changes(lambda: state.announce("")) == 0
 
 
+def test_nothing_waits_when_a_sweep_is_complete_with_fewer_trials_than_it_could_have_had(
+    state: SweepState,
+) -> None:
+    state.end_sweep("interrupted", 130)
+    assert state.counts()["waiting"] > 0
+    state.end_sweep("complete", 0)
+    assert (state.counts()["waiting"], state.counts()["total"]) == (0, state.ended)
+
+
 def test_an_observer_that_raises_is_logged_once_and_the_others_hear_everything(
     state: SweepState, caplog: pytest.LogCaptureFixture
 ) -> None:
