@@ -27,7 +27,7 @@ from rich.table import Table
 from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance, _compute_fid
 
-from ndabench.metrics.frechet import (
+from ndabench.metrics.generators.frechet import (
     FrechetReference,
     frechet_distance,
     frechet_distance_of_features,

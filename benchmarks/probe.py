@@ -27,7 +27,7 @@ from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 
 from ndabench.metrics.features import Examples
-from ndabench.metrics.linear_probe import fit_logistic, standardisation
+from ndabench.metrics.image_encoders.linear_probe_lbfgs import fit_logistic, standardisation
 from ndabench.metrics.probing import accuracy
 
 Contestants = dict[str, Callable[[float], float]]

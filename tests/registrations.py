@@ -7,7 +7,7 @@ from typing import Any
 
 from ndabench.augmentations.registry import NEGATIVES
 from ndabench.data.registry import DATA_SETS
-from ndabench.metrics.extractor_registry import EXTRACTORS
+from ndabench.metrics.generators.extractor_registry import EXTRACTORS
 from ndabench.metrics.registry import EVALUATIONS
 from ndabench.registry import Registry
 from ndabench.tasks.contrastive.methods import METHODS

@@ -21,7 +21,7 @@ from ndabench.augmentations.registry import NEGATIVES, implementations
 from ndabench.config import Config, parse
 from ndabench.data.registry import DATA_SETS
 from ndabench.measurement import Measurement
-from ndabench.metrics.extractor_registry import EXTRACTORS
+from ndabench.metrics.generators.extractor_registry import EXTRACTORS
 from ndabench.metrics.registry import EVALUATIONS
 from ndabench.planning.resources import Resources
 from ndabench.planning.sweep_file import SweepConfig

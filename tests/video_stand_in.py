@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from ndabench.config import Config
-from ndabench.metrics.probing import Evaluated
+from ndabench.metrics.results import Evaluated
 from ndabench.tasks.curves import Curves
 from ndabench.tasks.definition import LambdaRule, TaskConfig, TaskDefinition
 from ndabench.tasks.registry import TASKS

@@ -9,14 +9,33 @@ Workers share the work by slices of rows and gather the results, so that all of 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ndabench.data.images import ImageSplit, to_float
 from ndabench.distributed import Workers
-from ndabench.metrics.extraction import BATCH_SIZE, full_precision
+
+BATCH_SIZE = 256
+"""Images in one forward pass; it changes memory and speed, not the features."""
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Runs the block in float32 without autocast and TF32, whatever the caller trains with: they change a
+    distance."""
+    cudnn: Any = torch.backends.cudnn  # its stubs do not know `conv`
+    operators: list[Any] = [cudnn.conv, torch.backends.cuda.matmul]
+    before = [operator.fp32_precision for operator in operators]
+    try:
+        for operator in operators:
+            operator.fp32_precision = "ieee"
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        for operator, precision in zip(operators, before, strict=True):
+            operator.fp32_precision = precision
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ndabench.data.config import SplitName
 from ndabench.measurement import Measurement
-from ndabench.metrics.evaluating import Evaluated, EvaluationProgress, merge
 from ndabench.metrics.evaluation import DataFacts
+from ndabench.metrics.results import Evaluated, EvaluationProgress, merge
 
 
 @dataclass(frozen=True)

@@ -27,23 +27,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from ndabench.metrics.clip_encoder_evaluations import (
-    ClipLinearProbeConfig,
-    DpcFinetuneConfig,
-    RetrievalConfig,
-)
+from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig, DpcFinetuneConfig, RetrievalConfig
+from ndabench.metrics.detection.config import DetectionConfig
 from ndabench.metrics.evaluation import Evaluation
-from ndabench.metrics.generator_evaluations import FrechetConfig, InceptionScoreConfig, KidConfig
-from ndabench.metrics.image_encoder_evaluations import (
-    DetectionConfig,
-    KnnConfig,
-    LinearProbeLbfgsConfig,
-    LinearProbeSgdConfig,
-)
+from ndabench.metrics.generators.config import FrechetConfig, InceptionScoreConfig, KidConfig
+from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeLbfgsConfig, LinearProbeSgdConfig
+from ndabench.metrics.subjects import CLIP_ENCODER, GENERATOR, IMAGE_ENCODER
 from ndabench.registry import OneOf, Registry
-
-GENERATOR, IMAGE_ENCODER, CLIP_ENCODER = "generator", "image_encoder", "clip_encoder"
-"""The kinds of subjects that ndabench itself has."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,7 @@ class EvaluationEntry:
 
     config: type[Evaluation]
     subject: str
-    """The kind of subject: one of those above, or a plugin's own."""
+    """The kind of subject: one of those in `subjects.py`, or a plugin's own."""
     measure: str
     """The function `(config, subject, *, test) -> Evaluated`.
 
@@ -70,55 +60,55 @@ EVALUATIONS: Registry[EvaluationEntry] = Registry(
         "fd": EvaluationEntry(
             FrechetConfig,
             GENERATOR,
-            "ndabench.metrics.generated_images:measure_frechet",
-            "ndabench.metrics.generated_images:prepare_extractor",
+            "ndabench.metrics.generators.measures:measure_frechet",
+            "ndabench.metrics.generators.measures:prepare_extractor",
         ),
         "kid": EvaluationEntry(
             KidConfig,
             GENERATOR,
-            "ndabench.metrics.generated_images:measure_kid",
-            "ndabench.metrics.generated_images:prepare_extractor",
+            "ndabench.metrics.generators.measures:measure_kid",
+            "ndabench.metrics.generators.measures:prepare_extractor",
         ),
         "inception_score": EvaluationEntry(
             InceptionScoreConfig,
             GENERATOR,
-            "ndabench.metrics.generated_images:measure_inception_score",
-            "ndabench.metrics.generated_images:prepare_extractor",
+            "ndabench.metrics.generators.measures:measure_inception_score",
+            "ndabench.metrics.generators.measures:prepare_extractor",
         ),
-        "knn": EvaluationEntry(KnnConfig, IMAGE_ENCODER, "ndabench.metrics.knn:measure_knn"),
+        "knn": EvaluationEntry(KnnConfig, IMAGE_ENCODER, "ndabench.metrics.image_encoders.knn:measure_knn"),
         "linear_probe_lbfgs": EvaluationEntry(
             LinearProbeLbfgsConfig,
             IMAGE_ENCODER,
-            "ndabench.metrics.linear_probe:measure_linear_probe_lbfgs",
+            "ndabench.metrics.image_encoders.linear_probe_lbfgs:measure_linear_probe_lbfgs",
         ),
         "linear_probe_sgd": EvaluationEntry(
             LinearProbeSgdConfig,
             IMAGE_ENCODER,
-            "ndabench.metrics.linear_probe_sgd:measure_linear_probe_sgd",
+            "ndabench.metrics.image_encoders.linear_probe_sgd:measure_linear_probe_sgd",
         ),
         "detection": EvaluationEntry(
             DetectionConfig,
             IMAGE_ENCODER,
-            "ndabench.metrics.detection:measure_detection",
-            "ndabench.metrics.detection:prepare_detection",
+            "ndabench.metrics.detection.measure:measure_detection",
+            "ndabench.metrics.detection.measure:prepare_detection",
         ),
         "dpc_finetune": EvaluationEntry(
             DpcFinetuneConfig,
             CLIP_ENCODER,
-            "ndabench.metrics.dpc_finetune:measure_dpc_finetune",
-            "ndabench.metrics.dpc_finetune:prepare_dpc_finetune",
+            "ndabench.metrics.clip_encoders.dpc_finetune:measure_dpc_finetune",
+            "ndabench.metrics.clip_encoders.dpc_finetune:prepare_dpc_finetune",
         ),
         "linear_probe": EvaluationEntry(
             ClipLinearProbeConfig,
             CLIP_ENCODER,
-            "ndabench.metrics.clip_linear_probe:measure_clip_linear_probe",
-            "ndabench.metrics.video_scores:prepare_videos",
+            "ndabench.metrics.clip_encoders.linear_probe:measure_clip_linear_probe",
+            "ndabench.metrics.clip_encoders.video_scores:prepare_videos",
         ),
         "retrieval": EvaluationEntry(
             RetrievalConfig,
             CLIP_ENCODER,
-            "ndabench.metrics.retrieval:measure_retrieval",
-            "ndabench.metrics.video_scores:prepare_videos",
+            "ndabench.metrics.clip_encoders.retrieval:measure_retrieval",
+            "ndabench.metrics.clip_encoders.video_scores:prepare_videos",
         ),
     },
 )

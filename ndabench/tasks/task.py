@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ndabench.metrics.evaluating import Subject
+    from ndabench.metrics.subjects import Subject
     from ndabench.tasks.curves import Curves
 
 

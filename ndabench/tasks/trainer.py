@@ -16,8 +16,9 @@ from torch import nn
 from ndabench.config import without
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
-from ndabench.metrics.evaluating import Evaluated, EvaluationProgress, evaluate, merge
+from ndabench.metrics.evaluating import evaluate
 from ndabench.metrics.evaluation import Evaluation
+from ndabench.metrics.results import Evaluated, EvaluationProgress, merge
 from ndabench.registry import load
 from ndabench.tasks.acceleration import choose_kernels
 from ndabench.tasks.setup import TrialSetup

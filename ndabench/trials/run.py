@@ -10,8 +10,8 @@ import torch
 
 from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
-from ndabench.metrics.evaluating import Preparation
 from ndabench.metrics.evaluating import prepare as prepare_evaluations
+from ndabench.metrics.subjects import Preparation
 from ndabench.records import RecordStore, TrialRow
 from ndabench.records.trial_recorder import SupersededError, TrialRecorder, now, one_line
 from ndabench.tasks.registry import build_augmentation, check_augmentation

@@ -10,7 +10,7 @@ from striped import striped_data
 from ndabench.data.images import ImageData
 from ndabench.data.registry import load_data
 from ndabench.data.videos.clips import ClipData
-from ndabench.metrics import classifier
+from ndabench.metrics.generators import classifier
 
 
 @pytest.fixture(autouse=True, scope="session")

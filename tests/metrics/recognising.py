@@ -3,15 +3,16 @@
 from typing import Any
 
 import torch
+from measuring import evaluate_all
 from toy_features import ToyFeatures
 
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig
+from ndabench.data.videos.clip_sampling import ClipSampling
 from ndabench.data.videos.clips import ClipData
 from ndabench.distributed import Workers
-from ndabench.metrics.clip_encoder_evaluations import ClipSampling
-from ndabench.metrics.evaluating import Evaluated, evaluate_all
-from ndabench.metrics.subjects import ClipEncoderSubject
+from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
+from ndabench.metrics.results import Evaluated
 
 CPU = torch.device("cpu")
 SAMPLING = ClipSampling(frames=6, stride=2, size=16)

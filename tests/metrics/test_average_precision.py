@@ -10,7 +10,7 @@ import torch
 
 from ndabench.data.detection.scenes import Objects
 from ndabench.errors import UserError
-from ndabench.metrics.average_precision import (
+from ndabench.metrics.detection.average_precision import (
     AveragePrecision,
     Detections,
     coco_average_precision,

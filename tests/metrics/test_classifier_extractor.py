@@ -11,10 +11,10 @@ from ndabench.data.images import ImageData
 from ndabench.data.load import load_images
 from ndabench.data.registry import DATA_SETS
 from ndabench.errors import UserError
-from ndabench.metrics import classifier
-from ndabench.metrics.classifier import open_classifier, train_classifier
-from ndabench.metrics.extraction import extract
-from ndabench.metrics.extractor_registry import EXTRACTORS
+from ndabench.metrics.generators import classifier
+from ndabench.metrics.generators.classifier import open_classifier, train_classifier
+from ndabench.metrics.generators.extraction import extract
+from ndabench.metrics.generators.extractor_registry import EXTRACTORS
 
 CPU = torch.device("cpu")
 

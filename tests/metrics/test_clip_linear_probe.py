@@ -9,10 +9,10 @@ from sklearn.preprocessing import StandardScaler
 from ndabench.config import parse
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics.clip_encoder_evaluations import ClipLinearProbeConfig
-from ndabench.metrics.clip_features import Windows
-from ndabench.metrics.clip_linear_probe import probe_scores
-from ndabench.metrics.video_scores import mean_softmax, top_accuracy
+from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig
+from ndabench.metrics.clip_encoders.linear_probe import probe_scores
+from ndabench.metrics.clip_encoders.video_scores import mean_softmax, top_accuracy
+from ndabench.metrics.clip_encoders.windows import Windows
 
 CLASSES = 4
 

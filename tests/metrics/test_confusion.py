@@ -5,7 +5,7 @@ import json
 import torch
 from sklearn.metrics import confusion_matrix, recall_score
 
-from ndabench.metrics.confusion import (
+from ndabench.metrics.clip_encoders.confusion import (
     class_accuracies,
     confusion_counts,
     confusion_json,

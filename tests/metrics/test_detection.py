@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from measuring import evaluate_all
 from PIL import Image
 from striped import striped_data
 from torch import Generator, nn
@@ -20,13 +21,12 @@ from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
-from ndabench.metrics.average_precision import Detections
-from ndabench.metrics.detection import check_detection
-from ndabench.metrics.detection_sheet import detection_sheet
-from ndabench.metrics.detector_training import DetectorDivergedError, DetectorTraining, picture_of
-from ndabench.metrics.evaluating import evaluate_all
-from ndabench.metrics.image_encoder_evaluations import DetectionConfig
-from ndabench.metrics.subjects import ImageEncoderSubject
+from ndabench.metrics.detection.average_precision import Detections
+from ndabench.metrics.detection.config import DetectionConfig
+from ndabench.metrics.detection.measure import check_detection
+from ndabench.metrics.detection.sheet import detection_sheet
+from ndabench.metrics.detection.training import DetectorDivergedError, DetectorTraining, picture_of
+from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.models.detector import Detector
 from ndabench.models.resnet import ResNet
 

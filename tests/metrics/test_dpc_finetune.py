@@ -17,13 +17,15 @@ from toy_features import ToyFeatures
 from ndabench.config import parse
 from ndabench.data.images import to_float
 from ndabench.data.registry import load_data
+from ndabench.data.videos.clip_sampling import ClipSampling
 from ndabench.data.videos.clips import ClipData, ClipRequest, ConcatClips
 from ndabench.data.videos.sampling import random_clips
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics.clip_encoder_evaluations import ClipSampling, DpcFinetuneConfig
-from ndabench.metrics.dpc_finetune import ClipClassifier, Finetuning
-from ndabench.metrics.evaluating import Preparation, prepare
+from ndabench.metrics.clip_encoders.config import DpcFinetuneConfig
+from ndabench.metrics.clip_encoders.dpc_finetune import ClipClassifier, Finetuning
+from ndabench.metrics.evaluating import prepare
+from ndabench.metrics.subjects import Preparation
 
 PLAIN = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter_probability": 0.0, "dropout": 0.0}
 

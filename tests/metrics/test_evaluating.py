@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from measuring import evaluate_all
 from recognising import SAMPLING
 from striped import striped_data, striped_images
 from test_detection import config as detection_config
@@ -20,20 +21,15 @@ from ndabench.data.images import ImageData
 from ndabench.data.videos.clips import ClipData
 from ndabench.measurement import Measurement
 from ndabench.metrics import probing
-from ndabench.metrics.clip_encoder_evaluations import DpcFinetuneConfig
-from ndabench.metrics.evaluating import (
-    Evaluated,
-    EvaluationProgress,
-    SharedWork,
-    Subject,
-    evaluate,
-    evaluate_all,
-    merge,
-)
+from ndabench.metrics.clip_encoders.config import DpcFinetuneConfig
+from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
+from ndabench.metrics.evaluating import evaluate
 from ndabench.metrics.evaluation import Evaluation
-from ndabench.metrics.generator_evaluations import FrechetConfig, InceptionScoreConfig, KidConfig
-from ndabench.metrics.image_encoder_evaluations import KnnConfig, LinearProbeSgdConfig
-from ndabench.metrics.subjects import ClipEncoderSubject, ImageEncoderSubject
+from ndabench.metrics.generators.config import FrechetConfig, InceptionScoreConfig, KidConfig
+from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeSgdConfig
+from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
+from ndabench.metrics.results import Evaluated, EvaluationProgress, merge
+from ndabench.metrics.subjects import SharedWork, Subject
 
 GENERATOR: list[Evaluation] = [
     FrechetConfig(num_samples=120),
@@ -216,7 +212,7 @@ def test_shared_work_is_done_once_and_its_seconds_are_shared_out(monkeypatch: py
         now[0] += seconds
         return result
 
-    monkeypatch.setattr("ndabench.metrics.evaluating.perf_counter", lambda: now[0])
+    monkeypatch.setattr("ndabench.metrics.subjects.perf_counter", lambda: now[0])
     both = [Slow(name="a", pieces=("samples", "a's")), Slow(name="b", pieces=("samples",))]
     shared = SharedWork()
     shared.plan([*both, Slow(name="c")])

@@ -7,7 +7,7 @@ from ndabench.data.images import to_float
 from ndabench.distributed import Workers
 from ndabench.metrics import features
 from ndabench.metrics.features import backbone_features, frozen, own_rows
-from ndabench.metrics.subjects import ImageEncoderSubject
+from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 
 
 def test_features_are_those_of_the_encoder_in_eval_mode(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torchmetrics.image.fid import _compute_fid
 
 from ndabench.errors import UserError
-from ndabench.metrics.frechet import (
+from ndabench.metrics.generators.frechet import (
     FrechetReference,
     Gaussian,
     Moments,

@@ -12,19 +12,20 @@ from toy_generator import measure
 from ndabench.config import parse
 from ndabench.data.images import ImageData
 from ndabench.errors import UserError
-from ndabench.metrics import subjects
-from ndabench.metrics.classifier import open_classifier
-from ndabench.metrics.evaluating import Preparation, prepare
+from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.evaluation import Evaluation
-from ndabench.metrics.extraction import extract, extract_share
-from ndabench.metrics.frechet import FrechetReference, frechet_distance, moments_of
-from ndabench.metrics.generator_evaluations import (
+from ndabench.metrics.generators import subject as subjects
+from ndabench.metrics.generators.classifier import open_classifier
+from ndabench.metrics.generators.config import (
     FrechetConfig,
     GeneratorEvaluation,
     InceptionScoreConfig,
     KidConfig,
 )
+from ndabench.metrics.generators.extraction import extract, extract_share
+from ndabench.metrics.generators.frechet import FrechetReference, frechet_distance, moments_of
 from ndabench.metrics.registry import EvaluationConfig, evaluations_of
+from ndabench.metrics.subjects import Preparation
 
 CPU = torch.device("cpu")
 EVALUATIONS: list[Evaluation] = [

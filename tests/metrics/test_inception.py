@@ -17,11 +17,12 @@ from toy_generator import measure
 
 from ndabench.data.images import ImageData
 from ndabench.errors import UserError
-from ndabench.metrics.evaluating import Preparation, prepare
-from ndabench.metrics.extraction import extract
-from ndabench.metrics.frechet import FrechetReference, frechet_distance, moments_of
-from ndabench.metrics.generator_evaluations import FrechetConfig, InceptionScoreConfig, KidConfig
-from ndabench.metrics.inception import WEIGHTS_FILE, WEIGHTS_URL, open_inception
+from ndabench.metrics.evaluating import prepare
+from ndabench.metrics.generators.config import FrechetConfig, InceptionScoreConfig, KidConfig
+from ndabench.metrics.generators.extraction import extract
+from ndabench.metrics.generators.frechet import FrechetReference, frechet_distance, moments_of
+from ndabench.metrics.generators.inception import WEIGHTS_FILE, WEIGHTS_URL, open_inception
+from ndabench.metrics.subjects import Preparation
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import poly_mmd
 
-from ndabench.metrics.inception_score import inception_score
-from ndabench.metrics.kid import kernel_distance, unbiased_mmd2
+from ndabench.metrics.generators.inception_score import inception_score
+from ndabench.metrics.generators.kid import kernel_distance, unbiased_mmd2
 
 
 def normal(num: int, dimension: int, seed: int, scale: float = 1.0) -> Tensor:

@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from measuring import evaluate_all
 from PIL import Image
 from striped import striped_data
 from torch import Tensor
@@ -11,12 +12,14 @@ from toy_encoder import ToyEncoder
 from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics import knn
-from ndabench.metrics.evaluating import Evaluated, Preparation, evaluate_all, prepare
+from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.features import Examples, backbone_features
-from ndabench.metrics.image_encoder_evaluations import KnnConfig
-from ndabench.metrics.knn import knn_predict
-from ndabench.metrics.subjects import ImageEncoderSubject
+from ndabench.metrics.image_encoders import knn
+from ndabench.metrics.image_encoders.config import KnnConfig
+from ndabench.metrics.image_encoders.knn import knn_predict
+from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
+from ndabench.metrics.results import Evaluated
+from ndabench.metrics.subjects import Preparation
 
 
 def by_loop(queries: Tensor, bank: Examples, num_classes: int, k: int, temperature: float) -> list[int]:

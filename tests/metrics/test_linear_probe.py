@@ -9,8 +9,8 @@ from ndabench.config import parse
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics.features import Examples
-from ndabench.metrics.image_encoder_evaluations import LinearProbeLbfgsConfig
-from ndabench.metrics.linear_probe import accuracies, fit_logistic, standardisation
+from ndabench.metrics.image_encoders.config import LinearProbeLbfgsConfig
+from ndabench.metrics.image_encoders.linear_probe_lbfgs import accuracies, fit_logistic, standardisation
 
 
 def correlated_examples(n: int, seed: int) -> Examples:

@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from measuring import evaluate_all
 from striped import striped_data
 from torch import Tensor
 from toy_encoder import ToyEncoder, assert_untouched, snapshot
@@ -11,11 +12,15 @@ from ndabench.config import parse
 from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics.evaluating import evaluate_all
 from ndabench.metrics.features import backbone_features
-from ndabench.metrics.image_encoder_evaluations import LinearProbeSgdConfig
-from ndabench.metrics.linear_probe_sgd import LinearLayer, LinearProbeTraining, _initialised, _own_views
-from ndabench.metrics.subjects import ImageEncoderSubject
+from ndabench.metrics.image_encoders.config import LinearProbeSgdConfig
+from ndabench.metrics.image_encoders.linear_probe_sgd import (
+    LinearLayer,
+    LinearProbeTraining,
+    _initialised,
+    _own_views,
+)
+from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 
 
 class Watched(ToyEncoder):

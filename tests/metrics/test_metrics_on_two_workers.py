@@ -8,9 +8,10 @@ from two_workers import on_two_workers
 
 from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
-from ndabench.metrics.evaluating import Preparation, prepare
+from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.evaluation import Evaluation
-from ndabench.metrics.generator_evaluations import FrechetConfig, InceptionScoreConfig, KidConfig
+from ndabench.metrics.generators.config import FrechetConfig, InceptionScoreConfig, KidConfig
+from ndabench.metrics.subjects import Preparation
 
 
 def evaluations() -> list[Evaluation]:

@@ -16,15 +16,16 @@ from ndabench.data.registry import VideoDataConfig
 from ndabench.data.videos.clips import ClipData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics import subjects
-from ndabench.metrics.clip_encoder_evaluations import (
+from ndabench.metrics.clip_encoders import subject as subjects
+from ndabench.metrics.clip_encoders.config import (
     ClipEncoderEvaluation,
     ClipLinearProbeConfig,
     DpcFinetuneConfig,
     RetrievalConfig,
 )
-from ndabench.metrics.evaluating import Preparation, prepare
+from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.registry import EvaluationConfig, evaluations_of
+from ndabench.metrics.subjects import Preparation
 
 CHEAP: list[ClipEncoderEvaluation] = [
     DpcFinetuneConfig(num_epochs=1, batch_size=32),

@@ -12,12 +12,8 @@ from two_workers import on_two_workers
 
 from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
-from ndabench.metrics.clip_encoder_evaluations import (
-    ClipLinearProbeConfig,
-    DpcFinetuneConfig,
-    RetrievalConfig,
-)
-from ndabench.metrics.dpc_finetune import Finetuning
+from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig, DpcFinetuneConfig, RetrievalConfig
+from ndabench.metrics.clip_encoders.dpc_finetune import Finetuning
 
 FINETUNE = DpcFinetuneConfig(num_epochs=2, batch_size=32, refit=True)
 

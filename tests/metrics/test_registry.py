@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 import torch
+from measuring import evaluate_all
 from pydantic import TypeAdapter
 from striped import striped_images
 from torch import Tensor
@@ -17,13 +18,15 @@ from ndabench.config import parse
 from ndabench.data.images import ImageData
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
-from ndabench.metrics.classifier import open_classifier
-from ndabench.metrics.evaluating import Evaluated, Preparation, by_name, evaluate_all, prepare
+from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.evaluation import Evaluation
-from ndabench.metrics.extraction import Extractor, extract
-from ndabench.metrics.extractor_registry import EXTRACTORS, ExtractorEntry, metric_name
+from ndabench.metrics.generators.classifier import open_classifier
+from ndabench.metrics.generators.extraction import Extractor, extract
+from ndabench.metrics.generators.extractor_registry import EXTRACTORS, ExtractorEntry, metric_name
+from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.metrics.registry import EVALUATIONS, EvaluationConfig, EvaluationEntry, evaluations_of
-from ndabench.metrics.subjects import GeneratorSubject
+from ndabench.metrics.results import Evaluated, by_name
+from ndabench.metrics.subjects import Preparation
 from ndabench.registry import load
 
 CPU = torch.device("cpu")
@@ -163,7 +166,8 @@ def test_reading_every_evaluation_leaves_torch_alone() -> None:
 import json, sys
 from pydantic import TypeAdapter
 from ndabench.config import parse
-from ndabench.metrics import evaluating, evaluation, extractor_registry
+from ndabench.metrics import evaluating, evaluation
+from ndabench.metrics.generators import extractor_registry
 from ndabench.metrics.registry import EvaluationConfig
 for form in json.loads({json.dumps(json.dumps(forms))}):
     config = parse(EvaluationConfig, form, "evaluate")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from measuring import evaluate_all
 from pydantic import TypeAdapter
 from striped import TensorSplit, striped_data
 from toy_encoder import ToyEncoder, assert_untouched, snapshot
@@ -16,17 +17,17 @@ from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
-from ndabench.metrics import detection, knn, linear_probe, linear_probe_sgd, subjects
-from ndabench.metrics.evaluating import Evaluated, Preparation, by_name, evaluate_all, prepare
+from ndabench.metrics.detection import measure as detection
+from ndabench.metrics.detection.config import DetectionConfig
+from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.evaluation import Evaluation
-from ndabench.metrics.image_encoder_evaluations import (
-    DetectionConfig,
-    KnnConfig,
-    LinearProbeLbfgsConfig,
-    LinearProbeSgdConfig,
-)
+from ndabench.metrics.image_encoders import knn, linear_probe_lbfgs, linear_probe_sgd
+from ndabench.metrics.image_encoders import subject as subjects
+from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeLbfgsConfig, LinearProbeSgdConfig
+from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.registry import EvaluationConfig, evaluations_of
-from ndabench.metrics.subjects import ImageEncoderSubject
+from ndabench.metrics.results import Evaluated, by_name
+from ndabench.metrics.subjects import Preparation
 
 CPU = torch.device("cpu")
 PROBES: list[Evaluation] = [
@@ -147,7 +148,7 @@ def test_those_that_share_features_share_the_seconds_of_their_extraction(
 
     monkeypatch.setattr(subjects, "backbone_features", lambda *_: (time.sleep(0.05), torch.zeros(1))[1])
     monkeypatch.setattr(knn, "measure_knn", measure)
-    monkeypatch.setattr(linear_probe, "measure_linear_probe_lbfgs", measure)
+    monkeypatch.setattr(linear_probe_lbfgs, "measure_linear_probe_lbfgs", measure)
     monkeypatch.setattr(linear_probe_sgd, "measure_linear_probe_sgd", measure)
     evaluations = [KnnConfig(), LinearProbeSgdConfig(), LinearProbeLbfgsConfig()]
     evaluated = evaluate(data, test=False, evaluations=evaluations)

@@ -8,8 +8,8 @@ from toy_features import ToyFeatures
 from ndabench.data.images import to_float
 from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
-from ndabench.metrics.clip_features import Windows, concat_windows, window_values
-from ndabench.metrics.retrieval import recalls
+from ndabench.metrics.clip_encoders.retrieval import recalls
+from ndabench.metrics.clip_encoders.windows import Windows, concat_windows, window_values
 
 
 def some_windows(num_videos: int, seed: int) -> Windows:

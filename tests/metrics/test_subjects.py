@@ -8,7 +8,7 @@ from toy_encoder import assert_untouched, snapshot
 from toy_generator import ToySampler
 
 from ndabench.data.images import ImageData, to_float
-from ndabench.metrics.subjects import GeneratorSubject
+from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.models.biggan import Discriminator
 
 

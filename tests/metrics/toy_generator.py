@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from measuring import evaluate_all
 from torch import Tensor
 
 from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.measurement import Measurement, displayed_name
-from ndabench.metrics.evaluating import evaluate_all
 from ndabench.metrics.evaluation import Evaluation
-from ndabench.metrics.subjects import GeneratorSubject
+from ndabench.metrics.generators.subject import GeneratorSubject
 
 
 class ToySampler:

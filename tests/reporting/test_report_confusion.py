@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from ndabench.metrics.confusion import confusion_counts, confusion_json
+from ndabench.metrics.clip_encoders.confusion import confusion_counts, confusion_json
 from ndabench.reporting.confusion import (
     COUNTED_CELL,
     cell_side,

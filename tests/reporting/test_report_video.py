@@ -9,7 +9,7 @@ from browser import CHROMIUM, open_page
 from PIL import Image
 from synthetic import Trial, measured, record
 
-from ndabench.metrics.confusion import confusion_counts, confusion_json
+from ndabench.metrics.clip_encoders.confusion import confusion_counts, confusion_json
 from ndabench.records import RecordStore
 from ndabench.reporting import summary_tables, write_report
 from ndabench.reporting.page import report_spec

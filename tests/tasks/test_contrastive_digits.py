@@ -7,7 +7,7 @@ from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.load import load_images
 from ndabench.data.registry import ImageDataConfig
-from ndabench.metrics.image_encoder_evaluations import LinearProbeLbfgsConfig
+from ndabench.metrics.image_encoders.config import LinearProbeLbfgsConfig
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import build_trainer

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics.image_encoder_evaluations import KnnConfig, LinearProbeLbfgsConfig
+from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeLbfgsConfig
 from ndabench.tasks.contrastive.moco import Moco
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError

@@ -9,7 +9,7 @@ from contrastive_toys import MOCO, STITCH, SYMMETRIC, toy_training
 from two_workers import by_one_worker, on_two_workers
 
 from ndabench.distributed import Workers
-from ndabench.metrics.image_encoder_evaluations import KnnConfig
+from ndabench.metrics.image_encoders.config import KnnConfig
 
 ARMS: dict[str, dict[str, Any]] = {
     "moco": {"method": {**MOCO, "batch_norm_splits": 4}, "nda_source": "query", "num_nda_keys": 2},

@@ -9,7 +9,7 @@ from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
 from ndabench.data.load import load_images
 from ndabench.data.registry import ImageDataConfig
-from ndabench.metrics.generator_evaluations import FrechetConfig
+from ndabench.metrics.generators.config import FrechetConfig
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import build_trainer

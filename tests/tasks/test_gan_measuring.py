@@ -15,9 +15,9 @@ from torch import Tensor
 from ndabench.data.images import to_float
 from ndabench.data.sheets import comparison_sheet, sheet
 from ndabench.measurement import MeasuredSplit, Measurement
-from ndabench.metrics.evaluating import Evaluated, by_name
-from ndabench.metrics.generator_evaluations import FrechetConfig
-from ndabench.metrics.subjects import BatchNormMode, GeneratorSubject
+from ndabench.metrics.generators.config import FrechetConfig
+from ndabench.metrics.generators.subject import BatchNormMode, GeneratorSubject
+from ndabench.metrics.results import Evaluated, by_name
 from ndabench.tasks import trainer as training_loop
 from ndabench.tasks.task import Progress
 

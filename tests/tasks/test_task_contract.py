@@ -26,10 +26,10 @@ from two_workers import by_one_worker, on_two_workers
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import evaluating, probing
-from ndabench.metrics.clip_encoder_evaluations import RetrievalConfig
-from ndabench.metrics.evaluating import Evaluated, EvaluationProgress
-from ndabench.metrics.generator_evaluations import FrechetConfig
-from ndabench.metrics.image_encoder_evaluations import KnnConfig, LinearProbeSgdConfig
+from ndabench.metrics.clip_encoders.config import RetrievalConfig
+from ndabench.metrics.generators.config import FrechetConfig
+from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeSgdConfig
+from ndabench.metrics.results import Evaluated, EvaluationProgress
 from ndabench.tasks.registry import TASKS
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError

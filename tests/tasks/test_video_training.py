@@ -14,7 +14,7 @@ from video_toys import DPC, METHODS, MOCO, SPLICE, inputs_of, toy_settings, toy_
 from ndabench.data.videos.feeding import ResidentClips
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics.clip_encoder_evaluations import ClipLinearProbeConfig, RetrievalConfig
+from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig, RetrievalConfig
 from ndabench.models.dpc import Dpc
 from ndabench.tasks.contrastive.dpc import DpcMethod
 from ndabench.tasks.contrastive.task import ContrastiveTask

@@ -10,7 +10,7 @@ from two_workers import by_one_worker, on_two_workers
 from video_toys import DPC, MOCO, SPLICE, toy_training
 
 from ndabench.distributed import Workers
-from ndabench.metrics.clip_encoder_evaluations import RetrievalConfig
+from ndabench.metrics.clip_encoders.config import RetrievalConfig
 from ndabench.tasks.trainer import Trainer
 
 ARMS: dict[str, dict[str, Any]] = {

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ndabench.data.videos.clips import ClipData, ClipRequest
 from ndabench.data.videos.sampling import global_clips, random_clips
-from ndabench.metrics.subjects import ClipEncoderSubject
+from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
 from ndabench.tasks.contrastive.clip_encoders import build_clip_encoder
 from ndabench.tasks.contrastive.config import VideoContrastiveConfig
 from ndabench.tasks.contrastive.task import ContrastiveTask

@@ -12,8 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ndabench.augmentations.views_config import ClipViewsConfig, ViewsConfig
+from ndabench.data.videos.clip_sampling import ClipSampling
 from ndabench.errors import UserError
-from ndabench.metrics.clip_encoder_evaluations import ClipSampling
 from ndabench.registry import OneOf
 from ndabench.tasks.contrastive.clip_encoder_configs import ClipEncoderConfig, ResNet2d3dConfig
 from ndabench.tasks.contrastive.dpc_config import DpcConfig

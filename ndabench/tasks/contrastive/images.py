@@ -9,7 +9,7 @@ from ndabench.data.feeding import global_batches
 from ndabench.data.images import ImageData
 from ndabench.data.sampling import shuffled_batches
 from ndabench.data.sheets import COLUMNS
-from ndabench.metrics.subjects import ImageEncoderSubject
+from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.models.resnet import ResNet
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
 from ndabench.tasks.contrastive.image_encoders import build_encoder

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from ndabench.metrics.evaluating import Subject
+from ndabench.metrics.subjects import Subject
 
 
 class Source(Protocol):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from ndabench.metrics.evaluating import Subject
+from ndabench.metrics.subjects import Subject
 from ndabench.models.split_batch_norm import average_running_moments
 from ndabench.models.weights import export_encoder
 from ndabench.registry import load

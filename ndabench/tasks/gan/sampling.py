@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ndabench.data.images import ImageData, to_uint8
 from ndabench.distributed import Workers
 from ndabench.metrics.features import frozen
-from ndabench.metrics.subjects import BatchNormMode, GeneratorSubject, Weights
+from ndabench.metrics.generators.subject import BatchNormMode, GeneratorSubject, Weights
 from ndabench.tasks.random_streams import random_stream
 
 

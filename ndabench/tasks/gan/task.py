@@ -19,7 +19,7 @@ from ndabench.data.images import ImageData
 from ndabench.data.sheets import COLUMNS, sheet
 from ndabench.errors import UserError
 from ndabench.losses.adversarial import ADVERSARIAL_LOSSES
-from ndabench.metrics.subjects import GeneratorSubject
+from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.models.ema import MovingAverage
 from ndabench.registry import load
 from ndabench.tasks.acceleration import compiled_if_possible

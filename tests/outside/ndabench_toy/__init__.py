@@ -15,7 +15,7 @@ from ndabench.data.registry import DATA_SETS, DataSet
 from ndabench.data.source import ArrayPictures, ImageConfig, Source
 from ndabench.measurement import Better
 from ndabench.metrics.evaluation import Evaluation
-from ndabench.metrics.extractor_registry import EXTRACTORS, ExtractorEntry
+from ndabench.metrics.generators.extractor_registry import EXTRACTORS, ExtractorEntry
 from ndabench.metrics.registry import EVALUATIONS, EvaluationEntry
 from ndabench.tasks.definition import LambdaRule, TaskConfig, TaskDefinition
 from ndabench.tasks.registry import TASKS

@@ -6,9 +6,9 @@ from torch.nn import functional as F
 
 from ndabench.data.sampling import in_order
 from ndabench.measurement import Measurement
-from ndabench.metrics.evaluating import Evaluated, by_name
-from ndabench.metrics.extraction import Extractor
-from ndabench.metrics.subjects import GeneratorSubject
+from ndabench.metrics.generators.extraction import Extractor
+from ndabench.metrics.generators.subject import GeneratorSubject
+from ndabench.metrics.results import Evaluated, by_name
 from ndabench_toy import BrightnessConfig
 
 

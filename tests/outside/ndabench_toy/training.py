@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ndabench.data.feeding import global_batches
 from ndabench.data.images import to_float, to_uint8
 from ndabench.data.sampling import shuffled_batches
-from ndabench.metrics.subjects import GeneratorSubject
+from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.tasks.curves import Curves
 from ndabench.tasks.random_streams import stream_seed
 from ndabench.tasks.setup import TrialSetup, check_batch

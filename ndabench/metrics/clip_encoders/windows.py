@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from ndabench.data.images import to_float
+from ndabench.data.videos.clip_sampling import OVERLAP, ClipSampling
 from ndabench.data.videos.clips import ClipRequest, ClipSplit
 from ndabench.distributed import Workers
-from ndabench.metrics.clip_encoder_evaluations import OVERLAP, ClipSampling
 from ndabench.metrics.features import Examples, frozen, in_shares, middle
 
 WINDOWS_AT_A_TIME = 16

@@ -11,12 +11,13 @@ from torch import Tensor
 from ndabench.data.registry import load_data
 from ndabench.data.videos.clips import ClipData
 from ndabench.measurement import Measurement
-from ndabench.metrics.clip_encoder_evaluations import TOP, ClipEncoderEvaluation, VideoClassificationConfig
-from ndabench.metrics.clip_features import Windows
-from ndabench.metrics.confusion import confusion_counts, confusion_json
-from ndabench.metrics.evaluating import Evaluated, Preparation, by_name
+from ndabench.metrics.clip_encoders.config import TOP, ClipEncoderEvaluation, VideoClassificationConfig
+from ndabench.metrics.clip_encoders.confusion import confusion_counts, confusion_json
+from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
+from ndabench.metrics.clip_encoders.windows import Windows
 from ndabench.metrics.probing import Scoring, probe_measurement
-from ndabench.metrics.subjects import ClipEncoderSubject
+from ndabench.metrics.results import Evaluated, by_name
+from ndabench.metrics.subjects import Preparation
 
 
 def prepare_videos(config: ClipEncoderEvaluation, preparation: Preparation) -> ClipData:

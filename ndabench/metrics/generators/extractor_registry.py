@@ -10,7 +10,7 @@ An extractor from outside is one entry:
         "toy", ExtractorEntry(open="my_package.toy:open_toy", dimension=8, resize="none", weights="none")
     )
 
-where `open_toy(*, device)` gives an `Extractor` (see `ndabench.metrics.extraction`).
+where `open_toy(*, device)` gives an `Extractor` (see `ndabench.metrics.generators.extraction`).
 """
 
 from dataclasses import dataclass
@@ -59,14 +59,14 @@ EXTRACTORS: Registry[ExtractorEntry] = Registry(
     "extractor",
     {
         "classifier": ExtractorEntry(
-            open="ndabench.metrics.classifier:open_classifier",
+            open="ndabench.metrics.generators.classifier:open_classifier",
             dimension=64,
             resize="none",
             weights="trained on the data set's training split and kept in the cache",
             takes=("data",),
         ),
         INCEPTION: ExtractorEntry(
-            open="ndabench.metrics.inception:open_inception",
+            open="ndabench.metrics.generators.inception:open_inception",
             dimension=2048,
             resize="bilinear to 299×299 as in TensorFlow 1, no antialiasing",
             weights="the file in `weights` or in NDABENCH_INCEPTION_WEIGHTS, or downloaded",

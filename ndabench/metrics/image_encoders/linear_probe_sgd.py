@@ -21,9 +21,9 @@ from ndabench.augmentations.views_config import ViewsConfig
 from ndabench.data.images import ConcatImages, ImageSplit
 from ndabench.data.sampling import shuffled_batches
 from ndabench.distributed import Workers
-from ndabench.metrics.evaluating import Evaluated, EvaluationProgress, by_name
 from ndabench.metrics.features import backbone_features, frozen, own_rows
-from ndabench.metrics.image_encoder_evaluations import LinearProbeSgdConfig
+from ndabench.metrics.image_encoders.config import LinearProbeSgdConfig
+from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.probing import (
     Scoring,
     Stage,
@@ -33,7 +33,7 @@ from ndabench.metrics.probing import (
     train_in_stages,
     units_between_pauses,
 )
-from ndabench.metrics.subjects import ImageEncoderSubject
+from ndabench.metrics.results import Evaluated, EvaluationProgress, by_name
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ are drawn and extracted for one round of evaluations; the features of a split, w
 are extracted once and kept in the cache.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,13 +20,11 @@ from ndabench.data.sampling import in_order
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import MeasuredSplit
-from ndabench.metrics.extractor_registry import EXTRACTORS
-from ndabench.metrics.frechet import FrechetReference, Gaussian, moments_of
-from ndabench.metrics.generator_evaluations import GeneratorEvaluation
+from ndabench.metrics.features import BATCH_SIZE, full_precision
+from ndabench.metrics.generators.config import GeneratorEvaluation
+from ndabench.metrics.generators.extractor_registry import EXTRACTORS
+from ndabench.metrics.generators.frechet import FrechetReference, Gaussian, moments_of
 from ndabench.registry import load
-
-BATCH_SIZE = 256
-"""Images in one forward pass; it changes memory and speed, not the features."""
 
 
 @dataclass(frozen=True)
@@ -70,23 +67,6 @@ def extract(extractor: Extractor, batches: Iterable[Tensor]) -> tuple[Tensor, Te
         parts = [extractor.forward(images) for images in batches]
     features, logits = zip(*parts, strict=True)
     return torch.cat(features), torch.cat(logits)
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Runs the block in float32 without autocast and TF32, whatever the caller trains with: they change a
-    distance."""
-    cudnn: Any = torch.backends.cudnn  # its stubs do not know `conv`
-    operators: list[Any] = [cudnn.conv, torch.backends.cuda.matmul]
-    before = [operator.fp32_precision for operator in operators]
-    try:
-        for operator in operators:
-            operator.fp32_precision = "ieee"
-        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-            yield
-    finally:
-        for operator, precision in zip(operators, before, strict=True):
-            operator.fp32_precision = precision
 
 
 @dataclass(frozen=True)

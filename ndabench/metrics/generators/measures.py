@@ -13,19 +13,20 @@ from torch import Generator
 
 from ndabench.data.images import ImageData
 from ndabench.measurement import MeasuredSplit, Measurement
-from ndabench.metrics.evaluating import Evaluated, Preparation, by_name
-from ndabench.metrics.extraction import Extracted, Reference, load_reference, open_extractor
-from ndabench.metrics.frechet import frechet_distance, frechet_distance_of_features, moments_of
-from ndabench.metrics.generator_evaluations import (
+from ndabench.metrics.generators.config import (
     SHUFFLE_SEED,
     FrechetConfig,
     GeneratorEvaluation,
     InceptionScoreConfig,
     KidConfig,
 )
-from ndabench.metrics.inception_score import inception_score
-from ndabench.metrics.kid import kernel_distance
-from ndabench.metrics.subjects import GeneratorSubject
+from ndabench.metrics.generators.extraction import Extracted, Reference, load_reference, open_extractor
+from ndabench.metrics.generators.frechet import frechet_distance, frechet_distance_of_features, moments_of
+from ndabench.metrics.generators.inception_score import inception_score
+from ndabench.metrics.generators.kid import kernel_distance
+from ndabench.metrics.generators.subject import GeneratorSubject
+from ndabench.metrics.results import Evaluated, by_name
+from ndabench.metrics.subjects import Preparation
 
 LoadReference = Callable[[], Reference]
 

@@ -23,7 +23,7 @@ from ndabench.data.detection.scenes import DetectionData
 from ndabench.data.registry import load_data
 from ndabench.errors import UserError
 from ndabench.measurement import MeasuredSplit, Measurement
-from ndabench.metrics.average_precision import (
+from ndabench.metrics.detection.average_precision import (
     COCO_PROTOCOL,
     VOC07_PROTOCOL,
     Detections,
@@ -31,12 +31,13 @@ from ndabench.metrics.average_precision import (
     require_pycocotools,
     voc07_average_precision,
 )
-from ndabench.metrics.detection_sheet import detection_sheet
-from ndabench.metrics.detector_training import DetectorDivergedError, DetectorTraining, detect_objects
-from ndabench.metrics.evaluating import Evaluated, EvaluationProgress, Preparation, by_name
-from ndabench.metrics.image_encoder_evaluations import DetectionConfig
+from ndabench.metrics.detection.config import DetectionConfig
+from ndabench.metrics.detection.sheet import detection_sheet
+from ndabench.metrics.detection.training import DetectorDivergedError, DetectorTraining, detect_objects
+from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.probing import Stage, train_in_stages
-from ndabench.metrics.subjects import ImageEncoderSubject
+from ndabench.metrics.results import Evaluated, EvaluationProgress, by_name
+from ndabench.metrics.subjects import Preparation
 from ndabench.models.detector import Detector
 from ndabench.models.resnet import ResNet
 

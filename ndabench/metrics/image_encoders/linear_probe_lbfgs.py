@@ -23,19 +23,11 @@ from torch import Tensor
 
 from ndabench.distributed import Workers
 from ndabench.measurement import Measurement
-from ndabench.metrics.evaluating import Evaluated, by_name
-from ndabench.metrics.extraction import full_precision
-from ndabench.metrics.features import Examples
-from ndabench.metrics.image_encoder_evaluations import LinearProbeLbfgsConfig
-from ndabench.metrics.probing import (
-    TESTING,
-    VALIDATING,
-    Scoring,
-    accuracy,
-    chosen_setting,
-    probe_measurement,
-)
-from ndabench.metrics.subjects import ImageEncoderSubject
+from ndabench.metrics.features import Examples, full_precision
+from ndabench.metrics.image_encoders.config import LinearProbeLbfgsConfig
+from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
+from ndabench.metrics.probing import TESTING, VALIDATING, Scoring, accuracy, chosen_setting, probe_measurement
+from ndabench.metrics.results import Evaluated, by_name
 
 LARGEST_GRADIENT = 1e-4
 CONSTANT = 1e-5

@@ -25,13 +25,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ndabench.augmentations.views import apply_views, draw_views
+from ndabench.data.videos.clip_sampling import ClipSampling
 from ndabench.data.videos.clips import ClipSplit, ConcatClips
 from ndabench.data.videos.sampling import random_clips
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics.clip_encoder_evaluations import ClipSampling, DpcFinetuneConfig
-from ndabench.metrics.clip_features import window_values
-from ndabench.metrics.evaluating import Evaluated, EvaluationProgress, Preparation, merge
+from ndabench.metrics.clip_encoders.config import DpcFinetuneConfig
+from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
+from ndabench.metrics.clip_encoders.video_scores import classified, mean_softmax, prepare_videos
+from ndabench.metrics.clip_encoders.windows import window_values
 from ndabench.metrics.probing import (
     TESTING,
     VALIDATING,
@@ -40,8 +42,8 @@ from ndabench.metrics.probing import (
     train_in_stages,
     units_between_pauses,
 )
-from ndabench.metrics.subjects import ClipEncoderSubject
-from ndabench.metrics.video_scores import classified, mean_softmax, prepare_videos
+from ndabench.metrics.results import Evaluated, EvaluationProgress, merge
+from ndabench.metrics.subjects import Preparation
 from ndabench.models.split_batch_norm import SplitBatchNorm, take_whole_batches
 
 VALIDATED = Scoring(VALIDATING.fitted, "test")
@@ -82,7 +84,7 @@ class ClipClassifier(nn.Module):
     ) -> None:
         """`network` is a features module, which becomes a part of it."""
         super().__init__()
-        dimension = int(network.dimension)  # type: ignore[arg-type]  # see `clip_features.py`
+        dimension = int(network.dimension)  # type: ignore[arg-type]  # see `windows.py`
         self.network, self.dropout, self.workers = network, dropout, workers
         self.norm = SplitBatchNorm(dimension, workers=workers)
         self.linear = nn.utils.skip_init(nn.Linear, dimension, num_classes)

@@ -1,10 +1,10 @@
 """`linear_probe`: logistic regression on the features of the windows of videos, extracted once.
 
-A window has the label of its video, and J (see `linear_probe.py`) is the mean over all windows. The mean
-softmax over a video's windows decides on its class. A probe with each penalty of the grid is fitted on the
-training videos and scored on the validation videos; the best one (the strongest of equally good ones) gives
-the validation value. With that penalty the probe is fitted once more, on both, and scored once on the test
-videos.
+A window has the label of its video, and J (see `image_encoders/linear_probe_lbfgs.py`) is the mean over all
+windows. The mean softmax over a video's windows decides on its class. A probe with each penalty of the grid
+is fitted on the training videos and scored on the validation videos; the best one (the strongest of equally
+good ones) gives the validation value. With that penalty the probe is fitted once more, on both, and scored
+once on the test videos.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from ndabench.distributed import Workers
-from ndabench.metrics.clip_encoder_evaluations import ClipLinearProbeConfig
-from ndabench.metrics.clip_features import Windows
-from ndabench.metrics.evaluating import Evaluated, by_name, merge
-from ndabench.metrics.extraction import full_precision
-from ndabench.metrics.linear_probe import LARGEST_GRADIENT, fit_logistic
+from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig
+from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
+from ndabench.metrics.clip_encoders.video_scores import classified, mean_softmax, top_accuracy
+from ndabench.metrics.clip_encoders.windows import Windows
+from ndabench.metrics.features import full_precision
+from ndabench.metrics.image_encoders.linear_probe_lbfgs import LARGEST_GRADIENT, fit_logistic
 from ndabench.metrics.probing import TESTING, VALIDATING, Scoring, chosen_setting
-from ndabench.metrics.subjects import ClipEncoderSubject
-from ndabench.metrics.video_scores import classified, mean_softmax, top_accuracy
+from ndabench.metrics.results import Evaluated, by_name, merge
 
 
 def probe_scores(

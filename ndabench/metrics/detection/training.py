@@ -13,9 +13,9 @@ from ndabench.data.detection.scenes import Scene, SceneSplit
 from ndabench.data.images import to_float
 from ndabench.data.sampling import shuffled_batches
 from ndabench.distributed import Workers
-from ndabench.metrics.average_precision import Detections
-from ndabench.metrics.extraction import full_precision
-from ndabench.metrics.image_encoder_evaluations import DetectionConfig
+from ndabench.metrics.detection.average_precision import Detections
+from ndabench.metrics.detection.config import DetectionConfig
+from ndabench.metrics.features import full_precision
 from ndabench.metrics.probing import units_between_pauses
 from ndabench.models.detector import MAX_DETECTIONS, Detector, Target, long_side, resize, scale_boxes
 

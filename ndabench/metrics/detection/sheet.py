@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from ndabench.data.detection.scenes import Scene
-from ndabench.metrics.average_precision import Detections
+from ndabench.metrics.detection.average_precision import Detections
 
 COLUMNS = 4
 SIDE = 320

@@ -17,12 +17,11 @@ from torch import Tensor
 
 from ndabench.data.images import ConcatImages
 from ndabench.data.sheets import COLUMNS, sheet
-from ndabench.metrics.evaluating import Evaluated, by_name
-from ndabench.metrics.extraction import full_precision
-from ndabench.metrics.features import Examples, in_shares
-from ndabench.metrics.image_encoder_evaluations import KnnConfig
+from ndabench.metrics.features import Examples, full_precision, in_shares
+from ndabench.metrics.image_encoders.config import KnnConfig
+from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.probing import TESTING, Scoring, accuracy, probe_measurement, scorings
-from ndabench.metrics.subjects import ImageEncoderSubject
+from ndabench.metrics.results import Evaluated, by_name
 
 LARGEST_CHUNK = 2**24
 """Similarities in memory at a time (64 MiB)."""

@@ -31,7 +31,7 @@ from torch import Generator, Tensor, nn
 from ndabench.data.images import ImageData, ImageSplit, to_float
 from ndabench.data.sampling import in_order, shuffled_batches
 from ndabench.errors import UserError
-from ndabench.metrics.extraction import Extractor, compute_once, read_computed
+from ndabench.metrics.generators.extraction import Extractor, compute_once, read_computed
 
 RECIPE = "cnn64-1"
 """Part of the cache's key and of the protocol: raise its number with any change that alters the weights."""

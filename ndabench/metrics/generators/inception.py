@@ -18,8 +18,8 @@ from filelock import FileLock
 
 from ndabench.data.build_cache import cache_folder
 from ndabench.errors import UserError
-from ndabench.metrics.extraction import Extractor
-from ndabench.metrics.extractor_registry import EXTRACTORS, INCEPTION
+from ndabench.metrics.generators.extraction import Extractor
+from ndabench.metrics.generators.extractor_registry import EXTRACTORS, INCEPTION
 
 WEIGHTS_VARIABLE = "NDABENCH_INCEPTION_WEIGHTS"
 WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"

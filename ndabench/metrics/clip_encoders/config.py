@@ -1,54 +1,18 @@
 """The configurations of the evaluations of clip encoders. Nothing here imports torch."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from ndabench.augmentations.views_config import ViewsConfig
 from ndabench.data.registry import VideoDataConfig
-from ndabench.errors import UserError
 from ndabench.metrics.evaluation import DataFacts, ProbeConfig
-
-if TYPE_CHECKING:
-    from ndabench.data.videos.clips import ClipData
 
 TOP = 5
 """With more classes than this, the top-k accuracy with this k is also reported."""
 RANKS = (1, 5, 10)
 """The k of R@k."""
-OVERLAP = 0.5
-"""The share of its frames that a window shares with the next one."""
-
-
-@dataclass(frozen=True)
-class ClipSampling:
-    """How clips are cut out of videos for a network."""
-
-    frames: int
-    stride: int
-    """One frame in this many is taken from the video."""
-    size: int | None = None
-    """Side of the centre that is tested, and of the views for training; None: whole frames."""
-
-    def check(self, data: "ClipData") -> None:
-        """`UserError` for frames that are smaller than the clips cut out of them."""
-        _, height, width = data.frame_shape
-        if self.size is not None and min(height, width) < self.size:
-            raise UserError(
-                f"{data.name}: its frames are {height}×{width}, but the encoder looks at "
-                f"{self.size}×{self.size}; set the data's frame_size to at least {self.size}"
-            )
-
-    def protocol(self, data: "ClipData") -> dict[str, Any]:
-        """The sampling as plain data."""
-        return {
-            "clip_frames": self.frames,
-            "frame_stride": self.stride,
-            "clip_size": list(data.frame_shape[1:]) if self.size is None else [self.size, self.size],
-            "window_overlap": OVERLAP,
-        }
 
 
 def windows_of(data: VideoDataConfig | None) -> Hashable:
@@ -81,7 +45,7 @@ class VideoClassificationConfig(ClipEncoderEvaluation):
 
 
 class ClipLinearProbeConfig(VideoClassificationConfig):
-    """`linear_probe`: seconds for each penalty, nothing random. See `ndabench.metrics.clip_linear_probe`."""
+    """`linear_probe`: seconds for each penalty, nothing random. See `linear_probe.py`."""
 
     name: Literal["linear_probe"] = "linear_probe"
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), min_length=1)
@@ -93,7 +57,7 @@ class ClipLinearProbeConfig(VideoClassificationConfig):
 
 
 class RetrievalConfig(ClipEncoderEvaluation):
-    """`retrieval`: cheap, nothing random. See `ndabench.metrics.retrieval`."""
+    """`retrieval`: cheap, nothing random. See `retrieval.py`."""
 
     name: Literal["retrieval"] = "retrieval"
 
@@ -109,7 +73,7 @@ class RetrievalConfig(ClipEncoderEvaluation):
 class DpcFinetuneConfig(VideoClassificationConfig):
     """`dpc_finetune`: as published, it costs 100 epochs of training the whole network.
 
-    See `ndabench.metrics.dpc_finetune`.
+    See `dpc_finetune.py`.
     """
 
     RENAMED: ClassVar[Mapping[str, str]] = {"drops": "lr_milestones"}

@@ -8,14 +8,14 @@ same class. In the test the gallery consists of the training and validation vide
 import torch
 from torch import Tensor
 
-from ndabench.metrics.clip_encoder_evaluations import RANKS, RetrievalConfig
-from ndabench.metrics.clip_features import Windows
-from ndabench.metrics.evaluating import Evaluated, by_name
-from ndabench.metrics.extraction import full_precision
-from ndabench.metrics.knn import nearest
+from ndabench.metrics.clip_encoders.config import RANKS, RetrievalConfig
+from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
+from ndabench.metrics.clip_encoders.video_scores import video_measurement
+from ndabench.metrics.clip_encoders.windows import Windows
+from ndabench.metrics.features import full_precision
+from ndabench.metrics.image_encoders.knn import nearest
 from ndabench.metrics.probing import scorings
-from ndabench.metrics.subjects import ClipEncoderSubject
-from ndabench.metrics.video_scores import video_measurement
+from ndabench.metrics.results import Evaluated, by_name
 
 
 def recalls(queries: Windows, gallery: Windows) -> list[float]:

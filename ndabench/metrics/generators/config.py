@@ -1,7 +1,7 @@
 """The configurations of the evaluations of generators. Nothing here imports torch.
 
 Each is measured with the features of one extractor; with another extractor the value has another name (see
-`ndabench.metrics.extractor_registry`).
+`extractor_registry.py`).
 """
 
 from collections.abc import Hashable
@@ -13,7 +13,7 @@ from ndabench.data.config import FullPath
 from ndabench.errors import UserError, unknown
 from ndabench.measurement import Better
 from ndabench.metrics.evaluation import DataFacts, Evaluation
-from ndabench.metrics.extractor_registry import EXTRACTORS, metric_name
+from ndabench.metrics.generators.extractor_registry import EXTRACTORS, metric_name
 
 SHUFFLE_SEED = 0
 """The seed of the draws that an evaluation makes itself (subsets, splits): equal for every generator."""
@@ -74,13 +74,13 @@ class GeneratorEvaluation(Evaluation):
 
 
 class FrechetConfig(GeneratorEvaluation):
-    """`fd`, the Fréchet distance: `fid`, or `fd_classifier`. See `ndabench.metrics.frechet`."""
+    """`fd`, the Fréchet distance: `fid`, or `fd_classifier`. See `frechet.py`."""
 
     name: Literal["fd"] = "fd"
 
 
 class KidConfig(GeneratorEvaluation):
-    """`kid`, the kernel distance: `kid`, or `kid_classifier`. See `ndabench.metrics.kid`."""
+    """`kid`, the kernel distance: `kid`, or `kid_classifier`. See `kid.py`."""
 
     name: Literal["kid"] = "kid"
     num_subsets: int = Field(100, ge=1)
@@ -113,7 +113,7 @@ class KidConfig(GeneratorEvaluation):
 class InceptionScoreConfig(GeneratorEvaluation):
     """`inception_score`, or `inception_score_classifier`, which looks at no real image.
 
-    See `ndabench.metrics.inception_score`.
+    See `inception_score.py`.
     """
 
     name: Literal["inception_score"] = "inception_score"

@@ -1,0 +1,1 @@
+"""Measures of clip encoders: fine-tuning, linear probe and retrieval, all by action recognition."""

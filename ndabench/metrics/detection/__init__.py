@@ -1,0 +1,1 @@
+"""Detection transfer: an image encoder measured as the start of a detector."""

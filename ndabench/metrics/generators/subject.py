@@ -1,0 +1,118 @@
+"""A generator to be measured: the images drawn from it, their features, and its discriminator's logits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ndabench.data.images import ImageData
+from ndabench.distributed import Workers
+from ndabench.metrics.evaluation import Evaluation
+from ndabench.metrics.features import frozen
+from ndabench.metrics.generators.config import GeneratorEvaluation
+from ndabench.metrics.generators.extraction import Extracted, extract_share, open_extractor
+from ndabench.metrics.subjects import GENERATOR, SharedWork
+
+Weights = Literal["ema", "live"]
+"""The moving average of a generator's weights, or the weights in training."""
+BatchNormMode = Literal["running", "batch"]
+"""Normalisation by the running moments, or by the moments of each batch."""
+
+
+class GeneratorSampler(Protocol):
+    """How a task draws images from its generator."""
+
+    def sample(self, num_images: int, *, stream: str, weights: Weights, batch_norm: BatchNormMode) -> Tensor:
+        """This worker's share of `num_images` images, uint8 `[num_images / world_size, C, H, W]`.
+
+        `num_images` is a multiple of the world size. The images are a function of the weights, the trial's
+        seed and the `stream`'s name alone.
+        """
+        ...
+
+    def protocol(self, *, weights: Weights, batch_norm: BatchNormMode) -> Mapping[str, Any]:
+        """How the images were drawn, as plain data."""
+        ...
+
+
+@dataclass
+class GeneratorSubject:
+    """A generator, its discriminator, and the data set that both were trained on."""
+
+    kind: ClassVar[str] = GENERATOR
+
+    sampler: GeneratorSampler
+    discriminator: nn.Module | None
+    """Images and labels to logits; see `logit`."""
+    data: ImageData
+    seed: int
+    stream: str
+    """Names the random stream that the images of this round are drawn from."""
+    weights: Weights = "ema"
+    batch_norm: BatchNormMode = "running"
+    """How the images of this round are drawn."""
+    workers: Workers = field(default_factory=Workers)
+    shared: SharedWork = field(default_factory=SharedWork)
+    num_samples: int = 0
+    """The largest `num_samples` of the evaluations of the round."""
+
+    def plan(self, evaluations: Sequence[Evaluation]) -> None:
+        self.num_samples = max((getattr(one, "num_samples", 0) for one in evaluations), default=0)
+
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        """How the images of this round are drawn, for protocols."""
+        return self.sampler.protocol(weights=self.weights, batch_norm=self.batch_norm)
+
+    def sample(
+        self,
+        num_images: int,
+        *,
+        stream: str,
+        weights: Weights = "ema",
+        batch_norm: BatchNormMode = "running",
+    ) -> Tensor:
+        """This worker's share of new images from any stream; see `GeneratorSampler`."""
+        with torch.no_grad():
+            return self.sampler.sample(num_images, stream=stream, weights=weights, batch_norm=batch_norm)
+
+    def samples(self) -> Tensor:
+        """This worker's share of the images that all evaluations of this round look at, uint8
+        `[share, C, H, W]`. The shares of all workers have room for `num_samples` images."""
+        return self.shared.get("samples", "samples", self._draw)
+
+    def _draw(self) -> Tensor:
+        assert self.num_samples > 0, "an evaluation that looks at samples has a key num_samples"
+        share = -(-self.num_samples // self.workers.world_size)
+        images = self.sample(
+            share * self.workers.world_size,
+            stream=self.stream,
+            weights=self.weights,
+            batch_norm=self.batch_norm,
+        )
+        assert images.shape == (share, *self.data.image_shape), images.shape
+        assert images.dtype == torch.uint8, images.dtype
+        return images
+
+    def extracted(self, config: GeneratorEvaluation) -> Extracted:
+        """The features and logits of `samples()` by the extractor that `config` names."""
+
+        def compute() -> Extracted:
+            extractor = open_extractor(config, self.data, self.workers.device)
+            same = ("extracted", extractor.name, extractor.weights_sha256)
+            share = partial(extract_share, extractor, self.samples(), self.workers)
+            return self.shared.get(config.features, same, share)
+
+        return self.shared.get(config.features, config.features, compute)
+
+    def logit(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The discriminator's logits `[N]`, higher for real, of any float images `[N, C, H, W]` in [-1, 1]
+        with labels `[N]` int64, in eval mode, float32 and without gradients."""
+        if self.discriminator is None:
+            raise ValueError("this generator has no discriminator")
+        with frozen(self.discriminator):
+            logits: Tensor = self.discriminator(images, labels)
+        return logits

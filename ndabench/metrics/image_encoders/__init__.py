@@ -1,0 +1,1 @@
+"""Measures of image encoders: nearest neighbours and linear probes."""
