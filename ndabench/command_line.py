@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from ndabench.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ndabench.records import RecordStore
 
 HELP = "Which negative helps which task, at which λ, by how much, and is that more than noise?"
@@ -63,11 +64,9 @@ def _long_work_heard() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def show(store: "RecordStore", console: "Console") -> None:
+def show(store: "RecordStore", console: Console) -> None:
     """Prints the tables of results, writes the report, and says where everything lies."""
-    from rich.table import Table
-    from rich.text import Text
-
+    # late: --help must not wait for pandas
     from ndabench.reporting import summary_tables, write_report
 
     for spec in summary_tables(store):

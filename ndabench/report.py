@@ -4,13 +4,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from ndabench.command_line import run, show
 from ndabench.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ndabench.records import RecordStore
 
 FOLDER = typer.Argument(help="The folder of a sweep (or its filesystem URI), e.g. reports/quickstart.")
@@ -24,9 +23,7 @@ def report(
     every: Annotated[float, EVERY] = 10,
 ) -> None:
     """Write the report of a sweep again, from its records."""
-    from rich.console import Console
-
-    from ndabench.records import RecordStore
+    from ndabench.records import RecordStore  # late: --help must not wait for pyarrow
 
     store, console = RecordStore(folder), Console()
     if watch and not _watched_to_the_end(store, every, console):
@@ -36,9 +33,9 @@ def report(
     show(store, console)
 
 
-def _watched_to_the_end(store: "RecordStore", every: float, console: "Console") -> bool:
+def _watched_to_the_end(store: "RecordStore", every: float, console: Console) -> bool:
     """Watches until the sweep ends; False if Ctrl-C ended the watching."""
-    from ndabench.reporting.watch import watch
+    from ndabench.reporting.watch import watch  # late: --help must not wait for pandas
 
     try:
         for line in watch(store, every):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from ndabench.command_line import FILE, OUT, SET, results_folder, run, show
 
@@ -32,6 +33,7 @@ def sweep(
     address: Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")] = None,
 ) -> None:
     """Run every trial of a sweep file, record the results and write the report."""
+    # late: --help must not wait for pydantic and pyarrow
     from ndabench.ownership import check_ownership
     from ndabench.planning.sweep_file import read_sweep
 
@@ -41,6 +43,7 @@ def sweep(
         print_plan(config, console)
         return
 
+    # late: planning must not wait for Ray
     from ndabench.orchestration.cluster import connect
     from ndabench.orchestration.head_watchdog import head_watchdog
     from ndabench.orchestration.run import check_sweep, run_sweep
@@ -83,9 +86,7 @@ def _continuation(file: Path, assignments: list[str], out: str | None, address: 
 def print_plan(config: "SweepConfig", console: Console) -> None:
     """Prints the dry run: the trials of every arm, the resources a trial requests, and the number of images
     or clips."""
-    from rich.table import Table
-
-    from ndabench.tasks.registry import TASKS
+    from ndabench.tasks.registry import TASKS  # late: --help must not wait for it
 
     unit = TASKS[config.task.name].counted
     table = Table(title=f"{config.name}: {config.trial_count()} trials", title_justify="left")

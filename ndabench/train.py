@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ndabench.command_line import FILE, OUT, SET, results_folder, run
 from ndabench.errors import UserError, nearest
@@ -31,6 +33,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the newest checkpoint.")] = False,
 ) -> None:
     """Train one arm of a sweep file at one setting and one seed, without Ray."""
+    # late: --help must not wait for torch
     import torch
 
     from ndabench.ownership import take_ownership
@@ -67,6 +70,7 @@ def train(
 
 def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: int | None) -> "TrialConfig":
     """The trial of a sweep that the options mean; searched values without an option take their first."""
+    # late: --help must not wait for pydantic
     from ndabench.planning.search_space import LAMBDA
     from ndabench.tasks.registry import TASKS
 
@@ -85,6 +89,7 @@ def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: 
 
 def start_workers() -> "Workers":
     """This process among those of torchrun, or alone; on a GPU where there is one."""
+    # late: --help must not wait for torch
     import torch
 
     from ndabench.distributed import Workers
@@ -101,10 +106,7 @@ def start_workers() -> "Workers":
 def _show(
     trial: "TrialConfig", store: "RecordStore", provenance: "Provenance", mirror: "Mirror", workers: "Workers"
 ) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    from ndabench.trials.run import run_trial
+    from ndabench.trials.run import run_trial  # late: --help must not wait for torch
 
     console = Console(quiet=not workers.is_main)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())

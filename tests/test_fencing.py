@@ -12,6 +12,7 @@ from ndabench.distributed import Workers
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore, TrialRow
 from ndabench.records.trial_recorder import SupersededError, close_row, fail_row
+from ndabench.tasks.registry import TASKS
 from ndabench.tasks.task import Progress
 from ndabench.trials.config import Provenance, TrialConfig, planned_row
 from ndabench.trials.run import run_trial
@@ -112,6 +113,7 @@ def test_a_trial_that_was_given_up_says_why_even_if_it_never_began(store: Record
     failed = row(store)
     assert (failed.status, failed.attempts, failed.started) == ("failed", None, None)
     assert failed.finished is not None
+    assert failed.lambda_meaning == TASKS["gan"].lambda_rule.meaning
     assert failed.error == "its process was lost; given up after 2 restarts without progress"
     list(run(store))
     fail_row(store, planned, "its process was lost")

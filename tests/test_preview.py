@@ -12,10 +12,11 @@ from video_stand_in import DIGITS, SWEEP
 
 from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
+from ndabench.data.previews import clip_preview, labelled_sheet
 from ndabench.data.registry import VideoDataConfig, load_data
 from ndabench.data.videos.clips import ClipRequest
 from ndabench.planning.sweep_file import SweepConfig
-from ndabench.preview import negatives_to_show, preview, sheet, strips
+from ndabench.preview import negatives_to_show, preview
 
 CLIP_NEGATIVES = implementations("clips")
 NEGATIVES = implementations("corrected")
@@ -40,7 +41,9 @@ def rows_of(png: Path) -> int:
         return picture.height // ROW
 
 
-def test_images_beside_their_negatives(command_line: CommandLine, capsys: pytest.CaptureFixture) -> None:
+def test_images_are_shown_with_their_negatives(
+    command_line: CommandLine, capsys: pytest.CaptureFixture
+) -> None:
     png = command_line.folder / "p.png"
     code, _ = command_line(preview, command_line.file(), "--out", str(png), "--images", "4")
     assert code == 0
@@ -64,7 +67,7 @@ def test_the_arms_of_the_file_come_first() -> None:
 
 
 @pytest.mark.parametrize(("clip_frames", "left_out"), [(10, 0), (12, 1)])
-def test_a_clip_beside_its_negatives(
+def test_a_clip_is_shown_with_its_negatives(
     command_line: CommandLine,
     capsys: pytest.CaptureFixture,
     clip_frames: int,
@@ -77,7 +80,7 @@ def test_a_clip_beside_its_negatives(
     printed = capsys.readouterr().out
     count = len(CLIP_NEGATIVES) + len(NEGATIVES) - left_out
     assert rows_of(png) == 2 + count
-    assert f"{png}: 8 frames of a clip of moving_digits split 1, {count} negatives of them" in printed
+    assert f"{png}: 8 frames of a clip of moving_digits split 1, each with {count} negatives" in printed
     assert printed.count("left out: ") == left_out
     if left_out:
         assert "left out: shuffle_blocks: clips of 12 frames" in printed
@@ -85,8 +88,8 @@ def test_a_clip_beside_its_negatives(
 
 def test_strips_are_evenly_sampled_frames_of_one_clip() -> None:
     data = digits(video_frames=21)
-    strip = strips(data, CLIP_NEGATIVES, num_frames=10, count=4, seed=0)
-    whole = strips(data, CLIP_NEGATIVES, num_frames=10, count=64, seed=0)
+    strip = clip_preview(data, CLIP_NEGATIVES, (3, 10, 16, 16), count=4, seed=0).rows
+    whole = clip_preview(data, CLIP_NEGATIVES, (3, 10, 16, 16), count=64, seed=0).rows
     assert all(frames.shape == (4, 3, 16, 16) for frames in strip.values())
     assert all(frames.shape == (10, 3, 16, 16) for frames in whole.values())
     for name, frames in strip.items():
@@ -103,12 +106,12 @@ def test_strips_are_evenly_sampled_frames_of_one_clip() -> None:
 
 
 def test_a_video_shorter_than_the_clip_ends_with_its_last_frame() -> None:
-    whole = strips(digits(video_frames=4), {}, num_frames=10, count=10, seed=0)["real"]
+    whole = clip_preview(digits(video_frames=4), {}, (3, 10, 16, 16), count=10, seed=0).rows["real"]
     assert torch.equal(whole[3:], whole[3:4].expand(7, -1, -1, -1))
 
 
 def test_a_sheet_is_as_wide_as_its_frames() -> None:
     rows = {"real": torch.zeros(3, 3, 8, 16, dtype=torch.uint8)}
-    with Image.open(io.BytesIO(sheet(rows))) as picture:
+    with Image.open(io.BytesIO(labelled_sheet(rows))) as picture:
         assert picture.height == ROW
         assert picture.width > 3 * 128

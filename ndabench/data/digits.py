@@ -20,7 +20,8 @@ class DigitsConfig(ImageConfig):
         return []
 
     def open(self) -> Source:
-        from sklearn.datasets import load_digits  # only a first, undecoded use pays for this import
+        # late: importing it takes a second, which only a first use pays
+        from sklearn.datasets import load_digits
 
         digits = load_digits()
         images = np.round(digits.images * (255 / 16)).astype(np.uint8)

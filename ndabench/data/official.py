@@ -28,8 +28,8 @@ class OfficialConfig(ImageConfig):
 
     @property
     def torchvision_class(self) -> Any:
-        """torchvision's data set; importing it takes two seconds, which only the sets that need it pay."""
-        from torchvision import datasets
+        """torchvision's class of this data set."""
+        from torchvision import datasets  # late: importing it takes two seconds and brings torch
 
         return getattr(datasets, self.torchvision_name)
 
@@ -63,7 +63,7 @@ class OfficialConfig(ImageConfig):
         except UserError:
             raise
         except Exception as error:  # unpickling or parsing a damaged file can raise anything
-            from torchvision.datasets.utils import check_integrity
+            from torchvision.datasets.utils import check_integrity  # late: as above
 
             for file, md5 in self.official_files():
                 if md5 is not None and not check_integrity(str(self.path / file), md5):

@@ -71,11 +71,17 @@ class ModalityFacts(NamedTuple):
     """What a number of its examples counts, as in `num_images`."""
     loader: str
     """The function that loads such a data set, `"module:attribute"`; see `DataSet.loader`."""
+    preview: str | None = None
+    """The function in `previews.py` that shows a loaded data set with negatives of it; None if none does."""
 
 
 MODALITIES: Mapping[Modality, ModalityFacts] = {
-    "images": ModalityFacts("images", "images", "ndabench.data.load:load_images"),
-    "videos": ModalityFacts("videos", "clips", "ndabench.data.videos.load:load_clips"),
+    "images": ModalityFacts(
+        "images", "images", "ndabench.data.load:load_images", "ndabench.data.previews:image_preview"
+    ),
+    "videos": ModalityFacts(
+        "videos", "clips", "ndabench.data.videos.load:load_clips", "ndabench.data.previews:clip_preview"
+    ),
     "detection": ModalityFacts("scenes", "scenes", "ndabench.data.detection.scenes:load_detection"),
 }
 

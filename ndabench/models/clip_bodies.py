@@ -37,7 +37,7 @@ def s3d() -> nn.Module:
 
 
 def _torchvision(name: str) -> nn.Sequential:
-    from torchvision.models import video
+    from torchvision.models import video  # late: as pytorchvideo, only if a body of it is built
 
     layers = getattr(video, name)().named_children()
     return nn.Sequential(

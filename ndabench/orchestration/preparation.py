@@ -90,7 +90,7 @@ def _on_the_cluster(trials: list[str], resources: Resources, check: bool, say: S
 
 
 def _prepare_here(trials: list[str], num_workers: int, check: bool) -> Answer:
-    import torch  # only in the task's own process
+    import torch  # late: only in the task's own process, never in the driver
 
     from ndabench.orchestration.preparation_process import prepare_trials
 

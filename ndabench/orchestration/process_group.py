@@ -59,6 +59,7 @@ class _OnOwnDevice:
     """While a worker trains, its GPU is PyTorch's current device."""
 
     def __enter__(self) -> None:
+        # late: only in a worker, see above
         import ray.train.torch
         import torch
 
@@ -78,7 +79,7 @@ def _free_address() -> tuple[str, int]:
 
 
 def _join(communication: str, address: str, port: int, rank: int, size: int) -> None:
-    import torch.distributed as dist
+    import torch.distributed as dist  # late: only in a worker, see above
 
     context = ray.train.get_context()
     os.environ |= {
@@ -96,6 +97,7 @@ def _join(communication: str, address: str, port: int, rank: int, size: int) -> 
 
 
 def _leave() -> None:
+    # late: only in a worker, see above
     import torch
     import torch.distributed as dist
 

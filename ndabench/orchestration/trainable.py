@@ -48,7 +48,7 @@ def trainable(
 
 
 def _run_alone(description: TrialDescription) -> None:
-    from ndabench.orchestration.training_process import train_alone  # imports PyTorch
+    from ndabench.orchestration.training_process import train_alone  # late: it imports PyTorch
 
     train_alone(description)
 
@@ -94,7 +94,7 @@ def _trainer(description: TrialDescription, resources: Resources, scratch: str) 
 
 
 def _worker(loop: dict[str, Any]) -> None:
-    from ndabench.orchestration.training_process import train_with_others  # imports PyTorch
+    from ndabench.orchestration.training_process import train_with_others  # late: it imports PyTorch
 
     train_with_others(loop["description"])
 

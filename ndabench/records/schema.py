@@ -42,6 +42,7 @@ TRIALS = pa.schema(
             "weight that the task gives to the negatives or, in a GAN, to the generated fakes",
             nullable=True,
         ),
+        _column("lambda_meaning", _TEXT, "what lambda weighs in this task, in words", nullable=True),
         _column("seed", _INTEGER, "seed of the repeat"),
         _column("parameters_json", _TEXT, "the other search parameters of the trial, a JSON object"),
         _column("config_json", _TEXT, "the whole resolved configuration, a JSON object"),
@@ -129,6 +130,7 @@ class TrialRow:
     negative: str | None = None
     positive: str | None = None
     lambda_: float | None = None
+    lambda_meaning: str | None = None
     parameters_json: str = "{}"
     error: str | None = None
     attempts: int | None = None

@@ -54,6 +54,8 @@ class Comparison:
     baselines: list[Compared]
     """The baseline arm's repeated settings that have a value; several if more than λ was searched."""
     conditional: bool
+    lambda_meaning: str
+    """What λ weighs in the group's task."""
 
     @property
     def measured_on(self) -> str:
@@ -126,7 +128,14 @@ def _compare(frames: Frames, part: pd.DataFrame) -> Comparison:
         rows=_mark_best(rows, better),
         baselines=[row for row in baselines if row.summary.n > 0],
         conditional=_is_conditional(str(first["config_json"])),
+        lambda_meaning=_lambda_meaning(frames, int(first["group"])),
     )
+
+
+def _lambda_meaning(frames: Frames, group: int) -> str:
+    """As the group's trials recorded it; older ones did not."""
+    of_group = frames.trials.loc[frames.trials["group"] == group, "lambda_meaning"]
+    return next((text for text in of_group if text), "what it weighs depends on the task")
 
 
 def _settings(frames: Frames, part: pd.DataFrame) -> list[Compared]:

@@ -15,7 +15,7 @@ from ndabench.reporting.formatting import count, interval, with_interval
 from ndabench.reporting.frames import Frames, Setting
 from ndabench.reporting.intervals import Summary, half_widths
 from ndabench.reporting.specs import FigureGroup, FigureSpec, Line, Point
-from ndabench.reporting.tables import DIRECTIONS, lambda_meaning
+from ndabench.reporting.tables import DIRECTIONS
 
 MOST_LINES = 10
 MOST_POINTS = 100
@@ -138,7 +138,7 @@ def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float],
         ]
         detail = Setting(arm, None, "", "", parameters).label
         lines.append(Line(detail, frames.arms.index(arm), place, points))
-    notes = [f"λ: {lambda_meaning(comparison.group.task)}."]
+    notes = [f"λ: {comparison.lambda_meaning}."]
     if len(by_line) > MOST_LINES:
         notes.append(f"{MOST_LINES} of {len(by_line)} lines are drawn.")
     return FigureSpec(

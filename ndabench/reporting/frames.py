@@ -114,7 +114,7 @@ def load(store: RecordStore) -> Frames:
     sweep = _mapping(text)
     trials = store.read_trials().to_pandas().set_index("trial_id")
     trials = trials.sort_values(["started", "seed"], kind="stable")
-    for column in ("dataset_hash", "negative", "positive", "error", "device", "git_commit"):
+    for column in ("dataset_hash", "negative", "positive", "error", "device", "git_commit", "lambda_meaning"):
         trials[column] = trials[column].fillna("")
     baseline = _baseline(trials)
     arms = _arm_order(trials, sweep, baseline)

@@ -1,5 +1,6 @@
 """Pictures of the trials, inlined: samples, negatives and views as files; the report draws the matrices."""
 
+import re
 import struct
 from typing import Any
 
@@ -40,14 +41,25 @@ def sheet_specs(store: RecordStore, frames: Frames, comparisons: list[Comparison
     # Records of schema 1 have a confusion matrix both as counts and as a picture: the counts are drawn.
     pictures = pictures.drop_duplicates(["trial_id", "kind"]).sort_index()
     leaders = [frames.settings.index(setting) for setting in leading(comparisons)]
-    first, other = [kind for kind in TITLES if (pictures["kind"] == kind).any()], pictures["kind"].unique()
-    kinds = [*first, *sorted(set(other) - set(first))]
-    specs = [_sheet_spec(store, frames, pictures[pictures["kind"] == kind], kind, leaders) for kind in kinds]
+    present = set(pictures["kind"])
+    titles = {kind: title for kind, title in _titles(frames).items() if kind in present}
+    titles |= {kind: re.sub("[_-]", " ", kind).capitalize() for kind in sorted(present - set(titles))}
+    specs = [
+        _sheet_spec(store, frames, pictures[pictures["kind"] == kind], kind, title, leaders)
+        for kind, title in titles.items()
+    ]
     return [spec for spec in specs if spec.sheets]
 
 
+def _titles(frames: Frames) -> dict[str, str]:
+    """The titles of the kinds that ndabench makes, also with each label that `as` gave to an evaluation."""
+    labels = sorted(set(frames.metrics["label"]) - {""})
+    labelled = {f"{kind}_{label}": f"{title} ({label})" for kind, title in TITLES.items() for label in labels}
+    return TITLES | labelled
+
+
 def _sheet_spec(
-    store: RecordStore, frames: Frames, pictures: pd.DataFrame, kind: str, leaders: list[int]
+    store: RecordStore, frames: Frames, pictures: pd.DataFrame, kind: str, title: str, leaders: list[int]
 ) -> SheetSpec:
     status = pictures["trial_id"].map(frames.trials["status"])
     ordered = pictures.assign(
@@ -57,21 +69,12 @@ def _sheet_spec(
     ).sort_values(["unfinished", "passed_over", "setting", "seed"], kind="stable")
     shown = ordered.drop_duplicates("arm").sort_values("setting", kind="stable")
     rest = ordered.drop(shown.index).sort_values(["setting", "seed"], kind="stable")
-    title = _title(kind)
     sheets = _sheets(store, frames, shown, title)
     notes = ["Each arm at its setting of the best mean, one seed."] if leaders and len(rest) else []
     if len(rest) > MOST_MORE:
         notes.append(f"{count(len(rest) - MOST_MORE, 'more picture')} under {store.local_path('files')}.")
     more = _sheets(store, frames, rest.head(MOST_MORE), title)
     return SheetSpec(f"sheet-{kind}", title, sheets, more, notes, _size([*sheets, *more]))
-
-
-def _title(kind: str) -> str:
-    """The title of a kind of picture. A sweep file's `as` may have added a label to the kind."""
-    known = next((name for name in TITLES if kind == name or kind.startswith(f"{name}_")), None)
-    if known is None:
-        return kind.replace("_", " ").replace("-", " ").capitalize()
-    return TITLES[known] + (f" ({kind.removeprefix(f'{known}_')})" if kind != known else "")
 
 
 def _size(sheets: list[Sheet]) -> Size:

@@ -20,7 +20,6 @@ from ndabench.reporting.intervals import Difference
 from ndabench.reporting.paper import Published
 from ndabench.reporting.specs import Cell, Column, TableSpec
 from ndabench.reporting.trial_tables import TROUBLE
-from ndabench.tasks.registry import TASKS
 
 SIGNIFICANT = 0.05
 MOST_SEARCHED = 20
@@ -40,7 +39,7 @@ def comparison_table(
     measure = _published(comparison)
     columns = [
         Column("arm"),
-        Column("λ", lambda_meaning(comparison.group.task), numeric=True),
+        Column("λ", comparison.lambda_meaning, numeric=True),
         *(Column(name, "searched parameter", numeric=True) for name in names),
         Column("n", "seeds with a finite value (and repeats without one)", numeric=True),
         Column("mean ± 95 %", "mean over seeds with its 95 % t-interval", numeric=True),
@@ -60,12 +59,6 @@ def comparison_table(
         notes=_notes(comparison, siblings, measure),
         collapsed=comparison.on_validation,
     )
-
-
-def lambda_meaning(task: str) -> str:
-    """What λ is in a task; in general words for a task of a plugin that is not imported here."""
-    definition = TASKS.get(task)
-    return "the weight of the negatives" if definition is None else str(definition.lambda_rule.meaning)
 
 
 def _shown(comparison: Comparison) -> list[Compared]:

@@ -27,7 +27,7 @@ class MlflowTracker:
     def __init__(self, config: MlflowConfig, sweep: str, store: RecordStore) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         try:
-            import mlflow  # noqa: F401
+            import mlflow  # noqa: F401  # late: an optional package
         except ImportError:
             raise not_installed("mlflow", "mlflow-skinny") from None
         for name in ("mlflow", "alembic"):  # they log every table that they create
@@ -39,7 +39,7 @@ class MlflowTracker:
     @cached_property
     def _client(self) -> "MlflowClient":
         """Opened late: the folder of a database is ours only once the sweep has begun."""
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient  # late: an optional package
 
         return MlflowClient(self._uri)
 
@@ -62,7 +62,7 @@ class MlflowTracker:
         return int(run.data.tags.get(STEP, -1))
 
     def log(self, trial_id: str, step: int, values: Mapping[str, float]) -> None:
-        from mlflow.entities import Metric, RunTag
+        from mlflow.entities import Metric, RunTag  # late: an optional package
 
         now = int(time.time() * 1000)
         metrics = [Metric(name, value, now, step) for name, value in values.items()]

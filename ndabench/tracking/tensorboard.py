@@ -48,6 +48,7 @@ class TensorBoardTracker:
 
     def begin(self, row: TrialRow) -> int:
         """Opens a new file for the trial; returns -1, since it has no steps yet."""
+        # late: optional, and imported without torch before
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
@@ -64,6 +65,7 @@ class TensorBoardTracker:
         return -1
 
     def log(self, trial_id: str, step: int, values: Mapping[str, float]) -> None:
+        # late: optional, and imported without torch before
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
 
@@ -118,7 +120,7 @@ def _import_without_torch() -> None:
     if hidden:
         sys.modules["torch"] = None  # type: ignore[assignment]  # how Python marks a module that is not there
     try:
-        import tensorboardX  # noqa: F401
+        import tensorboardX  # noqa: F401  # late: optional, and torch is hidden only here
     finally:
         if hidden:
             del sys.modules["torch"]

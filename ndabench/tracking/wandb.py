@@ -18,7 +18,7 @@ class WandbTracker:
     def __init__(self, config: WandbConfig, sweep: str, store: RecordStore) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         try:
-            import wandb
+            import wandb  # late: an optional package
         except ImportError:
             raise not_installed("wandb", "wandb") from None
         if config.mode == "online" and not wandb.api.api_key:  # W&B would ask for one later
@@ -28,7 +28,7 @@ class WandbTracker:
         self._runs: dict[str, Any] = {}
 
     def begin(self, row: TrialRow) -> int:
-        import wandb
+        import wandb  # late: an optional package
 
         run = wandb.init(
             project=self._config.project,

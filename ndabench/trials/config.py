@@ -23,7 +23,7 @@ from ndabench.data.registry import DataConfig
 from ndabench.metrics.registry import EvaluationConfig
 from ndabench.records import TrialRow
 from ndabench.registry import plugins_first
-from ndabench.tasks.registry import AnyTaskConfig, augmentation_label, rule_of
+from ndabench.tasks.registry import TASKS, AnyTaskConfig, augmentation_label, rule_of
 
 
 class TrialConfig(Config):
@@ -140,6 +140,7 @@ def planned_row(trial: TrialConfig, provenance: Provenance) -> TrialRow:
         negative=augmentation_label(trial.task, trial.negative),
         positive=augmentation_label(trial.task, trial.positive),
         lambda_=trial.lambda_,
+        lambda_meaning=TASKS[trial.task.name].lambda_rule.meaning,
         seed=trial.seed,
         parameters_json=json.dumps(trial.parameters, sort_keys=True),
         config_json=trial.to_json(),

@@ -1,4 +1,4 @@
-"""Who imports Ray, its private names, and PyTorch: read from the source of every file."""
+"""Who imports Ray, its private names and PyTorch, and why an import is late: read from every source file."""
 
 import ast
 import subprocess
@@ -46,6 +46,20 @@ def on_import(tree: ast.Module) -> ast.Module:
     return found
 
 
+def late_imports(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The first import of each run of imports inside a function."""
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    for function in functions:
+        for node in ast.walk(function):
+            for block in (getattr(node, name, ()) for name in ("body", "orelse", "finalbody")):
+                before: ast.stmt | None = None
+                for statement in block if isinstance(block, list) else ():
+                    imports = (ast.Import, ast.ImportFrom)
+                    if isinstance(statement, imports) and not isinstance(before, imports):
+                        yield statement
+                    before = statement
+
+
 def sources() -> Iterator[tuple[str, ast.Module]]:
     for file in sorted(ROOT.rglob("*.py")):
         yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text())
@@ -57,6 +71,19 @@ def belongs_to(name: str, *packages: str) -> bool:
 
 def is_private(name: str) -> bool:
     return belongs_to(name, *PRIVATE_PACKAGES) or (belongs_to(name, "ray") and "._" in name)
+
+
+def test_every_late_import_says_why() -> None:
+    """`# late: …` on its line or the line above; an import without a reason belongs at the top."""
+    count, silent = 0, []
+    for file, tree in sources():
+        lines = (ROOT / file).read_text().splitlines()
+        for statement in late_imports(tree):
+            count += 1
+            if "# late: " not in "\n".join(lines[statement.lineno - 2 : statement.lineno]):
+                silent.append(f"{file}:{statement.lineno}")
+    assert count > 20
+    assert silent == []
 
 
 def test_only_orchestration_imports_ray() -> None:
@@ -100,6 +127,11 @@ def test_the_coordinator_of_a_nested_trial_imports_no_torch() -> None:
     """Nor does Train's controller: both import this module, and what Ray itself brings."""
     modules = modules_after("ndabench.orchestration.trainable")
     assert not {"torch", "ndabench.planning.sweep_file", "ndabench.trials"} & modules
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    heavy = {"optuna", "pandas", "pyarrow", "pydantic", "ray", "torch"}
+    assert not heavy & modules_after("ndabench.cli")
 
 
 def test_the_driver_imports_no_torch() -> None:

@@ -50,6 +50,7 @@ class Trial:
     dataset: str = "digits"
     dataset_hash: str = "d1e5"
     conditional: bool = False
+    lambda_meaning: str | None = "weight of the negatives"
 
     @property
     def trial_id(self) -> str:
@@ -74,6 +75,7 @@ def record(store: RecordStore, trial: Trial, progress: dict[int, dict[str, Measu
         negative=negative,
         positive=trial.positive,
         lambda_=trial.lambda_,
+        lambda_meaning=trial.lambda_meaning,
         seed=trial.seed,
         parameters_json=trial.parameters,
         config_json=json.dumps(config),

@@ -65,7 +65,7 @@ class Digits(NamedTuple):
 
 def _digits() -> tuple[Digits, Digits, Digits]:
     """Disjoint digits for training, validation and test."""
-    from sklearn.datasets import load_digits  # importing it takes a second, which only a first use pays
+    from sklearn.datasets import load_digits  # late: importing it takes a second, which only a first use pays
 
     images, labels = load_digits(return_X_y=True)
     whole = Digits(images.reshape(-1, 8, 8).astype(np.int64), labels.astype(np.int64))

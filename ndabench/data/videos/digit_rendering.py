@@ -55,7 +55,7 @@ class Motions(NamedTuple):
 
 def draw_motions(clips_per_group: int, seed: int) -> Motions:
     """All videos, ordered by class, group and clip; groups of all classes show different pictures."""
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # late: importing it takes a second, which only a first use pays
 
     generator = torch.Generator().manual_seed(seed)
     pictures = torch.from_numpy(load_digits().images.astype(np.float32) / 16)

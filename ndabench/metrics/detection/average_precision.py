@@ -105,7 +105,7 @@ def coco_average_precision(
     `UserError` where there are no objects, or pycocotools is not installed.
     """
     require_pycocotools()
-    from pycocotools.cocoeval import COCOeval
+    from pycocotools.cocoeval import COCOeval  # late: an optional package
 
     found, wanted = _flat_detections(detections), _flat_objects(objects)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints every stage of its work
@@ -229,7 +229,7 @@ def _coco(
     pictures: Rows, boxes: Array, labels: Rows, scores: Array | None, num_pictures: int, num_classes: int
 ) -> Any:
     """pycocotools' own index of these boxes; scores make them detections."""
-    from pycocotools.coco import COCO
+    from pycocotools.coco import COCO  # late: an optional package
 
     corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     columns = (pictures, corner_and_size, labels, np.zeros(len(labels)) if scores is None else scores)

@@ -82,7 +82,7 @@ def _load(path: Path, digest: str, device: torch.device) -> Extractor:
 
 def _network(path: Path) -> Any:
     try:
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # late: optional
     except ImportError:
         raise UserError("the inception extractor needs torch-fidelity: pip install torch-fidelity") from None
     refused = UserError(f"{path}: does not hold the Inception-v3 weights of {WEIGHTS_FILE}")
