@@ -33,16 +33,21 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeAlias, ove
 
 from ndabench.data.celeba import CelebAConfig
 from ndabench.data.cifar import Cifar10Config, Cifar100Config
+from ndabench.data.cifar10_c import Cifar10CConfig
 from ndabench.data.config import DataSetConfig
 from ndabench.data.detection.scattered_digits import ScatteredDigitsConfig
 from ndabench.data.detection.source import SceneConfig
 from ndabench.data.detection.voc import VocConfig
 from ndabench.data.digits import DigitsConfig
+from ndabench.data.drawn import NoiseConfig, ShapesConfig
+from ndabench.data.dtd import DtdConfig
 from ndabench.data.image_folder import ImageFolderConfig
 from ndabench.data.image_parquet import ImageParquetConfig
+from ndabench.data.places365 import Places365Config
 from ndabench.data.source import ImageConfig
 from ndabench.data.stl10 import Stl10Config
 from ndabench.data.svhn import SvhnConfig
+from ndabench.data.tiny_imagenet import TinyImageNetConfig
 from ndabench.data.videos.hmdb51 import Hmdb51Config
 from ndabench.data.videos.moving_digits import MovingDigitsConfig
 from ndabench.data.videos.source import VideoConfig
@@ -109,6 +114,12 @@ DATA_SETS: Registry[DataSet] = Registry(
         "stl10": DataSet(Stl10Config, "images"),
         "svhn": DataSet(SvhnConfig, "images"),
         "celeba": DataSet(CelebAConfig, "images"),
+        "cifar10_c": DataSet(Cifar10CConfig, "images"),
+        "dtd": DataSet(DtdConfig, "images"),
+        "places365": DataSet(Places365Config, "images"),
+        "tiny_imagenet": DataSet(TinyImageNetConfig, "images"),
+        "noise": DataSet(NoiseConfig, "images"),
+        "shapes": DataSet(ShapesConfig, "images"),
         "moving_digits": DataSet(
             MovingDigitsConfig, "videos", "ndabench.data.videos.digits_in_memory:load_moving_digits"
         ),

@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+from ndabench.metrics.anomaly.config import AnomalyConfig, FeatureAnomalyConfig
 from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig, DpcFinetuneConfig, RetrievalConfig
 from ndabench.metrics.detection.config import DetectionConfig
 from ndabench.metrics.evaluation import Evaluation
@@ -75,6 +76,12 @@ EVALUATIONS: Registry[EvaluationEntry] = Registry(
             "ndabench.metrics.generators.measures:measure_inception_score",
             "ndabench.metrics.generators.measures:prepare_extractor",
         ),
+        "anomaly": EvaluationEntry(
+            AnomalyConfig,
+            GENERATOR,
+            "ndabench.metrics.anomaly.measuring:measure_anomaly",
+            "ndabench.metrics.anomaly.measuring:prepare_outliers",
+        ),
         "knn": EvaluationEntry(KnnConfig, IMAGE_ENCODER, "ndabench.metrics.image_encoders.knn:measure_knn"),
         "linear_probe_lbfgs": EvaluationEntry(
             LinearProbeLbfgsConfig,
@@ -85,6 +92,12 @@ EVALUATIONS: Registry[EvaluationEntry] = Registry(
             LinearProbeSgdConfig,
             IMAGE_ENCODER,
             "ndabench.metrics.image_encoders.linear_probe_sgd:measure_linear_probe_sgd",
+        ),
+        "feature_anomaly": EvaluationEntry(
+            FeatureAnomalyConfig,
+            IMAGE_ENCODER,
+            "ndabench.metrics.anomaly.measuring:measure_feature_anomaly",
+            "ndabench.metrics.anomaly.measuring:prepare_outliers",
         ),
         "detection": EvaluationEntry(
             DetectionConfig,

@@ -53,7 +53,12 @@ def read_confusion(data: bytes) -> Confusion | None:
 
 def draw_confusion(confusion: Confusion) -> tuple[bytes, int, int]:
     """The matrix as an SVG file, with room for every class, and its width and height in pixels."""
-    svg: str = vl_convert.vegalite_to_svg(vega_lite(confusion), allowed_base_urls=[])
+    return to_svg(vega_lite(confusion))
+
+
+def to_svg(specification: dict[str, Any]) -> tuple[bytes, int, int]:
+    """A Vega-Lite specification as an SVG file, and its width and height in pixels."""
+    svg: str = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
     size = _SIZE.search(svg)
     assert size is not None
     return svg.encode(), int(size[1]), int(size[2])
@@ -109,7 +114,7 @@ def vega_lite(confusion: Confusion) -> dict[str, Any]:
             {
                 "mark": {
                     "type": "bar",
-                    "color": _blended(RIGHT, 1.0),
+                    "color": blended(RIGHT, 1.0),
                     "size": max(1, cell // 2),
                     "aria": False,
                 },
@@ -146,14 +151,14 @@ def _cells(confusion: Confusion) -> list[dict[str, Any]]:
         for predicted, count in enumerate(row):
             if count:
                 strength = FAINTEST + (1 - FAINTEST) * count / sum(row)
-                fill = _blended(RIGHT if true == predicted else WRONG, strength)
+                fill = blended(RIGHT if true == predicted else WRONG, strength)
                 shade = "white" if strength > DARK else "black"
                 cell = {"true": true, "predicted": predicted, "count": count, "fill": fill, "shade": shade}
                 cells.append(cell)
     return cells
 
 
-def _blended(colour: tuple[int, int, int], strength: float) -> str:
+def blended(colour: tuple[int, int, int], strength: float) -> str:
     """`colour` over white, as `#rrggbb`."""
     return "#" + "".join(f"{round(255 + (level - 255) * strength):02x}" for level in colour)
 

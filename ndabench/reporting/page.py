@@ -89,7 +89,12 @@ def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
         return [TextSpec(["No finished trial has measured anything that can be compared yet."])]
     tables: list[Block] = [*_comparison_tables(compared)]
     kinds = {(c.group.task, c.measured_on, c.conditional): None for c in compared}
-    published = [(measure, *kind[1:]) for kind in kinds for measure in paper.published(*kind)]
+    published = [
+        (measure, *kind[1:])
+        for kind in kinds
+        for measure in paper.published(*kind)
+        if not measure.only_beside
+    ]
     if frames.doubled:
         again = count(frames.doubled, "finished trial")
         tables.append(TextSpec([f"{again} left out: a later one has the same arm, setting and seed."]))

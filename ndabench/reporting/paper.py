@@ -44,6 +44,8 @@ class Published:
     title: str
     protocol: str
     values: tuple[PaperValue, ...]
+    only_beside: bool = False
+    """Shown only next to a measured value, never in a table by itself."""
 
 
 _SIGNS = {"verified": "", "column recalled": " ‡", "recalled": " †"}
@@ -110,6 +112,15 @@ _DETECTION = {  # table H
     "ap50": {"none": 65.99, "mixup": 66.23},
     "ap75": {"none": 38.81, "mixup": 39.16},
 }
+_ANOMALY_COLUMNS = ("none", "jigsaw", "EBM")
+_ANOMALY = {  # table F, AUROC in percent
+    "dtd": (70, 69, 48),
+    "svhn": (75, 61, 63),
+    "places365": (35, 58, 68),
+    "tiny_imagenet": (40, 62, 67),
+    "cifar100": (63, 64, 50),
+    "cifar10_c_severity5": (56, 63, 60),
+}
 
 PUBLISHED = (
     Published(
@@ -119,6 +130,18 @@ PUBLISHED = (
         "The paper's FIDs: TensorFlow's Inception of 2015-12-05, 10,000 samples against the 10,000 test "
         "images, EMA generator with batch statistics, λ = 0.25.",
         _FIDS,
+    ),
+    *(
+        Published(
+            "gan",
+            f"anomaly_auroc_{outliers}",
+            "AUROC in % ↑",
+            "The paper's anomaly detection: the raw logit of a BigGAN's discriminator, trained on CIFAR-10. "
+            "Which images of the outlier set it took, and how it resized them, is not known.",
+            tuple(PaperValue("cifar10", arm, v) for arm, v in zip(_ANOMALY_COLUMNS, row, strict=True)),
+            only_beside=True,
+        )
+        for outliers, row in _ANOMALY.items()
     ),
     Published(
         "image_contrastive",

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ndabench.records import RecordStore
+from ndabench.reporting.anomaly import draw_scores, read_scores
 from ndabench.reporting.comparison import Comparison, leading
 from ndabench.reporting.confusion import draw_confusion, read_confusion
 from ndabench.reporting.formatting import count
@@ -19,6 +20,8 @@ TITLES = {
     "detections": "Detections",
     "negatives": "Negatives, as training sees them",
     "views": "Views",
+    "anomaly": "Anomaly scores of the test images and of the outliers",
+    "outliers": "Outliers that look most like the data set, a set in each row",
     "confusion_dpc_finetune": "Confusion matrix, after fine-tuning",
     "confusion_linear_probe": "Confusion matrix, by the linear probe",
 }
@@ -95,11 +98,12 @@ def _sheets(store: RecordStore, frames: Frames, pictures: pd.DataFrame, title: s
 
 
 def _sheet(data: bytes, caption: str, alt: str) -> Sheet | None:
-    """A PNG as it is, or confusion counts drawn; None for anything else."""
+    """A PNG as it is, confusion counts and anomaly scores drawn; None for anything else."""
     if data.startswith(PNG) and len(data) >= 24:
         width, height = struct.unpack(">II", data[16:24])
         return Sheet(caption, alt, "image/png", data, width, height)
-    confusion = read_confusion(data)
-    if confusion is None:
-        return None
-    return Sheet(caption, alt, "image/svg+xml", *draw_confusion(confusion))
+    if (confusion := read_confusion(data)) is not None:
+        return Sheet(caption, alt, "image/svg+xml", *draw_confusion(confusion))
+    if (scores := read_scores(data)) is not None:
+        return Sheet(caption, alt, "image/svg+xml", *draw_scores(scores))
+    return None

@@ -54,6 +54,8 @@ class GeneratorSubject:
     weights: Weights = "ema"
     batch_norm: BatchNormMode = "running"
     """How the images of this round are drawn."""
+    num_classes: int = 1
+    """Classes that the discriminator distinguishes; 1 where it is unconditional."""
     workers: Workers = field(default_factory=Workers)
     shared: SharedWork = field(default_factory=SharedWork)
     num_samples: int = 0

@@ -57,6 +57,7 @@ class Sampler:
             seed=self.seed,
             stream=f"evaluation/{step}",
             batch_norm="batch" if self.batch_statistics else "running",
+            num_classes=self.latents.num_classes,
             workers=self.workers,
         )
 
