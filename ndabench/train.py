@@ -37,6 +37,7 @@ def train(
     import torch
 
     from ndabench.ownership import take_ownership
+    from ndabench.planning.outcomes import reopen
     from ndabench.planning.sweep_file import read_sweep
     from ndabench.records import RecordStore
     from ndabench.tasks.task import DivergedError
@@ -52,11 +53,15 @@ def train(
     store = RecordStore(results_folder(out, config.name))
     mirror = Mirror(store, make_trackers(config.track, config.name, store) if workers.is_main else [])
     if workers.is_main:
-        row = store.without_retry().read_trial(trial.trial_id)
-        if row is not None and row.status in ("finished", "diverged"):
+        now = store.without_retry()
+        row, gone = now.read_trial(trial.trial_id), now.without_metrics(now.read_trials())
+        unmeasured = trial.trial_id in gone
+        if row is not None and row.status in ("finished", "diverged") and not unmeasured:
             raise UserError(f"{store.root}: {trial.label} is {row.status} already; choose another --out")
-        prepare([trial], workers.device, workers.world_size)
-        take_ownership(store, config, resume=resume)
+        prepared = prepare([trial], workers.device, workers.world_size)
+        take_ownership(store, config, resume=resume, data_hash=prepared.data_hash)
+        if unmeasured:
+            reopen(store, trial.trial_id)
     workers.barrier()
     try:
         with mirror:

@@ -19,18 +19,19 @@ from ndabench.orchestration.capacity import reserved
 from ndabench.planning.capacity import Say
 from ndabench.planning.resources import Resources
 from ndabench.planning.sweep_file import SweepConfig
+from ndabench.trials.config import Prepared
 
-Answer = tuple[str | None, int]
-"""The line of a `UserError`, and how many combinations of settings took training steps."""
+Answer = tuple[str | None, Prepared | None]
+"""The line of a `UserError`, or what preparing found."""
 STANDARD_ERROR = 2
 """What libraries print is no output of the sweep."""
 
 
-def prepare_sweep(config: SweepConfig, *, local: bool, check: bool, say: Say) -> int:
+def prepare_sweep(config: SweepConfig, *, local: bool, check: bool, say: Say) -> Prepared:
     """Prepares what the trials of a sweep need, where they will run, and to `check` them takes two steps.
 
     `local` says that this driver started Ray on this machine. Raises `UserError` for a mistake in the sweep,
-    its data or its evaluations. Returns how many combinations of settings took steps.
+    its data or its evaluations.
     """
     seed, resources = config.seeds[0], config.resources
     trials = [
@@ -42,10 +43,11 @@ def prepare_sweep(config: SweepConfig, *, local: bool, check: bool, say: Say) ->
         answer = _in_a_child(trials, resources.workers, check)
     else:
         answer = _on_the_cluster(trials, resources, check, say)
-    problem, checked = answer
+    problem, prepared = answer
     if problem is not None:
         raise UserError(problem)
-    return checked
+    assert prepared is not None
+    return prepared
 
 
 def _in_a_child(trials: list[str], num_workers: int, check: bool) -> Answer:
@@ -74,8 +76,8 @@ def _in_a_child(trials: list[str], num_workers: int, check: bool) -> Answer:
                 )
             code = child.returncode
             raise RuntimeError(f"the process that prepares the sweep ended with exit code {code}")
-        content = json.loads(answer.read_text())
-        return content["problem"], content["checked"]
+        problem, prepared = json.loads(answer.read_text())
+        return problem, prepared and Prepared(*prepared)
 
 
 def _on_the_cluster(trials: list[str], resources: Resources, check: bool, say: Say) -> Answer:

@@ -2,7 +2,8 @@
 
 The driver of a sweep imports no PyTorch: a child runs this module where the sweep runs on this machine, and a
 Ray task calls `prepare_trials` on a cluster. The child reads `request.json` in the folder and writes
-`answer.json`. Its log goes to standard error, line by line. It ends when the driver does.
+`answer.json`: the text of a `UserError` or null, and a `Prepared` or null. Its log goes to standard error,
+line by line. It ends when the driver does.
 """
 
 import json
@@ -17,40 +18,39 @@ import torch
 
 from ndabench.errors import UserError
 from ndabench.records.trial_recorder import one_line
-from ndabench.trials.config import TrialConfig
+from ndabench.trials.config import Prepared, TrialConfig
 from ndabench.trials.run import prepare
 
 
 def prepare_trials(
     trials: Sequence[str], num_workers: int, device: torch.device, *, check: bool
-) -> tuple[str | None, int]:
-    """Prepares trials given as JSON; see `trials.run.prepare`.
-
-    Returns the line of the `UserError` that it meets, and how many combinations of settings took steps.
+) -> tuple[str | None, Prepared | None]:
+    """Prepares trials given as JSON; see `trials.run.prepare`. Returns the line of a `UserError`, or what it
+    found.
     """
     try:
         configs = [TrialConfig.from_json(trial) for trial in trials]
         return None, prepare(configs, device, num_workers, check=check)
     except UserError as error:
-        return str(error), 0
+        return str(error), None
     except Exception as error:  # a training step may raise anything; a trial would record it as this line
         if not check:
             raise
-        return f"a trial would fail: {one_line(error)}; --no-check starts without trying", 0
+        return f"a trial would fail: {one_line(error)}; --no-check starts without trying", None
 
 
 def main() -> None:
-    """Answers `{"trials": [...], "num_workers": n, "check": true}` with `{"problem": …, "checked": …}`."""
+    """Answers `{"trials": [...], "num_workers": n, "check": true}` with `[problem, prepared]`."""
     threading.Thread(target=_exit_with_the_driver, daemon=True).start()
     logger = logging.getLogger("ndabench")
     logger.setLevel(logging.INFO)
     logger.addHandler(logging.StreamHandler())
     folder = Path(sys.argv[1])
     request = json.loads((folder / "request.json").read_text())
-    problem, checked = prepare_trials(
+    answer = prepare_trials(
         request["trials"], request["num_workers"], torch.device("cpu"), check=request["check"]
     )
-    (folder / "answer.json").write_text(json.dumps({"problem": problem, "checked": checked}))
+    (folder / "answer.json").write_text(json.dumps(answer))
 
 
 def _exit_with_the_driver() -> None:

@@ -26,7 +26,7 @@ from ndabench.orchestration.tune_adapters import (
 )
 from ndabench.ownership import sole_driver, take_ownership
 from ndabench.planning.capacity import concurrency
-from ndabench.planning.outcomes import count_ended, recorded_outcomes, watched_metric
+from ndabench.planning.outcomes import count_ended, recorded_outcomes, reopen, watched_metric
 from ndabench.planning.plan import make_plan
 from ndabench.planning.restarts import Restarts
 from ndabench.planning.successive_halving import ArmwiseHalving
@@ -36,7 +36,7 @@ from ndabench.planning.trial_queue import TrialQueue
 from ndabench.records import RecordStore
 from ndabench.tracking.mirror import Mirror
 from ndabench.tracking.registry import make_trackers
-from ndabench.trials.config import Provenance, git_commit
+from ndabench.trials.config import Prepared, Provenance, git_commit
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,22 @@ class SweepResult:
         return 130 if self.ending == "interrupted" else 0
 
 
-def check_sweep(config: SweepConfig, *, local: bool, check: bool = True, console: Console) -> None:
+def check_sweep(config: SweepConfig, *, local: bool, check: bool = True, console: Console) -> Prepared:
     """Finds before any training what would stop a trial; `UserError`. Ray must be connected.
 
     To `check` the sweep, each combination of networks, batch size and augmentations takes two training steps.
     """
     console.print(f"preparing {config.data.name} and the evaluations …", highlight=False)
-    checked = prepare_sweep(
+    prepared = prepare_sweep(
         config,
         local=local,
         check=check,
         say=lambda line: console.print(line, highlight=False, soft_wrap=True),
     )
-    if checked:
-        noun = "combination" if checked == 1 else "combinations"
-        console.print(f"checked: two steps with {checked} {noun} of settings", highlight=False)
+    if prepared.checked:
+        noun = "combination" if prepared.checked == 1 else "combinations"
+        console.print(f"checked: two steps with {prepared.checked} {noun} of settings", highlight=False)
+    return prepared
 
 
 def run_sweep(
@@ -90,9 +91,9 @@ def run_sweep(
     mirror = Mirror(store, make_trackers(config.track, config.name, store))
     if ray.cluster_resources().get("GPU") and not config.resources.gpus_per_worker:
         console.print("resources.gpus_per_worker is 0: the GPUs here are not used", highlight=False)
-    check_sweep(config, local=local, check=check, console=console)
+    prepared = check_sweep(config, local=local, check=check, console=console)
     with sole_driver(store), mirror:
-        take_ownership(store, config, resume=resume)
+        take_ownership(store, config, resume=resume, data_hash=prepared.data_hash)
         return _run_owned(config, store, status, mirror, slots, console)
 
 
@@ -104,6 +105,9 @@ def _run_owned(
     slots: int,
     console: Console,
 ) -> SweepResult:
+    for trial_id in store.without_metrics(store.read_trials()):
+        line = f"{reopen(store, trial_id).label}: its metrics file is gone from the records; it runs again"
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     recorded = recorded_outcomes(config, store)
     state = SweepState(config.trial_count(), count_ended(recorded))
     console.print(

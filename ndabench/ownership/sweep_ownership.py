@@ -21,9 +21,12 @@ OWNER_FILE = "sweep.yaml"
 MUST_AGREE = ("task", "data", "evaluate", "objective")
 
 
-def take_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
-    """Marks the folder as this sweep's. Raises `UserError` where `check_ownership` does."""
+def take_ownership(store: RecordStore, config: SweepConfig, *, resume: bool, data_hash: str) -> None:
+    """Marks the folder as this sweep's. Raises `UserError` where `check_ownership` does, and where recorded
+    trials saw data of another content than `data_hash`.
+    """
     check_ownership(store, config, resume=resume)
+    _check_content(store.without_retry(), config, data_hash)
     mine = config.model_dump(mode="json", by_alias=True)
     store.without_retry().write_bytes(
         OWNER_FILE, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode()
@@ -74,6 +77,19 @@ def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) ->
                     f"{where} was started with another arm {arm['name']!r}, which a resumed sweep must keep; "
                     "give the new arm another name, or choose another folder with --out"
                 )
+
+
+def _check_content(store: RecordStore, config: SweepConfig, data_hash: str) -> None:
+    """The folder of a data set may move, and its content must stay: one row of results per content."""
+    seen = {known for known in store.read_trials()["dataset_hash"].to_pylist() if known}
+    if other := sorted(seen - {data_hash}):
+        path = getattr(config.data, "path", None)
+        where = f" in {path}" if path is not None else ""
+        raise UserError(
+            f"{store.root}: its trials were trained on other data than {config.data.title}{where} holds now "
+            f"(content hash {other[0][:10]}, now {data_hash[:10]}); restore these data, or choose another "
+            "folder with --out"
+        )
 
 
 def require_owned(store: RecordStore) -> None:

@@ -1,11 +1,15 @@
-"""How the trials of a sweep ended, read from the records: a plan learns from them and a resume skips them."""
+"""How the trials of a sweep ended, read from the records: a plan learns from them and a resume skips them.
+
+A finished trial whose metrics are gone is no result: `reopen` lets it run again.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
+from ndabench.trials.checkpoints import drop_checkpoints
 from ndabench.trials.config import TrialConfig
 
 
@@ -38,6 +42,18 @@ def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
         )
         for row in store.read_trials().to_pylist()
     ]
+
+
+def reopen(store: RecordStore, trial_id: str) -> TrialConfig:
+    """Lets a finished trial whose metrics are gone run again, from scratch; returns its configuration.
+
+    From its last checkpoint it would have nothing left to do, and would measure nothing.
+    """
+    row = store.read_trial(trial_id)
+    assert row is not None
+    drop_checkpoints(store, trial_id)
+    store.write_trial(replace(row, status="stopped", error="its metrics file is gone; it runs again"))
+    return TrialConfig.from_json(row.config_json)
 
 
 def outcome_of(trial: TrialConfig, value: float | None, store: RecordStore, watched: str | None) -> Outcome:

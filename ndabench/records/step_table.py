@@ -42,12 +42,7 @@ class StepTable:
         self, columns: Sequence[str] | None = None, keep: Callable[[pa.Table], pa.Array] | None = None
     ) -> pa.Table:
         """All rows, or those for which `keep` gives True, by trial and step; all columns, or some."""
-        parts: dict[str, list[str]] = {}
-        for path in self._files.walk(self._name):
-            if (folder := PurePosixPath(path).parent.name) != self._name:
-                parts.setdefault(folder, []).append(path)
-        # Listed after the parts: if compaction has just deleted some of them, the trial's file is there.
-        compacted = {PurePosixPath(path).stem for path in self._files.walk(self._name, deep=False)}
+        parts, compacted = self._listed()
         schema = self._schema if columns is None else pa.schema([self._schema.field(n) for n in columns])
 
         def rows(trial: str) -> pa.Table:
@@ -58,6 +53,11 @@ class StepTable:
 
         tables = self._files.each(rows, sorted({*parts, *compacted}))
         return _joined(tables, schema)
+
+    def trials(self) -> set[str]:
+        """The trials of which there is any file; opens none."""
+        parts, compacted = self._listed()
+        return {*parts, *compacted}
 
     def read_trial(self, trial: str, after: int = -1) -> pa.Table:
         """The rows of one trial at steps later than `after`, in order."""
@@ -73,6 +73,15 @@ class StepTable:
         if parts:
             self._write(self._path(trial), self._rows(trial, parts, True))
             self._files.delete_all(parts)
+
+    def _listed(self) -> tuple[dict[str, list[str]], set[str]]:
+        """The files of each trial's steps, and the trials that have a file of their own."""
+        parts: dict[str, list[str]] = {}
+        for path in self._files.walk(self._name):
+            if (folder := PurePosixPath(path).parent.name) != self._name:
+                parts.setdefault(folder, []).append(path)
+        # Listed after the parts: if compaction has just deleted some of them, the trial's file is there.
+        return parts, {PurePosixPath(path).stem for path in self._files.walk(self._name, deep=False)}
 
     def _rows(self, trial: str, parts: Iterable[str], compacted: bool, after: int = -1) -> pa.Table:
         """The rows in the files `parts` and, if `compacted`, in the trial's own file."""

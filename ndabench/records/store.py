@@ -113,6 +113,19 @@ class RecordStore:
         keep = None if name is None else functools.partial(_is_displayed_as, name)
         return self._table("metrics").read(columns, keep)
 
+    def without_metrics(self, trials: pa.Table) -> list[str]:
+        """The finished ones among `trials` (rows of `read_trials`) whose metrics are gone.
+
+        Their configurations name evaluations, but no file holds a value: somebody deleted it.
+        """
+        columns = (trials[name].to_pylist() for name in ("trial_id", "status", "config_json"))
+        measured = self._table("metrics").trials()
+        return [
+            trial_id
+            for trial_id, status, config in zip(*columns, strict=True)
+            if status == "finished" and trial_id not in measured and _evaluates(config)
+        ]
+
     def read_steps(self, trial_id: str, after: int) -> Iterator[tuple[int, dict[str, float]]]:
         """What one trial measured at each step later than `after`, in order: the step, and each value by its
         displayed name."""
@@ -173,6 +186,13 @@ def _is_displayed_as(name: str, rows: pa.Table) -> pa.Array:
     """Which rows of a table of metrics have the displayed name `name`, as booleans."""
     parts = zip(*(rows[part].to_pylist() for part in NAME_PARTS), strict=True)
     return pa.array([displayed_name(*part) == name for part in parts], pa.bool_())
+
+
+def _evaluates(config_json: str) -> bool:
+    try:
+        return bool(json.loads(config_json).get("evaluate"))
+    except (ValueError, AttributeError):  # of another version, or damaged
+        return False
 
 
 def _metric(name: str, measurement: Measurement) -> dict[str, Any]:

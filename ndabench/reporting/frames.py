@@ -16,6 +16,9 @@ SWEEP_FILE = "sweep.yaml"
 SETTING_KEY = ["arm", "negative", "positive", "lambda", "parameters_json"]
 COMPARISON_KEY = ["group", *NAME_PARTS, "protocol_json"]
 """The columns in which values must agree to be compared."""
+METRICS_GONE = "metrics gone"
+"""The status here of a finished trial whose metrics file is no longer there; the records still say finished.
+"""
 METRIC_COLUMNS = ["trial_id", "step", "kind", *NAME_PARTS, "value", "better", "unit", "protocol_json"]
 
 
@@ -112,16 +115,23 @@ def load(store: RecordStore) -> Frames:
     """Everything recorded so far; works at any moment of a sweep, and on an empty folder."""
     text = (store.read_bytes(SWEEP_FILE) or b"").decode(errors="replace")
     sweep = _mapping(text)
-    trials = store.read_trials().to_pandas().set_index("trial_id")
+    rows = store.read_trials()
+    trials = rows.to_pandas().set_index("trial_id")
+    gone = trials.index.isin(store.without_metrics(rows))
+    trials.loc[gone, "status"] = METRICS_GONE
+    trials.loc[gone, "error"] = "it finished, but its metrics file is gone; --resume runs it again"
     trials = trials.sort_values(["started", "seed"], kind="stable")
     for column in ("dataset_hash", "negative", "positive", "error", "device", "git_commit", "lambda_meaning"):
         trials[column] = trials[column].fillna("")
+    names = trials[trials["dataset_hash"] != ""].groupby("dataset_hash", sort=False)["dataset"].first()
+    trials["dataset"] = trials["dataset_hash"].map(names).fillna(trials["dataset"])
     baseline = _baseline(trials)
     arms = _arm_order(trials, sweep, baseline)
     trials["repeat"] = trials["seed"].isin(sweep["seeds"]) if sweep.get("seeds") else True
     groups, trials["group"] = _groups(trials)
     settings, trials["setting"] = _settings(trials, arms)
     metrics = _with_names(store.read_metrics(METRIC_COLUMNS).to_pandas())
+    metrics["protocol_json"] = _with_first_names(metrics["protocol_json"], names.to_dict())
     artifacts = store.read_artifacts().to_pandas()
     return Frames(
         trials,
@@ -144,6 +154,21 @@ def _with_names(metrics: pd.DataFrame) -> pd.DataFrame:
     values = number.map(dict(zip(number[first.index], names, strict=True)))
     metrics["name"] = pd.Categorical(values, categories=list(dict.fromkeys(names)))
     return metrics
+
+
+def _with_first_names(protocols: pd.Series, names: dict[str, str]) -> pd.Series:
+    """The protocols with the first name that each content of data had.
+
+    The name of a folder may be its path's: a folder that moves between a sweep and its `--resume` would split
+    the sweep's values into two protocols.
+    """
+    renamed = {}
+    for text in protocols.unique():
+        protocol = decoded(text)
+        name = names.get(str(protocol.get("data_hash"))) if isinstance(protocol, dict) else None
+        if name is not None and protocol.get("data") not in (None, name):
+            renamed[text] = json.dumps({**protocol, "data": name}, sort_keys=True)
+    return protocols.astype(str).replace(renamed).astype("category") if renamed else protocols
 
 
 def decoded(text: Any) -> Any:

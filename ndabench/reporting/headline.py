@@ -2,7 +2,7 @@
 
 from ndabench.reporting.comparison import Compared, Comparison
 from ndabench.reporting.formatting import count, decimals_for, interval, number, p_value
-from ndabench.reporting.frames import Frames
+from ndabench.reporting.frames import METRICS_GONE, Frames
 from ndabench.reporting.intervals import Summary
 from ndabench.reporting.tables import SIGNIFICANT, lost
 
@@ -31,6 +31,8 @@ def headline(frames: Frames, comparisons: list[Comparison]) -> list[str]:
 
 def _nothing_measured(frames: Frames) -> str:
     finished = int((frames.trials["status"] == "finished").sum())
+    if gone := int((frames.trials["status"] == METRICS_GONE).sum()):
+        return f"The metrics of {count(gone, 'finished trial')} are gone, and nothing else can be compared."
     if not finished:
         return f"None of {count(len(frames.trials), 'trial')} has finished yet: there is nothing to compare."
     return f"{count(finished, 'trial')} finished, but none measured anything on the test split to compare."

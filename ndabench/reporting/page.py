@@ -20,7 +20,7 @@ from ndabench.reporting import drawing, paper
 from ndabench.reporting.comparison import Comparison, comparisons
 from ndabench.reporting.figures import lambda_figures, step_figures
 from ndabench.reporting.formatting import count, duration
-from ndabench.reporting.frames import SWEEP_FILE, Frames, load
+from ndabench.reporting.frames import METRICS_GONE, SWEEP_FILE, Frames, load
 from ndabench.reporting.headline import headline
 from ndabench.reporting.provenance import pretty, protocols, provenance_table
 from ndabench.reporting.sheets import sheet_specs
@@ -38,7 +38,7 @@ from ndabench.reporting.tables import comparison_table
 from ndabench.reporting.trial_tables import trials_table, unfinished_table
 
 REPORT_FILE = "report.html"
-STATUSES = ("finished", "running", "pruned", "stopped", "diverged", "failed")
+STATUSES = ("finished", "running", "pruned", "stopped", "diverged", "failed", METRICS_GONE)
 
 
 def write_report(store: RecordStore, reload_seconds: float | None = None) -> str:

@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 from ndabench.reporting.formatting import NOTHING, count, duration
-from ndabench.reporting.frames import Frames
+from ndabench.reporting.frames import METRICS_GONE, Frames
 from ndabench.reporting.specs import Cell, Column, TableSpec
 
-TROUBLE = ("failed", "diverged")
+TROUBLE = ("failed", "diverged", METRICS_GONE)
 MOST_ROWS = 2000
 """As many as a browser can sort at once; the records have all."""
 

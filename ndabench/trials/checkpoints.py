@@ -36,6 +36,11 @@ def has_checkpoint(store: RecordStore, trial_id: str) -> bool:
     return bool(store.list(f"checkpoints/{trial_id}"))
 
 
+def drop_checkpoints(store: RecordStore, trial_id: str) -> None:
+    """Lets the trial start from scratch."""
+    store.delete(f"checkpoints/{trial_id}")
+
+
 def load_checkpoint(
     store: RecordStore, trial_id: str, workers: "Workers"
 ) -> tuple[dict[str, Any] | None, str]:

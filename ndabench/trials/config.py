@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -65,7 +65,12 @@ class TrialConfig(Config):
 
     @property
     def trial_id(self) -> str:
-        """`<arm>-<hash>`: stable across machines and runs, safe as a file name."""
+        """`<arm>-<hash>`: stable across machines and runs, safe as a file name.
+
+        The hash is that of the configuration, not of the data's content: a dry run, which opens no data, must
+        know it, and two sets in two folders may share ids. The trial's row has the hash of the content, and
+        `take_ownership` compares it.
+        """
         slug = re.sub(r"[^a-z0-9]+", "-", self.arm.lower()).strip("-")[:24] or "arm"
         content = json.dumps(without_locations(json.loads(self.to_json())), sort_keys=True)
         return f"{slug}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
@@ -103,6 +108,15 @@ def without_locations(config: Mapping[str, Any]) -> dict[str, Any]:
         "data": without(LOCATION_KEYS, config["data"]),
         "evaluate": [without(LOCATION_KEYS, part) for part in config["evaluate"]],
     }
+
+
+class Prepared(NamedTuple):
+    """What preparing a sweep's trials found out, for a driver that opens no data itself."""
+
+    data_hash: str
+    """The content hash of the training data."""
+    checked: int = 0
+    """How many combinations of settings took training steps."""
 
 
 @dataclass(frozen=True)

@@ -19,21 +19,21 @@ from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError, Progress
 from ndabench.tasks.trainer import Trainer, build_trainer
 from ndabench.trials.checkpoints import load_checkpoint, save_checkpoint
-from ndabench.trials.config import Provenance, TrialConfig, planned_row
+from ndabench.trials.config import Prepared, Provenance, TrialConfig, planned_row
 
 CHECKED_STEPS = 2
 
 
 def prepare(
     trials: Sequence[TrialConfig], device: torch.device, num_workers: int = 1, *, check: bool = False
-) -> int:
+) -> Prepared:
     """Finds, before training, whatever would stop a trial, and raises it as a `UserError`.
 
     Decodes and caches the data, tries the augmentations on images of that size, builds each task as the first
     of `num_workers` would, and fits or fetches what the evaluations need, which may take longest. The trials
     must share their data and evaluations; those of every arm's `boundary_settings` suffice. To `check` them,
     takes two training steps with each combination of networks, batch size and augmentations, where a trial
-    has one worker. Returns how many combinations took steps.
+    has one worker.
     """
     first, checked = trials[0], set[Hashable]()
     data: Any = load_data(first.data, device)
@@ -50,7 +50,7 @@ def prepare(
         del trainer  # its memory is needed for the next
     sampling = getattr(first.task, "sampling", None)
     prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling))
-    return len(checked)
+    return Prepared(data.content_hash, len(checked))
 
 
 def _combination(trial: TrialConfig) -> Hashable:

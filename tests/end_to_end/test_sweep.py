@@ -108,11 +108,14 @@ def test_a_stopped_sweep_goes_on(reference: Reference, bench: Bench) -> None:
     assert times_written(out, finished) == before
 
     finished = {trial for trial, status in statuses(out).items() if status == "finished"}
-    before = times_written(out, finished)
     assert 0 < len(finished) < 4
+    unmeasured = finished.pop()
+    (out / "metrics" / f"{unmeasured}.parquet").unlink()
+    before = times_written(out, finished)
     resumed = bench.sweep(file, "--out", str(out), "--resume")
     assert (resumed.code, resumed.stderr) == (0, "")
     assert f"4 trials, {len(finished)} of them done" in resumed.stdout
+    assert resumed.stdout.count("its metrics file is gone from the records; it runs again\n") == 1
     assert resumed.stdout.endswith("complete: 4 finished\n")
     assert times_written(out, finished) == before
     assert metrics(out) == metrics(reference.out)

@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from command_lines import TINY
 
 from ndabench.config import parse
+from ndabench.data.registry import load_data
 from ndabench.errors import UserError
 from ndabench.orchestration import preparation
 from ndabench.orchestration.preparation import prepare_sweep
 from ndabench.planning.sweep_file import SweepConfig
+from ndabench.trials.config import Prepared
 
 
 def sweep(**changes: Any) -> SweepConfig:
     return parse(SweepConfig, {**TINY, **changes}, "tiny")
 
 
-def prepare(config: SweepConfig, *, check: bool = False) -> int:
+def prepare(config: SweepConfig, *, check: bool = False) -> Prepared:
     return prepare_sweep(config, local=True, check=check, say=lambda line: None)
 
 
@@ -33,7 +36,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_the_work_is_done_where_the_trials_find_it(cache: Path) -> None:
-    prepare(sweep(evaluate=[{"name": "fd", "num_samples": 64}]))
+    prepared = prepare(sweep(evaluate=[{"name": "fd", "num_samples": 64}]))
+    assert prepared.data_hash == load_data(sweep().data, torch.device("cpu")).content_hash
     assert list(cache.rglob("*.*")), "the classifier, for example"
 
 
@@ -41,8 +45,8 @@ def test_the_work_is_done_where_the_trials_find_it(cache: Path) -> None:
 def test_a_check_takes_steps_once_for_each_combination_of_networks_and_augmentations(cache: Path) -> None:
     arms = ["none", "jigsaw", {"name": "wide", "task": {"width": 3}}]
     search = {"lambda": [0.25, 0.5], "learning_rate": [1e-3, 2e-3]}
-    assert prepare(sweep(arms=arms, search=search), check=True) == 3
-    assert prepare(sweep(arms=arms, search=search), check=False) == 0
+    assert prepare(sweep(arms=arms, search=search), check=True).checked == 3
+    assert prepare(sweep(arms=arms, search=search), check=False).checked == 0
 
 
 @pytest.mark.slow
@@ -98,12 +102,14 @@ def child(folder: Path, prepare_trials: str) -> subprocess.Popen:
 
 @pytest.mark.slow
 def test_its_log_and_its_answer(tmp_path: Path) -> None:
-    work = "logging.getLogger('ndabench.data').info('decoding …') or (repr((*arguments, check)), 3)"
+    answer = "(repr((*arguments, check)), ('the hash', 3))"
+    work = f"logging.getLogger('ndabench.data').info('decoding …') or {answer}"
     with child(tmp_path, work) as process:
         assert process.stderr is not None
         assert process.stderr.read() == "decoding …\n"
-    answer = json.loads((tmp_path / "answer.json").read_text())
-    assert answer == {"problem": "(['{}'], 2, device(type='cpu'), True)", "checked": 3}
+    problem, prepared = json.loads((tmp_path / "answer.json").read_text())
+    assert problem == "(['{}'], 2, device(type='cpu'), True)"
+    assert prepared == ["the hash", 3]
 
 
 @pytest.mark.slow
@@ -133,4 +139,4 @@ def test_a_check_decodes_videos_in_processes_of_their_own(cache: Path) -> None:
     files = {"codec": "mpeg4", "sizes": [[32, 32]]}
     data = {"name": "moving_digits", "frame_size": 16, "video_frames": 12, "clips_per_group": 1}
     changes = {"task": task, "data": {**data, "files": files, "decode_workers": 2}, "evaluate": []}
-    assert prepare(sweep(arms=["none"], search={}, objective=None, **changes), check=True) == 1
+    assert prepare(sweep(arms=["none"], search={}, objective=None, **changes), check=True).checked == 1

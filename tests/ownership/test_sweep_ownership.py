@@ -1,5 +1,6 @@
 """A folder belongs to one sweep, and one driver at a time writes in it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ndabench.errors import UserError
 from ndabench.ownership import sole_driver, take_ownership
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
+from ndabench.trials.config import Provenance, planned_row
 
 BASE = {
     "name": "s",
@@ -32,8 +34,29 @@ def test_a_sweep_may_move_to_where_its_data_lie_elsewhere(tmp_path: Path) -> Non
     assert [t.trial_id for t in sweep(data=here).grid_trials()] == [
         t.trial_id for t in sweep(data=there).grid_trials()
     ]
-    take_ownership(RecordStore(str(tmp_path)), sweep(data=here), resume=False)
-    take_ownership(RecordStore(str(tmp_path)), sweep(data=there), resume=True)
+    take_ownership(RecordStore(str(tmp_path)), sweep(data=here), resume=False, data_hash="1")
+    take_ownership(RecordStore(str(tmp_path)), sweep(data=there), resume=True, data_hash="1")
+
+
+def test_a_resumed_sweep_must_have_data_of_the_same_content(tmp_path: Path) -> None:
+    """Also under the same path: averages over trials of two contents would carry the name of the second."""
+    config, store = sweep(data={"name": "image_folder", "path": "/a/cats"}), RecordStore(str(tmp_path))
+    take_ownership(store, config, resume=False, data_hash="a" * 64)
+    first, second = (planned_row(trial, Provenance("s")) for trial in config.grid_trials()[:2])
+    store.write_trial(second)  # it has not opened its data yet
+    take_ownership(store, config, resume=True, data_hash="b" * 64)
+    store.write_trial(replace(first, dataset_hash="a" * 64, status="finished"))
+    moved = sweep(data={"name": "image_folder", "path": "/b/cats"})
+    take_ownership(store, moved, resume=True, data_hash="a" * 64)
+    written = (tmp_path / "sweep.yaml").read_text()
+    assert "/b/cats" in written
+    with pytest.raises(UserError) as caught:
+        take_ownership(store, config, resume=True, data_hash="b" * 64)
+    assert str(caught.value) == (
+        f"{tmp_path}: its trials were trained on other data than image_folder:cats in /a/cats holds now "
+        "(content hash aaaaaaaaaa, now bbbbbbbbbb); restore these data, or choose another folder with --out"
+    )
+    assert (tmp_path / "sweep.yaml").read_text() == written
 
 
 def test_one_driver_at_a_time(tmp_path: Path) -> None:
@@ -46,11 +69,11 @@ def test_one_driver_at_a_time(tmp_path: Path) -> None:
 
 def test_a_folder_belongs_to_one_sweep(tmp_path: Path) -> None:
     store = RecordStore(str(tmp_path))
-    take_ownership(store, sweep(), resume=False)
+    take_ownership(store, sweep(), resume=False, data_hash="1")
     with pytest.raises(UserError, match="already holds this sweep: continue it with --resume"):
-        take_ownership(store, sweep(), resume=False)
+        take_ownership(store, sweep(), resume=False, data_hash="1")
     with pytest.raises(UserError, match="belongs to the sweep 's'"):
-        take_ownership(store, sweep(name="other"), resume=True)
+        take_ownership(store, sweep(name="other"), resume=True, data_hash="1")
     with pytest.raises(UserError, match="another 'task'"):
-        take_ownership(store, sweep(task={"name": "gan", "num_steps": 9}), resume=True)
-    take_ownership(store, sweep(seeds=[0, 1, 2]), resume=True)
+        take_ownership(store, sweep(task={"name": "gan", "num_steps": 9}), resume=True, data_hash="1")
+    take_ownership(store, sweep(seeds=[0, 1, 2]), resume=True, data_hash="1")

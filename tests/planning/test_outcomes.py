@@ -7,9 +7,10 @@ import pytest
 
 from ndabench.config import parse
 from ndabench.measurement import Measurement
-from ndabench.planning.outcomes import Outcome, count_ended, outcome_of, recorded_outcomes
+from ndabench.planning.outcomes import Outcome, count_ended, outcome_of, recorded_outcomes, reopen
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
+from ndabench.trials.checkpoints import has_checkpoint
 from ndabench.trials.config import Provenance, planned_row
 
 SWEEP = parse(
@@ -59,6 +60,26 @@ def test_recorded_outcomes_have_the_last_validated_value(store: RecordStore) -> 
         FAILED.trial_id: Outcome(FAILED, "failed"),
     }
     assert count_ended(outcomes.values()) == {"finished": 1, "pruned": 1}
+
+
+def test_a_finished_trial_whose_metrics_are_gone_runs_again_from_scratch(store: RecordStore) -> None:
+    assert store.without_metrics(store.read_trials()) == []
+    store.compact(FINISHED.trial_id)
+    assert store.without_metrics(store.read_trials()) == []
+    store.write_bytes(f"checkpoints/{FINISHED.trial_id}/000000009.pt", b"its last step")
+    store.delete(f"metrics/{FINISHED.trial_id}.parquet")
+    assert store.without_metrics(store.read_trials()) == [FINISHED.trial_id], "the others have not finished"
+    assert reopen(store, FINISHED.trial_id) == FINISHED
+    assert not has_checkpoint(store, FINISHED.trial_id), "from it nothing would be measured again"
+    assert not any(one.ended for one in recorded_outcomes(SWEEP, store) if one.trial == FINISHED)
+    assert store.without_metrics(store.read_trials()) == []
+
+
+def test_a_trial_that_evaluates_nothing_misses_no_metrics(store: RecordStore) -> None:
+    unevaluated = replace(planned_row(FINISHED, Provenance("tiny")), status="finished", config_json="{}")
+    store.write_trial(replace(unevaluated, trial_id="untrained-1"))
+    store.write_trial(replace(unevaluated, trial_id="damaged-1", config_json="["))
+    assert store.without_metrics(store.read_trials()) == []
 
 
 def test_the_outcome_of_a_trial_that_has_just_left_its_process(store: RecordStore) -> None:

@@ -51,6 +51,7 @@ class Trial:
     dataset_hash: str = "d1e5"
     conditional: bool = False
     lambda_meaning: str | None = "weight of the negatives"
+    evaluate: tuple[str, ...] = ()
 
     @property
     def trial_id(self) -> str:
@@ -65,6 +66,7 @@ def record(store: RecordStore, trial: Trial, progress: dict[int, dict[str, Measu
     ended = trial.status != "running"
     negative = trial.negative if trial.negative is not None else "" if trial.lambda_ == 1 else trial.arm
     config = {"task": {"name": trial.task, "conditional": trial.conditional}, "arm": trial.arm}
+    config |= {"evaluate": [{"name": name} for name in trial.evaluate]} if trial.evaluate else {}
     row = TrialRow(
         sweep="synthetic",
         trial_id=trial.trial_id,

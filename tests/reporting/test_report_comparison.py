@@ -18,6 +18,7 @@ from ndabench.reporting.frames import load
 from ndabench.reporting.headline import headline
 from ndabench.reporting.page import report_spec
 from ndabench.reporting.specs import TableSpec, TextSpec
+from ndabench.reporting.trial_tables import unfinished_table
 
 
 @pytest.fixture
@@ -246,6 +247,35 @@ def test_other_data_under_the_same_name_is_another_table(store: RecordStore) -> 
     record(store, Trial("none", 1, 0, dataset_hash="aaaa"), finals(10.0))
     record(store, Trial("none", 1, 0, dataset_hash="bbbb"), finals(20.0))
     assert [c.rows[0].summary.mean for c in compare(store)] == [10.0, 20.0]
+
+
+def test_data_of_one_content_are_one_table_whatever_their_folder_was_called(store: RecordStore) -> None:
+    """A folder may move before a sweep is resumed, and an image folder is called as its path ends."""
+    for seed, name in enumerate(("image_folder:cats", "image_folder:moved")):
+        protocol = {**TEST_PROTOCOL, "data": name, "data_hash": "aaaa"}
+        value = {100: {"fd_classifier": measured(10.0 + seed, protocol=protocol)}}
+        record(store, Trial("none", 1, seed, dataset=name, dataset_hash="aaaa"), value)
+    (comparison,) = compare(store)
+    assert comparison.rows[0].values == {0: 10.0, 1: 11.0}
+    assert (comparison.group.dataset, comparison.measured_on) == ("image_folder:cats", "image_folder:cats")
+
+
+def test_a_finished_trial_whose_metrics_are_gone_is_named(store: RecordStore) -> None:
+    for seed in range(2):
+        record(store, Trial("none", 1, seed, evaluate=("fd",)), finals(10.0 + seed))
+    store.delete(f"metrics/{Trial('none', 1, 1).trial_id}")
+    (none,) = compare(store)[0].rows
+    assert (none.values, none.missing) == ({0: 10.0}, {"metrics gone": 1})
+    assert "none (1 metrics gone, 1 left)" in headlines(store)[-1]
+    unfinished = unfinished_table(load(store))
+    assert unfinished is not None
+    assert texts(unfinished, "reason") == [
+        "it finished, but its metrics file is gone; --resume runs it again"
+    ]
+    store.delete(f"metrics/{Trial('none', 1, 0).trial_id}")
+    assert (
+        headlines(store)[0] == "The metrics of 2 finished trials are gone, and nothing else can be compared."
+    )
 
 
 def test_only_the_last_step_of_finished_trials_counts(store: RecordStore) -> None:
