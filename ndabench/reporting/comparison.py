@@ -114,7 +114,7 @@ def _compare(frames: Frames, part: pd.DataFrame) -> Comparison:
     split, better = str(first["split"]), str(first["better"])
     rows = _settings(frames, part)
     baselines = [row for row in rows if row.setting.arm == frames.baseline and row.repeated]
-    rows = [_difference(row, baselines) for row in rows]
+    rows = [_difference(row, _opponent(row.setting, baselines, frames.sampled)) for row in rows]
     if split != "validation":
         rows = _adjusted(rows)
     return Comparison(
@@ -164,16 +164,24 @@ def _rows(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[Any, ...]]:
     return zip(*(frame[column].tolist() for column in columns), strict=True)
 
 
-def _difference(row: Compared, baselines: list[Compared]) -> Compared:
-    """Compares a setting with the baseline's setting of the same other parameters, or with its only one.
+def _opponent(setting: Setting, baselines: list[Compared], sampled: bool) -> Compared | None:
+    """The baseline's setting with the same parameters, as far as the baseline has them; None without one.
 
-    After a sampled search the baseline has one setting, tuned on its own, so its parameters may differ.
+    A grid that is unfinished may have only one of the baseline's settings, and another setting's opponent is
+    then missing. After a sampled search the baseline has one setting, tuned on its own: its parameters may
+    differ.
     """
-    same = [b for b in baselines if b.setting.parameters == row.setting.parameters]
-    opponents = baselines if len(baselines) == 1 else same
-    if len(opponents) != 1 or opponents[0].summary.n == 0:
+    if sampled and len(baselines) == 1:
+        return baselines[0]
+    searched = {name for baseline in baselines for name, _ in baseline.setting.parameters}
+    shared = tuple((name, value) for name, value in setting.parameters if name in searched)
+    same = [baseline for baseline in baselines if baseline.setting.parameters == shared]
+    return same[0] if len(same) == 1 else None
+
+
+def _difference(row: Compared, opponent: Compared | None) -> Compared:
+    if opponent is None or opponent.summary.n == 0:
         return row
-    opponent = opponents[0]
     if row.setting.arm == opponent.setting.arm or not row.repeated:
         return row
     shared = sorted(row.values.keys() & opponent.values.keys())

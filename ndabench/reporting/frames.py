@@ -77,6 +77,8 @@ class Frames:
     sweep_text: str
     objective: str | None
     """The name, on the test split, of the metric that the search looked at on the validation split."""
+    sampled: bool
+    """Whether the settings come from a random or TPE search, and not from a grid."""
 
     def colour(self, setting: Setting) -> int:
         return self.arms.index(setting.arm)
@@ -143,6 +145,7 @@ def load(store: RecordStore) -> Frames:
         baseline,
         text,
         _objective(sweep),
+        _is_sampled(sweep),
     )
 
 
@@ -202,6 +205,11 @@ def _objective(sweep: dict[str, Any]) -> str | None:
     objective = sweep.get("objective")
     metric = objective.get("metric") if isinstance(objective, dict) else None
     return metric if isinstance(metric, str) else None
+
+
+def _is_sampled(sweep: dict[str, Any]) -> bool:
+    search = sweep.get("search")
+    return isinstance(search, dict) and search.get("sampler", "grid") != "grid"
 
 
 def _baseline(trials: pd.DataFrame) -> str | None:

@@ -49,7 +49,11 @@ def _findings(frames: Frames, comparison: Comparison) -> list[str]:
     place = _place(frames, comparison)
     baseline = comparison.baseline_label
     if not tested:
-        reason = "a paired test needs two shared seeds that differ"
+        reason = (
+            "a paired test needs two shared seeds that differ"
+            if any(row.against for row in comparison.rows)
+            else "it has no finished repeat at the same setting"
+        )
         return [f"{comparison.name}{place}: no arm could be tested against {baseline} ({reason})."]
     nearest = tested[0]
     return [

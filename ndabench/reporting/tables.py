@@ -240,6 +240,8 @@ def _difference_notes(comparison: Comparison) -> list[str]:
             "Every repeated setting is tested. The one that looks best of several tends to look better than "
             "it is: to know by how much it differs, repeat it with other seeds."
         )
+    if any(row.repeated and row.summary.n and not row.against for row in _others(comparison)):
+        notes.append("Where there is no difference, the baseline has no finished repeat at the same setting.")
     if len(comparison.baselines) > 1:
         names = " and ".join(comparison.baselines[0].setting.shown_parameters)
         notes.append(
@@ -248,6 +250,12 @@ def _difference_notes(comparison: Comparison) -> list[str]:
             "(random or tpe) choose both at a seed of its own."
         )
     return notes
+
+
+def _others(comparison: Comparison) -> list[Compared]:
+    """The rows that are not of the baseline's arm."""
+    baseline = comparison.baselines[0].setting.arm
+    return [row for row in comparison.rows if row.setting.arm != baseline]
 
 
 def _differing(comparison: Comparison, siblings: list[Comparison]) -> str:

@@ -153,8 +153,38 @@ def test_a_grid_of_other_parameters_compares_at_equal_parameters(store: RecordSt
     assert any("at the same learning_rate" in note for note in table.notes)
 
 
+def test_an_unfinished_grid_compares_nothing_with_a_baseline_at_another_setting(store: RecordStore) -> None:
+    """The baseline's trials at the second learning rate have no row yet."""
+    store.write_bytes("sweep.yaml", b"search: {learning_rate: [1, 2], sampler: grid}")
+    for seed in range(3):
+        record(store, Trial("none", 1, seed, parameters='{"learning_rate": 1}'), finals(20.0 + seed))
+        record(store, Trial("a", 0.5, seed, parameters='{"learning_rate": 2}'), finals(40.0 + 1.1 * seed))
+    comparison = compare(store)[0]
+    assert [(row.against, row.difference) for row in comparison.rows] == [(None, None), (None, None)]
+    assert comparison.tested == []
+    assert headlines(store)[0] == (
+        "fd_classifier: no arm could be tested against none at learning_rate = 1 "
+        "(it has no finished repeat at the same setting)."
+    )
+    (table,) = summary_tables(store)
+    assert any("the baseline has no finished repeat at the same setting" in note for note in table.notes)
+
+
+def test_parameters_that_the_baseline_does_not_have_need_not_agree(store: RecordStore) -> None:
+    """Those of a negative, for example: each is compared at the learning rate that both have."""
+    for seed in range(2):
+        for rate in (1, 2):
+            own = f'{{"learning_rate": {rate}}}'
+            record(store, Trial("none", 1, seed, parameters=own), finals(10.0 * rate + seed))
+            for grid in (2, 4):
+                both = f'{{"arms.a.grid": {grid}, "learning_rate": {rate}}}'
+                record(store, Trial("a", 0.5, seed, parameters=both), finals(10.0 * rate + grid + seed))
+    compared = [row for row in compare(store)[0].rows if row.setting.arm == "a"]
+    assert [row.difference.summary.mean for row in compared if row.difference] == [2.0, 2.0, 4.0, 4.0]
+
+
 def test_a_baseline_tuned_by_a_search_is_compared_whatever_its_parameters(store: RecordStore) -> None:
-    store.write_bytes("sweep.yaml", b"seeds: [0, 1]")
+    store.write_bytes("sweep.yaml", b"seeds: [0, 1]\nsearch: {sampler: tpe}")
     for arm, weight, tuned in (("none", 1.0, 1), ("jigsaw", 0.25, 2)):
         for rate in (1, 2):
             for seed in (0, 1, 999) if rate == tuned else (999,):
