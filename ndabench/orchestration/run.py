@@ -26,7 +26,13 @@ from ndabench.orchestration.tune_adapters import (
 )
 from ndabench.ownership import sole_driver, take_ownership
 from ndabench.planning.capacity import concurrency
-from ndabench.planning.outcomes import count_ended, recorded_outcomes, reopen, watched_metric
+from ndabench.planning.outcomes import (
+    count_ended,
+    recorded_outcomes,
+    recorded_values,
+    reopen,
+    watched_metric,
+)
 from ndabench.planning.plan import make_plan
 from ndabench.planning.restarts import Restarts
 from ndabench.planning.successive_halving import ArmwiseHalving
@@ -144,7 +150,11 @@ def _tune(
 ) -> bool:
     """Runs Ray Tune over the trials of the queue; returns whether the time budget ended it."""
     resources, queue, say = config.resources, supervisor.queue, supervisor.state.announce
-    scheduler = HalvingScheduler(ArmwiseHalving(config), queue) if config.scheduler is not None else None
+    scheduler = None
+    if config.scheduler is not None:
+        halving = ArmwiseHalving(config)
+        halving.replay(recorded_values(config, store))
+        scheduler = HalvingScheduler(halving, queue)
     stopper = SweepStopper(supervisor, config.time_budget_seconds)
     with tempfile.TemporaryDirectory(prefix="ndabench-tune-") as scratch:
         tuner = Tuner(

@@ -3,7 +3,7 @@
 A finished trial whose metrics are gone is no result: `reopen` lets it run again.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -41,6 +41,40 @@ def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
             values.get(row["trial_id"]),
         )
         for row in store.read_trials().to_pylist()
+    ]
+
+
+@dataclass(frozen=True)
+class RecordedValues:
+    """The objective of one trial at every step that measured it, and the last step with any record."""
+
+    trial: TrialConfig
+    ended: bool
+    """As `Outcome.ended`."""
+    values: tuple[tuple[int, float], ...]
+    last_step: int
+
+
+def recorded_values(config: SweepConfig, store: RecordStore) -> list[RecordedValues]:
+    """The objectives of all trials that measured one, in the order in which the trials first started."""
+    watched = watched_metric(config)
+    assert watched is not None
+    measured = store.read_metrics(["trial_id", "step", "value"], name=watched)
+    values = defaultdict(list)
+    for row in measured.to_pylist():
+        values[row["trial_id"]].append((row["step"], row["value"]))
+    steps = store.read_metrics(["trial_id", "step"]).to_pydict()  # sorted by trial and step
+    last = dict(zip(steps["trial_id"], steps["step"], strict=True))
+    rows = [row for row in store.read_trials().to_pylist() if row["trial_id"] in values]
+    rows.sort(key=lambda row: (row["started"] is None, row["started"]))
+    return [
+        RecordedValues(
+            trial := TrialConfig.from_json(row["config_json"]),
+            Outcome(trial, row["status"]).ended,
+            tuple(values[row["trial_id"]]),
+            last[row["trial_id"]],
+        )
+        for row in rows
     ]
 
 

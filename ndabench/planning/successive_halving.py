@@ -9,11 +9,12 @@ Ray 2.60; a test compares the two on random sequences.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from ndabench.planning.outcomes import RecordedValues
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.trials.config import TrialConfig
 
@@ -55,6 +56,8 @@ class ArmwiseHalving:
         assert config.scheduler is not None
         assert config.objective is not None
         self._search_seed = config.search.seed
+        self._overdue: set[str] = set()
+        """Trials that stop at their next result: the driver ended before it could act on their last one."""
         self._arms = {
             arm.name: SuccessiveHalving(
                 grace_steps=config.scheduler.grace_steps,
@@ -65,6 +68,22 @@ class ArmwiseHalving:
             for arm in config.arms
         }
 
+    def replay(self, recorded: Iterable[RecordedValues]) -> None:
+        """Rebuilds the rungs from the records of an earlier driver, given in the order of their starts.
+
+        With one trial at a time the decisions that follow equal those of a driver that was never interrupted.
+        With several the order in which they reached a rung is not recorded.
+        """
+        for one in recorded:
+            stop = False
+            for step, value in one.values:
+                result = {"step": step, "objective": value, "objective_step": step}
+                stop = self.should_stop(one.trial, result)
+            if one.ended:
+                self.ended(one.trial, {"step": one.last_step, "objective": one.values[-1][1]})
+            elif stop:
+                self._overdue.add(one.trial.trial_id)
+
     def should_stop(self, trial: TrialConfig, result: Mapping[str, Any]) -> bool:
         """Whether a trial stops after its newest result.
 
@@ -72,6 +91,8 @@ class ArmwiseHalving:
         (`objective_step`). A restarted trial has the id that it had before, so it is compared at each rung
         once.
         """
+        if trial.trial_id in self._overdue:
+            return True
         if trial.seed != self._search_seed or "objective" not in result:
             return False
         if result.get("objective_step") != result.get("step"):

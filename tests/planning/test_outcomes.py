@@ -1,13 +1,22 @@
 """What the records say of trials that have ended, for the plan and for a resumed sweep."""
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from ndabench.config import parse
 from ndabench.measurement import Measurement
-from ndabench.planning.outcomes import Outcome, count_ended, outcome_of, recorded_outcomes, reopen
+from ndabench.planning.outcomes import (
+    Outcome,
+    RecordedValues,
+    count_ended,
+    outcome_of,
+    recorded_outcomes,
+    recorded_values,
+    reopen,
+)
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
 from ndabench.trials.checkpoints import has_checkpoint
@@ -60,6 +69,22 @@ def test_recorded_outcomes_have_the_last_validated_value(store: RecordStore) -> 
         FAILED.trial_id: Outcome(FAILED, "failed"),
     }
     assert count_ended(outcomes.values()) == {"finished": 1, "pruned": 1}
+
+
+def test_the_recorded_values_of_trials_in_the_order_of_their_starts(store: RecordStore) -> None:
+    for minute, trial in enumerate((PRUNED, FINISHED)):
+        row = store.read_trial(trial.trial_id)
+        assert row is not None
+        store.write_trial(replace(row, started=datetime(2026, 3, 1, 9, minute, tzinfo=timezone.utc)))
+    value = Measurement(8.0, kind="metric", metric="fd_classifier", split="validation")
+    store.write_progress("tiny", PRUNED.trial_id, 5, {"val_fd_classifier": value}, {})
+    store.write_progress("tiny", PRUNED.trial_id, 7, {"loss_generator": Measurement(0.5)}, {})
+    store.write_progress("tiny", STOPPED.trial_id, 2, {"val_fd_classifier": value}, {})
+    assert recorded_values(SWEEP, store) == [
+        RecordedValues(PRUNED, True, ((5, 8.0),), 7),
+        RecordedValues(FINISHED, True, ((5, 7.0), (9, 3.0)), 9),
+        RecordedValues(STOPPED, False, ((2, 8.0),), 2),
+    ]
 
 
 def test_a_finished_trial_whose_metrics_are_gone_runs_again_from_scratch(store: RecordStore) -> None:

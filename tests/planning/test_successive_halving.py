@@ -1,11 +1,15 @@
 """Search trials stop early where others did better, at each rung once, and never across arms."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ndabench.config import parse
+from ndabench.planning.outcomes import RecordedValues
 from ndabench.planning.successive_halving import ArmwiseHalving, SuccessiveHalving
 from ndabench.planning.sweep_file import SweepConfig
 
@@ -98,3 +102,46 @@ def test_the_last_value_of_an_ended_trial_counts_for_those_that_follow() -> None
     halving.ended(ended, {"step": 90})
     halving.ended(ended, report(90, 1.0, measured_at=80))
     assert halving.should_stop(other, report(90, 2.0))
+
+
+SEARCHED = [SWEEP.trial(SWEEP.arms[0], {"learning_rate": (1 + i) * 1e-4}, 0) for i in range(8)]
+STEPS = range(10, 91, 10)
+VALUES = np.random.default_rng(0).normal(size=(len(SEARCHED), len(STEPS))).tolist()
+Records = Mapping[str, RecordedValues]
+
+
+def searched(earlier: Records, results: int = len(SEARCHED) * len(STEPS), *, decided: bool = True) -> Records:
+    """What is recorded after a driver has continued the search, one trial after another.
+
+    The driver ends after so many results; with `decided` False, before it has decided about the last one.
+    """
+    halving, records = ArmwiseHalving(SWEEP), dict(earlier)
+    halving.replay(earlier.values())
+    for trial, values in zip(SEARCHED, VALUES, strict=True):
+        one = records.get(trial.trial_id, RecordedValues(trial, False, (), 0))
+        for step, value in zip(STEPS, values, strict=True):
+            if one.ended or step <= one.last_step:
+                continue
+            if not results:
+                return records
+            results -= 1
+            one = RecordedValues(trial, step == STEPS[-1], (*one.values, (step, value)), step)
+            if results or decided:
+                one = replace(one, ended=halving.should_stop(trial, report(step, value)) or one.ended)
+            records[trial.trial_id] = one
+            if one.ended:
+                halving.ended(trial, report(step, value))
+    return records
+
+
+def stopped_early(records: Records) -> set[str]:
+    return {trial_id for trial_id, one in records.items() if one.ended and one.last_step < STEPS[-1]}
+
+
+def test_an_interrupted_search_stops_the_same_trials_as_one_that_was_not() -> None:
+    """Wherever it was interrupted, also between the record of a value and the decision about it."""
+    whole = searched({})
+    assert 2 < len(stopped_early(whole)) < len(SEARCHED) - 1
+    for results in range(sum(len(one.values) for one in whole.values())):
+        assert stopped_early(searched(searched({}, results))) == stopped_early(whole)
+        assert stopped_early(searched(searched({}, results, decided=False))) == stopped_early(whole)
