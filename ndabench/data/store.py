@@ -1,8 +1,8 @@
 """Decoding a data set once: the cache of decoded images that all trials share.
 
-It has two levels below `cache_folder()/images`. `keys/<key>.json` leads from the cheap identity of a
+It has two levels of entries below `cache_folder()/images`. `keys/<key>` leads from the cheap identity of a
 configuration (its decoding keys and its files' names, sizes and times) to a manifest with the hash of the
-decoded content; `content/<hash>/` holds that content as `.npy` files, which are mapped into memory, so that
+decoded content; `content/<hash>` holds that content as `.npy` files, which are mapped into memory, so that
 trials on one machine share their pages. A set that is to be streamed is decoded once for its manifest
 (which also finds every broken image before training starts), but its pixels are not kept.
 """
@@ -10,23 +10,22 @@ trials on one machine share their pages. A set that is to be streamed is decoded
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from filelock import FileLock
 
 from ndabench.config import Config
-from ndabench.data.build_cache import cache_folder
+from ndabench.data.build_cache import build_once, cache_folder, finish_entry, unfinished_entry
 from ndabench.data.config import SplitName
 from ndabench.data.source import ImageConfig, Pictures, Pixels, Source, read_pixels
 from ndabench.data.splits import Rows
 from ndabench.errors import UserError
 
+MANIFEST = "manifest.json"
 FORMAT = 1
 """Part of every key; raise it when decoding gives other pixels or the cache has another layout."""
 RESIDENT_LIMIT_BYTES = 4 * 2**30
@@ -53,32 +52,26 @@ def decode_once(config: ImageConfig) -> Manifest:
 
     Raises `UserError` naming file and row of the first image or label that is broken.
     """
-    folder = cache_folder() / "images"
-    key = _key(config)
-    manifest = _known(folder, key)
-    if manifest is not None:
-        return manifest
-    with _writing(folder):
-        for part in ("keys", "content", "locks"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "locks" / f"{key}.lock"):
-            return _known(folder, key) or _decode(config, folder, key)
+    content, key = cache_folder() / "images" / "content", _key(config)
+
+    def build(entry: Path) -> None:
+        (entry / MANIFEST).write_text(_decode(config, content, key).model_dump_json(), encoding="utf-8")
+
+    keys = cache_folder() / "images" / "keys"
+    return _manifest(build_once(keys, key, build, partial(_kept_content, content)))
 
 
 def read_decoded(manifest: Manifest) -> dict[SplitName, tuple[Pixels, Rows]]:
     """Images uint8 `[N, C, H, W]`, mapped into memory, and labels of each split that the source has."""
-    content = _content(cache_folder() / "images", manifest)
-    try:
-        return {
-            # Copy-on-write, because torch wants writable memory; nothing is ever written to it.
-            name: (
-                np.load(content / f"{name}_images.npy", mmap_mode="c"),
-                np.load(content / f"{name}_labels.npy"),
-            )
-            for name in manifest.splits
-        }
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{content}: the cached images are damaged ({error}); delete this folder") from None
+    content = cache_folder() / "images" / "content" / manifest.decoded_hash
+    return {
+        # Copy-on-write, because torch wants writable memory; nothing is ever written to it.
+        name: (
+            np.load(content / f"{name}_images.npy", mmap_mode="c"),
+            np.load(content / f"{name}_labels.npy"),
+        )
+        for name in manifest.splits
+    }
 
 
 def _key(config: ImageConfig) -> str:
@@ -93,57 +86,33 @@ def _key(config: ImageConfig) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
-def _known(folder: Path, key: str) -> Manifest | None:
-    try:
-        manifest = Manifest.model_validate_json((folder / "keys" / f"{key}.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return manifest if manifest.streamed or _content(folder, manifest).is_dir() else None
+def _manifest(entry: Path) -> Manifest:
+    return Manifest.model_validate_json((entry / MANIFEST).read_text(encoding="utf-8"))
 
 
-def _content(folder: Path, manifest: Manifest) -> Path:
-    return folder / "content" / manifest.decoded_hash
+def _kept_content(content: Path, entry: Path) -> Path | None:
+    """The decoded images that the manifest in `entry` leads to; None where they are streamed."""
+    manifest = _manifest(entry)
+    return None if manifest.streamed else content / manifest.decoded_hash
 
 
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Turns the error of a full or write-protected disk into a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{folder}: the cache cannot be written ({error.strerror or error}); "
-            "set NDABENCH_CACHE to a writable folder with free space"
-        ) from error
-
-
-def _decode(config: ImageConfig, folder: Path, key: str) -> Manifest:
+def _decode(config: ImageConfig, content: Path, key: str) -> Manifest:
     """Decodes and checks every image and stores the result; the caller holds the key's lock."""
     source = opened(config)
     _check_labels(source)
     shape = _shape(read_pixels(source.splits["train"], 0, config.image_size, config.channels))
     streamed = _streams(config.stream, source, shape)
-    # One name per key, so that the next process clears away what a killed one left behind.
-    unfinished = folder / "content" / f".{key}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    try:
+    with unfinished_entry(content, key) as unfinished:
         decoded_hash = _decode_splits(config, source, shape, None if streamed else unfinished)
-        manifest = Manifest(
-            decoded_hash=decoded_hash,
-            class_names=source.class_names,
-            image_shape=shape,
-            splits=tuple(sorted(source.splits)),
-            streamed=streamed,
-        )
         if not streamed:
-            _rename(unfinished, _content(folder, manifest))
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    entry = folder / "keys" / f"{key}.json"
-    entry.with_suffix(".new").write_text(manifest.model_dump_json())
-    entry.with_suffix(".new").replace(entry)
-    return manifest
+            finish_entry(unfinished, content / decoded_hash)
+    return Manifest(
+        decoded_hash=decoded_hash,
+        class_names=source.class_names,
+        image_shape=shape,
+        splits=tuple(sorted(source.splits)),
+        streamed=streamed,
+    )
 
 
 def opened(config: ImageConfig) -> Source:
@@ -220,11 +189,3 @@ def _windows(config: ImageConfig, pictures: Pictures, shape: Shape) -> Iterator[
 def _shape(pixels: Pixels) -> Shape:
     channels, height, width = pixels.shape
     return channels, height, width
-
-
-def _rename(finished: Path, target: Path) -> None:
-    try:
-        finished.rename(target)
-    except OSError:
-        if not target.is_dir():  # else the same content has come by way of another key
-            raise

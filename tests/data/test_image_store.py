@@ -157,17 +157,47 @@ def test_processes_that_start_together_decode_once(pets: Path, tmp_path: Path, c
 
 def test_what_a_killed_process_left_behind_is_cleared_away(cache: Path) -> None:
     first = load(name="digits")
-    (entry,) = (cache / "images/keys").iterdir()
-    content = cache / "images/content" / json.loads(entry.read_text())["decoded_hash"]
-    unfinished = content.with_name(f".{entry.stem}")
+    (manifest,) = (cache / "images/keys").glob("[!.]*/manifest.json")
+    content = cache / "images/content" / json.loads(manifest.read_text())["decoded_hash"]
+    unfinished = content.with_name(f".{manifest.parent.name}")
     content.rename(unfinished)
     (unfinished / "train_images.npy").write_bytes(b"half")
-    entry.write_text('{"decoded_h')
+    manifest.parent.rename(manifest.parent.with_name(unfinished.name))
     assert load(name="digits").content_hash == first.content_hash
     assert not unfinished.exists()
-    (content / "train_images.npy").write_bytes(b"half")
-    with pytest.raises(UserError, match=r"the cached images are damaged .*; delete this folder"):
-        load(name="digits")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "place"),
+    [
+        pytest.param("content/*/train_images.npy", 5_000, id="a pixel"),
+        pytest.param("content/*/train_images.npy", 60, id="a header that asks for more memory than there is"),
+        pytest.param("content/*/train_labels.npy", -8, id="a label"),
+        pytest.param("content/*/checksums.json", 30, id="a checksum"),
+        pytest.param("keys/*/manifest.json", 100, id="the name of a class"),
+    ],
+)
+def test_what_is_damaged_is_decoded_again(
+    cache: Path, pattern: str, place: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def everything(data: ImageData) -> list[torch.Tensor]:
+        splits = (data.train, data.validation, data.test)
+        return [part.clone() for split in splits for part in next(split.batches([torch.arange(len(split))]))]
+
+    first = load(name="digits")
+    whole = everything(first)
+    (file,) = (cache / "images").glob(pattern)
+    content = bytearray(file.read_bytes())
+    content[place] ^= 16
+    file.write_bytes(content)
+    again = load(name="digits")
+    assert (again.content_hash, again.class_names) == (first.content_hash, first.class_names)
+    assert all(torch.equal(*pair) for pair in zip(whole, everything(again), strict=True))
+    (line,) = caplog.messages
+    assert line.startswith(f"{file.parent}: damaged ({file.name} ")
+    assert line.endswith("; building it again")
+    load(name="digits")
+    assert len(caplog.messages) == 1
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

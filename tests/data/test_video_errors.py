@@ -196,12 +196,18 @@ def test_torchcodec_where_there_is_none(ucf: Path) -> None:
         pytest.skip("TorchCodec is there")
 
 
-def test_a_damaged_cache(ucf: Path, cache: Path) -> None:
+def test_a_damaged_scan_is_made_again(ucf: Path, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = parse(VideoDataConfig, {"name": "ucf101", "path": ucf}, "data")
-    load_data(config, device=torch.device("cpu"))
-    (scanned,) = (cache / "videos/scans").glob("[!.]*.json")
-    scanned.write_text("{")
-    assert "the cached scan is damaged; delete this file" in error_of(name="ucf101", path=ucf)
+    first = load_data(config, device=torch.device("cpu"))
+    (scan,) = (cache / "videos/scans").glob("*/scan.json")
+    text = scan.read_text()
+    number = text.index('"num_frames":') + len('"num_frames":')
+    scan.write_text(f"{text[:number]}9{text[number + 1 :]}")
+    assert load_data(config, device=torch.device("cpu")).content_hash == first.content_hash
+    assert scan.read_text() == text
+    assert caplog.messages == [
+        f"{scan.parent}: damaged (scan.json is not as it was written); building it again"
+    ]
 
 
 def test_keys_that_cannot_be(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_nothing_asked_nothing_drawn(data: ImageData) -> None:
 
 def test_preparing_trains_the_classifier_and_no_more(cache: Path) -> None:
     prepare(EVALUATIONS, Preparation(striped_data("prepared"), CPU))
-    assert (cache / "classifiers" / "prepared-cnn64-1.pt").is_file()
+    assert (cache / "classifiers" / "prepared-cnn64-1" / "computed.pt").is_file()
     assert not list(cache.glob("references/prepared*"))
     assert all(path.suffix == ".lock" for path in cache.glob("**/.*")), "nothing unfinished is left"
 

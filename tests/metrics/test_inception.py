@@ -18,6 +18,7 @@ from toy_generator import measure
 from ndabench.data.images import ImageData
 from ndabench.errors import UserError
 from ndabench.metrics.evaluating import prepare
+from ndabench.metrics.generators import inception
 from ndabench.metrics.generators.config import FrechetConfig, InceptionScoreConfig, KidConfig
 from ndabench.metrics.generators.extraction import extract
 from ndabench.metrics.generators.frechet import FrechetReference, frechet_distance, moments_of
@@ -158,7 +159,9 @@ def test_a_failed_download_says_what_else_to_do(monkeypatch: pytest.MonkeyPatch)
         open_inception(weights=None, download=True, device=CPU)
 
 
-def test_a_download_is_asked_for_once(weights: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_is_asked_for_once_and_again_if_it_is_damaged(
+    weights: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     asked = []
 
     def copy(url: str, target: str, hash_prefix: str, progress: bool) -> None:
@@ -166,7 +169,18 @@ def test_a_download_is_asked_for_once(weights: Path, cache: Path, monkeypatch: p
         shutil.copyfile(weights, target)
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", copy)
+    monkeypatch.setattr(inception, "SHA256_PREFIX", hashlib.sha256(weights.read_bytes()).hexdigest()[:8])
     monkeypatch.setenv("NDABENCH_CACHE", str(cache / "downloads"))
     for _ in range(2):
         open_inception(weights=None, download=True, device=CPU)
-    assert asked == [(WEIGHTS_URL, "6726825d")]
+    assert asked == [(WEIGHTS_URL, inception.SHA256_PREFIX)]
+
+    kept = cache / "downloads" / "inception" / WEIGHTS_FILE
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept.write_bytes(content)
+    with pytest.raises(UserError, match="needs its weights: download"):
+        open_inception(weights=None, download=False, device=CPU)
+    open_inception(weights=None, download=True, device=CPU)
+    assert kept.read_bytes() == weights.read_bytes()
+    assert caplog.messages == [f"{kept}: damaged (its SHA-256 sum is not the published one)"] * 2

@@ -6,7 +6,6 @@ once, into the cache, and decoded like any others. `digit_rendering.py` says wha
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -70,7 +69,6 @@ class MovingDigitsConfig(VideoConfig):
         files = self.files or DigitFiles()
 
         def write(folder: Path) -> None:
-            shutil.rmtree(folder, ignore_errors=True)  # what a killed process left behind
             write_moving_digits(
                 folder,
                 codec=files.codec,

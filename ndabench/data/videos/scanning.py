@@ -13,7 +13,6 @@ from pathlib import Path
 from time import monotonic
 
 import av
-from pydantic import ValidationError
 
 from ndabench.config import Config
 from ndabench.data.build_cache import build_once, cache_folder
@@ -22,6 +21,7 @@ from ndabench.errors import UserError
 
 logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10.0
+SCAN = "scan.json"
 FORMAT = 1
 """Part of every key; raise it when scanning records other facts."""
 
@@ -36,17 +36,15 @@ def scan_once(paths: Sequence[Path]) -> dict[Path, VideoFacts | str]:
     """What is known of each video; the first process to ask scans them (in threads), others wait for it."""
     distinct = sorted(set(paths))
 
-    def scan_all(file: Path) -> None:
+    def scan_all(entry: Path) -> None:
         # Threads suffice: FFmpeg decodes without the interpreter's lock.
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             found = tuple(_counted(pool.map(_facts, distinct), len(distinct)))
-        file.write_text(Scanned(found=found).model_dump_json(exclude_defaults=True), encoding="utf-8")
+        text = Scanned(found=found).model_dump_json(exclude_defaults=True)
+        (entry / SCAN).write_text(text, encoding="utf-8")
 
-    file = build_once(cache_folder() / "videos" / "scans", f"{_key(distinct)}.json", scan_all)
-    try:
-        scanned = Scanned.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValidationError):
-        raise UserError(f"{file}: the cached scan is damaged; delete this file") from None
+    entry = build_once(cache_folder() / "videos" / "scans", _key(distinct), scan_all)
+    scanned = Scanned.model_validate_json((entry / SCAN).read_text(encoding="utf-8"))
     return dict(zip(distinct, scanned.found, strict=True))
 
 

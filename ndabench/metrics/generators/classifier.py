@@ -77,8 +77,8 @@ def open_classifier(data: ImageData, *, device: torch.device) -> Extractor:
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, device: torch.device) -> Extractor:
-    kept = read_computed(path)
+def _load(entry: Path, device: torch.device) -> Extractor:
+    kept = read_computed(entry)
     network = Classifier(**kept["sizes"]).to(device).to(memory_format=torch.channels_last)
     network.load_state_dict(kept["weights"])
     network.requires_grad_(False).eval()

@@ -5,6 +5,7 @@ are drawn and extracted for one round of evaluations; the features of a split, w
 are extracted once and kept in the cache.
 """
 
+import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -18,13 +19,14 @@ from ndabench.data.build_cache import build_once, cache_folder
 from ndabench.data.images import ImageData, ImageSplit
 from ndabench.data.sampling import in_order
 from ndabench.distributed import Workers
-from ndabench.errors import UserError
 from ndabench.measurement import MeasuredSplit
 from ndabench.metrics.features import BATCH_SIZE, full_precision
 from ndabench.metrics.generators.config import GeneratorEvaluation
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
 from ndabench.metrics.generators.frechet import FrechetReference, Gaussian, moments_of
 from ndabench.registry import load
+
+COMPUTED = "computed.pt"
 
 
 @dataclass(frozen=True)
@@ -105,20 +107,23 @@ def extract_share(extractor: Extractor, images: Tensor, workers: Workers) -> Ext
 
 
 def compute_once(kind: str, key: str, compute: Callable[[], dict[str, Any]]) -> Path:
-    """The file of the cache that holds what `compute` gives: tensors, numbers, strings and dicts of them.
+    """The entry of the cache that holds what `compute` gives: tensors, numbers, strings and dicts of them.
 
     `key` must name everything that the result depends on. The first process on a machine computes, the others
     wait. Raises `UserError` where the cache cannot be written.
     """
-    return build_once(cache_folder() / kind, f"{key}.pt", lambda path: torch.save(compute(), path))
+
+    def build(entry: Path) -> None:
+        buffer = io.BytesIO()
+        torch.save(compute(), buffer)  # into memory: torch words the errors of a full disk as its own
+        (entry / COMPUTED).write_bytes(buffer.getbuffer())
+
+    return build_once(cache_folder() / kind, key, build)
 
 
-def read_computed(path: Path) -> dict[str, Any]:
-    """What `compute_once` stored, on the CPU; `UserError` where the file is damaged."""
-    try:
-        kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # unpickling strange bytes may raise anything
-        raise UserError(f"{path}: this cached file is damaged; delete it") from None
+def read_computed(entry: Path) -> dict[str, Any]:
+    """What `compute_once` stored, on the CPU."""
+    kept: dict[str, Any] = torch.load(entry / COMPUTED, map_location="cpu", weights_only=True)
     return kept
 
 
@@ -160,7 +165,7 @@ def _compute_reference(images: ImageSplit, extractor: Extractor) -> dict[str, An
 
 
 @lru_cache(maxsize=4)
-def _load_reference(path: Path, device: torch.device) -> Reference:
-    kept = {name: tensor.to(device) for name, tensor in read_computed(path).items()}
+def _load_reference(entry: Path, device: torch.device) -> Reference:
+    kept = {name: tensor.to(device) for name, tensor in read_computed(entry).items()}
     gaussian = Gaussian(kept["mean"], kept["covariance"])
     return Reference(kept["features"], FrechetReference(gaussian, kept["root"]))

@@ -7,6 +7,7 @@ images are repeated to three channels.
 """
 
 import hashlib
+import logging
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,8 @@ WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"
 WEIGHTS_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{WEIGHTS_FILE}"
 SHA256_PREFIX = EXTRACTORS[INCEPTION].sha256
 
+_log = logging.getLogger(__name__)
+
 
 def open_inception(*, weights: Path | None, download: bool, device: torch.device) -> Extractor:
     """The extractor with the given weights file, else the environment's, else the downloaded one.
@@ -33,7 +36,7 @@ def open_inception(*, weights: Path | None, download: bool, device: torch.device
     Raises `UserError` where there is none (and how to get one), or where the file holds something else.
     """
     path = _weights_path(weights, download=download)
-    return _load(path, hashlib.sha256(path.read_bytes()).hexdigest(), device)
+    return _load(path, _sha256(path), device)
 
 
 def _weights_path(weights: Path | None, *, download: bool) -> Path:
@@ -45,15 +48,24 @@ def _weights_path(weights: Path | None, *, download: bool) -> Path:
             raise UserError(f"{path}: no such file ({where} must name the Inception weights, {WEIGHTS_FILE})")
         return path
     path = cache_folder() / "inception" / WEIGHTS_FILE
-    if not path.is_file() and not download:
+    damaged = path.is_file() and not _sha256(path).startswith(SHA256_PREFIX)
+    if damaged:
+        _log.warning("%s: damaged (its SHA-256 sum is not the published one)", path)
+    if (damaged or not path.is_file()) and not download:
         raise UserError(
             f"the inception extractor needs its weights: download {WEIGHTS_URL} and name the file in "
             f"`weights` or in the environment variable {WEIGHTS_VARIABLE}, or set `download: true`; "
             "offline, `extractor: classifier` does without"
         )
+    if damaged:
+        path.unlink(missing_ok=True)
     if not path.is_file():
         _download(path)
     return path
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _download(path: Path) -> None:
