@@ -5,22 +5,52 @@ Every configuration class derives from `Config`, is defined next to the code tha
 """
 
 import logging
-import os
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
-import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from ndabench.errors import UserError, nearest, unknown
+from ndabench.errors import UserError, listed, nearest, unknown
+from ndabench.foreign_text import LONGEST_LINE, shortened, shown, shown_text
+from ndabench.yaml_reading import MOST_NESTED, parse_yaml
 
 T = TypeVar("T")
 
 logger = logging.getLogger("ndabench")
 
+Steps = Annotated[int, Field(ge=0, le=10**9)]
+"""A number of training steps."""
+SomeSteps = Annotated[int, Field(ge=1, le=10**9)]
+Size = Annotated[int, Field(ge=1, le=2**16)]
+"""A number of channels, dimensions, splits and the like."""
+BatchSize = Annotated[int, Field(ge=2, le=2**20)]
+Count = Annotated[int, Field(ge=1, le=10**6)]
+"""A number of epochs, iterations, neighbours and the like."""
+Positive = Annotated[float, Field(ge=1e-12, le=1e6)]
+"""A rate, a weight or a temperature that float32 can compute with."""
+NonNegative = Annotated[float, Field(ge=0, le=1e6)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Penalties = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=100)]
+"""Strengths of a classifier's L2 penalty, of which the best is chosen."""
+Temperature = Annotated[float, Field(ge=1e-3, le=1e3)]
+Milestones = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=100)]
+"""Shares of a training after which something changes."""
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+"""The share of an old value in a moving average; also the probability of a dropout."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""Every random generator that is used takes such a seed."""
+
+LARGEST_NUMBER = 2**63
 MAPPING = "must be a mapping of keys to values"
 PLAIN_WORDS = {
     "tuple_type": "must be a list",
@@ -44,8 +74,56 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _rename_keys(cls, value: Any) -> Any:
-        return with_current_names(cls, value) if cls.RENAMED and isinstance(value, Mapping) else value
+    def _current_names_and_numbers(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        keys = with_current_names(cls, value) if cls.RENAMED else value
+        allowed_in = _number_fields(cls)
+        for key in keys:
+            if key in allowed_in and (problem := _wrong_number(keys[key], allowed_in[key])) is not None:
+                raise PydanticCustomError("no_number", "{problem}", {"key": key, "problem": problem})
+        return keys
+
+
+@cache
+def _number_fields(kind: type[Config]) -> Mapping[str, frozenset[type]]:
+    """For each key of a `kind` that holds numbers: which of numbers, truth values and text it may hold."""
+    types = {name: frozenset(_simple_types(field.annotation)) for name, field in kind.model_fields.items()}
+    aliases = {field.alias: name for name, field in kind.model_fields.items() if field.alias}
+    numbers = {name: found for name, found in types.items() if found & {int, float}}
+    return numbers | {alias: numbers[name] for alias, name in aliases.items() if name in numbers}
+
+
+def _simple_types(annotation: Any) -> Iterator[type]:
+    """The `int`, `float`, `bool` and `str` in an annotation, however deep; not those of mappings' keys."""
+    if annotation in (int, float, bool, str):
+        yield annotation
+    arguments = get_args(annotation)
+    of_mapping = isinstance(get_origin(annotation), type) and issubclass(get_origin(annotation), Mapping)
+    for argument in arguments[1:] if of_mapping else arguments:
+        yield from _simple_types(argument)
+
+
+def _wrong_number(value: Any, allowed: frozenset[type]) -> str | None:
+    """What is wrong with a number, or with the first wrong one in a list or mapping; None if nothing is."""
+    if isinstance(value, list | tuple | Mapping):
+        items = value.values() if isinstance(value, Mapping) else value
+        return next(filter(None, (_wrong_number(item, allowed) for item in items)), None)
+    if isinstance(value, bool):
+        return None if bool in allowed else f"must be a number, got {value}"
+    if isinstance(value, int):
+        return None if abs(value) < LARGEST_NUMBER else f"the number {shown(value)} is too large"
+    if isinstance(value, str) and str not in allowed and _reads_as_number(value):
+        return f"must be a number, got the text {shown(value)}; remove the quotes"
+    return None
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def with_current_names(kind: type[Config], keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +167,7 @@ def parse(kind: type[T], data: Any, where: str) -> T:
     except ValidationError as error:
         problems = _lines(error, kind, [])
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UserError(f"{where}: {problems[0]}{more}") from None
+        raise UserError(f"{where}: {shortened(problems[0], LONGEST_LINE)}{more}") from None
 
 
 def _lines(error: ValidationError, kind: Any, above: list[str]) -> list[str]:
@@ -111,17 +189,18 @@ def _lines(error: ValidationError, kind: Any, above: list[str]) -> list[str]:
 def _one_line(problem: Any, models: list[Any], path: str) -> str:
     if problem["type"] == "extra_forbidden":
         known = _field_names(models)
-        listed = f" (known: {', '.join(known)})" if known else ""
-        return f"unknown key {path!r}{nearest(str(problem['loc'][-1]), known)}{listed}"
+        return f"unknown key {shown(path)}{nearest(str(problem['loc'][-1]), known)}{listed(known)}"
     if problem["type"] == "missing":
         return f"{path!r} is missing"
     if problem["type"].startswith("union_tag"):
         return _wrong_tag(problem, path)
     message = PLAIN_WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
     message = message[0].lower() + message[1:]
-    if problem["type"] == "value_error":
-        return f"{path}: {message}" if path else message
-    return f"{path}: {message}, got {problem['input']!r}" if path else f"{message}, got {problem['input']!r}"
+    if problem["type"] == "no_number":
+        path = ".".join(filter(None, [path, problem["ctx"]["key"]]))
+    elif problem["type"] != "value_error":
+        message = f"{message}, got {shown(problem['input'])}"
+    return f"{shown_text(path)}: {message}" if path else message
 
 
 def _wrong_tag(problem: Any, path: str) -> str:
@@ -167,52 +246,25 @@ def _models_in(annotation: Any) -> list[Any]:
     return [model for part in get_args(annotation) for model in _models_in(part)]
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, with `${NAME}` and `${NAME:-default}` filled in from the environment."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file in UTF-8") from None
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: must hold a mapping of keys to values")
-    return {key: _fill_in(value, path) for key, value in data.items()}
-
-
-def _fill_in(value: Any, path: Path) -> Any:
-    if isinstance(value, dict):
-        return {key: _fill_in(item, path) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_fill_in(item, path) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def variable(match: re.Match[str]) -> str:
-        name, default = match["name"], match["default"]
-        if name not in os.environ and default is None:
-            raise UserError(f"{path}: environment variable {name} is not set (used in {value!r})")
-        return os.environ.get(name) or default or ""
-
-    return re.sub(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}", variable, value)
-
-
 def override(data: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
     """`data` with every `dotted.key=value` set; values are YAML, so `seeds=[0,1]` is a list."""
     result = dict(data)
     for assignment in assignments:
+        where = f"--set {shown_text(assignment)}"
         key, equals, text = assignment.partition("=")
         if not equals or not key:
-            raise UserError(f"--set {assignment}: must look like key=value, for example task.num_steps=500")
+            raise UserError(
+                f"--set {shown_text(assignment)}: must look like key=value, for example task.num_steps=500"
+            )
+        where = f"--set {shown_text(assignment)}"
+        path = key.split(".")
+        if len(path) > MOST_NESTED:
+            raise UserError(f"{where}: more than {MOST_NESTED} keys inside one another")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UserError(f"--set {assignment}: the value is not valid YAML") from None
-        result = with_value(result, key.split("."), value, f"--set {assignment}")
+            value = parse_yaml(text)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+        result = with_value(result, path, value, where)
     return result
 
 

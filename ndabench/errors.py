@@ -7,6 +7,11 @@ traceback.
 import difflib
 from collections.abc import Iterable
 
+from ndabench.foreign_text import MOST_SHOWN, shortened, shown
+
+MOST_LISTED = 160
+"""Characters of a list of known names; the nearest is named before it."""
+
 
 class UserError(ValueError):
     """A mistake that the user can correct: one line saying what is wrong, where, and what would be right."""
@@ -14,11 +19,17 @@ class UserError(ValueError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the closest of `known`, or an empty string when none is close."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(name[:MOST_SHOWN], list(known), n=1, cutoff=0.6)
     return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def listed(known: Iterable[str]) -> str:
+    """` (known: a, b)`, cut where that is long, or an empty string where nothing is known."""
+    names = ", ".join(known)
+    return f" (known: {shortened(names, MOST_LISTED)})" if names else ""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that a registry does not hold; it lists the names that it does."""
     names = sorted(known)
-    return UserError(f"unknown {kind} {name!r}{nearest(name, names)} (known: {', '.join(names)})")
+    return UserError(f"unknown {kind} {shown(name)}{nearest(name, names)}{listed(names)}")

@@ -48,12 +48,13 @@ def preview(
 def negatives_to_show(config: "SweepConfig") -> "dict[str, Augmentation]":
     """The augmentations of a sweep's arms, then every other negative, by the names that tables use."""
     # late: --help must not wait for it
-    from ndabench.tasks.registry import all_negatives, augmentation_label, build_augmentation
+    from ndabench.tasks.registry import all_negatives, augmentation_label, build_negative, build_positive
 
     of_arms = {}
-    for spec in (spec for arm in config.arms for spec in (arm.negative, arm.positive)):
-        if (augmentation := build_augmentation(config.task, spec)) is not None:
-            of_arms[augmentation_label(config.task, spec)] = augmentation
+    for arm in config.arms:
+        for build, spec in ((build_positive, arm.positive), (build_negative, arm.negative)):
+            if (augmentation := build(config.task, spec)) is not None:
+                of_arms[augmentation_label(config.task, spec)] = augmentation
     return of_arms | all_negatives(config.task)
 
 

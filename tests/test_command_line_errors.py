@@ -100,7 +100,7 @@ def test_a_sweep_file_that_cannot_be_read(command_line: CommandLine, command: An
     file = command_line.folder / "s.yaml"
     assert line(file) == f"error: {file}: cannot be read (No such file or directory)\n"
     file.write_text("name: [\n")
-    assert line(file).startswith(f"error: {file}: not valid YAML (")
+    assert line(file).startswith(f"error: {file}: line 2: not valid YAML (")
     file.write_text("- just\n- a list\n")
     assert line(file) == f"error: {file}: must hold a mapping of keys to values\n"
     file.write_text("name: ${NDABENCH_NO_SUCH_VARIABLE}\n")

@@ -7,8 +7,9 @@ import pytest
 from pydantic import Field
 
 from ndabench import config as config_module
-from ndabench.config import Config, override, parse, read_yaml
+from ndabench.config import Config, override, parse
 from ndabench.errors import UserError
+from ndabench.yaml_reading import read_yaml
 
 
 class Small(Config):

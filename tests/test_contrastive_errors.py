@@ -63,7 +63,7 @@ WRONG = {
     ),
     "a GAN's evaluation": (
         {"evaluate": [{"name": "fd"}]},
-        "evaluate: task image_contrastive: unknown evaluation 'fd'.*detection, knn",
+        "evaluate: task image_contrastive: unknown evaluation 'fd'.*detection, .*knn",
     ),
     "an evaluation asked for twice": ({"evaluate": ["knn", "knn"]}, "evaluate: knn is asked for 2 times"),
     "a negative that does not fit the view": (

@@ -12,6 +12,7 @@ since frames of one clip hardly differ.
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -93,8 +94,8 @@ def gaussian_noise(
     _check_per("gaussian_noise", per)
     if per == "frame":
         return images.gaussian_noise(clips, generator=generator, std=std)
-    if not std > 0:
-        raise UserError(f"gaussian_noise: std must be above 0, got {std}")
+    if not 0 < std < math.inf:
+        raise UserError(f"gaussian_noise: std must be finite and above 0, got {std}")
     n, c, _, h, w = clips.shape
     noise = torch.empty(n, c, 1, h, w, device=clips.device).normal_(0.0, std, generator=generator)
     if clips.is_floating_point():

@@ -4,6 +4,7 @@ Forbidden results (an identity, an image as its own partner) are excluded by con
 until one is allowed would make the host wait for the device.
 """
 
+import math
 from functools import lru_cache
 from itertools import islice, permutations
 
@@ -55,8 +56,8 @@ def check_partners(name: str, count: int) -> None:
 
 def betas(alpha: float, count: int, *, generator: torch.Generator) -> Tensor:
     """`[count]` float32 drawn from Beta(alpha, alpha)."""
-    if not alpha > 0:
-        raise UserError(f"alpha must be above 0, got {alpha}")
+    if not 0 < alpha < math.inf:
+        raise UserError(f"alpha must be finite and above 0, got {alpha}")
     if alpha == 1:  # the uniform distribution, far cheaper to draw
         return torch.rand(count, generator=generator, device=generator.device)
     # torch.distributions.Beta takes no generator; this is the kernel beneath it.

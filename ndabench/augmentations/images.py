@@ -13,6 +13,8 @@ to one (a flat image looks the same however its tiles are placed). For images of
 must not come from the same clip.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -148,8 +150,8 @@ def gaussian_noise(images: Tensor, *, generator: torch.Generator, std: float = 0
 
     The image changes unless the noise rounds to 0 (uint8) or only pushes values past the ends of the range.
     """
-    if not std > 0:
-        raise UserError(f"gaussian_noise: std must be above 0, got {std}")
+    if not 0 < std < math.inf:
+        raise UserError(f"gaussian_noise: std must be finite and above 0, got {std}")
     dtype = images.dtype if images.is_floating_point() else torch.float32
     noise = torch.empty(images.shape, dtype=dtype, device=images.device)
     if images.is_floating_point():

@@ -109,6 +109,8 @@ def rotation(height: int, width: int, degrees: float, device: torch.device) -> t
     Returns `[H * W]` int64 positions and `[H * W]` bool: whether that position was outside the image (and the
     position is then arbitrary). Raises `UserError` when no pixel would move.
     """
+    if not math.isfinite(degrees):
+        raise UserError(f"rotate: degrees must be finite, got {degrees}")
     angle = math.radians(degrees)
     y = torch.arange(height, dtype=torch.float64)[:, None] + 0.5 - height / 2
     x = torch.arange(width, dtype=torch.float64) + 0.5 - width / 2

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from ndabench.errors import UserError
+from ndabench.foreign_text import shown
 from ndabench.registry import Registry, load
 
 if TYPE_CHECKING:
@@ -58,20 +59,23 @@ class Parameter:
         try:
             checked = TypeAdapter(self.kind).validate_python(value, strict=True)
         except ValidationError:
-            raise UserError(f"{where} must be {_in_words(self.kind)}, got {value!r}") from None
+            raise UserError(f"{where} must be {_in_words(self.kind)}, got {shown(value)}") from None
         if isinstance(checked, int | float) and not self._in_range(checked):
-            raise UserError(f"{where} must {self._range}, got {checked}")
+            raise UserError(f"{where} must {self._range}, got {shown(checked)}")
         return checked
 
     def _in_range(self, value: float) -> bool:
         return (
-            (self.at_least is None or value >= self.at_least)
+            math.isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
             and (self.at_most is None or value <= self.at_most)
         )
 
     @property
     def _range(self) -> str:
+        if self.at_least is None and self.above is None:
+            return "be finite" if self.at_most is None else f"be finite and at most {self.at_most:g}"
         if self.at_most is None:
             return f"be above {self.above:g}" if self.at_least is None else f"be at least {self.at_least:g}"
         low = f"({self.above:g}" if self.at_least is None else f"[{self.at_least:g}"
@@ -88,6 +92,23 @@ def _in_words(kind: Any) -> str:
     return {int: "a whole number", float: "a number", NoneType: "null"}[kind]
 
 
+Parameters = Mapping[str, Any]
+
+
+def no_rules(parameters: Parameters) -> None:
+    """The `check` of a negative whose parameters all go together."""
+
+
+def never(parameters: Parameters) -> bool:
+    """The `undoes_itself` of most negatives."""
+    return False
+
+
+def always(parameters: Parameters) -> bool:
+    """The `undoes_itself` of a mirror."""
+    return True
+
+
 @dataclass(frozen=True)
 class Implementation:
     """One rule of a negative."""
@@ -96,6 +117,8 @@ class Implementation:
     """`"module:attribute"` of a function `(images or clips, *, generator, **parameters)`."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     """In the order of the function's signature."""
+    check: Callable[[Parameters], None] = no_rules
+    """Raises `UserError` where values of all parameters do not go together, whatever the data."""
 
     def load(self) -> "Callable[..., Tensor]":
         """The function; its module is imported now."""
@@ -113,6 +136,8 @@ class NegativeEntry:
     """The rule for clips, which has every parameter of the one for images."""
     released: Implementation | None = None
     """The rule of the paper's published code, faults included."""
+    undoes_itself: Callable[[Parameters], bool] = never
+    """Whether it, with these parameters, can give the image back when it is applied twice."""
 
     def by(self, rule: Rule) -> Implementation | None:
         """The implementation of `rule`; None where the negative has none."""
@@ -140,7 +165,7 @@ def check_weights(weights: Sequence[float], num_augmentations: int) -> None:
     """`UserError` for weights that a mixture of so many augmentations cannot have."""
     if not num_augmentations or num_augmentations != len(weights):
         raise UserError(f"mixture: {num_augmentations} augmentations cannot have {len(weights)} weights")
-    if not all(weight > 0 and math.isfinite(weight) for weight in weights):
+    if not all(weight > 0 for weight in weights) or not math.isfinite(sum(weights)):
         raise UserError(f"mixture: weights must be finite and above 0, got {list(weights)}")
 
 
@@ -148,15 +173,22 @@ PER = Parameter(Per, "clip")
 """The parameter that `clips.lifted` gives to a negative for images."""
 
 
-def _entry(name: str, parameters: Mapping[str, Parameter], released: Sequence[str] | None) -> NegativeEntry:
+def _entry(
+    name: str,
+    parameters: Mapping[str, Parameter],
+    released: Sequence[str] | None,
+    check: Callable[[Parameters], None] = no_rules,
+    undoes_itself: Callable[[Parameters], bool] = never,
+) -> NegativeEntry:
     """A negative of `images.py` and `clips.py`; `released`: the parameters of its rule in `released.py`."""
-    package = "ndabench.augmentations"
+    package, theirs = "ndabench.augmentations", {key: parameters[key] for key in released or ()}
     return NegativeEntry(
-        images=Implementation(f"{package}.images:{name}", parameters),
-        clips=Implementation(f"{package}.clips:{name}", {"per": PER, **parameters}),
+        images=Implementation(f"{package}.images:{name}", parameters, check),
+        clips=Implementation(f"{package}.clips:{name}", {"per": PER, **parameters}, check),
         released=None
         if released is None
-        else Implementation(f"{package}.released:{name}", {key: parameters[key] for key in released}),
+        else Implementation(f"{package}.released:{name}", theirs, check if theirs else no_rules),
+        undoes_itself=undoes_itself,
     )
 
 
@@ -171,29 +203,64 @@ def _share(default: float) -> Parameter:
 
 
 def _beta(default: float) -> Parameter:
-    """The parameter of a symmetric beta distribution."""
-    return Parameter(float, default, above=0)
+    """The parameter of a symmetric beta distribution; far below 0.1 almost every draw is 0 or 1."""
+    return Parameter(float, default, at_least=0.1, at_most=10_000)
+
+
+def _ordered(parameters: Parameters) -> None:
+    if parameters["smallest"] > parameters["largest"]:
+        raise UserError(
+            f"smallest {parameters['smallest']} must not be above largest {parameters['largest']}"
+        )
+
+
+def _turned(parameters: Parameters) -> None:
+    if parameters["degrees"] % 360 == 0:
+        raise UserError(f"degrees {parameters['degrees']:g} turn no image")
+
+
+def _turns_at_right_angles(parameters: Parameters) -> bool:
+    return bool(parameters["degrees"] % 90 == 0)
 
 
 NEGATIVES: Registry[NegativeEntry] = Registry(
     "negative",
     {
-        "jigsaw": _entry("jigsaw", {"grid": Parameter(int, 2, at_least=2)}, released=["grid"]),
+        "jigsaw": _entry("jigsaw", {"grid": Parameter(int, 2, at_least=2, at_most=64)}, released=["grid"]),
         "stitch": _entry("stitch", {}, released=[]),
         "mixup": _entry("mixup", {"alpha": _beta(25.0)}, released=["alpha"]),
-        "cutout": _entry("cutout", {"smallest": _share(0.3), "largest": _share(0.6)}, released=[]),
-        "cutmix": _entry("cutmix", {"alpha": _beta(1.0)}, released=["alpha"]),
-        "rotate": _entry("rotate", {"degrees": Parameter(float, 60.0)}, released=["degrees"]),
-        "shift": _entry("shift", {"smallest": _share(0.3), "largest": _share(0.75)}, released=[]),
-        "gaussian_noise": _entry("gaussian_noise", {"std": Parameter(float, 0.2, above=0)}, released=None),
-        "random_crop": _entry("random_crop", {"padding": _share(0.125)}, released=None),
-        "flip": _entry("flip", {}, released=None),
-        "patches": _entry(
-            "patches", {"smallest": _share(16 / 224), "largest": _share(72 / 224)}, released=None
+        "cutout": _entry(
+            "cutout", {"smallest": _share(0.3), "largest": _share(0.6)}, released=[], check=_ordered
         ),
-        "shuffle_frames": _of_time("shuffle_frames", block=Parameter(int | None, None, at_least=2)),
-        "shuffle_blocks": _of_time("shuffle_blocks", block=Parameter(int, 5, at_least=1)),
+        "cutmix": _entry("cutmix", {"alpha": _beta(1.0)}, released=["alpha"]),
+        "rotate": _entry(
+            "rotate",
+            {"degrees": Parameter(float, 60.0, at_least=-360, at_most=360)},
+            released=["degrees"],
+            check=_turned,
+            undoes_itself=_turns_at_right_angles,
+        ),
+        "shift": _entry(
+            "shift", {"smallest": _share(0.3), "largest": _share(0.75)}, released=[], check=_ordered
+        ),
+        "gaussian_noise": _entry(
+            "gaussian_noise", {"std": Parameter(float, 0.2, at_least=0.005, at_most=10)}, released=None
+        ),
+        "random_crop": _entry("random_crop", {"padding": _share(0.125)}, released=None),
+        "flip": _entry("flip", {}, released=None, undoes_itself=always),
+        "patches": _entry(
+            "patches",
+            {"smallest": _share(16 / 224), "largest": _share(72 / 224)},
+            released=None,
+            check=_ordered,
+        ),
+        "shuffle_frames": _of_time(
+            "shuffle_frames", block=Parameter(int | None, None, at_least=2, at_most=1024)
+        ),
+        "shuffle_blocks": _of_time("shuffle_blocks", block=Parameter(int, 5, at_least=1, at_most=1024)),
         "splice": _of_time("splice"),
-        "reverse": _of_time("reverse"),
+        "reverse": NegativeEntry(
+            clips=Implementation("ndabench.augmentations.clips:reverse"), undoes_itself=always
+        ),
     },
 )

@@ -17,6 +17,7 @@ torch.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import PlainSerializer, PlainValidator
@@ -30,6 +31,7 @@ from ndabench.augmentations.registry import (
     having,
 )
 from ndabench.errors import UserError, nearest
+from ndabench.foreign_text import shown
 
 if TYPE_CHECKING:
     from ndabench.augmentations.compose import Augmentation
@@ -74,6 +76,15 @@ class Single:
         if (self.variant or rule) == "released" and entry.released is not None:
             return "released", entry.released
         return "corrected", entry.images
+
+    def can_be_undone_by(self, other: "Single") -> bool:
+        """Whether `other`, right after this one, can give the image back."""
+        entry = NEGATIVES[self.name]
+        values = [
+            {name: parameter.default for name, parameter in entry.parameters.items()} | dict(one.parameters)
+            for one in (self, other)
+        ]
+        return self.name == other.name and all(map(entry.undoes_itself, values))
 
     @property
     def label(self) -> str:
@@ -151,17 +162,43 @@ def require_rule(negative: Negative, rule: Rule) -> None:
     if isinstance(negative, Single):
         negative.require(rule)
         return
-    for part in negative.members if isinstance(negative, Mixture) else negative.links:
+    for part in _parts(negative):
         require_rule(part, rule)
+
+
+def build_redrawn(negative: Negative, rule: Rule) -> "Augmentation":
+    """`negative.build(rule)`, whose outputs that equal their inputs are drawn again; see `changes.redrawn`.
+
+    Released rules stay as they are, since their faults are what they are compared for.
+    """
+    from ndabench.augmentations.changes import redrawn  # late: it imports torch
+    from ndabench.augmentations.compose import mixture
+
+    if isinstance(negative, Mixture):
+        return mixture([build_redrawn(member, rule) for member in negative.members], negative.weights)
+    built = negative.build(rule)
+    return built if _has_released_part(resolve(negative, rule)) else redrawn(built)
+
+
+def _has_released_part(negative: Negative) -> bool:
+    if isinstance(negative, Single):
+        return negative.variant == "released"
+    return any(map(_has_released_part, _parts(negative)))
+
+
+def _parts(negative: Mixture | Chain) -> tuple[Negative, ...]:
+    return negative.members if isinstance(negative, Mixture) else negative.links
 
 
 def check(negative: Negative, shape: tuple[int, ...], rule: Rule = "corrected") -> None:
     """`UserError` when images `(C, H, W)`, or clips `(C, T, H, W)` by the rule "clips", do not fit the
-    negative, or a parameter is out of its range."""
+    negative, or it leaves all of them as they are."""
     import torch  # late: reading negatives must not wait for it
 
-    blank = torch.zeros(2, *shape, dtype=torch.uint8)
-    negative.build(rule)(blank, generator=torch.Generator())
+    stream = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (4, *shape), dtype=torch.uint8, generator=stream)
+    if torch.equal(negative.build(rule)(noise, generator=stream), noise):
+        raise UserError(f"{negative.label} leaves every image as it is")
 
 
 def resolve(negative: Negative, rule: Rule) -> Negative:
@@ -199,7 +236,8 @@ def _read(value: Any) -> Negative:
         if len(forms) == 1 and len(value) == 1:
             return (_read_mixture if forms == ["mixture"] else _read_chain)(value[forms[0]])
     raise UserError(
-        f"a negative is a name, {{name: …}} with parameters, {{mixture: …}} or {{chain: …}}, got {value!r}"
+        "a negative is a name, {name: …} with parameters, {mixture: …} or {chain: …}, "
+        f"got {shown(value)}"
     )
 
 
@@ -209,7 +247,8 @@ def _read_single(name: Any, settings: Mapping[str, Any]) -> Single:
     parameters = dict(settings)
     variant = parameters.pop("variant", None)
     if variant is not None and variant not in get_args(Variant):
-        raise UserError(f"{name}: variant must be corrected or released, got {variant!r}")
+        raise UserError(f"{name}: variant must be corrected or released, got {shown(variant)}")
+    rule = entry.released if variant == "released" else entry.clips or entry.images
     if variant != "released":
         where, known = name, entry.parameters
     elif entry.released is not None:
@@ -218,6 +257,11 @@ def _read_single(name: Any, settings: Mapping[str, Any]) -> Single:
         raise UserError(f"{name}: the released code has no such rule (it has: {_listed('released')})")
     _check_names(where, known, parameters)
     given = {key: known[key].check(f"{name}: {key}", parameters[key]) for key in known if key in parameters}
+    if rule is not None:
+        try:
+            rule.check({**{key: parameter.default for key, parameter in known.items()}, **given})
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
     return Single(name, variant, tuple((key, v) for key, v in given.items() if v != known[key].default))
 
 
@@ -226,7 +270,7 @@ def _check_names(where: str, known: Mapping[str, Parameter], parameters: Mapping
     for key in parameters:
         if key not in known:
             listed = f"known: {', '.join(known)}" if known else "it has none"
-            raise UserError(f"{where}: unknown parameter {key!r}{nearest(str(key), known)} ({listed})")
+            raise UserError(f"{where}: unknown parameter {shown(key)}{nearest(str(key), known)} ({listed})")
 
 
 def _read_mixture(value: Any) -> Mixture:
@@ -237,10 +281,10 @@ def _read_mixture(value: Any) -> Mixture:
     ):
         pairs = [(item["of"], item["weight"]) for item in value]
     else:
-        raise UserError(f"a mixture is {{name: weight, …}} or [{{of: …, weight: …}}, …], got {value!r}")
+        raise UserError(f"a mixture is {{name: weight, …}} or [{{of: …, weight: …}}, …], got {shown(value)}")
     for _, weight in pairs:
         if isinstance(weight, bool) or not isinstance(weight, int | float):
-            raise UserError(f"mixture: a weight must be a number, got {weight!r}")
+            raise UserError(f"mixture: a weight must be a number, got {shown(weight)}")
     weights = tuple(float(weight) for _, weight in pairs)
     check_weights(weights, len(pairs))
     return Mixture(tuple(_read(of) for of, _ in pairs), weights)
@@ -248,8 +292,18 @@ def _read_mixture(value: Any) -> Mixture:
 
 def _read_chain(value: Any) -> Chain:
     if not isinstance(value, list | tuple) or not value:
-        raise UserError(f"a chain is a list of negatives, got {value!r}")
-    return Chain(tuple(_read(link) for link in value))
+        raise UserError(f"a chain is a list of negatives, got {shown(value)}")
+    chain = Chain(tuple(_read(link) for link in value))
+    for one, next_one in pairwise(_flat(chain)):
+        if isinstance(one, Single) and isinstance(next_one, Single) and one.can_be_undone_by(next_one):
+            raise UserError(f"chain: {one.label}, then {next_one.label} can undo it; leave both out")
+    return chain
+
+
+def _flat(negative: Negative) -> list[Negative]:
+    """The links of a chain, those of chains inside it included; anything else alone."""
+    links = negative.links if isinstance(negative, Chain) else ()
+    return [part for link in links for part in _flat(link)] or [negative]
 
 
 NegativeSpec = Annotated[

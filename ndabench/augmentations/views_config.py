@@ -1,13 +1,11 @@
 """What random views of images and clips may change; `views.py` makes them. Imports no torch."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ndabench.config import Config
-
-Probability = Annotated[float, Field(ge=0, le=1)]
+from ndabench.config import Config, Positive, Share
 
 
 class ViewsConfig(Config):
@@ -17,16 +15,16 @@ class ViewsConfig(Config):
 
     size: int | None = Field(None, ge=4, le=4096)
     """Side of a view in pixels; None: the sides of the images."""
-    crop_scale: tuple[float, float] = (0.2, 1.0)
+    crop_scale: tuple[Share, Share] = (0.2, 1.0)
     """Share of the image's area that a crop covers."""
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    crop_ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     """Width over height of a crop, in pixels of the image, before it becomes a square."""
-    flip: Probability = 0.5
-    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+    flip: Share = 0.5
+    jitter: tuple[Share, Share, Share, Share] = (0.4, 0.4, 0.4, 0.1)
     """Strengths of brightness, contrast, saturation (factors 1 ± strength) and hue (± strength turns)."""
-    jitter_probability: Probability = 0.8
-    grayscale: Probability = 0.2
-    blur: Probability = 0.0
+    jitter_probability: Share = 0.8
+    grayscale: Share = 0.2
+    blur: Share = 0.0
     """Probability of a Gaussian blur, σ ~ U(0.1, 2) pixels, the kernel cut off at a tenth of the side.
     MoCo-v2 has 0.5 on ImageNet."""
 

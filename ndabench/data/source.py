@@ -60,7 +60,7 @@ class ImageConfig(DataSetConfig):
     """Whether a task mirrors training images at random; the stored images stay as they are."""
     stream: bool | Literal["auto"] = "auto"
     """Decode on the fly instead of keeping all images on the device; auto: when they would not fit."""
-    decode_workers: int = Field(default=2, ge=0)
+    decode_workers: int = Field(default=2, ge=0, le=256)
     """Processes that decode a streamed set (at most one per core; 0: the trainer decodes itself)."""
 
     @abstractmethod

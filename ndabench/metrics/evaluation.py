@@ -17,7 +17,7 @@ from typing import ClassVar, Protocol
 
 from pydantic import Field
 
-from ndabench.config import Config
+from ndabench.config import Config, SomeSteps
 from ndabench.errors import UserError
 from ndabench.measurement import Better
 
@@ -54,7 +54,7 @@ class Evaluation(Config):
     """The keys that all evaluations share."""
 
     name: str
-    every: int | None = Field(None, ge=1)
+    every: SomeSteps | None = None
     """Steps between two measurements during training; None: only at the last step (a GAN is also measured
     at step 0)."""
     as_: str | None = Field(None, alias="as", pattern="^[a-z0-9_]{1,40}$")

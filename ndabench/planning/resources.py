@@ -33,15 +33,15 @@ class Resources(Config):
     """The resources of one trial, the placement of its workers on nodes, and how many trials may run at
     once."""
 
-    workers: int = Field(1, ge=1)
-    min_workers: int | None = Field(None, ge=1)
+    workers: int = Field(1, ge=1, le=10_000)
+    min_workers: int | None = Field(None, ge=1, le=10_000)
     """If not all workers fit, a trial starts with fewer, at least this many; None: it waits."""
-    cpus_per_worker: float = Field(1, ge=SMALLEST)
-    gpus_per_worker: float = Field(0, ge=0)
-    memory_gib_per_worker: float = Field(0, ge=0)
+    cpus_per_worker: float = Field(1, ge=SMALLEST, le=10_000)
+    gpus_per_worker: float = Field(0, ge=0, le=1000)
+    memory_gib_per_worker: float = Field(0, ge=0, le=10**6)
     """Ray reserves this much, so that it does not place two large workers on one small node; it is not
     enforced."""
-    custom_per_worker: dict[str, Annotated[float, Field(ge=SMALLEST)]] = Field(default_factory=dict)
+    custom_per_worker: dict[str, Annotated[float, Field(ge=SMALLEST, le=10**9)]] = Field(default_factory=dict)
     """Shares of named resources of nodes, such as `accelerator_type:A100` or `node:10.0.0.7`."""
     placement: Literal["pack", "spread", "strict_pack", "strict_spread"] = "pack"
     """A trial's workers on as few nodes as possible, on many, all on one, or each on a different node."""
@@ -49,11 +49,11 @@ class Resources(Config):
     """A resource that safe nodes have: the drivers of trials run there, wherever their workers are."""
     autoscaling: bool = False
     """The cluster adds nodes on request: no trial is refused because it does not fit on the present nodes."""
-    max_concurrent: int | None = Field(None, ge=1)
-    max_restarts: int = Field(2, ge=0)
+    max_concurrent: int | None = Field(None, ge=1, le=10**5)
+    max_restarts: int = Field(2, ge=0, le=10**6)
     """How often in a row a trial that was lost, or raised an exception, restarts without getting further than
     before. A trial that gets further each time may be lost any number of times."""
-    max_silence_seconds: float = Field(120, ge=1)
+    max_silence_seconds: float = Field(120, ge=1, le=10**6)
     """A process that sends no heartbeat for this long, because it is stopped or swapped out, is killed."""
 
     @model_validator(mode="after")

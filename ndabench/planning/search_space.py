@@ -1,26 +1,29 @@
 """What a sweep searches: the keys, where their values come from, and by which sampler."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from ndabench.config import Config
 from ndabench.errors import nearest
+from ndabench.foreign_text import shown, shown_text
 
 LAMBDA = "lambda"
 OF_ARMS = "arms."
 """How the keys of negatives' parameters begin: `arms.<name of the arm>.<parameter>`."""
 Number = int | float
+Bound = Annotated[float, Field(ge=-1e12, le=1e12)]
+WholeBound = Annotated[int, Field(ge=-(10**12), le=10**12)]
 
 
 class Dimension(Config):
     """Where a searched value comes from: a list of choices, or a range (`[low, high]`)."""
 
-    choice: tuple[Any, ...] | None = Field(None, min_length=1)
-    uniform: tuple[float, float] | None = None
-    log_uniform: tuple[float, float] | None = None
-    integer: tuple[int, int] | None = None
+    choice: tuple[Any, ...] | None = Field(None, min_length=1, max_length=1000)
+    uniform: tuple[Bound, Bound] | None = None
+    log_uniform: tuple[Bound, Bound] | None = None
+    integer: tuple[WholeBound, WholeBound] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -65,8 +68,12 @@ class Search(Config):
 
     dimensions: dict[str, Dimension] = Field(default_factory=dict)
     sampler: Literal["grid", "random", "tpe"] = "grid"
-    trials_per_arm: int = Field(16, ge=1, description="settings tried in each arm by random and tpe")
-    seed: int = Field(1_000_003, ge=0, description="the seed of the search trials; the repeats do not use it")
+    trials_per_arm: int = Field(
+        16, ge=1, le=10**5, description="settings tried in each arm by random and tpe"
+    )
+    seed: int = Field(
+        1_000_003, ge=0, lt=2**31, description="the seed of the search trials; the repeats do not use it"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -80,8 +87,8 @@ class Search(Config):
         for key, item in dimensions.items():
             if not isinstance(item, list | tuple | Mapping | Dimension):
                 raise ValueError(
-                    f"{key}: needs a list of values or a range such as {{uniform: [low, high]}}, got {item!r}"
-                    f"{nearest(key, cls.model_fields)}"
+                    f"{shown_text(key)}: needs a list of values or a range such as "
+                    f"{{uniform: [low, high]}}, got {shown(item)}{nearest(key, cls.model_fields)}"
                 )
         short = [key.removeprefix("task.") for key in dimensions]
         doubled = sorted({key for key in short if short.count(key) > 1})

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Field, model_validator
 
 from ndabench.augmentations.specification import NegativeSpec, Single
-from ndabench.config import Config, override, parse, read_yaml, value_at, with_current_names, with_value
+from ndabench.config import Config, Seed, SomeSteps, override, parse, value_at, with_current_names, with_value
 from ndabench.errors import UserError, nearest, unknown
 from ndabench.measurement import displayed_name
 from ndabench.planning.resources import Resources
@@ -30,6 +30,7 @@ from ndabench.tasks.registry import (
 )
 from ndabench.tracking.registry import Track
 from ndabench.trials.config import TrialConfig
+from ndabench.yaml_reading import read_yaml
 
 
 class Arm(Config):
@@ -84,8 +85,8 @@ class Asha(Config):
     repeats."""
 
     name: Literal["asha"] = "asha"
-    grace_steps: int = Field(ge=1)
-    reduction_factor: int = Field(3, ge=2)
+    grace_steps: SomeSteps
+    reduction_factor: int = Field(3, ge=2, le=1000)
 
 
 def _scheduler(value: Any) -> Any:
@@ -109,13 +110,13 @@ class SweepConfig(Config):
     """Modules that register tasks, data sets and the like; imported before anything else is read."""
     task: AnyTaskConfig
     data: DataConfig
-    arms: tuple[Arm, ...] = Field(min_length=1)
+    arms: tuple[Arm, ...] = Field(min_length=1, max_length=1000)
     search: Search = Search()
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=100_000)
     evaluate: tuple[EvaluationConfig, ...] = ()
     objective: Objective | None = None
     scheduler: Annotated[Asha | None, BeforeValidator(_scheduler)] = None
-    time_budget_seconds: float | None = Field(None, gt=0)
+    time_budget_seconds: float | None = Field(None, ge=1e-3, le=10**9)
     resources: Resources = Resources()
     track: Track = Field({}, validate_default=True)
 

@@ -26,11 +26,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
-
-from ndabench.config import Config
+from ndabench.config import BatchSize, Config, SomeSteps, Steps
 from ndabench.data.registry import MODALITIES, Modality
 from ndabench.errors import UserError
+from ndabench.foreign_text import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +68,21 @@ class LambdaRule:
             or (self.low_open and value == self.low)
             or (self.high_open and value == self.high)
         ):
-            raise UserError(f"{where}lambda must lie in {self.range}, got {value!r}")
+            wanted = f"lie in {self.range}" if number else "be a number"
+            raise UserError(f"{where}lambda must {wanted}, got {shown(value)}")
 
 
 class TaskConfig(Config):
     """The keys that the configuration of every task has; a task sets other defaults and adds its own."""
 
     name: str
-    num_steps: int = Field(1000, ge=0)
+    num_steps: Steps = 1000
     """Training steps."""
-    batch_size: int = Field(64, ge=2)
+    batch_size: BatchSize = 64
     """Images or clips in a step, over all workers."""
-    log_every: int = Field(50, ge=1)
+    log_every: SomeSteps = 50
     """Steps from one point of the training curves to the next."""
-    checkpoint_every: int = Field(500, ge=1)
+    checkpoint_every: SomeSteps = 500
     """Steps from one checkpoint to the next; there is always one at the last step."""
     compile: bool = False
     """Use torch.compile where it works; where it does not, the metric `compiled` says so and why."""

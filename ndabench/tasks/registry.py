@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from ndabench.augmentations.specification import NegativeSpec, Rule, check, registered, resolve
+from ndabench.augmentations.specification import NegativeSpec, Rule, build_redrawn, check, registered, resolve
 from ndabench.data.registry import MODALITIES, DataConfig, modality_of, of_modality
 from ndabench.errors import UserError, unknown
 from ndabench.metrics.registry import EvaluationConfig, EvaluationEntry
@@ -115,9 +115,14 @@ def check_evaluations(task: TaskConfig, evaluations: Sequence[EvaluationConfig])
             )
 
 
-def build_augmentation(task: TaskConfig, spec: NegativeSpec | None) -> "Augmentation | None":
+def build_positive(task: TaskConfig, spec: NegativeSpec | None) -> "Augmentation | None":
     """The augmentation by the task's rule; `UserError` for what its images or clips do not have."""
     return spec.build(rule_of(task)) if spec is not None else None
+
+
+def build_negative(task: TaskConfig, spec: NegativeSpec | None) -> "Augmentation | None":
+    """As `build_positive`, but outputs that equal their inputs are drawn again."""
+    return build_redrawn(spec, rule_of(task)) if spec is not None else None
 
 
 def check_augmentation(task: TaskConfig, spec: NegativeSpec, shape: tuple[int, ...]) -> None:
@@ -134,7 +139,7 @@ def all_negatives(task: TaskConfig) -> "dict[str, Augmentation]":
     """Every negative for the modality that the task learns from, in each of its variants, by its name in
     tables."""
     rule: Rule = "clips" if TASKS[task.name].learns_from == "videos" else "corrected"
-    return {negative.label: negative.build(rule) for negative in registered(rule)}
+    return {negative.label: build_redrawn(negative, rule) for negative in registered(rule)}
 
 
 def rule_of(task: TaskConfig) -> Rule:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from pydantic import Field, model_validator
 
 from ndabench.augmentations.specification import NegativeSpec, require_rule
-from ndabench.config import Config, parse, without
+from ndabench.config import Config, Seed, parse, without
 from ndabench.data.registry import DataConfig
 from ndabench.metrics.registry import EvaluationConfig
 from ndabench.records import TrialRow
@@ -35,9 +35,9 @@ class TrialConfig(Config):
     data: DataConfig
     negative: NegativeSpec | None = None
     positive: NegativeSpec | None = None
-    lambda_: float = Field(ge=0, alias="lambda")
+    lambda_: float = Field(ge=0, le=1e6, alias="lambda")
     """Its range and meaning depend on the task; see its `lambda_rule`."""
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     evaluate: tuple[EvaluationConfig, ...] = ()
     parameters: dict[str, Any] = Field(default_factory=dict)
     """The searched values other than λ, as they were set in `task`; tables show them separately."""

@@ -14,7 +14,7 @@ from ndabench.metrics.evaluating import prepare as prepare_evaluations
 from ndabench.metrics.subjects import Preparation
 from ndabench.records import RecordStore, TrialRow
 from ndabench.records.trial_recorder import SupersededError, TrialRecorder, now, one_line
-from ndabench.tasks.registry import build_augmentation, check_augmentation
+from ndabench.tasks.registry import build_negative, build_positive, check_augmentation
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError, Progress
 from ndabench.tasks.trainer import Trainer, build_trainer
@@ -77,8 +77,8 @@ def _build(trial: TrialConfig, data: Any, workers: Workers) -> Trainer:
         TrialSetup(
             trial.task,
             data,
-            negative=build_augmentation(trial.task, trial.negative),
-            positive=build_augmentation(trial.task, trial.positive),
+            negative=build_negative(trial.task, trial.negative),
+            positive=build_positive(trial.task, trial.positive),
             lambda_=trial.lambda_,
             seed=trial.seed,
             horizontal_flip=getattr(trial.data, "horizontal_flip", False),

@@ -145,7 +145,7 @@ def test_parameters_are_the_images_and_per(negative):
     [
         ("jigsaw", (4, 3, 4, 8, 8), {"per": "block"}, "jigsaw: per must be clip or frame, got 'block'"),
         ("gaussian_noise", (4, 3, 4, 8, 8), {"per": "image"}, "per must be clip or frame"),
-        ("gaussian_noise", (4, 3, 4, 8, 8), {"std": 0.0}, "std must be above 0, got 0.0"),
+        ("gaussian_noise", (4, 3, 4, 8, 8), {"std": 0.0}, "std must be finite and above 0, got 0.0"),
         ("jigsaw", (4, 3, 4, 8, 9), {}, "a grid of 2 does not divide images of 8×9"),
         ("shuffle_frames", (4, 3, 1, 8, 8), {}, "clips need at least 2 frames, got 1"),
         ("shuffle_frames", (4, 3, 12, 8, 8), {"block": 5}, "must be one of 2, 3, 4, 6, 12$"),

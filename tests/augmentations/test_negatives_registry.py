@@ -1,6 +1,7 @@
 """The registry of negatives: declared without torch, equal to the functions, open to those from outside."""
 
 import inspect
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -77,18 +78,36 @@ def test_declared_ranges_are_those_of_the_function(implementation: Implementatio
         outside += [] if parameter.above is None else [parameter.above]
         outside += [] if parameter.at_most is None else [parameter.at_most + 1]
         for value in outside:
-            with pytest.raises(UserError):
-                implementation.load()(batch, generator=torch.Generator(), **{name: value})
             with pytest.raises(UserError, match=f"it: {name} must "):
                 parameter.check(f"it: {name}", value if parameter.kind is float else int(value))
+        senseless = [math.nan, math.inf, -math.inf] if parameter.kind is float else []
+        senseless += [0.0] if parameter.above == 0 or name in ("std", "alpha", "degrees") else []
+        senseless += [1] if parameter.at_least == 2 else []
+        for value in senseless:
+            with pytest.raises(UserError):
+                implementation.load()(batch, generator=torch.Generator(), **{name: value})
+            if not math.isfinite(value):
+                with pytest.raises(UserError, match=f"it: {name} must "):
+                    parameter.check(f"it: {name}", value)
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"name": "jigsaw", "grid": 1}, "jigsaw: grid must be at least 2, got 1"),
-        ({"name": "shuffle_frames", "block": 1}, "shuffle_frames: block must be at least 2, got 1"),
-        ({"name": "gaussian_noise", "std": 0}, "gaussian_noise: std must be above 0, got 0.0"),
+        ({"name": "jigsaw", "grid": 0}, r"jigsaw: grid must lie in \[2, 64\], got 0"),
+        ({"name": "shuffle_frames", "block": 1}, r"shuffle_frames: block must lie in \[2, 1024\], got 1"),
+        ({"name": "gaussian_noise", "std": -1}, r"gaussian_noise: std must lie in \[0.005, 10\], got -1.0"),
+        ({"name": "gaussian_noise", "std": math.inf}, r"gaussian_noise: std must lie in .*, got inf"),
+        ({"name": "mixup", "alpha": math.inf}, r"mixup: alpha must lie in \[0.1, 10000\], got inf"),
+        ({"name": "mixup", "alpha": 0.01}, r"mixup: alpha must lie in \[0.1, 10000\], got 0.01"),
+        ({"name": "rotate", "degrees": math.nan}, r"rotate: degrees must lie in \[-360, 360\], got nan"),
+        ({"name": "rotate", "degrees": 360}, "rotate: degrees 360 turn no image"),
+        ({"name": "rotate", "degrees": 0, "variant": "released"}, "rotate: degrees 0 turn no image"),
+        (
+            {"name": "cutout", "smallest": 0.6, "largest": 0.3},
+            "cutout: smallest 0.6 must not be above largest",
+        ),
+        ({"mixture": {"jigsaw": math.nan}}, "mixture: weights must be finite and above 0"),
         ({"name": "random_crop", "padding": 1.5}, r"random_crop: padding must lie in \(0, 1\], got 1.5"),
     ],
 )
@@ -130,7 +149,8 @@ def test_a_negative_from_outside_is_read_and_built_like_ours() -> None:
     assert "shade" in implementations("corrected")
     assert {"shade", "shade(per=frame)"} <= {negative.label for negative in registered("clips")}
     assert "shade_images" in {negative.label for negative in registered("corrected")}
-    check(parse(Arm, {"negative": {"name": "shade", "per": "frame"}}, "arm").negative, (3, 2, 4, 4), "clips")
+    half = {"name": "shade", "per": "frame", "share": 0.5}
+    check(parse(Arm, {"negative": half}, "arm").negative, (3, 2, 4, 4), "clips")
     with pytest.raises(UserError, match=r"shade: share must lie in \(0, 1\], got 2.0"):
         parse(Arm, {"negative": {"name": "shade", "share": 2}}, "arm")
     with pytest.raises(UserError, match=r"shade_images: is for images alone \(for clips: cutmix, "):

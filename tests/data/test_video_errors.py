@@ -216,8 +216,8 @@ def test_keys_that_cannot_be(tmp_path: Path) -> None:
             parse(VideoDataConfig, keys, "data")
         return str(caught.value)
 
-    assert "frame_size: 0 must lie between 1 and 4096" in refused(name="moving_digits", frame_size=0)
+    assert "frame_size" in refused(name="moving_digits", frame_size=0)
     odd = refused(name="moving_digits", files={"sizes": [[48, 63]]})
-    assert "(48, 63) must be two even numbers from 16" in odd
+    assert "sizes.0.1: input should be a multiple of 2, got 63" in odd
     assert "moving digits in memory have 25 frames" in error_of(name="moving_digits", frame_rate=5)
     assert "did you mean 'ucf101'" in refused(name="ucf102", path=tmp_path)

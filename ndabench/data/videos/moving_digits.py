@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from ndabench.config import Config
 from ndabench.data.build_cache import build_once, cache_folder
@@ -22,19 +22,15 @@ FORMAT = 1
 """Raise it when the same keys give other pictures or other files."""
 
 
-def _even(size: tuple[int, int]) -> tuple[int, int]:
-    if any(side % 2 or not 16 <= side <= 4096 for side in size):
-        raise ValueError(f"{size} must be two even numbers from 16 to 4096")
-    return size
+EncodedSide = Annotated[int, Field(ge=16, le=4096, multiple_of=2)]
+"""Pixels of a side, as the codecs can encode them."""
 
 
 class DigitFiles(Config):
     """How the videos are encoded."""
 
     codec: Literal["mpeg4", "libx264"] = "mpeg4"
-    sizes: tuple[Annotated[tuple[int, int], AfterValidator(_even)], ...] = Field(
-        default=((48, 48),), min_length=1
-    )
+    sizes: tuple[tuple[EncodedSide, EncodedSide], ...] = Field(default=((48, 48),), min_length=1)
     """(height, width), even numbers; the videos take them in turns."""
     frame_rates: tuple[Annotated[float, Field(ge=1, le=120)], ...] = Field(default=(25.0,), min_length=1)
     """Frames per second; the videos take them in turns."""

@@ -12,19 +12,14 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from ndabench.data.config import DataSetConfig
 from ndabench.errors import UserError
 
-
-def _possible(size: int | tuple[int, int]) -> int | tuple[int, int]:
-    if not all(1 <= side <= 4096 for side in ((size,) if isinstance(size, int) else size)):
-        raise ValueError(f"{size} must lie between 1 and 4096 pixels")
-    return size
-
-
-FrameSize = Annotated[int | tuple[int, int], AfterValidator(_possible)]
+Side = Annotated[int, Field(ge=1, le=4096)]
+"""Pixels of a side of a frame."""
+FrameSize = Side | tuple[Side, Side]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -81,7 +76,7 @@ class VideoConfig(DataSetConfig):
     frame_rate: float | None = Field(default=None, gt=0, le=1000)
     """Frames per second at which every file is sampled; None: every frame of a file."""
     decoder: Literal["pyav", "torchcodec"] = "pyav"
-    decode_workers: int = Field(default=2, ge=0)
+    decode_workers: int = Field(default=2, ge=0, le=256)
     """Processes that decode (at most one per core; 0: the trainer decodes itself)."""
     unreadable: Literal["error", "skip"] = "error"
     """What to do about a video that cannot be read; `ClipData.unreadable` lists those left out."""

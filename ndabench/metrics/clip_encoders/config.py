@@ -1,11 +1,12 @@
 """The configurations of the evaluations of clip encoders. Nothing here imports torch."""
 
 from collections.abc import Hashable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from ndabench.augmentations.views_config import ViewsConfig
+from ndabench.config import BatchSize, Count, Milestones, Momentum, NonNegative, Penalties, Positive, Share
 from ndabench.data.registry import VideoDataConfig
 from ndabench.metrics.evaluation import DataFacts, ProbeConfig
 
@@ -48,8 +49,8 @@ class ClipLinearProbeConfig(VideoClassificationConfig):
     """`linear_probe`: seconds for each penalty, nothing random. See `linear_probe.py`."""
 
     name: Literal["linear_probe"] = "linear_probe"
-    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), min_length=1)
-    max_iterations: int = Field(1000, ge=1)
+    penalties: Penalties = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+    max_iterations: Count = 1000
 
     @property
     def shares(self) -> tuple[Hashable, ...]:
@@ -79,25 +80,25 @@ class DpcFinetuneConfig(VideoClassificationConfig):
     RENAMED: ClassVar[Mapping[str, str]] = {"drops": "lr_milestones"}
 
     name: Literal["dpc_finetune"] = "dpc_finetune"
-    num_epochs: int = Field(100, ge=1)
-    batch_size: int = Field(128, ge=2)
+    num_epochs: Count = 100
+    batch_size: BatchSize = 128
     """Clips in a step, over all workers."""
-    learning_rate: float = Field(1e-3, gt=0)
-    backbone_rate: float = Field(1.0, ge=0)
+    learning_rate: Positive = 1e-3
+    backbone_rate: NonNegative = 1.0
     """The learning rate of the pre-trained layers, as a share of that of the new ones."""
-    lr_milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.6, 0.8)
+    lr_milestones: Milestones = (0.6, 0.8)
     """Shares of the epochs after which the learning rate is divided by ten. On HMDB-51 the authors divide
     after 150, 250 and 300 epochs."""
-    weight_decay: float = Field(1e-3, ge=0)
-    dropout: float = Field(0.5, ge=0, lt=1)
+    weight_decay: NonNegative = 1e-3
+    dropout: Momentum = 0.5
     """Before the last layer. The authors found 0.9 better later (issue 5 of their repository MemDPC)."""
-    crop_scale: tuple[float, float] = (0.5, 1.0)
+    crop_scale: tuple[Share, Share] = (0.5, 1.0)
     """Share of a frame's area that a crop covers."""
-    flip: float = Field(0.5, ge=0, le=1)
+    flip: Share = 0.5
     """Probability of a mirrored clip; 0 where directions are the classes."""
-    jitter: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.25)
+    jitter: tuple[Share, Share, Share, Share] = (0.5, 0.5, 0.5, 0.25)
     """Strengths of brightness, contrast, saturation and hue, equal on all frames of a clip."""
-    jitter_probability: float = Field(0.3, ge=0, le=1)
+    jitter_probability: Share = 0.3
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the training, bf16 on GPUs only; testing is in fp32."""
     refit: bool = False

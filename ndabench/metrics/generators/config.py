@@ -22,7 +22,7 @@ SHUFFLE_SEED = 0
 class GeneratorEvaluation(Evaluation):
     """The keys that all evaluations of generated images share."""
 
-    num_samples: int = Field(10_000, ge=2)
+    num_samples: int = Field(10_000, ge=2, le=10**7)
     """Generated images; they are compared with the whole split."""
     extractor: str = "classifier"
     weights: FullPath | None = None
@@ -83,8 +83,8 @@ class KidConfig(GeneratorEvaluation):
     """`kid`, the kernel distance: `kid`, or `kid_classifier`. See `kid.py`."""
 
     name: Literal["kid"] = "kid"
-    num_subsets: int = Field(100, ge=1)
-    subset_size: int = Field(1_000, ge=2)
+    num_subsets: int = Field(100, ge=1, le=10**5)
+    subset_size: int = Field(1_000, ge=2, le=10**6)
 
     @model_validator(mode="after")
     def _subsets_fit(self) -> "KidConfig":
@@ -117,7 +117,7 @@ class InceptionScoreConfig(GeneratorEvaluation):
     """
 
     name: Literal["inception_score"] = "inception_score"
-    num_splits: int = Field(10, ge=1)
+    num_splits: int = Field(10, ge=1, le=10**4)
 
     better: ClassVar[Better] = "higher"
     uses_reference: ClassVar[bool] = False

@@ -1,11 +1,21 @@
 """The configurations of the evaluations of image encoders. Nothing here imports torch."""
 
 from collections.abc import Hashable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from ndabench.augmentations.views_config import ViewsConfig
+from ndabench.config import (
+    Count,
+    Milestones,
+    Momentum,
+    NonNegative,
+    Penalties,
+    Positive,
+    Share,
+    Temperature,
+)
 from ndabench.metrics.evaluation import ProbeConfig
 
 STORED_FEATURES = "features of the stored images"
@@ -16,9 +26,9 @@ class KnnConfig(ProbeConfig):
     """`knn`: no training, no choice, cheap enough for a curve. See `knn.py`."""
 
     name: Literal["knn"] = "knn"
-    neighbours: int = Field(200, ge=1)
+    neighbours: Count = 200
     """At most as many as there are images to choose from; the protocol says how many there were."""
-    temperature: float = Field(0.1, gt=0)
+    temperature: Temperature = 0.1
 
     @property
     def shares(self) -> tuple[Hashable, ...]:
@@ -29,8 +39,8 @@ class LinearProbeLbfgsConfig(ProbeConfig):
     """`linear_probe_lbfgs`: seconds for each penalty, nothing random. See `linear_probe_lbfgs.py`."""
 
     name: Literal["linear_probe_lbfgs"] = "linear_probe_lbfgs"
-    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), min_length=1)
-    max_iterations: int = Field(1000, ge=1)
+    penalties: Penalties = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+    max_iterations: Count = 1000
 
     @property
     def shares(self) -> tuple[Hashable, ...]:
@@ -46,20 +56,20 @@ class LinearProbeSgdConfig(ProbeConfig):
     RENAMED: ClassVar[Mapping[str, str]] = {"drops": "lr_milestones"}
 
     name: Literal["linear_probe_sgd"] = "linear_probe_sgd"
-    num_epochs: int = Field(100, ge=1)
-    learning_rate: float = Field(30.0, gt=0)
-    lr_milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.6, 0.8)
+    num_epochs: Count = 100
+    learning_rate: Positive = 30.0
+    lr_milestones: Milestones = (0.6, 0.8)
     """Shares of the epochs after which the learning rate is divided by ten."""
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
-    batch_size: int = Field(256, ge=1)
+    momentum: Momentum = 0.9
+    weight_decay: NonNegative = 0.0
+    batch_size: int = Field(256, ge=1, le=2**20)
     """Over all workers; at most as many as there are images to learn from."""
     size: int | None = Field(None, ge=4, le=4096)
     """Side of the crops that the probe learns from, and of the centre that is tested (MoCo's 224 of 256
     pixels); None: the images' own."""
-    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_scale: tuple[Share, Share] = (0.08, 1.0)
     """Share of an image's area that a crop covers."""
-    flip: float = Field(0.5, ge=0, le=1)
+    flip: Share = 0.5
     """Probability of a mirrored crop."""
 
     @model_validator(mode="after")

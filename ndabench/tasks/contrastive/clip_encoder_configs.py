@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ndabench.config import Config, named
+from ndabench.config import Config, Size, named
 from ndabench.tasks.weights_file import WeightsFile
 
 
@@ -25,7 +25,7 @@ class ResNet2d3dConfig(_ClipEncoderConfig):
 
     name: Literal["resnet2d3d"] = "resnet2d3d"
     depth: Literal[18, 34] = 18
-    width: int = Field(64, ge=1)
+    width: int = Field(64, ge=1, le=1024)
     """Channels of the first stage; the published networks have 64."""
     stem: Literal["cifar", "imagenet"] = "imagenet"
     recompute: bool = False
@@ -54,7 +54,7 @@ class _BottleneckConfig(_ClipEncoderConfig):
     """pytorchvideo's networks of bottlenecks."""
 
     depth: Literal[50, 101, 152] = 50
-    width: int = Field(64, ge=1)
+    width: int = Field(64, ge=1, le=1024)
     """Channels of the stem; the published networks have 64."""
 
 
@@ -82,7 +82,7 @@ class SlowFastConfig(_ClipEncoderConfig):
     name: Literal["slowfast"] = "slowfast"
     depth: Literal[18, 50, 101, 152] = 50
     """18 is pytorchvideo's own: one bottleneck a stage."""
-    width: int = Field(64, ge=8, multiple_of=8)
+    width: int = Field(64, ge=8, le=1024, multiple_of=8)
     """Channels of the slow pathway's stem, published as 64; the fast pathway's stem has an eighth of them."""
 
 
@@ -90,9 +90,9 @@ class X3dConfig(_ClipEncoderConfig):
     """pytorchvideo's X3D; the defaults are those of XS, S and M, and a `depth_factor` of 5 is that of L."""
 
     name: Literal["x3d"] = "x3d"
-    width_factor: float = Field(2.0, gt=0, le=100)
-    depth_factor: float = Field(2.2, gt=0, le=100)
-    dimension: int = Field(2048, ge=1)
+    width_factor: float = Field(2.0, ge=0.1, le=100)
+    depth_factor: float = Field(2.2, ge=0.1, le=100)
+    dimension: Size = 2048
     """Number of features."""
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ndabench.augmentations.views_config import ClipViewsConfig, ViewsConfig
+from ndabench.config import BatchSize, Milestones, Momentum, NonNegative, Positive, Size, Steps, Temperature
 from ndabench.data.videos.clip_sampling import ClipSampling
 from ndabench.errors import UserError
 from ndabench.registry import OneOf
@@ -33,31 +34,31 @@ class ContrastiveConfig(TaskConfig):
     """How the network learns: the configuration of an entry of `methods.METHODS`."""
     views: ViewsConfig = ViewsConfig()
 
-    embedding_dim: int = Field(128, ge=2)
-    hidden_dim: int | None = Field(None, ge=1)
+    embedding_dim: int = Field(128, ge=2, le=2**16)
+    hidden_dim: Size | None = None
     """Width of the head's hidden layer; None: that of the features."""
     mlp_head: bool = True
     """MoCo-v2's and SimCLR's; without it the head is one linear layer, as in MoCo-v1."""
-    temperature: float = Field(0.1, gt=0)
+    temperature: Temperature = 0.1
 
-    num_nda_keys: int = Field(1, ge=1)
+    num_nda_keys: int = Field(1, ge=1, le=1024)
     """Draws of T for each query."""
-    nda_scale: float = Field(1.0, gt=0)
+    nda_scale: Positive = 1.0
     """α: scales the similarity to NDA keys inside the exponent."""
     nda_source: NdaSource = "query"
     """What T is applied to: the query's view, the key's view, or the raw image or clip."""
 
-    batch_size: int = Field(256, ge=2)
-    num_steps: int = Field(2000, ge=0)
+    batch_size: BatchSize = 256
+    num_steps: Steps = 2000
     """0 leaves the encoder as it is and only evaluates it."""
-    learning_rate: float = Field(0.03, gt=0)
+    learning_rate: Positive = 0.03
     """At its highest."""
-    num_warm_up_steps: int = Field(0, ge=0)
+    num_warm_up_steps: Steps = 0
     """Steps over which the learning rate rises to its highest value."""
     optimizer: Literal["adam", "sgd"] = "sgd"
     """SGD with `momentum`; Adam has 0.9 and 0.999."""
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
+    momentum: Momentum = 0.9
+    weight_decay: NonNegative = 5e-4
 
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = True
@@ -124,12 +125,12 @@ class VideoContrastiveConfig(ContrastiveConfig):
     frame_stride: int = Field(3, ge=1, le=1024)
     """One frame in this many is taken from a video."""
 
-    batch_size: int = Field(32, ge=2)
+    batch_size: BatchSize = 32
     optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = Field(1e-3, gt=0)
-    lr_milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = None
+    learning_rate: Positive = 1e-3
+    lr_milestones: Milestones | None = None
     """Shares of the training after which the learning rate falls to a tenth; None: half a cosine to 0."""
-    weight_decay: float = Field(1e-5, ge=0)
+    weight_decay: NonNegative = 1e-5
 
     @model_validator(mode="after")
     def _fits_together(self) -> "VideoContrastiveConfig":

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from ndabench.config import Config
+from ndabench.config import Config, Momentum, Size
 from ndabench.errors import UserError
 from ndabench.tasks.weights_file import WeightsFile
 
@@ -18,11 +18,11 @@ class DpcConfig(Config):
     """The defaults are the published ones: from 5 of 8 blocks to the other 3."""
 
     name: Literal["dpc"] = "dpc"
-    num_blocks: int = Field(8, ge=2)
+    num_blocks: int = Field(8, ge=2, le=1024)
     """Equal parts that a clip is cut into."""
-    num_predicted: int = Field(3, ge=1)
+    num_predicted: int = Field(3, ge=1, le=1024)
     """This many last blocks are predicted from those before."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: Momentum = 0.1
     """The ConvGRU's."""
     weights: WeightsFile | None = None
     """A state dict to start from, all parts of it: the `dpc.pt` of another trial."""
@@ -30,7 +30,7 @@ class DpcConfig(Config):
     """Whether a prediction sees the NDA keys of its own clip, or those of the whole batch."""
     nda_gradient: bool = True
     """Whether NDA keys are trained, as DPC's other columns are; else they cost a third of the time."""
-    batch_norm_splits: int = Field(1, ge=1)
+    batch_norm_splits: Size = 1
     """Parts of the global batch that are normalised separately; 1: the whole batch."""
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ class ResNetConfig(Config):
 
     name: Literal["resnet"] = "resnet"
     depth: Literal[18, 34, 50] = 18
-    width: int = Field(64, ge=1)
+    width: int = Field(64, ge=1, le=1024)
     """Channels of the first stage; the published networks have 64."""
     stem: Literal["cifar", "imagenet"] = "cifar"
     weights: WeightsFile | None = None

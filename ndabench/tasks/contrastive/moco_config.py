@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ndabench.config import Config
+from ndabench.config import Config, Momentum, Size
 from ndabench.errors import UserError
 
 
@@ -12,14 +12,14 @@ class MocoConfig(Config):
     """MoCo-v2 (Chen et al., arXiv 2003.04297): keys from a momentum encoder, negatives from a queue."""
 
     name: Literal["moco"] = "moco"
-    queue_size: int = Field(4096, ge=1)
-    key_momentum: float = Field(0.99, ge=0, lt=1)
+    queue_size: int = Field(4096, ge=1, le=2**24)
+    key_momentum: Momentum = 0.99
     """m: after a step the key network is m times itself and (1 − m) times the trained one."""
     symmetric: bool = False
     """Each view is query once and key once; the two losses are summed and all keys enter the queue."""
     shuffle_keys: bool = True
     """Keys are embedded in another order of the global batch, so that batch moments leak nothing."""
-    batch_norm_splits: int = Field(8, ge=1)
+    batch_norm_splits: Size = 8
     """Parts of the global batch that are normalised separately; 1: the whole batch."""
 
     def check(self, task: Any) -> None:

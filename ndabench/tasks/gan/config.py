@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ndabench.config import Config
+from ndabench.config import BatchSize, Config, Momentum, Positive, Size, SomeSteps, Steps
 from ndabench.registry import OneOf
 from ndabench.tasks.definition import TaskConfig
 from ndabench.tasks.gan.networks import NETWORKS, BigGanConfig
@@ -17,24 +17,24 @@ class GanConfig(TaskConfig):
 
     network: Annotated[Config, OneOf(NETWORKS)] = BigGanConfig()
     """The architecture of generator and discriminator."""
-    width: int = Field(16, ge=1)
+    width: int = Field(16, ge=1, le=1024)
     """Channels are multiples of this; the paper's networks have 64."""
-    latent_dim: int = Field(128, ge=1)
+    latent_dim: Size = 128
     conditional: bool = False
     """Whether the networks see the class labels. A negative keeps the label of its image."""
 
     losses: Literal["hinge", "non_saturating"] = "hinge"
-    batch_size: int = Field(64, ge=2)
+    batch_size: BatchSize = 64
     """Real images in a discriminator step, over all workers."""
-    num_steps: int = Field(2000, ge=1)
+    num_steps: SomeSteps = 2000
     """Steps of the generator."""
-    num_discriminator_steps: int = Field(4, ge=1)
+    num_discriminator_steps: int = Field(4, ge=1, le=1000)
     """Steps of the discriminator before each step of the generator."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: Positive = 1e-3
     """Of both networks; the paper's width of 64 needs 2e-4."""
-    betas: tuple[float, float] = (0.0, 0.999)
-    ema_decay: float = Field(0.999, ge=0, lt=1)
-    ema_start: int = Field(100, ge=0)
+    betas: tuple[Momentum, Momentum] = (0.0, 0.999)
+    ema_decay: Momentum = 0.999
+    ema_start: Steps = 100
     """Before this step the average is the generator itself."""
 
     reference: bool = False
@@ -52,9 +52,9 @@ class GanConfig(TaskConfig):
     """Batch statistics over all workers. Without it each worker has its own, and a resumed run of several
     workers continues from those of the main worker."""
 
-    sample_every: int | None = Field(None, ge=1)
+    sample_every: SomeSteps | None = None
     """Steps between sheets of samples; there is always one at the first and one at the last step."""
-    num_sheet_rows: int = Field(8, ge=1)
+    num_sheet_rows: int = Field(8, ge=1, le=64)
 
     @property
     def images_per_step(self) -> int:
