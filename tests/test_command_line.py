@@ -76,16 +76,8 @@ def test_help_does_not_wait_for_torch(command: Callable[..., None]) -> None:
 
 def test_there_are_sweep_files() -> None:
     names = {str(file.relative_to(ROOT / "sweeps")) for file in SWEEP_FILES}
-    paper = ["cifar10_unconditional", "cifar10_conditional", "cifar100_unconditional", "pda_vs_nda", "lambda"]
-    paper += [
-        "moco_cifar10",
-        "moco_cifar100",
-        "moco_imagenet100",
-        "detection_voc",
-        "dpc",
-    ]
     local = ["quickstart", "quickstart_contrastive", "cifar10_local", "cifar10_contrastive_local"]
-    assert names >= {f"{name}.yaml" for name in local} | {f"paper/{name}.yaml" for name in paper}
+    assert names >= {f"{name}.yaml" for name in local}
 
 
 @pytest.mark.parametrize("file", SWEEP_FILES, ids=lambda file: file.stem)

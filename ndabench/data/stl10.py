@@ -1,5 +1,6 @@
 """STL-10 (Coates et al., 2011), the binary files: `path/stl10_binary/`."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -9,11 +10,15 @@ from ndabench.data.source import ArrayPictures, Source
 
 
 class Stl10Config(OfficialConfig):
-    """The 5,000 labelled training and 8,000 test images, RGB 96×96, in ten classes."""
+    """The 5,000 labelled training and 8,000 test images, RGB 96×96, in ten classes.
+
+    With `unlabelled` the 100,000 unlabelled images are what is trained on, and there is one class.
+    """
 
     torchvision_name = "STL10"
 
     name: Literal["stl10"] = "stl10"
+    unlabelled: bool = False
 
     def official_files(self) -> list[tuple[str, str | None]]:
         stl10 = self.torchvision_class
@@ -24,18 +29,18 @@ class Stl10Config(OfficialConfig):
         return self.torchvision_class(self.path, split=split, download=download)
 
     def open_checked(self) -> Source:
-        train, test = (self.torchvision_set(split, download=False) for split in ("train", "test"))
+        used = "unlabeled" if self.unlabelled else "train"
+        train, test = (self.torchvision_set(split, download=False) for split in (used, "test"))
         folder = self.path / self.torchvision_class.base_folder
         return Source(
             {
-                "train": _pictures(folder / "train_X.bin", train),
-                "test": _pictures(folder / "test_X.bin", test),
+                "train": self._pictures(folder / f"{used}_X.bin", train),
+                "test": self._pictures(folder / "test_X.bin", test),
             },
-            tuple(train.classes),
+            ("image",) if self.unlabelled else tuple(train.classes),
         )
 
-
-def _pictures(file: Any, data: Any) -> ArrayPictures:
-    return ArrayPictures(
-        file, np.ascontiguousarray(data.data.transpose(0, 2, 3, 1)), data.labels.astype(np.int64)
-    )
+    def _pictures(self, file: Path, data: Any) -> ArrayPictures:
+        images = np.ascontiguousarray(data.data.transpose(0, 2, 3, 1))
+        labels = np.zeros(len(images), np.int64) if self.unlabelled else data.labels.astype(np.int64)
+        return ArrayPictures(file, images, labels)

@@ -23,9 +23,6 @@ from ndabench.models.batch_norm import BatchNorm, ClassBatchNorm
 from ndabench.models.resampling import convolve, convolve_then_pool, upsample_then_convolve
 from ndabench.models.spectral_norm import SpectralConv2d, SpectralEmbedding, SpectralLinear
 
-BOTTOM_SIZE = 4
-"""Height and width of the generator's first feature map."""
-
 
 @dataclass(frozen=True)
 class Architecture:
@@ -37,6 +34,10 @@ class Architecture:
     """Each block's output."""
     num_downsampling: int
     """How many of the discriminator's blocks, from the first, halve the resolution."""
+
+    def bottom(self, resolution: int) -> int:
+        """Height and width of the generator's first feature map, which every block doubles."""
+        return resolution >> (len(self.generator) - 1)
 
 
 def architecture(resolution: int) -> Architecture:
@@ -66,11 +67,13 @@ class Generator(nn.Module):
     ) -> None:
         """`workers` share their batch statistics; without them each worker has its own."""
         super().__init__()
-        channels = [width * multiple for multiple in architecture(resolution).generator]
+        plan = architecture(resolution)
+        channels = [width * multiple for multiple in plan.generator]
         together = workers or Workers()
         self.latent_dim = latent_dim
         self.memory_format = memory_format
-        self.linear = SpectralLinear(latent_dim, channels[0] * BOTTOM_SIZE**2, generator=generator)
+        self.bottom = plan.bottom(resolution)
+        self.linear = SpectralLinear(latent_dim, channels[0] * self.bottom**2, generator=generator)
         self.blocks = nn.ModuleList(
             UpBlock(inner, outer, num_classes, generator=generator, workers=together)
             for inner, outer in pairwise(channels)
@@ -82,7 +85,7 @@ class Generator(nn.Module):
         """`batch_statistics` (the mode's own choice by default) samples with the batch's own moments."""
         if batch_statistics is None:
             batch_statistics = self.training
-        features = self.linear(noise).unflatten(1, (-1, BOTTOM_SIZE, BOTTOM_SIZE))
+        features = self.linear(noise).unflatten(1, (-1, self.bottom, self.bottom))
         features = features.contiguous(memory_format=self.memory_format)
         for block in self.blocks:
             features = block(features, labels, batch_statistics)
@@ -229,7 +232,9 @@ ARCHITECTURES: Mapping[int, Architecture] = {
     8: Architecture(generator=(4, 4), discriminator=(4, 4, 4), num_downsampling=0),
     16: Architecture(generator=(4, 4, 4), discriminator=(4, 4, 4), num_downsampling=1),
     32: Architecture(generator=(4, 4, 4, 4), discriminator=(4, 4, 4, 4), num_downsampling=2),
+    48: Architecture(generator=(8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16), num_downsampling=4),
     64: Architecture(generator=(16, 16, 8, 4, 2), discriminator=(1, 2, 4, 8, 16), num_downsampling=4),
     128: Architecture(generator=(16, 16, 8, 4, 2, 1), discriminator=(1, 2, 4, 8, 16, 16), num_downsampling=5),
 }
-"""32 is the published one, 64 and 128 are BigGAN's own; 8 and 16 shorten the published one."""
+"""32 is the published one, 64 and 128 are BigGAN's own; 8 and 16 shorten the published one. 48, for
+STL-10, has the channels of SNGAN's residual networks (Miyato et al., ICLR 2018) at a width of 64."""

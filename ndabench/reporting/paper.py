@@ -48,6 +48,9 @@ class Published:
     """Shown only next to a measured value, never in a table by itself."""
 
 
+OTHER_METHODS = ("CR-BigGAN",)
+"""Columns that are no transform: an arm of that name, with its own task settings, is the paper's."""
+
 _SIGNS = {"verified": "", "column recalled": " ‡", "recalled": " †"}
 _STANDINGS: dict[tuple[str, bool, str], Standing] = {
     ("cifar10", False, "jigsaw"): "verified",
@@ -215,11 +218,14 @@ def paper_value(
     negative: str,
     positive: str,
     lambda_: float | None,
+    arm: str = "",
 ) -> PaperValue | None:
-    """The value of exactly this arm: the same transform (any variant) with default parameters, the same λ."""
+    """The value of exactly this arm: the same transform (any variant) with default parameters, the same λ;
+    or, where there is no transform, one of `OTHER_METHODS` by the arm's name."""
     if negative and positive:
         return None
-    transform = re.sub(r"\[(released|corrected)\]$", "", negative or positive or "none")
+    plain = arm if arm in OTHER_METHODS else "none"
+    transform = re.sub(r"\[(released|corrected)\]$", "", negative or positive or plain)
     for value in values_for(measure, dataset, conditional):
         same_arm = value.arm == transform and value.positive == bool(positive)
         if same_arm and value.lambda_ in (None, lambda_):

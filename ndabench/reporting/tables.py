@@ -183,9 +183,11 @@ def _published(comparison: Comparison) -> Published | None:
 
 
 def _paper(comparison: Comparison, measure: Published, setting: Setting) -> Cell:
-    """An arm without augmentation is the paper's only if it is the baseline: others differ in another way."""
+    """An arm without augmentation is the paper's only if it is the baseline or one of the paper's other
+    methods: the rest differ in a way that the paper does not know."""
     plain = not setting.negative and not setting.positive
-    if plain and setting.arm not in {row.setting.arm for row in comparison.baselines}:
+    known = {row.setting.arm for row in comparison.baselines} | {*paper.OTHER_METHODS}
+    if plain and setting.arm not in known:
         return Cell(NOTHING)
     value = paper.paper_value(
         measure,
@@ -194,6 +196,7 @@ def _paper(comparison: Comparison, measure: Published, setting: Setting) -> Cell
         setting.negative,
         setting.positive,
         setting.lambda_,
+        setting.arm,
     )
     return Cell(NOTHING) if value is None else Cell(value.text, value.value, note=value.standing)
 

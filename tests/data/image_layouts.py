@@ -96,14 +96,15 @@ def write_cifar(root: Path, monkeypatch: pytest.MonkeyPatch, *, hundred: bool = 
 
 
 def write_stl10(root: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    """20 + 20 pictures, stored column by column as STL-10 does. Returns train, `[20, 3, 96, 96]`."""
+    """20 + 20 pictures and 30 without labels, stored column by column as STL-10 does. Returns train,
+    `[20, 3, 96, 96]`."""
     folder = root / STL10.base_folder
     folder.mkdir(parents=True)
     images = random_images(20, 3, 96, 96)
     for split in ("train", "test"):
         images.transpose(0, 1, 3, 2).tofile(folder / f"{split}_X.bin")
         (np.arange(20, dtype=np.uint8) % 10 + 1).tofile(folder / f"{split}_y.bin")
-    images[:1].tofile(folder / "unlabeled_X.bin")
+    random_images(30, 3, 96, 96, seed=1).tofile(folder / "unlabeled_X.bin")
     (folder / "class_names.txt").write_text("\n".join(f"class {c}" for c in range(10)) + "\n")
     for attribute in ("train_list", "test_list"):
         names = [name for name, _ in getattr(STL10, attribute)]

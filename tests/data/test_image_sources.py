@@ -153,6 +153,15 @@ def test_stl10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(name="stl10", path=tmp_path / "sets", image_size=48).image_shape == (3, 48, 48)
 
 
+def test_stl10_without_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = layouts.write_stl10(tmp_path / "sets", monkeypatch)
+    data = load(name="stl10", path=tmp_path / "sets", unlabelled=True, validation_fraction=0.5)
+    assert data.class_names == ("image",)
+    assert len(data.train) + len(data.validation) == 30
+    assert np.array_equal(pixels(data.test), written)
+    assert data.test.labels.tolist() == [0] * 20
+
+
 def test_svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = layouts.write_svhn(tmp_path / "sets", monkeypatch)
     data = load(name="svhn", path=tmp_path / "sets", validation_fraction=0.5)

@@ -37,6 +37,8 @@ class GanConfig(TaskConfig):
     ema_start: Steps = 100
     """Before this step the average is the generator itself."""
 
+    consistency_weight: float = Field(0.0, ge=0, le=1e6)
+    """Weight of the consistency regularisation of real images; 0: none. The published weight is 10."""
     reference: bool = False
     """Follow the released code where it differs: judge negatives in a separate forward pass (one more power
     iteration for the discriminator's spectral norms), sample by batch statistics, and follow the released

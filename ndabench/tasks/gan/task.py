@@ -25,6 +25,7 @@ from ndabench.registry import load
 from ndabench.tasks.acceleration import compiled_if_possible
 from ndabench.tasks.curves import Curves
 from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.gan.consistency import consistency, flip_and_shift
 from ndabench.tasks.gan.networks import NETWORKS
 from ndabench.tasks.gan.real_images import Batch, RealImages
 from ndabench.tasks.gan.sampling import LatentSpace, Sampler
@@ -71,7 +72,8 @@ class GanTask:
         )
         self.generator_optimizer = adam(self.generator.parameters())
         self.discriminator_optimizer = adam(self.discriminator.parameters())
-        self.streams = {name: setup.stream(name, workers.device) for name in STREAMS}
+        streams = (*STREAMS, "consistency") if config.consistency_weight else STREAMS
+        self.streams = {name: setup.stream(name, workers.device) for name in streams}
         self.curves = Curves(workers)
         self.picture_every = config.sample_every
         self.generate: Callable[..., Tensor] = self.generator
@@ -97,15 +99,21 @@ class GanTask:
         with self._autocast():
             with torch.no_grad():
                 fake = self._fakes()
-            batches = [(shard(real), shard(labels)), fake]
+            batches = {"logit_real": (shard(real), shard(labels)), "logit_fake": fake}
             if self.negative is not None:
                 negative = self.negative(real, generator=self.streams["negatives"])
-                batches.append((shard(negative), shard(labels)))
-            logits = self.discriminator_forward(self.discriminate, batches)
-        parts = dict(zip(("logit_real", "logit_fake", "logit_negative"), logits, strict=False))
+                batches["logit_negative"] = (shard(negative), shard(labels))
+            if self.config.consistency_weight:
+                changed = flip_and_shift(real, generator=self.streams["consistency"])
+                batches["logit_changed"] = (shard(changed), shard(labels))
+            logits = self.discriminator_forward(self.discriminate, list(batches.values()))
+        parts = dict(zip(batches, logits, strict=True))
         loss = self.loss.discriminator(
             parts["logit_real"], parts["logit_fake"], parts.get("logit_negative"), self.lambda_
         )
+        if "logit_changed" in parts:
+            difference = consistency(parts["logit_real"], parts["logit_changed"])
+            loss = loss + self.config.consistency_weight * difference
         self._descend(loss, self.discriminator_optimizer, self.discriminator)
         self.curves.add({"loss_discriminator": loss, **parts})
 
