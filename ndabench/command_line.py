@@ -21,13 +21,13 @@ HELP = "Which negative helps which task, at which λ, by how much, and is that m
 
 FILE = typer.Argument(help="The sweep file.")
 SET = typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the file, e.g. task.num_steps=500.")
-OUT = typer.Option(help="Where results go; default reports/<name>.")
+OUT = typer.Option(help="The folder of the results; default reports/<name>.")
 
 
 def results_folder(out: str | None, sweep: str) -> str:
     """Where the results of a sweep go: `--out`, or `reports/<name>` here.
 
-    Ray deletes the folder into which it unpacked a submitted job: its default is below the home folder.
+    Ray deletes the folder into which it unpacks a submitted job, so a job's default is below the home folder.
     """
     here = Path.cwd()
     base = Path.home() / "ndabench" if "runtime_resources" in here.parts else here
@@ -65,7 +65,7 @@ def _long_work_heard() -> Iterator[None]:
 
 
 def show(store: "RecordStore", console: Console) -> None:
-    """Prints the tables of results, writes the report, and says where everything lies."""
+    """Prints the tables of results, writes the report, and prints where the files are."""
     # late: --help must not wait for pandas
     from ndabench.reporting import summary_tables, write_report
 

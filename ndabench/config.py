@@ -171,7 +171,7 @@ def parse(kind: type[T], data: Any, where: str) -> T:
 
 
 def _lines(error: ValidationError, kind: Any, above: list[str]) -> list[str]:
-    """A line for each problem with a value of `kind`, which lies below the keys `above`."""
+    """A line for each problem with a value of `kind` that was found below the keys `above`."""
     found = error.errors()
     # A list with a wrong item also counts as too short, since the item was left out.
     whole = [one for one in found if one["type"] != "too_short" or one["input"] in ([], ())] or found
@@ -271,10 +271,10 @@ def override(data: Mapping[str, Any], assignments: list[str]) -> dict[str, Any]:
 def with_value(data: Any, path: Sequence[str], value: Any, where: str) -> dict[str, Any]:
     """The mapping `data` with `value` at the end of `path`.
 
-    `UserError`, beginning with `where`, for a path through something else than mappings.
+    `UserError`, beginning with `where`, for a path that leads through anything but mappings.
     """
     if not isinstance(data, Mapping):
-        raise UserError(f"{where}: there is nothing to set below {path[0]!r}'s parent")
+        raise UserError(f"{where}: the key above {path[0]!r} does not hold a mapping")
     head, *rest = path
     return {**data, head: with_value(data.get(head) or {}, rest, value, where) if rest else value}
 

@@ -56,7 +56,7 @@ class Workers:
         """The workers' equally sized `[n, ...]` tensors as one `[n * world_size, ...]`, in rank order."""
         if self.world_size == 1:
             return tensor
-        # contiguous, because some backends exchange memory as it lies, whatever the strides say
+        # contiguous, because some backends exchange the memory without regard to its strides
         parts = [
             torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(self.world_size)
         ]
@@ -65,7 +65,7 @@ class Workers:
 
     def all_gather_with_gradient(self, tensor: Tensor) -> Tensor:
         """`all_gather` through which gradients flow: this worker's rows get the sum of all workers' gradients
-        for them. All workers must go through its backward, too."""
+        for them. All workers must also run its backward pass."""
         return tensor if self.world_size == 1 else _Gathered.apply(tensor, self)
 
     def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:

@@ -63,7 +63,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return len(self._entries)
 
     def where(self, chosen: Callable[[Entry], bool]) -> Mapping[str, Entry]:
-        """The entries that are `chosen`, as a view: it holds later registrations, too."""
+        """The entries that are `chosen`, as a view that also shows later registrations."""
         return _Selection(self, chosen)
 
 
@@ -98,7 +98,7 @@ def import_plugins(modules: Sequence[str]) -> None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception as error:  # whatever a module of somebody else raises while it is imported
+        except Exception as error:  # importing another package may raise anything
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(
                 f"plugins: {module!r} cannot be imported ({reason}); "
@@ -119,7 +119,7 @@ class OneOf:
 
         task: Annotated[TaskConfig, OneOf(TASKS)]
 
-    The registry is looked at when a file is read, so entries that were registered later count, too.
+    The registry is read when a file is read, so entries registered later are found as well.
     """
 
     def __init__(

@@ -29,8 +29,12 @@ def sweep(
         bool,
         typer.Option("--check", help="Open the data, build the networks, try two steps; record nothing."),
     ] = False,
-    no_check: Annotated[bool, typer.Option("--no-check", help="Start without trying two steps.")] = False,
-    address: Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")] = None,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Do not try two steps before the sweep starts.")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option(help="Address of a running Ray cluster; default: start Ray on this machine.")
+    ] = None,
 ) -> None:
     """Run every trial of a sweep file, record the results and write the report."""
     # late: --help must not wait for pydantic and pyarrow

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def train(
     file: Annotated[Path, FILE] = Path("sweeps/quickstart.yaml"),
     set_: Annotated[list[str] | None, SET] = None,
-    arm: Annotated[str | None, typer.Option(help="Which arm; default: the file's first.")] = None,
+    arm: Annotated[str | None, typer.Option(help="The arm to train; default: the file's first.")] = None,
     lambda_: Annotated[float | None, typer.Option("--lambda", help="λ; default: the first searched.")] = None,
     seed: Annotated[int | None, typer.Option(help="The seed; default: the file's first.")] = None,
     out: Annotated[str | None, OUT] = None,

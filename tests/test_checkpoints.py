@@ -1,4 +1,4 @@
-"""Checkpoints: a damaged one is passed over, said, and costs only the steps to the one before it."""
+"""Checkpoints: a damaged one is skipped and reported, and costs only the steps since the one before it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_the_checkpoint_before_a_damaged_one_serves(
     row = store.read_trial(trial().trial_id)
     assert row is not None
     assert (row.status, row.error) == ("finished", "")
-    assert row.notes == "the checkpoint of step 4 was damaged; went on from that of step 2"
+    assert row.notes == "the checkpoint of step 4 was damaged; resumed from that of step 2"
     (message,) = caplog.messages
     assert message.startswith(f"{tmp_path}/{newest}: damaged (")
     assert before.endswith("000000002.pt")
@@ -104,7 +104,7 @@ def test_without_a_whole_checkpoint_a_trial_starts_again(
     assert metrics(store) == undisturbed
     row = store.read_trial(trial().trial_id)
     assert row is not None
-    assert row.notes == "the checkpoint of step 4, 2 was damaged; went on from the start"
+    assert row.notes == "the checkpoint of step 4, 2 was damaged; resumed from the beginning"
 
 
 def test_a_trial_on_an_object_store_goes_on_to_the_same_bits(

@@ -152,7 +152,7 @@ BEFORE_TRAINING = {
     ),
     "the same measure twice": (
         {"evaluate": [{"name": "fd", "num_samples": 64}, {"name": "fd", "num_samples": 128}]},
-        "evaluate: fd_classifier is asked for 2 times",
+        "evaluate: 2 evaluations report fd_classifier",
     ),
 }
 

@@ -65,7 +65,7 @@ WRONG = {
         {"evaluate": [{"name": "fd"}]},
         "evaluate: task image_contrastive: unknown evaluation 'fd'.*detection, .*knn",
     ),
-    "an evaluation asked for twice": ({"evaluate": ["knn", "knn"]}, "evaluate: knn is asked for 2 times"),
+    "an evaluation asked for twice": ({"evaluate": ["knn", "knn"]}, "evaluate: 2 evaluations report knn"),
     "a negative that does not fit the view": (
         {**task(views={"size": 9}), "arms": ["jigsaw"]},
         "jigsaw: a grid of 2 does not divide images of 9×9",

@@ -68,7 +68,7 @@ def _no_lists(ucf: Path) -> None:
 OF_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a listed video that is not there": (
         _missing_video,
-        "trainlist01.txt: names .*g08_c01.avi, which is not there",
+        "trainlist01.txt: lists .*g08_c01.avi, which does not exist",
     ),
     "a file without a video": (_no_video_stream, "v_Biking_g08_c01.avi: "),
     "an empty file": (_no_frames, "v_Biking_g08_c01.avi: "),
@@ -107,7 +107,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "too large a batch": (
         {"task": {"batch_size": 64}},
-        "batch_size 64 exceeds the 8 training videos there are",
+        "batch_size 64 exceeds the number of training videos, 8",
     ),
     "a measure of images": ({"evaluate": ["knn"]}, "task video_contrastive: unknown evaluation 'knn'"),
     "a view larger than its use": (

@@ -110,8 +110,8 @@ def lifted(
 
     Frames are folded into the channels (`per="clip"`) or into the batch (`per="frame"`). In the channels
     every frame keeps one plane for each colour, so that a value per channel, such as cutout's mean, is still
-    each frame's. A negative that pairs images is also given as `paired`, with the partners as its second
-    argument.
+    computed for each frame. A negative that pairs images is also given as `paired`, with the partners as its
+    second argument.
     """
     name = negative.__name__
 

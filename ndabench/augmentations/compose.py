@@ -22,7 +22,7 @@ class Augmentation(Protocol):
 def mixture(augmentations: Sequence[Augmentation], weights: Sequence[float]) -> Augmentation:
     """Each image or clip goes through one of `augmentations`, drawn in proportion to `weights`.
 
-    The weights need not sum to 1. What all of them guarantee, the mixture guarantees. All are applied to the
+    The weights need not sum to 1. The mixture guarantees what all of them guarantee. All are applied to the
     whole batch, so that no shape depends on the draw; the cost is their sum.
     """
     check_weights(weights, len(augmentations))

@@ -69,10 +69,10 @@ class Single:
                     f"{self.name}: the released code has no rules for clips; leave its variant out"
                 )
             if entry.clips is None:
-                raise UserError(f"{self.name}: is for images alone (for clips: {_listed('clips')})")
+                raise UserError(f"{self.name}: is for images only (for clips: {_listed('clips')})")
             return "clips", entry.clips
         if entry.images is None:
-            raise UserError(f"{self.name}: is for clips alone (for images: {_listed('corrected')})")
+            raise UserError(f"{self.name}: is for clips only (for images: {_listed('corrected')})")
         if (self.variant or rule) == "released" and entry.released is not None:
             return "released", entry.released
         return "corrected", entry.images
@@ -146,8 +146,8 @@ Negative: TypeAlias = Single | Mixture | Chain
 
 
 def registered(rule: Rule) -> list[Single]:
-    """Every negative for images, corrected and released; by the rule "clips" every negative for clips, those
-    that can be drawn once per frame in this form, too."""
+    """Every negative for images, corrected and released; by the rule "clips", every negative for clips. A
+    negative that can be drawn once per frame appears in that form as well."""
     if rule == "clips":
         per_frame = [name for name in having("clips") if "per" in NEGATIVES[name].parameters]
         return [

@@ -20,7 +20,7 @@ class ResidentSplit:
     """Rows of a uint8 tensor `[M, C, H, W]` on the device, which several splits may share."""
 
     def __init__(self, images: Tensor, labels: Tensor, rows: Tensor) -> None:
-        """`labels`: int64 `[N]` of the split's own N images; `rows`: where they lie in `images`, `[N]`."""
+        """`labels`: int64 `[N]` of the split's own N images; `rows`: their rows in `images`, `[N]`."""
         self.labels = labels
         self._images = images
         self._rows_there = rows.to(images.device)
@@ -49,7 +49,7 @@ class StreamedSplit:
         workers: int,
         device: torch.device,
     ) -> None:
-        """`labels`: int64 `[N]` of the split's own N images; `rows`: where they lie in `pictures`, `[N]`."""
+        """`labels`: int64 `[N]` of the split's own N images; `rows`: their rows in `pictures`, `[N]`."""
         self.labels = labels
         self._decoded = _Decoded(pictures, labels, rows, image_size, channels)
         self._processes = decoding_processes(workers)

@@ -77,8 +77,8 @@ class ImageFolderConfig(ImageConfig):
         found = {split: self.path / name for name, split in roles.items() if (self.path / name).is_dir()}
         if "test" not in found or not (self.path / self.test_folder).is_dir():
             raise UserError(
-                f"{self.path}: has a folder train, but no folder {self.test_folder} beside it "
-                "(data.test_folder says which one is for testing)"
+                f"{self.path}: has a folder train but no folder {self.test_folder} "
+                "(data.test_folder names the folder of the test images)"
             )
         return found
 

@@ -23,7 +23,7 @@ class ImageSplit(Protocol):
     def __len__(self) -> int: ...
 
     def batches(self, index_batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """For every CPU int64 index tensor `[B]`: (uint8 `[B, C, H, W]`, int64 `[B]`) on the device.
+        """Yields, for every CPU int64 index tensor `[B]`, (uint8 `[B, C, H, W]`, int64 `[B]`) on the device.
 
         Indices may be read ahead of the batches that are given out. Raises `UserError` naming file and row
         where a streamed image cannot be read.

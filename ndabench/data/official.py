@@ -43,7 +43,7 @@ class OfficialConfig(ImageConfig):
 
     @abstractmethod
     def open_checked(self) -> Source:
-        """The source, by `torchvision_set`; may raise whatever torchvision raises for damaged files."""
+        """The source, by `torchvision_set`; may raise any error that torchvision raises for damaged files."""
 
     def files(self) -> Sequence[Path]:
         if self._missing() and self.download:
@@ -51,7 +51,7 @@ class OfficialConfig(ImageConfig):
         if missing := self._missing():
             hint = "" if self.download else "; `download: true` would fetch it"
             more = f" (and {len(missing) - 1} more of its files)" if len(missing) > 1 else ""
-            raise UserError(f"{self.name}: {missing[0]} is not there{more}{hint}")
+            raise UserError(f"{self.name}: {missing[0]} is missing{more}{hint}")
         return [self.path / file for file, _ in self.official_files()]
 
     def open(self) -> Source:

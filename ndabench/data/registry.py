@@ -133,7 +133,7 @@ DATA_SETS: Registry[DataSet] = Registry(
 
 
 def of_modality(modality: Modality) -> Mapping[str, DataSet]:
-    """The data sets of one modality, as a view: it holds later registrations, too."""
+    """The data sets of one modality, as a view that also shows later registrations."""
     return DATA_SETS.where(lambda entry: entry.modality == modality)
 
 

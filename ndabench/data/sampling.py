@@ -16,7 +16,9 @@ def shuffled_batches(num_examples: int, batch_size: int, *, seed: int, start: in
     drawing the ones before it. Raises `UserError` when not even one batch can be filled.
     """
     if not 1 <= batch_size <= num_examples:
-        raise UserError(f"batch_size {batch_size} must lie between 1 and the {num_examples} images there are")
+        raise UserError(
+            f"batch_size {batch_size} must lie between 1 and the number of images, {num_examples}"
+        )
     return _shuffled_batches(num_examples, batch_size, seed, start)
 
 

@@ -34,7 +34,7 @@ class Pictures(Protocol):
         ...
 
     def read(self, row: int) -> Image.Image:
-        """The picture at `row`; whatever Pillow or the file system raises is reported with `where`."""
+        """The picture at `row`; the caller reports any error of Pillow or the file system with `where`."""
         ...
 
 

@@ -1,9 +1,9 @@
 """DPC's contrastive loss over clips, future steps and locations, with negative augmentations as more columns.
 
 Dense InfoNCE (Han et al., arXiv 1909.04656): among all targets k of the batch, the target at the same clip,
-step and location should be the nearest one to the prediction p. These are the same location at other steps
-(temporal negatives), other locations of the same clip (spatial ones) and all other clips (easy ones). With
-targets k̄ from negatives of the future blocks (Sinha et al., ICLR 2021):
+step and location should be the nearest one to the prediction p. The other targets are its negatives: the same
+location at other steps (temporal), other locations of the same clip (spatial) and all other clips (easy).
+With targets k̄ from negatives of the future blocks (Sinha et al., ICLR 2021):
 
     L = −log  e^{p·k⁺} / ( Σ_k e^{p·k} + λ Σ_{k̄} e^{α p·k̄} )
 

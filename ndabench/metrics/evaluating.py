@@ -31,8 +31,8 @@ def evaluate(
 ) -> Iterator[Evaluated | EvaluationProgress]:
     """Yields the results of each evaluation in turn, and the progress of those that take long.
 
-    Every evaluation gives `val_<metric>` from the validation split; `test` allows the test split to be
-    looked at, and gives `<metric>`, too. Evaluations whose keys are in `done` are skipped, and the one that
+    Every evaluation gives `val_<metric>` from the validation split; `test` allows the test split to be used,
+    and gives `<metric>` as well. Evaluations whose keys are in `done` are skipped, and the one that
     `resume_from` belongs to continues from its state, with results equal to those of one that was never
     stopped (bit for bit on a CPU). Seconds include an equal part of the work that evaluations share.
     """

@@ -23,7 +23,7 @@ from ndabench.measurement import Better
 
 
 class SplitSize(Protocol):
-    """A split of a data set, as far as its length."""
+    """A split of a data set, of which only the length matters."""
 
     def __len__(self) -> int: ...
 
@@ -59,7 +59,7 @@ class Evaluation(Config):
     at step 0)."""
     as_: str | None = Field(None, alias="as", pattern="^[a-z0-9_]{1,40}$")
     """A label that is appended to the names of the values: `dpc_finetune` as `hmdb51` gives
-    `dpc_finetune_hmdb51`. The protocols hold it, too."""
+    `dpc_finetune_hmdb51`. The protocols also hold it."""
 
     better: ClassVar[Better] = "neither"
 

@@ -23,7 +23,7 @@ BATCH_SIZE = 256
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Runs the block in float32 without autocast and TF32, whatever the caller trains with: they change a
+    """Runs the block in float32, without the autocast and TF32 that the caller may train with: they change a
     distance."""
     cudnn: Any = torch.backends.cudnn  # its stubs do not know `conv`
     operators: list[Any] = [cudnn.conv, torch.backends.cuda.matmul]

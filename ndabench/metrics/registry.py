@@ -131,5 +131,6 @@ EvaluationConfig = Annotated[Evaluation, OneOf(EVALUATIONS)]
 
 
 def evaluations_of(subject: str) -> Mapping[str, EvaluationEntry]:
-    """The evaluations of one kind of subject, the usual one first, as a view: it holds later entries, too."""
+    """The evaluations of one kind of subject, the usual one first, as a view that also shows later
+    entries."""
     return EVALUATIONS.where(lambda entry: entry.subject == subject)

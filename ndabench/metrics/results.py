@@ -72,7 +72,7 @@ def merge(parts: Sequence[Evaluated]) -> Evaluated:
 
 
 def _labelled(measurement: Measurement, label: str) -> Measurement:
-    """The measurement with its label; where there is a protocol, it holds the label, too."""
+    """The measurement with its label, which its protocol (if it has one) also holds."""
     protocol = {**measurement.protocol, "as": label} if measurement.protocol else measurement.protocol
     return replace(measurement, label=label, protocol=protocol)
 

@@ -1,7 +1,7 @@
 """Batch normalisation for generators: class-conditional, synchronised over workers, on any device.
 
-`torch.nn.SyncBatchNorm` works on GPUs only; here the workers' moments meet in a differentiable all-reduce,
-so that two workers at half the batch take the step of one at the whole.
+`torch.nn.SyncBatchNorm` works on GPUs only; here the workers' moments meet in a differentiable all-reduce, so
+that two workers with half the batch each take the same step as one worker with the whole batch.
 """
 
 from typing import Any

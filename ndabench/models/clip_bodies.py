@@ -26,9 +26,9 @@ def r2plus1d_18() -> nn.Module:
 def s3d() -> nn.Module:
     """S3D (Xie et al., arXiv 1712.04851), for clips of at least 5 frames of 17×17 pixels.
 
-    Its first convolution over time pads its frames beforehand, by mode: where torch 2.15 does so as it
-    computes, the gradient of a kernel of 7 at stride 2 over 5 to 7 frames is wrong on CPUs, and memory that
-    is not its own is written.
+    Its first convolution over time pads its frames beforehand, by its padding mode. If torch 2.15 pads inside
+    the convolution, the gradient of a kernel of 7 at stride 2 over 5 to 7 frames is wrong on CPUs, and memory
+    outside the tensor is overwritten.
     """
     body: Any = _torchvision("s3d")
     body.features[0][1][0].padding_mode = "constant"
@@ -135,4 +135,4 @@ BODIES: Mapping[str, Callable[..., nn.Module]] = {
     "slowfast": SlowFast,
     "x3d": x3d,
 }
-"""Those of libraries; `resnet2d3d.py` is our own."""
+"""The bodies from libraries; `resnet2d3d.py` is our own."""

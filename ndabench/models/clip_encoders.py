@@ -135,7 +135,7 @@ def _shape_of_maps(body: nn.Module, clip_shape: tuple[int, int, int, int]) -> tu
 
 
 def _split_norm(norm: nn.BatchNorm3d, splits: int, workers: Workers | None) -> SplitBatchNorm3d:
-    """Its like with the same state; PyTorch's own momentum and eps differ between the libraries' networks."""
+    """A split batch norm with the same state; momentum and eps differ between the libraries' networks."""
     split = SplitBatchNorm3d(norm.num_features, splits=splits, workers=workers)
     split.load_state_dict(norm.state_dict())
     assert norm.momentum is not None  # none of the libraries' networks asks for a plain mean
@@ -144,7 +144,7 @@ def _split_norm(norm: nn.BatchNorm3d, splits: int, workers: Workers | None) -> S
 
 
 def _deep_convolution(convolution: nn.Conv3d) -> DeepConv3d:
-    """The same over time, with the same parameters, safe in bfloat16 on CPUs."""
+    """The same convolution over time, with the same parameters, safe in bfloat16 on CPUs."""
     names = ("kernel_size", "stride", "padding", "dilation")
     sizes: dict[str, Any] = {name: getattr(convolution, name) for name in names}  # of three numbers each
     deep = DeepConv3d(

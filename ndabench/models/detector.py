@@ -13,7 +13,7 @@ All layers are fine-tuned, also those of an encoder that was frozen before. Batc
 
 Pictures are what encoders see: floats in [-1, 1], with no other normalisation. Sizes of anchors are those of
 the published detectors at a short side of 800 pixels, in proportion to the short side given here, and grids
-follow the encoder's own strides, so that small canvases and stems without striding work, too.
+follow the encoder's own strides, so that small canvases and stems without striding also work.
 
 Importing this module imports torchvision.
 """
@@ -168,7 +168,7 @@ def _rpn(parts: Parts, head: RPNHead, num_proposals: int) -> RegionProposalNetwo
 
 
 def _roi_heads(parts: Parts, predictor: FastRCNNPredictor, num_rois: int) -> RoIHeads:
-    """Tells what is in the proposed regions."""
+    """Classifies the proposed regions and refines their boxes."""
     heads = RoIHeads(
         parts.align,
         parts.head,

@@ -25,7 +25,7 @@ def export_encoder(encoder: nn.Module) -> bytes:
     """A file that `torch.load` reads: float32 tensors on the CPU, by the encoder's own names.
 
     They are torchvision's for a ResNet, and the published ones for the body of a `ClipEncoder`.
-    Of several workers' encoders with own batch-norm moments, `average_running_moments` comes first.
+    If several workers keep separate batch-norm moments, call `average_running_moments` first.
     """
     state = {name: _plain(tensor) for name, tensor in encoder.state_dict().items()}
     buffer = io.BytesIO()
@@ -79,15 +79,16 @@ def _stem(kernel_size: int) -> str:
 
 
 def _difference(theirs: State, ours: State, title: str) -> str:
-    """Describes what the file holds and what was wanted; by names if the two look like the same
-    architecture."""
+    """Describes what the file holds and what was wanted; names the first tensor that differs if both look
+    like the same architecture."""
     found, wanted = describe(theirs), describe(ours)
     if found != wanted:
         return f"holds the weights of {found or 'no ResNet'}, but the encoder is {wanted or title}"
     left, right = _shapes(theirs), _shapes(ours)
     name = next(name for name in {**right, **left} if left.get(name) != right.get(name))
-    sizes = ["missing" if shape is None else f"{shape}" for shape in (left.get(name), right.get(name))]
-    return f"is not quite {wanted or title}: {name} is {sizes[0]} there and {sizes[1]} in the encoder"
+    shapes = [left.get(name), right.get(name)]
+    there, here = ("is missing" if shape is None else f"has shape {shape}" for shape in shapes)
+    return f"does not fit {wanted or title}: {name} {there} in the file and {here} in the encoder"
 
 
 def _shapes(state: State) -> dict[str, list[int]]:

@@ -1,4 +1,4 @@
-"""Resources on the cluster now: waited for before a sweep, watched during it, freed after lost trials.
+"""Waits for resources on the cluster before a sweep, watches them during it, and frees those of lost trials.
 
 Ray reserves the resources of a trial's workers as a placement group: all of them or none. The arithmetic is
 in `ndabench.planning.capacity`.

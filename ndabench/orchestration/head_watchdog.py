@@ -1,7 +1,7 @@
 """Ends the driver with one line when the head of its cluster, or Ray on its own machine, is gone.
 
-Ray itself ends a driver whose head is gone after a minute, with a message that helps nobody, and lets a
-driver whose own node is gone wait for ever. After either, `--resume` continues the sweep.
+Ray itself ends a driver whose head is gone after a minute, with an unhelpful message, and lets a driver whose
+own node is gone wait for ever. After either, `--resume` continues the sweep.
 """
 
 import contextlib

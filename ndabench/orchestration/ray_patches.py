@@ -9,7 +9,7 @@ from ndabench.orchestration.ray_private import RayActorManager, ray_logging, usa
 
 
 def patch_ray() -> None:
-    """Applies all repairs. Call it before Ray starts; a second call does nothing."""
+    """Applies all patches. Call it before Ray starts; a second call does nothing."""
     # Ray prints paragraphs about every lost process; the sweep's own line says it in a few words.
     ray_logging.stdout_deduplicator.skip_re = re.compile("")
     # Otherwise Tune imports MLflow and W&B where they are installed: 1 s and 50 MB.

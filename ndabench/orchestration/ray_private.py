@@ -29,10 +29,10 @@ from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put, int
 # Ray Train's callback for Ray Data starts a process that no trial uses; the trainer leaves it out.
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 
-# What became of a lost worker is known from these two types only.
+# Only these two types tell what became of a lost worker.
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 
-# The hooks of Train's controller process, which must send heartbeats, too.
+# The hooks of Train's controller process, which must also send heartbeats.
 from ray.train.v2._internal.execution.callback import ControllerCallback
 
 # The public `TorchTrainer` is this class with a `TorchConfig`, whose module imports PyTorch. The public

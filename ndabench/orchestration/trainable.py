@@ -73,7 +73,7 @@ def _trainer(description: TrialDescription, resources: Resources, scratch: str) 
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = f"{timeout:g}"
     callbacks = [TuneReportCallback(), ControllerHeartbeat(ray.tune.get_context().get_trial_id(), timeout)]
     # The sweep restarts a lost trial. Train must not: a scheduler may just have stopped the trial, and Train
-    # would then take resources that nobody frees.
+    # would then take resources that are never freed.
     no_retries: dict[str, Any] = {"controller_failure_limit": 0, "max_preemption_failures": 0}
     return NestedTrainer(
         _worker,

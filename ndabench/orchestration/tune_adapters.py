@@ -44,7 +44,7 @@ class QueueSearcher(NotSaved, Searcher):
         return {"trial": trial.to_json(), "wait": seconds}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        """Of a trial that ended with an error the `SweepCallback` hears next, with the reason."""
+        """The `SweepCallback` hears next of a trial that ended with an error, with the reason."""
         if not error:
             self._supervisor.left_without_error(trial_id, (result or {}).get("objective"))
 
@@ -82,7 +82,7 @@ class SweepCallback(NotSaved, ray.tune.Callback):
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
-        for trial in trials:  # Tune tells nobody of a process that it wanted to reuse and could not
+        for trial in trials:  # Tune reports no error for a process that it could not reuse
             if trial.status == Trial.ERROR and self._supervisor.queue.is_running(trial.trial_id):
                 self._supervisor.lost(trial.trial_id, reason_of_trial(trial))
 

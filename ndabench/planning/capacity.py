@@ -19,7 +19,8 @@ Say = Callable[[str], None]
 def concurrency(nodes: Sequence[Node], resources: Resources) -> int:
     """How many trials may run at once on `nodes` without starving one another.
 
-    Raises `UserError` where not even one fits. With autoscaling it is `max_concurrent` whatever there is now.
+    Raises `UserError` where not even one fits. With autoscaling it is `max_concurrent`, whatever the nodes
+    are now.
     """
     if resources.autoscaling:
         assert resources.max_concurrent is not None

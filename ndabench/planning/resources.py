@@ -69,7 +69,7 @@ class Resources(Config):
                 )
         for name in self.custom_per_worker:
             if name in OWN_KEYS:
-                raise ValueError(f"custom_per_worker: {name} has a key of its own, {OWN_KEYS[name]}")
+                raise ValueError(f"custom_per_worker: {name} has its own key, {OWN_KEYS[name]}")
         if self.drivers_on is not None and self.workers == 1:
             raise ValueError(
                 "drivers_on is for trials of several workers; one worker alone is placed by custom_per_worker"
@@ -103,7 +103,7 @@ class Resources(Config):
 
     @property
     def driver_bundle(self) -> dict[str, float]:
-        """What the driver of several workers takes, which only waits. Were it to hold any share of a CPU, two
+        """What the driver of several workers takes, which only waits. If it held any share of a CPU, two
         workers would not fit on two CPUs and all would wait for ever. Tune refuses an empty request, hence a
         byte of memory.
         """
@@ -154,12 +154,12 @@ def why_none_fits(nodes: Sequence[Node], resources: Resources) -> str:
     if not sum(room):
         return "no node has all of that"
     if sum(room) < workers:
-        return f"{_counted(len(nodes), 'node')} with room for {_counted(sum(room), 'such worker')} in all"
+        return f"{_counted(len(nodes), 'node')} can hold {_counted(sum(room), 'such worker')} together"
     if resources.placement == "strict_pack" and max(room) < workers:
-        return f"one node has room for {max(room)} of them at most"
+        return f"no node can hold more than {max(room)} of them"
     with_room = sum(fitting > 0 for fitting in room)
     if resources.placement == "strict_spread" and with_room < workers:
-        return f"{_counted(with_room, 'node')} of {len(nodes)} with room for such a worker"
+        return f"only {with_room} of {_counted(len(nodes), 'node')} can hold such a worker"
     return f"no node has the resource {resources.drivers_on!r} that drivers_on asks for"
 
 

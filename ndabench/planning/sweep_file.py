@@ -174,7 +174,8 @@ class SweepConfig(Config):
             TASKS[self.task.name].lambda_rule.check(value, "search: ")
 
     def _check_objective(self) -> None:
-        """The evaluations must be the task's; one measures the objective, and with ASHA on the way, too."""
+        """The evaluations must be the task's; one must measure the objective, with ASHA also during
+        training."""
         check_evaluations(self.task, self.evaluate)
         if self.objective is None:
             return

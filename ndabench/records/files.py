@@ -93,7 +93,7 @@ class FileTree:
     def _require_root(self) -> None:
         """`OSError` if a local root existed and is gone, for example because its disk was unmounted.
 
-        A new folder in its place would put the records on a disk where nobody looks for them.
+        A new folder in its place would put the records on another disk.
         """
         root = Path(self.base)
         if self._stood and not (root.is_mount() if self._was_mount else root.is_dir()):

@@ -59,10 +59,15 @@ TRIALS = pa.schema(
         _column(
             "images_per_second",
             _NUMBER,
-            "real images (or clips) trained on a second, all workers",
+            "real images (or clips) that all workers together train on per second",
             nullable=True,
         ),
-        _column("device", _TEXT, "the device trained on, for example cpu or NVIDIA H200", nullable=True),
+        _column(
+            "device",
+            _TEXT,
+            "the device that trained the model, for example cpu or NVIDIA H200",
+            nullable=True,
+        ),
         _column("hosts", pa.list_(_TEXT), "names of the machines that took part", nullable=True),
         _column("versions_json", _TEXT, "versions of ndabench and of its libraries, a JSON object"),
         _column(

@@ -1,8 +1,8 @@
 """Rows that come step by step: one small file per step, compacted into one file per trial after its end.
 
 In a table `metrics` the rows of a trial are in `metrics/<trial>/<step>.parquet` and, after compaction, in
-`metrics/<trial>.parquet`. If a step has its own file, that file counts, whatever the trial's file has for
-that step: compaction may be cut short, or repeated, at any point without losing or doubling a row.
+`metrics/<trial>.parquet`. If a step has its own file, that file takes precedence over the trial's file:
+compaction may be cut short, or repeated, at any point without losing or doubling a row.
 """
 
 import io

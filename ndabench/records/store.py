@@ -150,7 +150,7 @@ class RecordStore:
         return self._table("artifacts").read()
 
     def fingerprint(self) -> str:
-        """A text that changes whenever a record does; costs one listing and opens no file."""
+        """A text that changes whenever a record changes; it costs one listing and opens no file."""
         stamps = [self._files.stamps(table) for table in TABLES]
         return hashlib.sha256(repr(stamps).encode()).hexdigest()
 

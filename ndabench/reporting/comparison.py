@@ -139,7 +139,7 @@ def _lambda_meaning(frames: Frames, group: int) -> str:
 
 
 def _settings(frames: Frames, part: pd.DataFrame) -> list[Compared]:
-    """Every setting with a value or a lost repeat: a setting that never finished must show, too."""
+    """Every setting with a value or a lost repeat: a setting that never finished must also be shown."""
     measured: dict[int, dict[bool, dict[int, float]]] = {}
     for position, repeat, seed, value in _rows(part, "setting", "repeat", "seed", "value"):
         measured.setdefault(position, {}).setdefault(repeat, {})[seed] = value

@@ -92,7 +92,7 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
 
 
 def y_domain(figure: FigureSpec) -> tuple[float, float]:
-    """The range of all means, and of the intervals as far as the means stay readable.
+    """The range of all means and of the intervals, cut so that the means stay readable.
 
     With two seeds a t-interval can be a hundred times as wide as the curves, so it is cut one span of the
     means beyond them.

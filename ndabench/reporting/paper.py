@@ -174,8 +174,8 @@ PUBLISHED = (
         "dpc_finetune",
         "fine-tuning, top-1 in % ↑",
         "The paper's action recognition: DPC pre-trained on UCF-101, then fine-tuned on the official UCF-101 "
-        "or HMDB-51 (another set in their layout is not theirs). Those without NDA also stand in the "
-        "published DPC's README, for its ResNet-18 at 128×128. Split, λ and number of keys are not known.",
+        "or HMDB-51 (not another set in their layout). The README of the published DPC also has the values "
+        "without NDA, for its ResNet-18 at 128×128. Split, λ and number of keys are not known.",
         tuple(
             PaperValue(dataset, arm, value)
             for dataset, row in _FINE_TUNING.items()

@@ -215,12 +215,14 @@ def _notes(comparison: Comparison, siblings: list[Comparison], measure: Publishe
         notes.append("One seed gives no interval and no test.")
     if any(not row.repeated for row in comparison.rows):
         notes.append(
-            "“search only”: tried once with the search's own seed, neither repeated nor tested. By values on "
-            "validation images at that seed a search chooses what to repeat; the repeats took no part in it."
+            "“search only”: tried once, with the search's own seed; neither repeated nor tested. A search "
+            "chooses what to repeat by the validation values at that seed; the repeats took no part in it."
         )
     if hidden := len(comparison.rows) - len(_shown(comparison)):
         settings = count(hidden, "more searched setting")
-        notes.append(f"{settings} not shown: of each arm the best {MOST_SEARCHED} are. The records have all.")
+        notes.append(
+            f"{settings} not shown: only the best {MOST_SEARCHED} of each arm are. The records have all."
+        )
     if any(row.best for row in comparison.rows):
         notes.append("★ best mean among the settings with the most seeds.")
     if measure:
@@ -240,17 +242,17 @@ def _difference_notes(comparison: Comparison) -> list[str]:
         notes = [f"{note} (not adjusted); p of a two-sided paired t-test, {tests}."]
     if len({row.setting.arm for row in tested}) < len(tested):
         notes.append(
-            "Every repeated setting is tested. The one that looks best of several tends to look better than "
-            "it is: to know by how much it differs, repeat it with other seeds."
+            "Every repeated setting is tested. The best-looking of several settings tends to look better "
+            "than it is; to estimate its difference, repeat it with new seeds."
         )
     if any(row.repeated and row.summary.n and not row.against for row in _others(comparison)):
         notes.append("Where there is no difference, the baseline has no finished repeat at the same setting.")
     if len(comparison.baselines) > 1:
         names = " and ".join(comparison.baselines[0].setting.shown_parameters)
         notes.append(
-            f"Each setting is compared with {comparison.baseline_label} at the same {names}. Whether an arm "
-            "at its best differs from the baseline at its best is not tested: for this, let a sampled search "
-            "(random or tpe) choose both at a seed of its own."
+            f"Each setting is compared with {comparison.baseline_label} at the same {names}. The table does "
+            "not test whether an arm at its best differs from the baseline at its best: for that, use a "
+            "sampled search (random or tpe), which chooses both with a separate seed."
         )
     return notes
 

@@ -52,7 +52,9 @@ def trials_table(frames: Frames) -> TableSpec:
         Column("setting"),
         Column("seed", numeric=True),
         Column("time", "over all attempts", numeric=True),
-        Column("images/s", "real images, or clips, trained on a second, over all workers", numeric=True),
+        Column(
+            "images/s", "real images, or clips, that all workers together train on per second", numeric=True
+        ),
         Column("device"),
         Column("trial"),
     ]

@@ -38,7 +38,8 @@ def watch(store: RecordStore, every: float, sleep: Callable[[float], None] = tim
                 return
             if silent != (silent := status is not None and status.is_silent()) and silent:
                 assert status is not None
-                yield f"no word from the driver on {status.host} since {status.updated:%Y-%m-%d %H:%M} UTC"
+                since = f"{status.updated:%Y-%m-%d %H:%M} UTC"
+                yield f"the driver on {status.host} has written nothing since {since}"
         except UserError as error:  # the storage may come back
             if str(error) != problem:
                 problem = str(error)

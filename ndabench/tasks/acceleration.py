@@ -54,7 +54,7 @@ def compiled_if_possible(
             output = compiled(*example)
         if trains:
             output.sum().backward()
-    except Exception as error:  # whatever a missing compiler, driver or kernel raises
+    except Exception as error:  # a missing compiler, driver or kernel may raise anything
         reason = str(error).strip().partition("\n")[0]
         return network, f"{type(error).__name__}: {reason}"[:300]
     finally:

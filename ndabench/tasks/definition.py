@@ -1,7 +1,7 @@
 """What a task tells the rest of ndabench about itself, without importing torch.
 
 The runner, the sweep file, the preview, the report and the docs know a task only by its `TaskDefinition` in
-`registry.TASKS`. A task from outside registers one, too:
+`registry.TASKS`. A task from outside registers one as well:
 
     class ToyConfig(TaskConfig):
         name: Literal["toy"] = "toy"

@@ -110,8 +110,8 @@ def check_evaluations(task: TaskConfig, evaluations: Sequence[EvaluationConfig])
     for name, of_evaluation in named_by:
         if counts[name] > 1:
             raise UserError(
-                f"evaluate: {name} is asked for {counts[name]} times; keep one, or put a name behind the "
-                f"other's values, as {{name: {of_evaluation}, as: again}}"
+                f"evaluate: {counts[name]} evaluations report {name}; keep one, or label the other's values, "
+                f"for example {{name: {of_evaluation}, as: again}}"
             )
 
 

@@ -67,7 +67,7 @@ def check_batch(setup: TrialSetup, things: str) -> None:
         return
     if config.batch_size > num_examples:
         raise UserError(
-            f"batch_size {config.batch_size} exceeds the {num_examples} training {things} there are"
+            f"batch_size {config.batch_size} exceeds the number of training {things}, {num_examples}"
         )
     if config.batch_size % workers.world_size:
         raise UserError(

@@ -17,7 +17,8 @@ class _WeightsFile(Config):
 
     path: FullPath
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    """Of the file, from which it is filled in: other weights under the same name are another training."""
+    """SHA-256 of the file, filled in when the sweep file is read: other weights under the same name are
+    another training."""
 
 
 def _with_content(value: Any) -> Any:

@@ -1,4 +1,5 @@
-"""Trackers, which also show the metrics of trials: TensorBoard, MLflow, Weights & Biases. Records come first.
+"""Trackers, which show the metrics of trials elsewhere: TensorBoard, MLflow, Weights & Biases. Records come
+first.
 
 `registry.py` has the trackers that a sweep file can name, and `mirror.py` feeds them from the records.
 """

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Mirror:
-    """A thread that runs while its `with` block lasts. It logs a tracker's errors and carries on."""
+    """A thread that runs while its `with` block lasts. It logs a tracker's errors and continues."""
 
     def __init__(self, store: RecordStore, trackers: Sequence[Tracker], pause: float = PAUSE_SECONDS) -> None:
         self._store, self._trackers, self._pause = store.without_retry(), trackers, pause
@@ -46,7 +46,7 @@ class Mirror:
             self._thread.join(PATIENCE_SECONDS)
             names = " and ".join(tracker.name for tracker in self._trackers)
             if self._thread.is_alive():
-                logger.warning("%s did not take everything within %g s", names, PATIENCE_SECONDS)
+                logger.warning("%s had not received everything after %g s", names, PATIENCE_SECONDS)
 
     def changed(self, trial_id: str) -> None:
         """Call this when the trial has recorded something or has ended. Never waits."""
@@ -76,7 +76,7 @@ class Mirror:
             if row is not None:
                 self._bring_up_to_date(tracker, row)
             self._problems.pop(tracker.name, None)
-        except Exception as error:  # whatever a server, a network or other code may raise
+        except Exception as error:  # a server, a network or a library may raise anything
             problem = _one_line(error)
             if tracker.name not in self._problems:
                 logger.warning("%s: %s; the sweep continues and tries this again", tracker.name, problem)

@@ -38,7 +38,7 @@ class MlflowTracker:
 
     @cached_property
     def _client(self) -> "MlflowClient":
-        """Opened late: the folder of a database is ours only once the sweep has begun."""
+        """Opened at its first use: the folder of a database belongs to the sweep only once it has begun."""
         from mlflow import MlflowClient  # late: an optional package
 
         return MlflowClient(self._uri)
@@ -74,4 +74,4 @@ class MlflowTracker:
         self._client.set_terminated(self._runs[row.trial_id], ENDINGS.get(row.status, "FAILED"))
 
     def close(self) -> None:
-        """Nothing: MLflow has everything already."""
+        """Does nothing: MLflow already has everything."""

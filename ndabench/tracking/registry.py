@@ -28,11 +28,11 @@ class TrackerEntry:
 
     config: type[Config]
     make: str
-    """`package.module:attribute` of what makes the tracker from its configuration, the sweep's name and its
-    records. It raises `UserError` if the tracker is not installed or not set up, and writes nothing yet; it
-    may return None to leave the tracker out."""
+    """`package.module:attribute` of the class or function that makes the tracker from its configuration, the
+    sweep's name and its records. It raises `UserError` if the tracker is not installed or not set up, and
+    writes nothing yet; it may return None to leave the tracker out."""
     by_default: bool = False
-    """Whether a sweep has it unless its file says `name: false`."""
+    """Whether it is on by default; `name: false` in the sweep file then turns it off."""
 
 
 TRACKERS: Registry[TrackerEntry] = Registry(
@@ -71,7 +71,8 @@ def _dump(track: Mapping[str, Config]) -> dict[str, Any]:
 
 
 Track = Annotated[Mapping[str, Config], PlainValidator(_read), PlainSerializer(_dump)]
-"""The key `track` of a sweep file: where metrics are shown besides the report. It changes no result."""
+"""The key `track` of a sweep file: where metrics are shown in addition to the report. It changes no
+result."""
 
 
 def make_trackers(track: Mapping[str, Config], sweep: str, store: RecordStore) -> list[Tracker]:

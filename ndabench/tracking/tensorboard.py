@@ -1,11 +1,11 @@
 """Curves for TensorBoard: `tensorboard --logdir <folder of the sweep>/tensorboard`, a run for each trial.
 
 tensorboardX, which comes with Ray, writes the event files. A trial has one file: when the trial begins, or a
-new driver resumes it, a new file with everything from the records replaces the old one. So no point is there
-twice, whatever was interrupted, and the new file tells a TensorBoard that has read the old one to drop it.
+new driver resumes it, a new file with everything from the records replaces the old one. So no point appears
+twice after an interruption, and the new file tells a TensorBoard that has read the old one to drop it.
 
-An event file grows, which an object in a store cannot. For an object store the file grows in a temporary
-folder and is copied when the trial, or the driver, ends.
+An event file grows while a trial runs, but an object in a store cannot grow. For an object store the file is
+written in a temporary folder and copied when the trial, or the driver, ends.
 """
 
 import importlib.util
@@ -28,7 +28,8 @@ FOLDER = "tensorboard"
 def tensorboard_tracker(
     config: TensorBoardConfig, sweep: str, store: RecordStore
 ) -> "TensorBoardTracker | None":
-    """The tracker; None without tensorboardX, since it is on by default and nobody may have asked for it."""
+    """The tracker; None without tensorboardX, since it is on by default and the user may not have asked for
+    it."""
     return TensorBoardTracker(store) if importlib.util.find_spec("tensorboardX") is not None else None
 
 
@@ -82,7 +83,7 @@ class TensorBoardTracker:
         for trial_id in {*self._writers, *self._unsent}:
             try:
                 self._finish(trial_id)
-            except Exception as error:  # whatever storage raises; the other trials' curves are not to suffer
+            except Exception as error:  # storage may raise anything; other trials' curves are still copied
                 problems.append(error)
         if self._temporary is not None:
             self._temporary.cleanup()
@@ -112,9 +113,9 @@ class TensorBoardTracker:
 
 
 def _import_without_torch() -> None:
-    """Imports tensorboardX, which would import torch to convert tensors: seconds that a driver does not have.
+    """Imports tensorboardX without torch, which it would import to convert tensors and which takes seconds.
 
-    It does without torch where torch is not installed, and this makes it look so for the time of the import.
+    tensorboardX works without torch where torch is not installed, so torch is hidden during the import.
     """
     hidden = "torch" not in sys.modules
     if hidden:

@@ -31,7 +31,7 @@ class Tracker(Protocol):
 
 
 def local_folder(store: RecordStore, key: str) -> str:
-    """The sweep's folder, for trackers that can only write to a disk; `UserError` if it is on none."""
+    """The sweep's folder, for trackers that can only write to a disk; `UserError` if it is not on a disk."""
     if not store.is_local:
         raise UserError(f"{key}: must be given, since the sweep's own folder {store.root} is not on a disk")
     return store.root

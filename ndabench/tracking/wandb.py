@@ -62,4 +62,4 @@ class WandbTracker:
         del self._runs[row.trial_id]
 
     def close(self) -> None:
-        """Nothing: W&B itself closes its open runs when the process ends."""
+        """Does nothing: W&B closes its open runs when the process ends."""

@@ -54,7 +54,7 @@ def load_checkpoint(
             state = _unpacked(store.read_bytes(path) or b"")
         except Exception as error:  # what a damaged file raises depends on where it is damaged
             why = " ".join(str(error).split())[:100]
-            _log.warning("%s: damaged (%s); passed over", store.local_path(path), why)
+            _log.warning("%s: damaged (%s); skipped", store.local_path(path), why)
             damaged.append(_step(path))
         else:
             found = path
@@ -62,8 +62,8 @@ def load_checkpoint(
     workers.require_equal(found, "checkpoints", "--out must lie where every node sees it")
     if not damaged:
         return state, ""
-    start = f"from that of step {_step(found)}" if found else "from the start"
-    return state, f"the checkpoint of step {', '.join(damaged)} was damaged; went on {start}"
+    start = f"from that of step {_step(found)}" if found else "from the beginning"
+    return state, f"the checkpoint of step {', '.join(damaged)} was damaged; resumed {start}"
 
 
 def _step(path: str) -> str:

@@ -99,7 +99,7 @@ the `decoder` of videos, since each decoder rounds colours differently.
 def without_locations(config: Mapping[str, Any]) -> dict[str, Any]:
     """A dumped configuration without the `LOCATION_KEYS` of its data and evaluations.
 
-    Left out, too: the path of the weights that its task starts from, since the configuration holds their
+    Also left out: the path of the weights that its task starts from, since the configuration holds their
     hash, and the `plugins`, since other arms may need more of them.
     """
     return {
@@ -137,14 +137,14 @@ def git_commit() -> str:
         ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", __file__)  # an installed copy may lie inside another repository
+        git("ls-files", "--error-unmatch", __file__)  # an installed copy may be inside another repository
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
         return ""
 
 
 def planned_row(trial: TrialConfig, provenance: Provenance) -> TrialRow:
-    """The row of a trial as far as it is known before it begins."""
+    """The row of a trial before it begins."""
     return TrialRow(
         sweep=provenance.sweep,
         trial_id=trial.trial_id,

@@ -27,7 +27,7 @@ CHECKED_STEPS = 2
 def prepare(
     trials: Sequence[TrialConfig], device: torch.device, num_workers: int = 1, *, check: bool = False
 ) -> Prepared:
-    """Finds, before training, whatever would stop a trial, and raises it as a `UserError`.
+    """Finds, before training, everything that would stop a trial, and raises it as a `UserError`.
 
     Decodes and caches the data, tries the augmentations on images of that size, builds each task as the first
     of `num_workers` would, and fits or fetches what the evaluations need, which may take longest. The trials
@@ -138,7 +138,7 @@ def run_trial(
 
 
 def _compact(recorder: TrialRecorder, store: RecordStore, trial_id: str) -> None:
-    """Compacts the records of a trial that has ended, before its row says so: nobody does it later."""
+    """Compacts the records of a trial that has ended, before its row says so: it is not done later."""
     recorder.check_fencing()
     store.compact(trial_id)
 

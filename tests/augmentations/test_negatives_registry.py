@@ -153,5 +153,5 @@ def test_a_negative_from_outside_is_read_and_built_like_ours() -> None:
     check(parse(Arm, {"negative": half}, "arm").negative, (3, 2, 4, 4), "clips")
     with pytest.raises(UserError, match=r"shade: share must lie in \(0, 1\], got 2.0"):
         parse(Arm, {"negative": {"name": "shade", "share": 2}}, "arm")
-    with pytest.raises(UserError, match=r"shade_images: is for images alone \(for clips: cutmix, "):
+    with pytest.raises(UserError, match=r"shade_images: is for images only \(for clips: cutmix, "):
         parse(Arm, {"negative": "shade_images"}, "arm").negative.build("clips")

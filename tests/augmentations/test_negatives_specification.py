@@ -190,8 +190,8 @@ def test_parameters_for_clips_reach_into_compositions():
 @pytest.mark.parametrize(
     ("value", "rule", "message"),
     [
-        ("shuffle_frames", "corrected", "shuffle_frames: is for clips alone (for images: cutmix, cutout, "),
-        ({"mixture": {"jigsaw": 1, "splice": 1}}, "released", "splice: is for clips alone (for images: "),
+        ("shuffle_frames", "corrected", "shuffle_frames: is for clips only (for images: cutmix, cutout, "),
+        ({"mixture": {"jigsaw": 1, "splice": 1}}, "released", "splice: is for clips only (for images: "),
         (
             {"name": "jigsaw", "per": "frame"},
             "corrected",

@@ -41,7 +41,9 @@ def test_seeds_differ_and_the_global_generator_is_left_alone() -> None:
 
 @pytest.mark.parametrize("batch_size", [0, 11])
 def test_a_batch_that_cannot_be_filled_is_refused(batch_size: int) -> None:
-    with pytest.raises(UserError, match=rf"batch_size {batch_size} must lie between 1 and the 10 images"):
+    with pytest.raises(
+        UserError, match=rf"batch_size {batch_size} must lie between 1 and the number of images, 10"
+    ):
         shuffled_batches(10, batch_size, seed=0)
 
 

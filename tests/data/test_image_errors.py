@@ -101,7 +101,7 @@ def test_folders(tmp_path: Path) -> None:
     root = tmp_path / "set"
     assert f"{root}: no such folder" in error_of(name="image_folder", path=root)
     (root / "train").mkdir(parents=True)
-    assert "no folder test beside it" in error_of(name="image_folder", path=root)
+    assert "has a folder train but no folder test" in error_of(name="image_folder", path=root)
     (root / "test").mkdir()
     assert "has no class folders" in error_of(name="image_folder", path=root)
     (root / "train/a").mkdir()
@@ -129,7 +129,7 @@ def test_chosen_classes(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "1.png").write_bytes(GOOD[0])
     chosen = {"name": "image_folder", "path": tmp_path}
-    assert "no folder test beside it (data.test_folder says" in error_of(**chosen)
+    assert "no folder test (data.test_folder names" in error_of(**chosen)
     chosen["test_folder"] = "val"
     wrong = error_of(**chosen, classes=["cat", "dogs"])
     assert "train: has no folder for the class 'dogs'; did you mean 'dog'?" in wrong
@@ -144,11 +144,11 @@ def test_home_is_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("name", "first"),
     [
-        ("cifar10", "cifar-10-batches-py/data_batch_1 is not there (and 6 more of its files)"),
-        ("cifar100", "cifar-100-python/train is not there (and 2 more of its files)"),
-        ("stl10", "stl10_binary/train_X.bin is not there (and 5 more of its files)"),
-        ("svhn", "train_32x32.mat is not there (and 1 more of its files)"),
-        ("celeba", "celeba/list_attr_celeba.txt is not there (and 5 more of its files)"),
+        ("cifar10", "cifar-10-batches-py/data_batch_1 is missing (and 6 more of its files)"),
+        ("cifar100", "cifar-100-python/train is missing (and 2 more of its files)"),
+        ("stl10", "stl10_binary/train_X.bin is missing (and 5 more of its files)"),
+        ("svhn", "train_32x32.mat is missing (and 1 more of its files)"),
+        ("celeba", "celeba/list_attr_celeba.txt is missing (and 5 more of its files)"),
     ],
 )
 def test_missing_official_files(name: str, first: str, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ FIRST = "Archery/v_Archery_g08_c01.avi"
         ("trainlist01", f"{FIRST} 1", f"{FIRST} 2", "trainlist01.txt:1: gives the number 2 to a video of"),
         ("trainlist01", FIRST, "Archer/a.avi", "'Archer' is not in classInd.txt; did you mean 'Archery'"),
         ("trainlist01", FIRST, "a.avi", "trainlist01.txt:1: must be '<class>/<video>', but is 'a.avi 1'"),
-        ("trainlist01", FIRST, "Archery/a.avi", "UCF-101/Archery/a.avi, which is not there"),
+        ("trainlist01", FIRST, "Archery/a.avi", "UCF-101/Archery/a.avi, which does not exist"),
         ("testlist01", "g01_c01", "g08_c01", "g08_c01.avi is in the training list and in the test list"),
         ("testlist01", "g01_c01", "g01_c02", "v_Archery_g01_c02.avi is twice in the test list"),
         ("classInd", "2 Biking", "3 Biking", "classInd.txt:2: must be '2 <class>', but is '3 Biking'"),
@@ -79,8 +79,8 @@ def test_missing_videos_are_counted(ucf: Path) -> None:
     for file in (ucf / "UCF-101/Biking").glob("*_g08_*"):
         file.unlink()
     line = error_of(name="ucf101", path=ucf)
-    assert "trainlist01.txt: names " in line
-    assert "Biking/v_Biking_g08_c01.avi, which is not there (and 1 more of its 12 videos)" in line
+    assert "trainlist01.txt: lists " in line
+    assert "Biking/v_Biking_g08_c01.avi, which does not exist (and 1 more of its 12 videos)" in line
 
 
 def test_missing_and_empty_lists(ucf: Path) -> None:
@@ -178,9 +178,9 @@ def test_clips_longer_than_memory_allows(ucf: Path, monkeypatch: pytest.MonkeyPa
     data = load_data(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
     monkeypatch.setattr(feeding, "_available", lambda: 2**30)
     monkeypatch.setattr(feeding, "_left_in_group", lambda: None)
-    with pytest.raises(UserError, match=r"take 1\.88 GiB, but 1\.00 GiB of memory are free; 170 frames a"):
+    with pytest.raises(UserError, match=r"take 1\.88 GiB, but 1\.00 GiB of memory are free; 170 frames per"):
         list(data.test.clips([[ClipRequest(0, 0, 320)] * 2]))
-    with pytest.raises(UserError, match=r"341 clips a batch would fit"):
+    with pytest.raises(UserError, match=r"341 clips per batch would fit"):
         list(data.test.clips([[ClipRequest(0, 0, 1)] * 400]))
     assert feeding.free_memory(shared=True)[0] is not None
 

@@ -86,7 +86,7 @@ def test_random_clips_cover_every_epoch_and_go_on_exactly(ucf: Path) -> None:
         resumed = random_clips(split, 4, frames=5, stride=2, seed=3, start=start)
         assert list(islice(resumed, 5)) == batches[start : start + 5]
     assert next(random_clips(split, 4, frames=5, stride=2, seed=4)) != batches[0]
-    with pytest.raises(UserError, match="batch_size 9 must lie between 1 and the 8 videos there are"):
+    with pytest.raises(UserError, match="batch_size 9 must lie between 1 and the number of videos, 8"):
         random_clips(split, 9, frames=5, stride=2, seed=3)
 
 

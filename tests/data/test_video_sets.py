@@ -149,7 +149,7 @@ def test_hmdb51_lists_that_contradict(hmdb: Path) -> None:
     file.write_text(f"{text}April_09_ride_bike_f_cm_np1_fr_bad_0.avi 2\n")
     assert "bad_0.avi is in the training list and in the test list" in error()
     file.write_text(f"{text}absent.avi 1\n")
-    assert "ride_bike/absent.avi, which is not there" in error()
+    assert "ride_bike/absent.avi, which does not exist" in error()
     shutil.rmtree(file.parent)
     assert "has no file <class>_test_split1.txt" in error()
 

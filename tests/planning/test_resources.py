@@ -41,7 +41,7 @@ def test_what_fits(nodes: list[Node], asked: dict[str, Any], trials: int) -> Non
     ("nodes", "asked", "missing"),
     [
         ([node(2)], {"gpus_per_worker": 1000}, "no node has 1000 GPU (the most is 0 GPU)"),
-        ([node(2), node(1)], {"workers": 4}, "2 nodes with room for 3 such workers in all"),
+        ([node(2), node(1)], {"workers": 4}, "2 nodes can hold 3 such workers together"),
         (
             [node(2, memory_gib=8), node(1, memory_gib=4)],
             {"memory_gib_per_worker": 16},
@@ -52,12 +52,12 @@ def test_what_fits(nodes: list[Node], asked: dict[str, Any], trials: int) -> Non
         (
             [node(1), node(1)],
             {"workers": 2, "placement": "strict_pack"},
-            "one node has room for 1 of them at most",
+            "no node can hold more than 1 of them",
         ),
         (
             [node(4), node(0)],
             {"workers": 2, "placement": "strict_spread"},
-            "1 node of 2 with room for such a worker",
+            "only 1 of 2 nodes can hold such a worker",
         ),
         (
             [node(4)],

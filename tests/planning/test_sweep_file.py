@@ -126,7 +126,7 @@ def test_an_evaluation_may_be_named_alone() -> None:
         ),
         (
             {"evaluate": ["kid", {"name": "fd", "num_samples": 64}, "fd"]},
-            "evaluate: fd_classifier is asked for 2 times; keep one, .* as {name: fd, as: again}",
+            "evaluate: 2 evaluations report fd_classifier; keep one, .* example {name: fd, as: again}",
         ),
         (
             {
@@ -137,7 +137,7 @@ def test_an_evaluation_may_be_named_alone() -> None:
                     {"name": "retrieval", "data": {"name": "moving_digits", "split": 2}},
                 ],
             },
-            "evaluate: retrieval_r1 is asked for 2 times; keep one",
+            "evaluate: 2 evaluations report retrieval_r1; keep one",
         ),
         ({"evaluate": [{"name": "fd", "as": "N=64"}]}, "evaluate.0.as: .*got 'N=64'"),
         (
@@ -172,7 +172,7 @@ def test_an_evaluation_may_be_named_alone() -> None:
         ({"resources": {"placement": "packed"}}, "resources.placement.*'pack'.*'strict_spread'"),
         (
             {"resources": {"custom_per_worker": {"GPU": 1}}},
-            "resources: custom_per_worker: GPU has a key of its own, gpus_per_worker",
+            "resources: custom_per_worker: GPU has its own key, gpus_per_worker",
         ),
         ({"resources": {"custom_per_worker": {"a100": 0}}}, "resources.custom_per_worker.a100"),
         ({"resources": {"drivers_on": "safe"}}, "drivers_on is for trials of several workers"),
@@ -252,7 +252,7 @@ def test_settings_of_the_treatment_are_not_searched_without_a_negative() -> None
         ({"arms.jigsw.grid": [2]}, "search: arms.jigsw.grid: unknown arm 'jigsw'; did you mean 'jigsaw'?"),
         ({"arms.none.grid": [2]}, "arm 'none' has no negative with parameters to search"),
         ({"arms.jigsaw.gird": [2]}, "jigsaw: unknown parameter 'gird'; did you mean 'grid'?"),
-        ({"width.x": [2]}, "arm none: there is nothing to set below 'x'"),
+        ({"width.x": [2]}, "arm none: the key above 'x' does not hold a mapping"),
     ],
 )
 def test_a_wrong_dotted_key_is_one_line(search: dict, line: str) -> None:

@@ -131,8 +131,8 @@ def test_weights_of_another_network_are_refused_in_one_line(tmp_path: Path) -> N
         (
             {**SMALL_SLOWFAST, "width": 16},
             slowfast,
-            "is not quite slowfast (depth 18, width 16): blocks.0.multipathway_blocks.0.conv.weight is "
-            "[8, 3, 1, 7, 7] there and [16, 3, 1, 7, 7] in the encoder",
+            "does not fit slowfast (depth 18, width 16): blocks.0.multipathway_blocks.0.conv.weight has "
+            "shape [8, 3, 1, 7, 7] in the file and has shape [16, 3, 1, 7, 7] in the encoder",
         ),
         (SMALL_DPC, tmp_path / "none.pt", "there is no file of encoder weights at"),
     ]

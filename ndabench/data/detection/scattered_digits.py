@@ -21,7 +21,7 @@ Box = tuple[int, int, int, int]
 
 CLASS_NAMES = tuple("0123456789")
 MOST_OVERLAP = 0.1
-"""The share of the smaller of two boxes that may lie in the other."""
+"""How much of the smaller of two boxes the other may cover, as a share of its area."""
 MOST_TRIES = 50
 """Places that are tried for a digit before it is left out of the picture."""
 NOISE = 24

@@ -41,7 +41,7 @@ class Scene:
 
 
 class SceneSplit(Protocol):
-    """One split; annotations lie in memory, pictures may be decoded at every access."""
+    """One split; annotations are in memory, pictures may be decoded at every access."""
 
     @property
     def objects(self) -> Sequence[Objects]:

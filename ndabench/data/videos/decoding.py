@@ -25,7 +25,7 @@ from ndabench.data.videos.source import Framing, Pixels
 from ndabench.errors import UserError
 
 ANCHOR_DISTANCE = 12
-"""The least number of frames between two anchors: decoding fewer costs less than opening and seeking."""
+"""The least number of frames between two anchors: decoding so few costs less than opening and seeking."""
 HASHED_BYTES = 2**20
 TIME_TOLERANCE = 1e-4
 """In frames or seconds: a rounded time that is off by less still counts as reached."""

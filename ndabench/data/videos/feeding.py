@@ -150,9 +150,9 @@ def require_room(shape: tuple[int, int, int, int, int], at_a_time: int, *, share
     batch, _, frames, height, width = shape
     per_frame = prod(shape) // frames * at_a_time
     if free >= per_frame:
-        fitting = f"{free // per_frame} frames a clip would fit"
+        fitting = f"{free // per_frame} frames per clip would fit"
     else:
-        fitting = f"{free * batch // (per_frame * frames)} clips a batch would fit"
+        fitting = f"{free * batch // (per_frame * frames)} clips per batch would fit"
     raise UserError(
         f"{at_a_time} batches at a time of {batch} clips of {frames} frames of {height}×{width} take "
         f"{prod(shape) * at_a_time / GIB:.2f} GiB, but {free / GIB:.2f} GiB of {what} are free; {fitting}"

@@ -5,8 +5,8 @@ lines are "<video>.avi 0|1|2": 1 for training, 2 for testing, 0 for neither.
 
 Validation: whole source videos, held out of the training videos. A name reads
 `<source>_<class>_<body>_<camera>_np<people>_<view>_<quality>_<number>`; clips with the same source, of
-whatever classes, are a group. Names say no more: a source with two spellings, or numbered scenes of one film,
-count as several. A video whose name has another form is its own group.
+whatever classes, are a group. The names give no more information: a source with two spellings counts as two,
+and numbered scenes of one film count as several. A video whose name has another form is its own group.
 """
 
 import re

@@ -22,7 +22,7 @@ def random_clips(
     even one batch can be filled.
     """
     if not 1 <= batch_size <= len(split):
-        raise UserError(f"batch_size {batch_size} must lie between 1 and the {len(split)} videos there are")
+        raise UserError(f"batch_size {batch_size} must lie between 1 and the number of videos, {len(split)}")
     return _random_clips(split, batch_size, frames, stride, seed, start)
 
 

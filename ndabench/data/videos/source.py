@@ -119,7 +119,7 @@ def require_files(videos: Sequence[Video], where: str) -> None:
     missing = [video.path for video in videos if not video.path.is_file()]
     if missing:
         more = f" (and {len(missing) - 1} more of its {len(videos)} videos)" if len(missing) > 1 else ""
-        raise UserError(f"{where}: names {missing[0]}, which is not there{more}")
+        raise UserError(f"{where}: lists {missing[0]}, which does not exist{more}")
 
 
 def read_lines(file: Path) -> list[tuple[str, str]]:

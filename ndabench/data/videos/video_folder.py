@@ -36,7 +36,7 @@ class VideoFolderConfig(VideoConfig):
             if not (self.path / folder).is_dir():
                 raise UserError(
                     f"{self.path / folder}: no such folder; a video_folder has train and {self.test_folder}, "
-                    "with one folder per class in each (data.test_folder says which one is for testing)"
+                    "with one folder per class in each (data.test_folder names the folder of the test videos)"
                 )
         class_names = tuple(sorted(entry.name for entry in (self.path / "train").iterdir() if _shown(entry)))
         others = [name for name in VALIDATION_FOLDERS if name != self.test_folder]

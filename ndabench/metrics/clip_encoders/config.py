@@ -100,7 +100,7 @@ class DpcFinetuneConfig(VideoClassificationConfig):
     """Strengths of brightness, contrast, saturation and hue, equal on all frames of a clip."""
     jitter_probability: Share = 0.3
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of the training, bf16 on GPUs only; testing is in fp32."""
+    """Precision of the training, bf16 on GPUs only; testing is in fp32."""
     refit: bool = False
     """Whether the tested network has learned from training and validation videos, in a second training; else
     the validated network is tested."""

@@ -10,7 +10,7 @@ from ndabench.metrics.detection.average_precision import Detections
 
 COLUMNS = 4
 SIDE = 320
-"""Pixels of a picture's longer side on the sheet: labels must be legible on small pictures, too."""
+"""Pixels of a picture's longer side on the sheet: labels must be legible even on small pictures."""
 GAP = 8
 FONT_SIZE = 13
 TRUE_COLOUR = "#56b4e9"

@@ -71,7 +71,7 @@ def _convolution(inputs: int, outputs: int, *, stride: int = 1, kernel_size: int
 
 
 def open_classifier(data: ImageData, *, device: torch.device) -> Extractor:
-    """The classifier of the data set, trained now if nobody has trained it yet."""
+    """The classifier of the data set, trained now if the cache does not have it."""
     key = f"{data.content_hash[:32]}-{RECIPE}"
     return _load(compute_once("classifiers", key, partial(train_classifier, data)), device)
 

@@ -26,7 +26,8 @@ class GeneratorEvaluation(Evaluation):
     """Generated images; they are compared with the whole split."""
     extractor: str = "classifier"
     weights: FullPath | None = None
-    """File with the extractor's weights; without it, the environment or an earlier download must do."""
+    """File with the extractor's weights; by default the one that the environment names, or an earlier
+    download."""
     download: bool = False
     """Whether the extractor's weights may be downloaded."""
 

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 def open_inception(*, weights: Path | None, download: bool, device: torch.device) -> Extractor:
     """The extractor with the given weights file, else the environment's, else the downloaded one.
 
-    Raises `UserError` where there is none (and how to get one), or where the file holds something else.
+    Raises `UserError` if there is none (saying how to get one) or the file holds something else.
     """
     path = _weights_path(weights, download=download)
     return _load(path, _sha256(path), device)
@@ -55,7 +55,7 @@ def _weights_path(weights: Path | None, *, download: bool) -> Path:
         raise UserError(
             f"the inception extractor needs its weights: download {WEIGHTS_URL} and name the file in "
             f"`weights` or in the environment variable {WEIGHTS_VARIABLE}, or set `download: true`; "
-            "offline, `extractor: classifier` does without"
+            "`extractor: classifier` needs no weights"
         )
     if damaged:
         path.unlink(missing_ok=True)

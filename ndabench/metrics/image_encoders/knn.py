@@ -92,7 +92,7 @@ def _score(config: KnnConfig, subject: ImageEncoderSubject, scoring: Scoring) ->
 def neighbour_sheet(subject: ImageEncoderSubject) -> bytes:
     """A PNG file: in every row a test image, followed by the nearest images that the test bank holds.
 
-    The test images lie at equal distances in their split.
+    The test images are evenly spaced over their split.
     """
     data, bank = subject.data, subject.examples(*TESTING.fitted)
     shown = torch.linspace(0, len(data.test) - 1, min(SHEET_ROWS, len(data.test))).long()

@@ -73,7 +73,7 @@ class ContrastiveConfig(TaskConfig):
         return self
 
     def learning_rate_at(self, step: int) -> float:
-        """Of the step after `step` steps: linear warm-up, then half a cosine down to 0."""
+        """The learning rate of the step after `step` steps: linear warm-up, then half a cosine down to 0."""
         if step < self.num_warm_up_steps:
             return self.learning_rate * (step + 1) / self.num_warm_up_steps
         share = (step - self.num_warm_up_steps) / max(1, self.num_steps - self.num_warm_up_steps)
@@ -155,11 +155,12 @@ class VideoContrastiveConfig(ContrastiveConfig):
 
     @property
     def sampling(self) -> ClipSampling:
-        """How clips are cut when the encoder is measured."""
+        """How clips are cut out of videos when the encoder is measured."""
         return ClipSampling(self.clip_frames, self.frame_stride, self.views.size)
 
     def learning_rate_at(self, step: int) -> float:
-        """Of the step after `step` steps: linear warm-up, then `lr_milestones` or half a cosine."""
+        """The learning rate of the step after `step` steps: linear warm-up, then `lr_milestones` or half a
+        cosine."""
         if self.lr_milestones is None or step < self.num_warm_up_steps:
             return super().learning_rate_at(step)
         return self.learning_rate * 0.1 ** sum(step >= share * self.num_steps for share in self.lr_milestones)

@@ -57,5 +57,5 @@ class Method(Protocol):
         ...
 
     def exports(self) -> dict[str, nn.Module]:
-        """Networks that are kept as files at the last step besides the encoder, by file name."""
+        """Networks that are saved at the last step in addition to the encoder, by file name."""
         ...

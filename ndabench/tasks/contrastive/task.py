@@ -1,6 +1,6 @@
 """Contrastive learning with negative data augmentation (Sinha et al., ICLR 2021, arXiv 2102.05113).
 
-A training step takes two views of each image (or clip) of a batch and goes down
+A training step takes two views of each image (or clip) of a batch and one optimiser step on
 
     L = −log  e^{q·k⁺/τ} / ( e^{q·k⁺/τ} + Σ_{k⁻} e^{q·k⁻/τ} + λ Σ_{k̄} e^{α q·k̄/τ} )
 

@@ -44,7 +44,7 @@ class Sampler:
     seed: int
     workers: Workers
     live: nn.Module | None = None
-    """The generator in training, where it may be sampled, too."""
+    """The generator in training; None where it may not be sampled."""
 
     def subject(
         self, data: ImageData, *, step: int, discriminator: nn.Module | None = None
@@ -104,5 +104,5 @@ class Sampler:
         network = self.generator if weights == "ema" else self.live
         if network is None:
             raise ValueError("the generator in training is not available; sample the moving average")
-        with frozen(network):  # whatever the precision of training, all arms are measured on float32 images
+        with frozen(network):  # all arms are measured on float32 images, in whatever precision they train
             return to_uint8(network(noise, labels, batch_statistics=batch_statistics))
