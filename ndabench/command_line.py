@@ -1,5 +1,6 @@
 """What every command shares: running as a program, and the options that several commands have."""
 
+import io
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ndabench.errors import UserError
+from ndabench.foreign_text import acting_character, escaped, shown, without_secrets
 
 if TYPE_CHECKING:
     from ndabench.records import RecordStore
@@ -29,6 +31,8 @@ def results_folder(out: str | None, sweep: str) -> str:
 
     Ray deletes the folder into which it unpacks a submitted job, so a job's default is below the home folder.
     """
+    if out is not None and (not out or out.startswith("-") or acting_character(out) is not None):
+        raise UserError(f"--out: needs a folder or a URI, got {shown(out)}")
     here = Path.cwd()
     base = Path.home() / "ndabench" if "runtime_resources" in here.parts else here
     return out or str(base / "reports" / sweep)
@@ -41,15 +45,23 @@ def run(*commands: Callable[..., None]) -> None:
     )
     for command in commands:
         app.command()(command)
+    _print_what_the_terminal_can()
     try:
         with _long_work_heard():
             app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {escaped(without_secrets(str(error)))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _print_what_the_terminal_can() -> None:
+    """λ and … become ? where the terminal's encoding does not have them, instead of a UnicodeEncodeError."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a notebook has others
+            stream.reconfigure(errors="replace")
 
 
 @contextmanager
@@ -77,5 +89,7 @@ def show(store: "RecordStore", console: Console) -> None:
         for row in spec.rows:
             table.add_row(*(Text(cell.text) for cell in row))
         console.print(table)
-    console.print(f"records  {store.root} (trials, metrics, artifacts)", highlight=False, soft_wrap=True)
-    console.print(f"report   {write_report(store)}", highlight=False, soft_wrap=True)
+    console.print(
+        f"records  {store.root} (trials, metrics, artifacts)", highlight=False, soft_wrap=True, markup=False
+    )
+    console.print(f"report   {write_report(store)}", highlight=False, soft_wrap=True, markup=False)

@@ -17,8 +17,10 @@ _BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u
 """Characters that turn the direction of the text after them, and so can make it look like another."""
 _USER_AND_PASSWORD = re.compile(r"(?<=://)[^\s/?#@'\"]*@")
 _SECRET_OPTION = re.compile(
-    r"(?i)([?&;][^\s=&?;]*(?:secret|token|password|passwd|key|credential|signature|sig)[^\s=&?;]*=)[^\s&'\"]+"
+    r"(?i)([?&;][^\s=&?;]*(?:secret|token|password|passwd|key|credential|signature)[^\s=&?;]*=)"
+    r"(?!\*\*\*)[^\s&'\"]+"
 )
+"""An option of a URI that looks like a secret, up to its value; then the value, if it is not masked yet."""
 
 
 def acting_character(text: str) -> str | None:

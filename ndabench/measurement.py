@@ -8,6 +8,11 @@ Better = Literal["lower", "higher", "neither"]
 MetricKind = Literal["curve", "metric"]
 MeasuredSplit = Literal["", "validation", "test"]
 
+NEGATIVES_EQUAL = "negatives_equal"
+"""The share of a negative's outputs that equal their input; see `trials/negative_changes.py`."""
+NEGATIVES_NEARLY_EQUAL = "negatives_nearly_equal"
+"""The share of them that change almost nothing."""
+
 
 @dataclass(frozen=True)
 class Measurement:

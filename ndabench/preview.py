@@ -30,6 +30,8 @@ def preview(
     from ndabench.data.registry import MODALITIES, load_data, modality_of
     from ndabench.planning.sweep_file import read_sweep
     from ndabench.registry import load
+    from ndabench.tasks.registry import build_negative
+    from ndabench.trials.negative_changes import shares_on
 
     config = read_sweep(file, set_ or [])
     data: Any = load_data(config.data, torch.device("cpu"))
@@ -41,6 +43,9 @@ def preview(
         out.write_bytes(labelled_sheet(shown.rows))
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror})") from None
+    for arm in config.arms:
+        if (negative := build_negative(config.task, arm.negative)) is not None:
+            print(f"{arm.name}: {shares_on(data, config.task, negative)}")
     count = len(shown.rows["real"])
     print(f"{out}: {count} {shown.what} of {data.name}, each with {shown.num_negatives} negatives")
 

@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ndabench.command_line import FILE, OUT, SET, results_folder, run, show
+from ndabench.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ndabench.planning.sweep_file import SweepConfig
+
+
+MOST_UNASKED = 10_000
+"""Trials that a sweep may have without a confirmation."""
 
 
 def sweep(
@@ -32,6 +38,9 @@ def sweep(
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Do not try two steps before the sweep starts.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help=f"Do not ask before more than {MOST_UNASKED:,} trials.")
+    ] = False,
     address: Annotated[
         str | None, typer.Option(help="Address of a running Ray cluster; default: start Ray on this machine.")
     ] = None,
@@ -42,6 +51,8 @@ def sweep(
     from ndabench.planning.sweep_file import read_sweep
 
     config = read_sweep(file, set_ or [])
+    confirm_size(config, file, confirmed=yes)
+    results_folder(out, config.name)  # a wrong --out is an error of a dry run, too
     console = Console()
     if dry_run:
         print_plan(config, console)
@@ -69,12 +80,23 @@ def sweep(
             )
         show(store, console)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(result.statuses.items()))
-    console.print(f"{result.ending}: {counts}", highlight=False)
+    console.print(f"{result.ending}: {counts}", highlight=False, markup=False)
     if result.ending != "complete":
         again = _continuation(file, set_ or [], out, address)
         console.print(f"continue with: {again}", highlight=False, soft_wrap=True, markup=False)
     if result.exit_code:
         sys.exit(result.exit_code)
+
+
+def confirm_size(config: "SweepConfig", file: Path, *, confirmed: bool) -> None:
+    """Asks on a terminal before a sweep of very many trials; `UserError` where nobody can answer."""
+    count = config.trial_count()
+    if confirmed or count <= MOST_UNASKED:
+        return
+    question = f"{file}: {count:,} trials"
+    if not sys.stdin.isatty():
+        raise UserError(f"{question}; say --yes if you mean that many")
+    typer.confirm(f"{question}. Continue?", abort=True)
 
 
 def _continuation(file: Path, assignments: list[str], out: str | None, address: str | None) -> str:
@@ -99,11 +121,11 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
         table.add_column(column, justify=justify, overflow="fold")
     work = 0
     for count, how, *cells, each in _plan_lines(config):
-        table.add_row(f"{count} {how}".strip(), *cells, f"{each:,}")
+        table.add_row(*map(Text, (f"{count} {how}".strip(), *cells, f"{each:,}")))
         work += count * each
     console.print(table)
-    console.print(f"each trial requests {config.resources}", highlight=False)
-    console.print(f"total work: {work:,} {unit}", highlight=False)
+    console.print(f"each trial requests {config.resources}", highlight=False, markup=False)
+    console.print(f"total work: {work:,} {unit}", highlight=False, markup=False)
 
 
 def _plan_lines(config: "SweepConfig") -> "Iterator[tuple[int, str, str, str, str, str, int]]":

@@ -114,7 +114,12 @@ def _show(
     from ndabench.trials.run import run_trial  # late: --help must not wait for torch
 
     console = Console(quiet=not workers.is_main)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
         bar = bars.add_task(trial.label, total=None)
         for progress in run_trial(trial, store, provenance, workers):

@@ -9,7 +9,17 @@ from ndabench.config import Config
 
 SplitName = Literal["train", "validation", "test"]
 
-FullPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
+def _full(path: Path) -> Path:
+    if path == Path():  # the empty text, too
+        raise ValueError("must name a file or folder below the working folder, or elsewhere")
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"no user has the home folder {path.parts[0]}") from None
+
+
+FullPath = Annotated[Path, AfterValidator(_full)]
 """A path with `~` filled in, absolute, because workers run in other folders."""
 
 

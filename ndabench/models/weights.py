@@ -11,12 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ndabench.errors import UserError
+from ndabench.foreign_text import shown, shown_text
 from ndabench.models.resnet import ARCHITECTURES, Bottleneck
 
 HEADS = re.compile(r"(fc|classifier|head|blocks\.\d+\.proj)\.")
 """Prefixes of the names of classifier layers in torchvision, timm and pytorchvideo."""
 COUNTER = "num_batches_tracked"
 """Batch norm's count of steps, which old files lack and nothing here depends on."""
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+"""What torch colours parts of its messages with."""
 
 State = Mapping[str, Tensor]
 
@@ -82,6 +86,8 @@ def _difference(theirs: State, ours: State, title: str) -> str:
     """Describes what the file holds and what was wanted; names the first tensor that differs if both look
     like the same architecture."""
     found, wanted = describe(theirs), describe(ours)
+    if (prefix := _prefix(theirs)) and found is None:
+        return f"holds names that begin with {shown(prefix)}; save them without, for {wanted or title}"
     if found != wanted:
         return f"holds the weights of {found or 'no ResNet'}, but the encoder is {wanted or title}"
     left, right = _shapes(theirs), _shapes(ours)
@@ -89,6 +95,15 @@ def _difference(theirs: State, ours: State, title: str) -> str:
     shapes = [left.get(name), right.get(name)]
     there, here = ("is missing" if shape is None else f"has shape {shape}" for shape in shapes)
     return f"does not fit {wanted or title}: {name} {there} in the file and {here} in the encoder"
+
+
+def _prefix(state: State) -> str:
+    """What the names of all weights begin with, up to a dot, such as `module.`; empty for nothing."""
+    first, *others = state
+    pieces = first.split(".")[:-1]
+    prefixes = [".".join(pieces[:count]) + "." for count in range(len(pieces), 0, -1)]
+    shared = (prefix for prefix in prefixes if all(name.startswith(prefix) for name in others))
+    return next(shared, "")
 
 
 def _shapes(state: State) -> dict[str, list[int]]:
@@ -102,7 +117,7 @@ def _read(path: Path, sha256: str | None) -> dict[str, Tensor]:
         content = path.read_bytes()
         state: Any = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
     except Exception as error:  # a damaged or foreign file makes torch raise a dozen kinds
-        reason = str(error).strip().partition("\n")[0][:200]
+        reason = shown_text(ANSI.sub("", str(error)).strip().partition("\n")[0])
         raise UserError(f"{path} cannot be read as a PyTorch state dict: {reason}") from error
     if sha256 is not None and sha256 != hashlib.sha256(content).hexdigest():
         raise UserError(f"{path} holds other weights than when the sweep was read; restore the original file")

@@ -64,16 +64,20 @@ def check_sweep(config: SweepConfig, *, local: bool, check: bool = True, console
 
     To `check` the sweep, each combination of networks, batch size and augmentations takes two training steps.
     """
-    console.print(f"preparing {config.data.name} and the evaluations …", highlight=False)
+    console.print(f"preparing {config.data.name} and the evaluations …", highlight=False, markup=False)
     prepared = prepare_sweep(
         config,
         local=local,
         check=check,
-        say=lambda line: console.print(line, highlight=False, soft_wrap=True),
+        say=lambda line: console.print(line, highlight=False, soft_wrap=True, markup=False),
     )
+    for note in prepared.notes:
+        console.print(note, highlight=False, soft_wrap=True, markup=False)
     if prepared.checked:
         noun = "combination" if prepared.checked == 1 else "combinations"
-        console.print(f"checked: two steps with {prepared.checked} {noun} of settings", highlight=False)
+        console.print(
+            f"checked: two steps with {prepared.checked} {noun} of settings", highlight=False, markup=False
+        )
     return prepared
 
 
@@ -94,9 +98,14 @@ def run_sweep(
     is written.
     """
     slots = concurrency(live_nodes(), config.resources)
+    if (wanted := config.resources.max_concurrent) is not None and wanted > slots:
+        line = f"resources.max_concurrent is {wanted}; {slots} fit at a time"
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     mirror = Mirror(store, make_trackers(config.track, config.name, store))
     if ray.cluster_resources().get("GPU") and not config.resources.gpus_per_worker:
-        console.print("resources.gpus_per_worker is 0: the GPUs here are not used", highlight=False)
+        console.print(
+            "resources.gpus_per_worker is 0: the GPUs here are not used", highlight=False, markup=False
+        )
     prepared = check_sweep(config, local=local, check=check, console=console)
     with sole_driver(store), mirror:
         take_ownership(store, config, resume=resume, data_hash=prepared.data_hash)
@@ -121,6 +130,7 @@ def _run_owned(
         f"each {config.resources}; records in {store.root}",
         highlight=False,
         soft_wrap=True,
+        markup=False,
     )
     plan, watched = make_plan(config, recorded), watched_metric(config)
     queue = TrialQueue(plan, Restarts(config.resources.max_restarts), slots)

@@ -5,6 +5,7 @@ reference, `sweeps/` has examples.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -149,10 +150,49 @@ class SweepConfig(Config):
         for arm in self.arms:  # every value that a range or list can give is checked before anything runs
             for setting in self.boundary_settings(arm):
                 self.trial(arm, setting, self.seeds[0])
-            settings = [self.trial(arm, s, self.seeds[0]).trial_id for s in self.settings_of(arm)]
-            if self.search.sampler == "grid" and len(set(settings)) < len(settings):
-                raise ValueError(f"search: a value is listed twice, arm {arm.name!r} would run it twice")
+            if self.search.sampler == "grid":
+                self._check_for_equal_values(arm)
+        self._check_for_equal_arms()
+        self._check_intervals()
         return self
+
+    def _check_for_equal_values(self, arm: Arm) -> None:
+        """No dimension may list one value twice, such as 64 and 64.0; the others do not matter for that."""
+        first = next(self.boundary_settings(arm))
+        for key, dimension in self.dimensions_of(arm).items():
+            values = dimension.choice or ()
+            ids = [self.trial(arm, {**first, key: value}, self.seeds[0]).trial_id for value in values]
+            if len(set(ids)) < len(ids):
+                raise ValueError(
+                    f"search: {key}: a value is listed twice, arm {arm.name!r} would run it twice"
+                )
+
+    def _check_for_equal_arms(self) -> None:
+        """Two arms must differ in more than their names."""
+        known: dict[tuple[str, frozenset[tuple[str, str]]], str] = {}
+        for arm in self.arms:
+            trial = self.trial(arm, next(self.boundary_settings(arm)), self.seeds[0])
+            content = trial.model_copy(update={"arm": "", "parameters": {}}).to_json()
+            searched = frozenset(
+                (key.replace(f"{OF_ARMS}{arm.name}.", OF_ARMS), repr(dimension))
+                for key, dimension in self.dimensions_of(arm).items()
+            )
+            other = known.setdefault((content, searched), arm.name)
+            if other != arm.name:
+                raise ValueError(f"arms {other!r} and {arm.name!r} have the same settings; keep one")
+
+    def _check_intervals(self) -> None:
+        """What happens every so many steps must happen within a training."""
+        longest = max(self.task_of(arm).num_steps for arm in self.arms)
+        for evaluation in self.evaluate:
+            if evaluation.every is not None and evaluation.every > longest:
+                raise ValueError(
+                    f"evaluate: {evaluation.key}: every {evaluation.every} is above num_steps {longest}"
+                )
+        if self.scheduler is not None and self.scheduler.grace_steps > longest:
+            raise ValueError(
+                f"scheduler: grace_steps {self.scheduler.grace_steps} is above num_steps {longest}"
+            )
 
     def _check_keys(self) -> None:
         """Searched keys and keys that an arm sets must be keys of the task; λ must lie in the task's
@@ -296,7 +336,11 @@ class SweepConfig(Config):
     def trial_count(self) -> int:
         """How many trials the whole sweep will run; fewer where a search has too few settings."""
         if self.search.sampler == "grid":
-            return len(self.grid_trials())
+            settings = (
+                math.prod(len(dimension.choice or ()) for dimension in self.dimensions_of(arm).values())
+                for arm in self.arms
+            )
+            return sum(settings) * len(self.seeds)
         searched = sum(bool(self.dimensions_of(arm)) for arm in self.arms)
         return searched * self.search.trials_per_arm + len(self.arms) * len(self.seeds)
 

@@ -9,9 +9,12 @@ import contextlib
 import copy
 import errno
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -20,6 +23,7 @@ import pyarrow as pa
 import pyarrow.fs as fs
 
 from ndabench.errors import UserError
+from ndabench.foreign_text import has_secret, shortened, shown_text
 from ndabench.records.retry import Retry, reason
 
 A = TypeVar("A")
@@ -28,6 +32,11 @@ T = TypeVar("T")
 AT_A_TIME = 16
 """Concurrent requests to an object store."""
 
+MOST_REASON = 200
+"""Characters that an error repeats of what a storage library says."""
+_KEY_BEFORE_AT = {"s3", "gs", "gcs"}
+"""Schemes whose user part is a key, not a name."""
+_WITH_A_BUCKET = {*_KEY_BEFORE_AT, "abfs", "abfss"}
 _OBJECT_STORES = {"s3", "gcs", "abfs"}
 
 
@@ -36,18 +45,20 @@ class FileTree:
 
     def __init__(self, root: str) -> None:
         if "://" in root:
-            if urlsplit(root).scheme == "s3" and "@" in urlsplit(root).netloc:
-                raise UserError(
-                    "a URI with a secret in it would appear in logs and records: give it as "
-                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
-                )
+            _check_uri(root)
+            if urlsplit(root).scheme in ("abfs", "abfss"):
+                _check_azure_login(root)
             try:
                 self.filesystem, self.base = fs.FileSystem.from_uri(_with_options(root))
-            except (pa.ArrowInvalid, OSError, ValueError) as error:
-                raise UserError(f"{root}: cannot be opened ({' '.join(str(error).split())})") from None
+            except (pa.ArrowException, OSError, ValueError) as error:
+                reason_ = " ".join(str(error).split())
+                raise UserError(f"{root}: cannot be opened ({shortened(reason_, MOST_REASON)})") from None
             self.root = root.rstrip("/")
         else:
-            self.root = self.base = str(Path(root).expanduser().absolute())
+            try:
+                self.root = self.base = str(Path(root).expanduser().absolute())
+            except RuntimeError:
+                raise UserError(f"{root}: no user has the home folder {Path(root).parts[0]}") from None
             self.filesystem = fs.LocalFileSystem()
         self.is_local = isinstance(self.filesystem, fs.LocalFileSystem)
         if self.is_local:
@@ -70,7 +81,8 @@ class FileTree:
 
     def shown(self, path: str) -> str:
         """`path` as a user would type it: an absolute local path or a URI."""
-        return f"{self.root.partition('?')[0].rstrip('/')}/{path}"
+        root = self.root if self.is_local else self.root.partition("?")[0].rstrip("/")
+        return f"{root}/{path}"
 
     def perform(self, action: Callable[[], T], path: str, done: str) -> T:
         """What `action` returns; retried if storage fails in a way that may pass.
@@ -189,6 +201,37 @@ class FileTree:
             return [action(item) for item in items]
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             return list(pool.map(action, items))
+
+
+def _check_uri(uri: str) -> None:
+    """`UserError` for a URI with a secret in it, or without a bucket, or which would end the process."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise UserError(f"{shown_text(uri)}: is no URI ({error})") from None
+    user = parts.netloc.rpartition("@")[0]
+    if ":" in user or (user and parts.scheme in _KEY_BEFORE_AT) or has_secret(f"?{parts.query}"):
+        raise UserError(
+            f"{shown_text(uri)}: a URI with a secret in it would appear in logs and records: give it as "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or as the storage asks for it"
+        )
+    if parts.scheme in _WITH_A_BUCKET and not parts.netloc:
+        raise UserError(f"{shown_text(uri)}: names no bucket or host; it must look like s3://bucket/folder")
+
+
+@lru_cache
+def _check_azure_login(uri: str) -> None:
+    """`UserError` where a child process cannot look at `uri`: without a login Azure's library may abort."""
+    look = "import sys, pyarrow.fs as fs; f, p = fs.FileSystem.from_uri(sys.argv[1]); f.get_file_info(p)"
+    try:
+        done = subprocess.run([sys.executable, "-c", look, uri], capture_output=True, text=True, timeout=60)
+        problem = (
+            "" if done.returncode == 0 else " ".join(done.stderr.split()[-60:]) or "it ended the process"
+        )
+    except subprocess.TimeoutExpired:
+        problem = "no answer within 60 s"
+    if problem:
+        raise UserError(f"{uri}: cannot be opened ({shortened(problem, MOST_REASON)})")
 
 
 def _with_options(uri: str) -> str:

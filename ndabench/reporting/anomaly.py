@@ -1,12 +1,12 @@
 """Anomaly detection, drawn from the JSON that the evaluation left: for each set of outliers the histogram of
 scores beside that of the data set, the ROC curve, and the rates with their bootstrap intervals."""
 
-import json
 from typing import Any
 
 from pydantic import BaseModel
 
 from ndabench.reporting.confusion import RIGHT, WRONG, blended, to_svg
+from ndabench.reporting.frames import decoded
 
 WIDTH, HEIGHT = 340, 180
 """Pixels of a histogram; a ROC curve is a square of this height."""
@@ -50,7 +50,7 @@ class ScoredSets(BaseModel):
 def read_scores(data: bytes) -> ScoredSets | None:
     """The scores in a JSON file, or None if it does not hold any."""
     try:
-        found = ScoredSets.model_validate(json.loads(data))
+        found = ScoredSets.model_validate(decoded(data))
     except ValueError:
         return None
     return found if found.sets else None

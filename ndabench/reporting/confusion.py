@@ -11,6 +11,8 @@ from typing import Any
 
 import vl_convert
 
+from ndabench.reporting.frames import decoded
+
 LARGEST_CELL, SMALLEST_CELL = 52, 12
 MATRIX_SIDE = 1000
 """Pixels that the cells share, within the bounds above."""
@@ -42,7 +44,7 @@ class Confusion:
 def read_confusion(data: bytes) -> Confusion | None:
     """The counts in a JSON file, or None if it does not hold any."""
     try:
-        content = json.loads(data)
+        content = decoded(data)
         names, counts = content["class_names"], content["counts"]
         accuracies = content["class_accuracies"]
     except (ValueError, KeyError, TypeError):

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from ndabench.foreign_text import escaped
 from ndabench.measurement import displayed_name
 from ndabench.records import RecordStore
 from ndabench.records.schema import NAME_PARTS
@@ -125,6 +126,7 @@ def load(store: RecordStore) -> Frames:
     trials = trials.sort_values(["started", "seed"], kind="stable")
     for column in ("dataset_hash", "negative", "positive", "error", "device", "git_commit", "lambda_meaning"):
         trials[column] = trials[column].fillna("")
+    trials = _escaped(trials.reset_index()).set_index("trial_id")
     names = trials[trials["dataset_hash"] != ""].groupby("dataset_hash", sort=False)["dataset"].first()
     trials["dataset"] = trials["dataset_hash"].map(names).fillna(trials["dataset"])
     baseline = _baseline(trials)
@@ -132,9 +134,12 @@ def load(store: RecordStore) -> Frames:
     trials["repeat"] = trials["seed"].isin(sweep["seeds"]) if sweep.get("seeds") else True
     groups, trials["group"] = _groups(trials)
     settings, trials["setting"] = _settings(trials, arms)
-    metrics = _with_names(store.read_metrics(METRIC_COLUMNS).to_pandas())
-    metrics["protocol_json"] = _with_first_names(metrics["protocol_json"], names.to_dict())
+    metrics = _with_names(_escaped(store.read_metrics(METRIC_COLUMNS).to_pandas()))
+    metrics["protocol_json"] = _with_first_names(
+        metrics["protocol_json"], {str(key): str(name) for key, name in names.items()}
+    )
     artifacts = store.read_artifacts().to_pandas()
+    artifacts["trial_id"] = artifacts["trial_id"].astype(str).map(escaped)
     return Frames(
         trials,
         _of_known_trials(metrics, trials),
@@ -143,10 +148,26 @@ def load(store: RecordStore) -> Frames:
         settings,
         arms,
         baseline,
-        text,
+        "\n".join(map(escaped, text.split("\n"))),
         _objective(sweep),
         _is_sampled(sweep),
     )
+
+
+def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with the characters that act (see `foreign_text`) made visible in its texts.
+
+    Records may come from elsewhere: an escape would reach the terminal, a control character in a unit would
+    end the library that draws. JSON columns are escaped where they are `decoded`.
+    """
+    for column in frame.columns:
+        if column.endswith("_json") or column == "hosts":
+            continue
+        texts = [text for text in frame[column].unique() if isinstance(text, str)]
+        if any(escaped(text) != text for text in texts):
+            values = frame[column].astype(object)
+            frame[column] = values.map(lambda text: escaped(text) if isinstance(text, str) else text)
+    return frame
 
 
 def _with_names(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -177,9 +198,19 @@ def _with_first_names(protocols: pd.Series, names: dict[str, str]) -> pd.Series:
 def decoded(text: Any) -> Any:
     """The value in a JSON column, or an empty mapping if there is none or it cannot be read."""
     try:
-        return json.loads(text)
+        return _escaped_value(json.loads(text))
     except (TypeError, ValueError):
         return {}
+
+
+def _escaped_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return escaped(value)
+    if isinstance(value, list):
+        return [_escaped_value(item) for item in value]
+    if isinstance(value, dict):
+        return {escaped(key): _escaped_value(item) for key, item in value.items()}
+    return value
 
 
 def _of_known_trials(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

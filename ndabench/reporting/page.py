@@ -22,6 +22,7 @@ from ndabench.reporting.figures import lambda_figures, step_figures
 from ndabench.reporting.formatting import count, duration
 from ndabench.reporting.frames import METRICS_GONE, SWEEP_FILE, Frames, load
 from ndabench.reporting.headline import headline
+from ndabench.reporting.negatives import negatives_table
 from ndabench.reporting.provenance import pretty, protocols, provenance_table
 from ndabench.reporting.sheets import sheet_specs
 from ndabench.reporting.specs import (
@@ -68,6 +69,7 @@ def report_spec(store: RecordStore) -> ReportSpec:
         Section("over-lambda", "Over λ", [group for group in [lambda_figures(frames, compared)] if group]),
         Section("over-training", "Over training", step_figures(frames, compared)),
         Section("pictures", "Pictures", sheet_specs(store, frames, compared)),
+        Section("negatives", "Negatives", [table for table in [negatives_table(frames)] if table]),
         Section("trials-section", "Trials", _trials(frames)),
         Section("protocols", "Protocols", _protocols(frames)),
         Section("provenance", "Provenance", _provenance(frames)),

@@ -1,6 +1,7 @@
 """How a sweep file names the weights that a training starts from: by path and by content hash."""
 
 import hashlib
+import stat
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,9 @@ from pydantic import BeforeValidator, Field
 
 from ndabench.config import Config
 from ndabench.data.config import FullPath
+
+BEGINNINGS = (b"PK\x03\x04", b"\x80\x02")
+"""Of files that torch.save writes: a ZIP archive or, before torch 1.6, a pickle."""
 
 
 class _WeightsFile(Config):
@@ -26,18 +30,25 @@ def _with_content(value: Any) -> Any:
     keys = {"path": value} if isinstance(value, str | Path) else value
     if not isinstance(keys, Mapping) or "sha256" in keys or not isinstance(keys.get("path"), str | Path):
         return keys
-    path = Path(keys["path"]).expanduser().absolute()
     try:
-        stat = path.stat()
-        return {**keys, "sha256": _sha256(path, stat.st_size, stat.st_mtime_ns)}
+        path = Path(keys["path"]).expanduser().absolute()
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device could block for ever
+            raise ValueError(f"{path} is a folder, a pipe or a device, not a file of encoder weights")
+        return {**keys, "sha256": _sha256(path, status.st_size, status.st_mtime_ns)}
     except OSError as error:
         raise ValueError(f"there is no file of encoder weights at {path} ({error.strerror})") from None
+    except RuntimeError:
+        raise ValueError(f"no user has the home folder {Path(keys['path']).parts[0]}") from None
 
 
 @lru_cache
 def _sha256(path: Path, size: int, changed: int) -> str:
     """Read once, though every trial of a sweep names it."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    content = path.read_bytes()
+    if not content.startswith(BEGINNINGS):
+        raise ValueError(f"{path} is no file that torch.save wrote")
+    return hashlib.sha256(content).hexdigest()
 
 
 WeightsFile = Annotated[_WeightsFile, BeforeValidator(_with_content)]

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ndabench.config import Config
+from ndabench.foreign_text import has_secret, without_secrets
 
 
 class TensorBoardConfig(Config):
@@ -18,6 +19,16 @@ class MlflowConfig(Config):
     """A server's address or a database; None: `mlflow.db` in the sweep's folder, no server needed."""
     experiment: str | None = Field(None, min_length=1)
     """None: the sweep's name."""
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _holds_no_secret(cls, uri: str | None) -> str | None:
+        if uri is not None and has_secret(uri):
+            raise ValueError(
+                f"{without_secrets(uri)} holds a secret, which would appear in sweep.yaml; give it as "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment"
+            )
+        return uri
 
 
 class WandbConfig(Config):

@@ -117,6 +117,8 @@ class Prepared(NamedTuple):
     """The content hash of the training data."""
     checked: int = 0
     """How many combinations of settings took training steps."""
+    notes: tuple[str, ...] = ()
+    """Lines for the user: how many outputs of each negative equal their input."""
 
 
 @dataclass(frozen=True)

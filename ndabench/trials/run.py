@@ -14,12 +14,13 @@ from ndabench.metrics.evaluating import prepare as prepare_evaluations
 from ndabench.metrics.subjects import Preparation
 from ndabench.records import RecordStore, TrialRow
 from ndabench.records.trial_recorder import SupersededError, TrialRecorder, now, one_line
-from ndabench.tasks.registry import build_negative, build_positive, check_augmentation
+from ndabench.tasks.registry import augmentation_label, build_negative, build_positive, check_augmentation
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError, Progress
 from ndabench.tasks.trainer import Trainer, build_trainer
 from ndabench.trials.checkpoints import load_checkpoint, save_checkpoint
 from ndabench.trials.config import Prepared, Provenance, TrialConfig, planned_row
+from ndabench.trials.negative_changes import measured, negative_changes
 
 CHECKED_STEPS = 2
 
@@ -33,9 +34,9 @@ def prepare(
     of `num_workers` would, and fits or fetches what the evaluations need, which may take longest. The trials
     must share their data and evaluations; those of every arm's `boundary_settings` suffice. To `check` them,
     takes two training steps with each combination of networks, batch size and augmentations, where a trial
-    has one worker.
+    has one worker, and counts the outputs of each negative that equal their input.
     """
-    first, checked = trials[0], set[Hashable]()
+    first, checked, notes = trials[0], set[Hashable](), dict[str, str]()
     data: Any = load_data(first.data, device)
     for trial in trials:
         for spec in (trial.negative, trial.positive):
@@ -48,9 +49,12 @@ def prepare(
             trainer.try_steps(CHECKED_STEPS)
             checked.add(combination)
         del trainer  # its memory is needed for the next
+        label = augmentation_label(trial.task, trial.negative)
+        if check and label and label not in notes:
+            notes[label] = f"{label}: {negative_changes(trial, data)}"
     sampling = getattr(first.task, "sampling", None)
     prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling))
-    return Prepared(data.content_hash, len(checked))
+    return Prepared(data.content_hash, len(checked), tuple(notes.values()))
 
 
 def _combination(trial: TrialConfig) -> Hashable:
@@ -107,8 +111,11 @@ def run_trial(
         if checkpoint is not None:
             trainer.load_state_dict(checkpoint["task"])
             recorder.resumed(checkpoint)
+        begun = checkpoint is not None or trial.negative is None
+        at_start = {} if begun else measured(negative_changes(trial, data))
         run = trainer.run()
         while (progress := recorder.timed(run)) is not None:
+            progress, at_start = replace(progress, metrics={**at_start, **progress.metrics}), {}
             if workers.is_main:
                 recorder.check_fencing()
                 store.write_progress(

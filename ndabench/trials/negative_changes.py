@@ -1,0 +1,70 @@
+"""How many outputs of a trial's negative equal their input, on the trial's own data.
+
+NDA's theorem needs negatives outside the data. Whether they are is up to the data, too: a box of background
+over background changes nothing. So it is measured: `--check` and the preview print it, and every trial
+records it at its start, from which the report makes a table.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ndabench.augmentations.changes import NEARLY, ChangeShares, change_shares
+from ndabench.augmentations.compose import Augmentation
+from ndabench.data.images import to_float
+from ndabench.data.videos.clips import ClipData, ClipRequest
+from ndabench.measurement import NEGATIVES_EQUAL, NEGATIVES_NEARLY_EQUAL, Measurement
+from ndabench.tasks.contrastive.view_pairs import at_size
+from ndabench.tasks.definition import TaskConfig
+from ndabench.tasks.registry import build_negative
+from ndabench.trials.config import TrialConfig
+
+MOST_IMAGES, MOST_CLIPS = 512, 8
+MOST_VALUES = 2**25
+"""Of a sample, some 200 MiB in floats: as many images as that allows."""
+
+
+def negative_changes(trial: TrialConfig, data: Any) -> ChangeShares:
+    """The shares of the trial's negative, which it must have; see `shares_on`."""
+    negative = build_negative(trial.task, trial.negative)
+    assert negative is not None
+    return shares_on(data, trial.task, negative)
+
+
+def shares_on(data: Any, task: TaskConfig, negative: Augmentation) -> ChangeShares:
+    """The shares of `negative` on training images or clips of `data`, as large as the task shows them.
+
+    The sample and the draws have their own fixed seed: training is as it would be without.
+    """
+    images = sample_of(data, task)
+    stream = torch.Generator(images.device).manual_seed(0)
+    return change_shares(negative, images, generator=stream)
+
+
+def measured(shares: ChangeShares) -> Mapping[str, Measurement]:
+    """The shares as a trial records them."""
+    protocol = {"outputs": shares.count, "nearly_equal_below": NEARLY}
+    return {
+        NEGATIVES_EQUAL: Measurement(shares.equal, protocol=protocol),
+        NEGATIVES_NEARLY_EQUAL: Measurement(shares.nearly_equal, protocol=protocol),
+    }
+
+
+def sample_of(data: Any, task: TaskConfig) -> Tensor:
+    """Float images `[N, C, H, W]` in [-1, 1], or clips, of the training split; N ≥ 2 where it has as many."""
+    is_clips = isinstance(data, ClipData)
+    shape = task.shown_shape(data.frame_shape if is_clips else data.image_shape)
+    count = min(MOST_CLIPS if is_clips else MOST_IMAGES, max(2, MOST_VALUES // math.prod(shape)))
+    rows = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:count]
+    if is_clips:
+        frames, lengths = shape[-3], data.train.num_frames
+        strides = {row: max((lengths[row] - 1) // max(frames - 1, 1), 1) for row in rows.tolist()}
+        wanted = [ClipRequest(row, 0, frames, stride) for row, stride in strides.items()]
+        images, _ = next(iter(data.train.clips([wanted])))
+    else:
+        images, _ = next(iter(data.train.batches([rows])))
+    square = shape[-1] if shape[-1] == shape[-2] else None
+    return at_size(to_float(images), square)
