@@ -115,7 +115,7 @@ def test_a_sweep_file_that_cannot_be_read(command_line: CommandLine, command: An
         ("task.num_steps", "--set task.num_steps: must look like key=value"),
         ("task.num_stepz=3", "unknown key 'task.num_stepz'; did you mean 'num_steps'"),
         ("task.num_steps=few", "task.num_steps: .*'few'"),
-        ("name.inner=3", "--set name.inner=3: there is nothing to set below 'inner'"),
+        ("name.inner=3", "--set name.inner=3: the key above 'inner' does not hold a mapping"),
     ],
 )
 def test_a_wrong_assignment(command_line: CommandLine, assignment: str, expected: str) -> None:

@@ -3,19 +3,22 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from command_lines import TINY
 
+from ndabench.augmentations.registry import having
 from ndabench.config import parse
 from ndabench.distributed import Workers
-from ndabench.measurement import Measurement
+from ndabench.measurement import NEGATIVES_EQUAL, NEGATIVES_NEARLY_EQUAL, Measurement
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
 from ndabench.tasks.task import DivergedError, Progress
 from ndabench.trials import run
 from ndabench.trials.config import Provenance
-from ndabench.trials.run import run_trial
+from ndabench.trials.run import prepare, run_trial
 
 
 class ThreeSteps:
@@ -56,3 +59,38 @@ def test_steps_are_compacted_once_a_trial_cannot_continue(
     assert [len(store.list(name)) for name in ("metrics", "artifacts")] == [files] * 2
     assert store.read_metrics()["step"].to_pylist() == [0, 1, 2]
     assert len(store.read_artifacts()) == 3
+
+
+def test_a_trial_records_once_how_often_its_negative_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_build", lambda *_: ThreeSteps(None))
+    store = RecordStore(str(tmp_path))
+    trial = parse(SweepConfig, {**TINY, "arms": ["cutmix"]}, "tiny").grid_trials()[0]
+    list(run_trial(trial, store, Provenance("tiny"), Workers()))
+    recorded = store.read_metrics().to_pylist()
+    shares = {row["metric"]: row["value"] for row in recorded if row["metric"] != "loss"}
+    assert [row["step"] for row in recorded if row["metric"] in shares] == [0, 0]
+    assert shares[NEGATIVES_EQUAL] == 0, "a box of background over background is drawn again"
+    assert 0 < shares[NEGATIVES_NEARLY_EQUAL] < 0.2, "digits have much background"
+
+
+@pytest.mark.release
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"arms": [{"negative": name}]} for name in sorted(having("corrected"))),
+        {"arms": [{"negative": {"chain": ["jigsaw", "jigsaw"]}, "positive": "flip"}]},
+        {"arms": [{"negative": {"mixture": {"cutmix": 1, "stitch": 3}}}]},
+        {"arms": ["none"], "task": {**TINY["task"], "conditional": True, "losses": "non_saturating"}},
+        {"arms": ["jigsaw"], "task": {**TINY["task"], "reference": True, "betas": [0, 0]}},
+        {"arms": ["jigsaw"], "evaluate": [{"name": "fd", "num_samples": 16, "every": 1}]},
+    ],
+    ids=str,
+)
+def test_what_a_check_accepts_two_steps_can_do(tmp_path: Path, changes: dict[str, Any]) -> None:
+    trial = parse(SweepConfig, {**TINY, **changes}, "tiny").grid_trials()[0]
+    prepare([trial], torch.device("cpu"), check=True)
+    store = RecordStore(str(tmp_path))
+    list(run_trial(trial, store, Provenance("tiny"), Workers()))
+    assert store.read_trials()["status"].to_pylist() == ["finished"]

@@ -77,7 +77,10 @@ def _in_a_child(trials: list[str], num_workers: int, check: bool) -> Answer:
             code = child.returncode
             raise RuntimeError(f"the process that prepares the sweep ended with exit code {code}")
         problem, prepared = json.loads(answer.read_text())
-        return problem, prepared and Prepared(*prepared)
+        if prepared is None:
+            return problem, None
+        data_hash, checked, notes = prepared
+        return problem, Prepared(data_hash, checked, tuple(notes))
 
 
 def _on_the_cluster(trials: list[str], resources: Resources, check: bool, say: Say) -> Answer:

@@ -33,7 +33,7 @@ def test_of_many_searched_settings_each_arms_best_are_shown(tmp_path: Path) -> N
     assert [row[2].text for row in jigsaw] == list(letters[5:])
     assert [row[0].text for row in table.rows if "search only" not in row[0].text] == ["none", "jigsaw"]
     assert any("cutout" in row[0].text for row in table.rows)
-    assert "5 more searched settings not shown: of each arm the best 20 are. The records have all." in (
+    assert "5 more searched settings not shown: only the best 20 of each arm are. The records have all." in (
         table.notes
     )
 
