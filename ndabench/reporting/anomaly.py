@@ -11,6 +11,7 @@ from ndabench.reporting.frames import decoded
 WIDTH, HEIGHT = 340, 180
 """Pixels of a histogram; a ROC curve is a square of this height."""
 INSIDE, OUTSIDE = blended(RIGHT, 1.0), blended(WRONG, 1.0)
+INSIDE_NAME, OUTSIDE_NAME = "test images of the data set", "outliers"
 LABELS = {"auroc": "AUROC", "aupr_in": "AUPR-in", "aupr_out": "AUPR-out", "fpr95": "FPR@95TPR"}
 
 
@@ -76,7 +77,7 @@ def _row(one: ScoredSet) -> dict[str, Any]:
     values = [f"{label} {_interval(*one.rates[rate])}" for rate, label in LABELS.items() if rate in one.rates]
     return {
         "title": {
-            "text": f"{one.title} ({one.num_outliers:,} images)",
+            "text": f"{one.title} ({one.num_outliers:,} images, against {one.num_inside:,})",
             "subtitle": [" · ".join(values[:2]), " · ".join(values[2:])],
             "anchor": "start",
         },
@@ -93,12 +94,11 @@ def _histogram(one: ScoredSet) -> dict[str, Any]:
     bins = [
         {"low": low, "high": high, "share": share, "images": images}
         for images, shares in (
-            (f"in-distribution ({one.num_inside:,})", one.histogram.inside),
-            (f"outliers ({one.num_outliers:,})", one.histogram.outliers),
+            (INSIDE_NAME, one.histogram.inside),
+            (OUTSIDE_NAME, one.histogram.outliers),
         )
         for low, high, share in zip(edges, edges[1:], shares, strict=False)
     ]
-    names = list(dict.fromkeys(bar["images"] for bar in bins))
     return {
         "width": WIDTH,
         "height": HEIGHT,
@@ -107,6 +107,7 @@ def _histogram(one: ScoredSet) -> dict[str, Any]:
         "encoding": {
             "x": {"field": "low", "type": "quantitative", "title": "score", "scale": {"zero": False}},
             "x2": {"field": "high"},
+            "y2": {"datum": 0},
             "y": {
                 "field": "share",
                 "type": "quantitative",
@@ -117,7 +118,7 @@ def _histogram(one: ScoredSet) -> dict[str, Any]:
             "color": {
                 "field": "images",
                 "type": "nominal",
-                "scale": {"domain": names, "range": [INSIDE, OUTSIDE]},
+                "scale": {"domain": [INSIDE_NAME, OUTSIDE_NAME], "range": [INSIDE, OUTSIDE]},
                 "legend": {"orient": "bottom", "title": None, "labelLimit": 0},
             },
         },

@@ -26,7 +26,10 @@ def test_every_set_is_a_row_with_its_rates_and_intervals() -> None:
     scores = read_scores(json.dumps({"sets": [SET, {**SET, "title": "shapes"}]}).encode())
     assert scores is not None
     rows = vega_lite(scores)["vconcat"]
-    assert [row["title"]["text"] for row in rows] == ["noise <b> (92 images)", "shapes (92 images)"]
+    assert [row["title"]["text"] for row in rows] == [
+        "noise <b> (92 images, against 200)",
+        "shapes (92 images, against 200)",
+    ]
     assert rows[0]["title"]["subtitle"] == [
         "AUROC 90.0 % [88.0, 92.1] · AUPR-in 80.0 % [70.0, 90.0]",
         "AUPR-out 70.0 % [60.0, 80.0] · FPR@95TPR 30.0 % [20.0, 40.0]",
