@@ -182,8 +182,10 @@ class SweepConfig(Config):
                 raise ValueError(f"arms {other!r} and {arm.name!r} have the same settings; keep one")
 
     def _check_intervals(self) -> None:
-        """What happens every so many steps must happen within a training."""
+        """What happens every so many steps must happen within a training, where there is any."""
         longest = max(self.task_of(arm).num_steps for arm in self.arms)
+        if longest == 0:
+            return
         for evaluation in self.evaluate:
             if evaluation.every is not None and evaluation.every > longest:
                 raise ValueError(

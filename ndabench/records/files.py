@@ -225,9 +225,8 @@ def _check_azure_login(uri: str) -> None:
     look = "import sys, pyarrow.fs as fs; f, p = fs.FileSystem.from_uri(sys.argv[1]); f.get_file_info(p)"
     try:
         done = subprocess.run([sys.executable, "-c", look, uri], capture_output=True, text=True, timeout=60)
-        problem = (
-            "" if done.returncode == 0 else " ".join(done.stderr.split()[-60:]) or "it ended the process"
-        )
+        said = [line for line in done.stderr.splitlines() if line.startswith("pyarrow.")]
+        problem = (said or ["the process ended"])[-1] if done.returncode else ""
     except subprocess.TimeoutExpired:
         problem = "no answer within 60 s"
     if problem:

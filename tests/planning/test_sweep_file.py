@@ -94,6 +94,11 @@ def test_an_arm_that_is_not_trained_is_not_searched() -> None:
     assert [trial.arm for trial in config.grid_trials()].count("still") == 2, "one a seed"
 
 
+def test_an_interval_of_a_sweep_without_training_is_no_mistake() -> None:
+    still = {"name": "image_contrastive", "num_steps": 0}
+    assert sweep(task=still, evaluate=[{"name": "knn", "every": 6}]).task.num_steps == 0
+
+
 def test_a_detection_set_may_lie_elsewhere() -> None:
     def ids(path: str) -> list[str]:
         detection = {"name": "detection", "data": {"name": "voc", "path": path}}
