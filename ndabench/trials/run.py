@@ -115,7 +115,8 @@ def run_trial(
         at_start = {} if begun else measured(negative_changes(trial, data))
         run = trainer.run()
         while (progress := recorder.timed(run)) is not None:
-            progress, at_start = replace(progress, metrics={**at_start, **progress.metrics}), {}
+            if progress.step == 0:  # there may be several, of which the last stays
+                progress = replace(progress, metrics={**at_start, **progress.metrics})
             if workers.is_main:
                 recorder.check_fencing()
                 store.write_progress(
