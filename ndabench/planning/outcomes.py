@@ -4,11 +4,14 @@ A finished trial whose metrics are gone is no result: `reopen` lets it run again
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from ndabench.errors import UserError
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
+from ndabench.records.damage import warn_once
 from ndabench.trials.checkpoints import drop_checkpoints
 from ndabench.trials.config import TrialConfig
 
@@ -35,13 +38,23 @@ def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
     """The outcome of every recorded trial, with the objective at the last step that measured it."""
     values = _last_values(store, watched_metric(config))
     return [
-        Outcome(
-            TrialConfig.from_json(row["config_json"]),
-            row["status"],
-            values.get(row["trial_id"]),
-        )
+        Outcome(trial, row["status"], values.get(row["trial_id"]))
         for row in store.read_trials().to_pylist()
+        if (trial := _trial(store, row)) is not None
     ]
+
+
+def _trial(store: RecordStore, row: Mapping[str, Any]) -> TrialConfig | None:
+    """The configuration of a recorded trial; None, with a line in the log, if this version cannot read it.
+
+    Such a trial is none of this sweep's: its id is the hash of its configuration.
+    """
+    try:
+        return TrialConfig.from_json(row["config_json"])
+    except UserError as error:
+        path = store.local_path(f"trials/{row['trial_id']}.parquet")
+        warn_once(f"{path}: row 1: its configuration is not of this version ({str(error)[:200]})")
+        return None
 
 
 @dataclass(frozen=True)
@@ -69,12 +82,13 @@ def recorded_values(config: SweepConfig, store: RecordStore) -> list[RecordedVal
     rows.sort(key=lambda row: (row["started"] is None, row["started"]))
     return [
         RecordedValues(
-            trial := TrialConfig.from_json(row["config_json"]),
+            trial,
             Outcome(trial, row["status"]).ended,
             tuple(values[row["trial_id"]]),
             last[row["trial_id"]],
         )
         for row in rows
+        if (trial := _trial(store, row)) is not None
     ]
 
 

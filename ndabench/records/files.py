@@ -157,14 +157,15 @@ class FileTree:
     def walk(self, folder: str, deep: bool = True) -> list[str]:
         """Every file below `folder`, or only those directly in it, as sorted paths inside this tree.
 
-        Temporary files are left out.
+        Hidden files and folders are left out: temporary files, and what other programs keep for themselves.
         """
         return sorted(entry.path.removeprefix(f"{self.base}/") for entry in self._entries(folder, deep))
 
     def _entries(self, folder: str, deep: bool = True) -> Iterator[fs.FileInfo]:
         selector = fs.FileSelector(self.full(folder), allow_not_found=True, recursive=deep)
         for entry in self.perform(lambda: self.filesystem.get_file_info(selector), folder, "read"):
-            if entry.type == fs.FileType.File and not entry.base_name.startswith((".", "_")):
+            parts = PurePosixPath(entry.path.removeprefix(f"{self.base}/")).parts
+            if entry.type == fs.FileType.File and not any(part.startswith((".", "_")) for part in parts):
                 yield entry
 
     def stamps(self, folder: str) -> list[tuple[str, int, int]]:

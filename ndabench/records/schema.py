@@ -111,6 +111,7 @@ ARTIFACTS = pa.schema(
         _column("step", _INTEGER, "training steps done when it was made"),
         _column("kind", _TEXT, "what it shows: the file name without its suffix, for example samples"),
         _column("path", _TEXT, "the file, relative to the folder of the sweep"),
+        _column("sha256", _TEXT, "SHA-256 of the file, in hexadecimal digits", nullable=True),
     ]
 )
 

@@ -9,7 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from ndabench.errors import UserError
 from ndabench.records.store import RecordStore
@@ -50,9 +52,9 @@ class SweepStatus:
     """The error that ended the driver; empty where none did."""
     host: str
     pid: int
-    started: datetime
+    started: AwareDatetime
     """When this driver started; a resumed sweep has a new driver."""
-    updated: datetime
+    updated: AwareDatetime
     seconds_left: float | None = None
     trials: Mapping[str, int] = field(default_factory=dict)
     """`total`, and the number of trials in each status; `waiting` have not begun in this driver."""
@@ -80,20 +82,13 @@ def read_status(store: RecordStore) -> SweepStatus | None:
         return None
     where = store.local_path(STATUS_FILE)
     try:
-        values: dict[str, Any] = json.loads(data)
-        version = int(values["schema_version"])
-        for name in ("started", "updated"):
-            values[name] = datetime.fromisoformat(values[name])
-        values["running"] = tuple(RunningTrial(**_known(RunningTrial, trial)) for trial in values["running"])
-        status = SweepStatus(**_known(SweepStatus, values))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{where}: is not the status of a sweep ({error!r})") from None
-    if version > STATUS_VERSION:
-        raise UserError(f"{where}: written by a newer ndabench (version {version}, not {STATUS_VERSION})")
+        status = TypeAdapter(SweepStatus).validate_json(data)  # a later version may have added keys
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        why = f"{key}: {first['msg']}" if key else first["msg"]
+        raise UserError(f"{where}: is not the status of a sweep ({why})") from None
+    if status.schema_version > STATUS_VERSION:
+        version = f"version {status.schema_version}, not {STATUS_VERSION}"
+        raise UserError(f"{where}: written by a newer ndabench ({version})")
     return status
-
-
-def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that this version knows: a later one may have added others."""
-    names = {one.name for one in dataclasses.fields(kind)}
-    return {key: value for key, value in values.items() if key in names}

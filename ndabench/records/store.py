@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement, displayed_name
+from ndabench.records.damage import Note, warn_once
 from ndabench.records.files import FileTree
 from ndabench.records.schema import ARTIFACTS, METRICS, NAME_PARTS, SCHEMA_VERSION, TRIALS, TrialRow
 from ndabench.records.step_table import StepTable
@@ -38,11 +39,12 @@ class RecordStore:
 
     Any number of trials may write at once, and anyone may read at any moment: every file is whole or absent.
     Writing raises `UserError` when the storage is full, read-only or missing; if that may pass, only after
-    minutes of retries, each with a line in the log. Picklable.
+    minutes of retries, each with a line in the log. Readers pass over what is damaged: each such file or row
+    gets a line in the log. Picklable.
     """
 
     def __init__(self, root: str) -> None:
-        self._files = FileTree(root)
+        self._files, self.note = FileTree(root), warn_once
         self.root = self._files.root
         self.is_local = self._files.is_local
 
@@ -50,6 +52,12 @@ class RecordStore:
         """The same records for callers that cannot wait: a failure of the storage is an error at once."""
         other = copy.copy(self)
         other._files = self._files.without_retry()
+        return other
+
+    def noting(self, note: Note) -> "RecordStore":
+        """The same records; `note` gets a line for each file or row that is damaged, and passed over."""
+        other = copy.copy(self)
+        other.note = note
         return other
 
     def write_trial(self, row: TrialRow) -> None:
@@ -76,7 +84,8 @@ class RecordStore:
         for name, data in artifacts.items():
             path = f"files/{folder}/{step:09d}-{_safe(name, 'artifact name')}"
             self.write_bytes(path, data)
-            index.append({**key, "kind": PurePosixPath(name).stem, "path": path})
+            digest = hashlib.sha256(data).hexdigest()
+            index.append({**key, "kind": PurePosixPath(name).stem, "path": path, "sha256": digest})
         if index:
             self._table("artifacts").write(folder, index, step)
         if metrics:
@@ -96,9 +105,9 @@ class RecordStore:
         return self._table("trials").read()
 
     def read_trial(self, trial_id: str) -> TrialRow | None:
-        """The row of one trial, or None if it has not been recorded."""
+        """The row of one trial, or None if it has not been recorded or is damaged."""
         row = self._table("trials").read_file(_safe(trial_id, "trial id"))
-        if row is None:
+        if row is None or not row.num_rows:
             return None
         (values,) = row.to_pylist()
         values["lambda_"] = values.pop("lambda")
@@ -114,9 +123,9 @@ class RecordStore:
         return self._table("metrics").read(columns, keep)
 
     def without_metrics(self, trials: pa.Table) -> list[str]:
-        """The finished ones among `trials` (rows of `read_trials`) whose metrics are gone.
+        """The finished ones among `trials` (rows of `read_trials`) whose metrics are gone or damaged.
 
-        Their configurations name evaluations, but no file holds a value: somebody deleted it.
+        Their configurations name evaluations, but no intact file holds a value.
         """
         columns = (trials[name].to_pylist() for name in ("trial_id", "status", "config_json"))
         measured = self._table("metrics").trials()
@@ -139,15 +148,23 @@ class RecordStore:
 
         `UserError` for one that is newer than this ndabench knows.
         """
-        for path in self._files.walk("trials", deep=False):
-            row = self.read_trial(PurePosixPath(path).stem)
+        for trial_id in sorted(self._table("trials").trials()):
+            row = self.read_trial(trial_id)
             if row is not None:
                 return row.schema_version
         return None
 
     def read_artifacts(self) -> pa.Table:
-        """One row per trial, step and file (`schema.ARTIFACTS`); `read_bytes` takes their `path`."""
+        """One row per trial, step and file (`schema.ARTIFACTS`)."""
         return self._table("artifacts").read()
+
+    def read_artifact(self, path: str, sha256: str | None) -> bytes | None:
+        """The file that a row of the artifacts names; None if it is gone or not as it was written."""
+        data = self._files.read(path)
+        if data is not None and sha256 and hashlib.sha256(data).hexdigest() != sha256:
+            self.note(f"{self.local_path(path)}: damaged (it is not as it was written)")
+            return None
+        return data
 
     def fingerprint(self) -> str:
         """A text that changes whenever a record changes; it costs one listing and opens no file."""
@@ -179,7 +196,7 @@ class RecordStore:
         return self._files.shown(path)
 
     def _table(self, name: str) -> StepTable:
-        return StepTable(self._files, name, TABLES[name])
+        return StepTable(self._files, name, TABLES[name], self.note)
 
 
 def _is_displayed_as(name: str, rows: pa.Table) -> pa.Array:

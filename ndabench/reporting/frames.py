@@ -11,6 +11,7 @@ import yaml
 from ndabench.foreign_text import escaped
 from ndabench.measurement import displayed_name
 from ndabench.records import RecordStore
+from ndabench.records.damage import DamagedError, require_intact
 from ndabench.records.schema import NAME_PARTS
 
 SWEEP_FILE = "sweep.yaml"
@@ -116,8 +117,12 @@ class Frames:
 
 def load(store: RecordStore) -> Frames:
     """Everything recorded so far; works at any moment of a sweep, and on an empty folder."""
-    text = (store.read_bytes(SWEEP_FILE) or b"").decode(errors="replace")
-    sweep = _mapping(text)
+    content = store.read_bytes(SWEEP_FILE)
+    text, sweep = (content or b"").decode(errors="replace"), {}
+    if content is not None:
+        sweep, problems = _read_sweep(content)
+        for problem in problems:
+            store.note(f"{store.local_path(SWEEP_FILE)}: damaged ({problem})")
     rows = store.read_trials()
     trials = rows.to_pandas().set_index("trial_id")
     gone = trials.index.isin(store.without_metrics(rows))
@@ -199,7 +204,7 @@ def decoded(text: Any) -> Any:
     """The value in a JSON column, or an empty mapping if there is none or it cannot be read."""
     try:
         return _escaped_value(json.loads(text))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return {}
 
 
@@ -224,12 +229,31 @@ def _of_known_trials(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return known
 
 
-def _mapping(text: str) -> dict[str, Any]:
+def _read_sweep(content: bytes) -> tuple[dict[str, Any], list[str]]:
+    """The keys of the sweep's file that can be used, and what is wrong with it."""
+    problems = []
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return {}
-    return data if isinstance(data, dict) else {}
+        require_intact(content)
+    except DamagedError as error:
+        problems.append(str(error))
+    try:
+        data = yaml.safe_load(content)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return {}, ["it is not valid YAML"]
+    if not isinstance(data, dict):
+        return {}, ["it is no mapping of keys to values"]
+    seeds, arms = data.get("seeds", []), data.get("arms", [])
+    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+        problems.append("seeds is no list of numbers")
+        del data["seeds"]
+    if not isinstance(arms, list) or not all(isinstance(_arm_name(arm), str) for arm in arms):
+        problems.append("an arm has no name")
+        del data["arms"]
+    return data, problems
+
+
+def _arm_name(arm: Any) -> Any:
+    return arm.get("name") if isinstance(arm, dict) else arm
 
 
 def _objective(sweep: dict[str, Any]) -> str | None:
@@ -252,7 +276,7 @@ def _baseline(trials: pd.DataFrame) -> str | None:
 
 
 def _arm_order(trials: pd.DataFrame, sweep: dict[str, Any], baseline: str | None) -> list[str]:
-    written = [arm.get("name", "") if isinstance(arm, dict) else str(arm) for arm in sweep.get("arms") or []]
+    written = [_arm_name(arm) for arm in sweep.get("arms") or []]
     place = {name: position for position, name in enumerate(written)}
     seen = [str(arm) for arm in trials["arm"].unique()]
     return sorted(seen, key=lambda arm: (arm != baseline, place.get(arm, len(place)), arm))

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from ndabench.errors import UserError
 from ndabench.records import RecordStore, read_status
+from ndabench.records.damage import warn_once
 from ndabench.reporting import drawing, paper
 from ndabench.reporting.comparison import Comparison, comparisons
 from ndabench.reporting.figures import lambda_figures, step_figures
@@ -39,6 +40,7 @@ from ndabench.reporting.tables import comparison_table
 from ndabench.reporting.trial_tables import trials_table, unfinished_table
 
 REPORT_FILE = "report.html"
+MOST_DAMAGED = 20
 STATUSES = ("finished", "running", "pruned", "stopped", "diverged", "failed", METRICS_GONE)
 
 
@@ -62,6 +64,13 @@ def summary_tables(store: RecordStore) -> list[TableSpec]:
 
 def report_spec(store: RecordStore) -> ReportSpec:
     """The whole content of the report, as plain structures."""
+    damage: dict[str, None] = {}
+
+    def note(line: str) -> None:
+        damage[line] = None
+        warn_once(line)
+
+    store = store.noting(note)
     frames = load(store)
     compared = comparisons(frames)
     sections = [
@@ -81,9 +90,16 @@ def report_spec(store: RecordStore) -> ReportSpec:
             *_left(store),
             Fact("written", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"),
         ],
-        headline=headline(frames, compared),
+        headline=[*headline(frames, compared), *_damage(list(damage))],
         sections=[section for section in sections if section.blocks],
     )
+
+
+def _damage(lines: list[str]) -> list[str]:
+    """What the report leaves out because it is damaged, as sentences."""
+    hidden = len(lines) - MOST_DAMAGED
+    more = [f"{count(hidden, 'more line')} about damage in the log."] if hidden > 0 else []
+    return [f"Left out: {line}." for line in lines[:MOST_DAMAGED]] + more
 
 
 def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:

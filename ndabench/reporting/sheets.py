@@ -91,7 +91,9 @@ def _sheets(store: RecordStore, frames: Frames, pictures: pd.DataFrame, title: s
     for row in rows:
         name = frames.settings[row["setting"]].label
         caption = f"{name}, seed {row['seed']}, step {row['step']:,}"
-        sheet = _sheet(store.read_bytes(row["path"]) or b"", caption, f"{title} of {caption}")
+        sheet = _sheet(
+            store.read_artifact(row["path"], row["sha256"]) or b"", caption, f"{title} of {caption}"
+        )
         if sheet is not None:
             sheets.append(sheet)
     return sheets

@@ -18,14 +18,18 @@ def watch(store: RecordStore, every: float, sleep: Callable[[float], None] = tim
     with the sweep, after the last report; never ends if no driver of a sweep is running.
     """
     store = store.without_retry()  # this loop is the retry
-    seen = problem = ""
+    seen = problem = damaged = ""
     silent = False
     while True:
         began = time.monotonic()
         try:
-            status = read_status(
-                store
-            )  # read before the records: once it says that the sweep is over, they are complete
+            try:  # read before the records: once it says that the sweep is over, they are complete
+                status = read_status(store)
+            except UserError as error:  # damaged: the report is written without it
+                status = None
+                if str(error) != damaged:
+                    damaged = str(error)
+                    yield damaged
             over = status is not None and status.exit_code is not None
             stamp = f"{store.fingerprint()} {over}"
             if stamp != seen:
