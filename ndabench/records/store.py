@@ -44,7 +44,8 @@ class RecordStore:
     """
 
     def __init__(self, root: str) -> None:
-        self._files, self.note = FileTree(root), warn_once
+        self._files = FileTree(root)
+        self.note: Note = warn_once
         self.root = self._files.root
         self.is_local = self._files.is_local
 

@@ -118,7 +118,8 @@ class Frames:
 def load(store: RecordStore) -> Frames:
     """Everything recorded so far; works at any moment of a sweep, and on an empty folder."""
     content = store.read_bytes(SWEEP_FILE)
-    text, sweep = (content or b"").decode(errors="replace"), {}
+    text = (content or b"").decode(errors="replace")
+    sweep: dict[str, Any] = {}
     if content is not None:
         sweep, problems = _read_sweep(content)
         for problem in problems:
