@@ -31,7 +31,8 @@ class ThreeSteps:
         yield Progress(0, 3, 0, {}, False, {})  # as evaluations of an untrained network do on their way
         for step in range(3):
             pictures = {"samples.png": b"picture"}
-            yield Progress(step, 3, 8 * step, {"loss": Measurement(1.0 / (step + 1))}, False, pictures)
+            loss, notes = {"loss": Measurement(1.0 / (step + 1))}, ("stopped early",) if step else ()
+            yield Progress(step, 3, 8 * step, loss, False, pictures, notes)
         if self._ending is not None:
             raise self._ending
 
@@ -57,6 +58,7 @@ def test_steps_are_compacted_once_a_trial_cannot_continue(
     with contextlib.suppress(RuntimeError, DivergedError, KeyboardInterrupt):
         list(run_trial(trial, store, Provenance("tiny"), Workers()))
     assert store.read_trials()["status"].to_pylist() == [status]
+    assert store.read_trials()["notes"].to_pylist() == ["stopped early"]  # once, though two steps say it
     assert [len(store.list(name)) for name in ("metrics", "artifacts")] == [files] * 2
     assert store.read_metrics()["step"].to_pylist() == [0, 1, 2]
     assert len(store.read_artifacts()) == 3

@@ -19,6 +19,8 @@ class Evaluated:
     """File names to files (PNG pictures, JSON), on the main worker only."""
     evaluation: str = ""
     """The key of the evaluation; empty where there were several."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the values must know, one sentence each, equal on every worker."""
 
     def renamed(self, evaluation: Evaluation) -> "Evaluated":
         """The same results with the label that `evaluation` gives to values, protocols and files."""
@@ -49,13 +51,18 @@ class Evaluated:
             }
             for name, one in self.measurements.items()
         }
-        return {"measurements": measurements, "artifacts": self.artifacts, "evaluation": self.evaluation}
+        return {
+            "measurements": measurements,
+            "artifacts": self.artifacts,
+            "evaluation": self.evaluation,
+            "notes": list(self.notes),
+        }
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "Evaluated":
         """Undoes `to_plain`."""
         measurements = {name: Measurement(**one) for name, one in plain["measurements"].items()}
-        return cls(measurements, dict(plain["artifacts"]), plain["evaluation"])
+        return cls(measurements, dict(plain["artifacts"]), plain["evaluation"], tuple(plain.get("notes", ())))
 
 
 def by_name(measurements: Sequence[Measurement]) -> dict[str, Measurement]:
@@ -68,6 +75,7 @@ def merge(parts: Sequence[Evaluated]) -> Evaluated:
     return Evaluated(
         {name: one for part in parts for name, one in part.measurements.items()},
         {name: one for part in parts for name, one in part.artifacts.items()},
+        notes=tuple(note for part in parts for note in part.notes),
     )
 
 

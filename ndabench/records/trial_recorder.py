@@ -61,6 +61,12 @@ class TrialRecorder:
         self._row = replace(self._row, **columns)
         self._write()
 
+    def remark(self, text: str) -> None:
+        """Adds a sentence to the row's notes, once."""
+        notes = self._row.notes or ""
+        if text not in notes:
+            self.note(notes=f"{notes}; {text}" if notes else text)
+
     def check_fencing(self) -> None:
         """Raises `SupersededError` in the main worker of an attempt that is not the trial's latest."""
         if not self._writes:

@@ -33,6 +33,8 @@ class Progress:
     checkpoint_due: bool = False
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
     """File name (`samples.png`) to its bytes; filled on the main worker only."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the metrics must know, one sentence each; kept with the trial."""
     evaluated: tuple[int, int] = (0, 0)
     """How many evaluations of this step are done, and how many units of the one that runs."""
 

@@ -119,6 +119,7 @@ class Trainer:
             here,
             metrics={**notes, **(logged if self._due(config.log_every) else {}), **evaluated.measurements},
             artifacts={**here.artifacts, **(evaluated.artifacts if self.workers.is_main else {})},
+            notes=evaluated.notes,
         )
 
     def _evaluate(

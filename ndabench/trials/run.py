@@ -107,7 +107,7 @@ def run_trial(
         trainer = _build(trial, data, workers)
         checkpoint, damage = load_checkpoint(store, trial.trial_id, workers)
         if damage:
-            recorder.note(notes=damage)
+            recorder.remark(damage)
         if checkpoint is not None:
             trainer.load_state_dict(checkpoint["task"])
             recorder.resumed(checkpoint)
@@ -122,6 +122,8 @@ def run_trial(
                 store.write_progress(
                     provenance.sweep, trial.trial_id, progress.step, progress.metrics, progress.artifacts
                 )
+                for remark in progress.notes:
+                    recorder.remark(remark)
                 if progress.checkpoint_due:
                     recorder.check_fencing()
                     state = {"trial": trial.to_json(), "task": trainer.state_dict(), **recorder.spent()}

@@ -84,6 +84,20 @@ def test_names_values_and_artifacts(data: ImageData) -> None:
             assert measurement.seconds > 0
 
 
+def test_a_fit_that_ends_before_the_minimum_is_named(data: ImageData) -> None:
+    config = parse(LinearProbeLbfgsConfig, {"penalties": [1e-3, 1e3], "max_iterations": 3}, "evaluate")
+    evaluated = evaluate(data, evaluations=[config])
+    # Both are fitted on training images; the one chosen on validation images once more.
+    assert {note.partition(" stopped")[0] for note in evaluated.notes} == {
+        f"linear_probe_lbfgs: the fit with penalty {penalty}" for penalty in ("0.001", "1000")
+    }
+    assert len(evaluated.notes) == 3
+    assert "instead of 1.0e-06; raise max_iterations" in evaluated.notes[0]
+    assert evaluate(data).notes == ()
+    protocol = evaluated.measurements["linear_probe_lbfgs"].protocol
+    assert (protocol["largest_gradient"], protocol["largest_gradient_per_penalty"]) == (1e-6, 0.01)
+
+
 def test_one_measure_may_be_taken_twice_under_two_names(data: ImageData) -> None:
     alone = evaluate(data, evaluations=[KnnConfig(neighbours=3)])
     other = parse(KnnConfig, {"neighbours": 50, "as": "k50"}, "knn")

@@ -50,7 +50,7 @@ class ClipLinearProbeConfig(VideoClassificationConfig):
 
     name: Literal["linear_probe"] = "linear_probe"
     penalties: Penalties = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-    max_iterations: Count = 1000
+    max_iterations: Count = 10_000
 
     @property
     def shares(self) -> tuple[Hashable, ...]:

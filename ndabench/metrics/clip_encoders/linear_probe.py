@@ -8,6 +8,7 @@ once on the test videos.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
 from ndabench.metrics.clip_encoders.video_scores import classified, mean_softmax, top_accuracy
 from ndabench.metrics.clip_encoders.windows import Windows
 from ndabench.metrics.features import full_precision
-from ndabench.metrics.image_encoders.linear_probe_lbfgs import LARGEST_GRADIENT, fit_logistic
+from ndabench.metrics.image_encoders.linear_probe_lbfgs import CONVERGENCE, fit_logistic, stopped_early
 from ndabench.metrics.probing import TESTING, VALIDATING, Scoring, chosen_setting
 from ndabench.metrics.results import Evaluated, by_name, merge
 
@@ -31,12 +32,14 @@ def probe_scores(
     num_classes: int,
     max_iterations: int,
     workers: Workers,
-) -> Tensor:
-    """The class scores `[P, N, k]` of the videos of `scored` by the probe of each penalty; equal on every
-    worker. The workers share the penalties, not the rows of one fit."""
+) -> tuple[Tensor, list[float]]:
+    """The class scores `[P, N, k]` of the videos of `scored` by the probe of each penalty, and the largest
+    gradients `[P]` where the fits ended; equal on every worker. The workers share the penalties, not the rows
+    of one fit."""
     scores = torch.zeros(
         len(penalties), len(scored.labels), num_classes, dtype=torch.float64, device=workers.device
     )
+    gradients = torch.zeros(len(penalties), dtype=torch.float64, device=workers.device)
     for place in range(workers.rank, len(penalties), workers.world_size):
         classifier = fit_logistic(
             fitted.examples(),
@@ -45,7 +48,8 @@ def probe_scores(
             max_iterations=max_iterations,
         )
         scores[place] = mean_softmax(scored._replace(values=classifier.logits(scored.values)))
-    return workers.all_reduce_sum(scores)
+        gradients[place] = classifier.largest_gradient
+    return workers.all_reduce_sum(scores), workers.all_reduce_sum(gradients).tolist()
 
 
 def measure_clip_linear_probe(
@@ -57,11 +61,12 @@ def measure_clip_linear_probe(
         **config.settings(),
         "features": "of windows, standardised by those that the probe was fitted on",
         "penalty": "the best on the validation split, of fits on the training split",
-        "largest_gradient": LARGEST_GRADIENT,
+        **CONVERGENCE,
     }
+    notes: list[str] = []
 
     def scores(penalties: Sequence[float], scoring: Scoring) -> Tensor:
-        return probe_scores(
+        found, gradients = probe_scores(
             penalties,
             subject.windows(*scoring.fitted),
             subject.windows(scoring.scored),
@@ -69,6 +74,8 @@ def measure_clip_linear_probe(
             max_iterations=config.max_iterations,
             workers=subject.workers,
         )
+        notes.extend(stopped_early(config.name, penalties, gradients))
+        return found
 
     def result(found: Tensor, scoring: Scoring, start: float) -> Evaluated:
         return classified(config, found, scoring, subject, settings, seconds=clock() - start)
@@ -87,4 +94,4 @@ def measure_clip_linear_probe(
             start = clock()
             [best] = scores([penalty], TESTING)
             parts.append(result(best, TESTING, start))
-    return merge(parts)
+    return replace(merge(parts), notes=tuple(notes))

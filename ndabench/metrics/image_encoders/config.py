@@ -40,7 +40,7 @@ class LinearProbeLbfgsConfig(ProbeConfig):
 
     name: Literal["linear_probe_lbfgs"] = "linear_probe_lbfgs"
     penalties: Penalties = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-    max_iterations: Count = 1000
+    max_iterations: Count = 10_000
 
     @property
     def shares(self) -> tuple[Hashable, ...]:
