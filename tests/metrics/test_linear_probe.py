@@ -136,7 +136,7 @@ def test_workers_share_the_penalties(fitted: Examples, scored: Examples) -> None
     ("keys", "message"),
     [
         ({"penalties": []}, "penalties: must not be empty"),
-        ({"penalties": [0.1, 0.0]}, "greater than 0, got 0.0"),
+        ({"penalties": [0.1, 0.0]}, "penalties.1: input should be greater than"),
         ({"penalty": [0.1]}, "did you mean 'penalties'"),
     ],
 )
