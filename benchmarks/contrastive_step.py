@@ -1,12 +1,12 @@
-"""Images a second of a whole MoCo training step with 0, 1 and 2 NDA keys, beside lightly's MoCo.
+"""Images a second of a whole MoCo training step with 0, 1 and 2 NDA keys, compared with lightly's MoCo.
 
     python benchmarks/contrastive_step.py [--lightly CHECKOUT] [--batch-size 64] [--rounds 5] [--device cuda]
 
 One step is: two views of every image, queries and keys of a ResNet-18 with the CIFAR stem, the loss against a
-queue of 4096, backward, SGD, the momentum update. Ours goes through `ContrastiveTask.run`. lightly's is
-put together from its own modules as its example does, from CHECKOUT, a copy of github.com/lightly-ai/lightly,
+queue of 4096, backward, SGD, the momentum update. Ours goes through `ContrastiveTask.run`. lightly's is put
+together from its own modules as its example does, from CHECKOUT, a copy of github.com/lightly-ai/lightly,
 with torchvision's ResNet-18; its views are made by its transform in this process, image by image, and once
-more with views that lie ready ("views free"). All contestants take turns in one process.
+more with views made beforehand ("views free"). All contestants take turns in one process.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Clips a second of a whole DPC training step with 0, 1 and 2 NDA keys, beside the published DPC.
+"""Clips a second of a whole DPC training step with 0, 1 and 2 NDA keys, compared with the published DPC.
 
     python benchmarks/dpc_step.py [--released CHECKOUT] [--batch-size 4] [--rounds 5] [--device cuda]
     python benchmarks/dpc_step.py --device cuda --find-largest-batch [--variant "plain, bf16"]
@@ -7,7 +7,7 @@ One step is: a view of every clip (8 blocks of 5 frames at 128×128), the 2D3D R
 the dense loss, backward, Adam. Ours goes through the task's own loop; clips lie on the device, so that no
 decoding is timed. The published one is the model of CHECKOUT, a copy of github.com/TengdaHan/DPC, and its
 step without logging and without views, which its authors draw while decoding: "views free" is ours without
-them, too. All contestants take turns in one process. A small size is `--side 32 --width 8 --batch-size 8`.
+them as well. All contestants take turns in one process. A small size is `--side 32 --width 8 --batch-size 8`.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plain, compiled": {"compile": True},
     "plain, bf16, compiled": {"precision": "bf16", "compile": True},
 }
-"""Keys of the task, of its method and of its encoder; what they leave out stands at its default."""
+"""Keys of the task, of its method and of its encoder; what they leave out keeps its default."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Sizes:
 
 
 def random_videos(sizes: Sizes, device: torch.device) -> ClipData:
-    """Noise on the device; more videos than lie there are the same ones again."""
+    """Noise on the device; if more videos are asked for than it holds, they repeat."""
     videos = torch.randint(
         0,
         256,
@@ -147,7 +147,7 @@ def ours(settings: dict[str, Any], sizes: Sizes, *, steps: int, device: torch.de
 
 
 def released(checkout: Path, sizes: Sizes, *, steps: int, device: torch.device, bf16: bool) -> Steps:
-    """DPC_RNN of dpc/model_3d.py under the step of dpc/main.py, on clips that lie ready."""
+    """DPC_RNN of dpc/model_3d.py under the step of dpc/main.py, on clips made beforehand."""
     if sizes.width != RELEASED_WIDTH:
         raise RuntimeError(f"the published network has width {RELEASED_WIDTH} alone")
     sys.path[:0] = [str(checkout / "backbone"), str(checkout / "dpc")]

@@ -1,4 +1,4 @@
-"""The Fréchet distance's two costs, moments and trace term, beside scipy's and torchmetrics' ways to them.
+"""The Fréchet distance's two costs, moments and trace term, compared with those of scipy and torchmetrics.
 
     python benchmarks/frechet.py [--dim 2048] [--rounds 5] [--device cuda] [--skip "torchmetrics eigvals"]
 

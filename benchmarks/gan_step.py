@@ -1,4 +1,4 @@
-"""Real images a second of a whole NDA-GAN training step, beside the released model and step.
+"""Real images a second of a whole NDA-GAN training step, compared with the released model and step.
 
     python benchmarks/gan_step.py [--released CHECKOUT] [--batch-size 64] [--rounds 5] [--device cuda]
 
@@ -43,7 +43,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "fp32 channels_last compiled": {"compile": True},
     "bf16 channels_last compiled": {"precision": "bf16", "compile": True},
 }
-"""Settings of `GanConfig`; what they leave out stands at its default."""
+"""Settings of `GanConfig`; what they leave out keeps its default."""
 
 RELEASED_SETTINGS: dict[str, Any] = {
     "dim_z": 128,

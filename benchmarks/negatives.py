@@ -1,4 +1,5 @@
-"""Images/s of every negative beside a clone of the batch and, given a checkout, beside the released code.
+"""Images/s of every negative, compared with a clone of the batch and, given a checkout, with the released
+code.
 
     python benchmarks/negatives.py [--released PATH] [--device cuda] [--dtype uint8]
 

@@ -1,4 +1,4 @@
-"""The L-BFGS linear probe beside scikit-learn's logistic regression, on synthetic features.
+"""The L-BFGS linear probe compared with scikit-learn's logistic regression, on synthetic features.
 
     python benchmarks/probe.py [--num 50000] [--dim 512] [--penalty 1e-4] [--rounds 3] [--device cuda]
 

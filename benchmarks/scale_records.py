@@ -3,7 +3,7 @@
     python benchmarks/scale_records.py [--trials-per-arm 480] [--seeds 20] [--steps 50] [--keep DIR]
 
 Made-up records of a TPE search with its repeats: four arms, at every step ten metrics (five of them
-evaluations), pictures without content. Every figure is that of a process of its own, imports included.
+evaluations), pictures without content. Every figure is measured in a separate process, imports included.
 """
 
 import argparse
@@ -190,7 +190,7 @@ PHASES: dict[str, tuple[str, Callable[[RecordStore, MakeConfig], str]]] = {
 
 
 def phase(name: str, folder: str, make_config: MakeConfig) -> None:
-    """In a process of its own: prints seconds, CPU seconds from its start, peak memory, and the result."""
+    """Runs in a separate process: prints seconds, CPU seconds from its start, peak memory, and the result."""
     start = time.perf_counter()
     detail = PHASES[name][1](RecordStore(folder), make_config)
     seconds = time.perf_counter() - start

@@ -1,4 +1,5 @@
-"""Clips a second of our decoding beside pytorchvideo's LabeledVideoDataset, from the same files in one run.
+"""Clips a second of our decoding compared with pytorchvideo's LabeledVideoDataset, from the same files in one
+run.
 
     python benchmarks/video_decode.py [--frames 16] [--stride 1] [--workers 0] [--rounds 7] [--folder DATA]
 

@@ -1,4 +1,5 @@
-"""Milliseconds a batch of the views beside kornia and torchvision, part by part, and their differences.
+"""Milliseconds a batch of the views compared with kornia and torchvision, part by part, and their
+differences.
 
     python benchmarks/views.py [--device cuda] [--threads 2] [--rounds 15]
 

@@ -94,7 +94,8 @@ def load(implementation: str) -> Any:
 
 
 def import_plugins(modules: Sequence[str]) -> None:
-    """Imports the modules that a sweep file lists under `plugins`; `UserError` for one that is not there."""
+    """Imports the modules that a sweep file lists under `plugins`; `UserError` for one that cannot be
+    imported."""
     for module in modules:
         try:
             importlib.import_module(module)

@@ -89,7 +89,8 @@ def sweep(
 
 
 def confirm_size(config: "SweepConfig", file: Path, *, confirmed: bool) -> None:
-    """Asks on a terminal before a sweep of very many trials; `UserError` where nobody can answer."""
+    """Asks on a terminal before a sweep of very many trials; `UserError` where there is no terminal to
+    answer."""
     count = config.trial_count()
     if confirmed or count <= MOST_UNASKED:
         return

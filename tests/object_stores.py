@@ -1,4 +1,4 @@
-"""A local S3 server in a process of its own, which can go down and come back with all that it holds.
+"""A local S3 server in a separate process, which can stop and come back with all that it holds.
 
 `python object_stores.py` is that process: it prints its port, then obeys the lines `start` and `stop`.
 """

@@ -107,7 +107,7 @@ def test_without_a_whole_checkpoint_a_trial_starts_again(
     assert row.notes == "the checkpoint of step 4, 2 was damaged; resumed from the beginning"
 
 
-def test_a_trial_on_an_object_store_goes_on_to_the_same_bits(
+def test_a_trial_on_an_object_store_resumes_to_the_same_bits(
     object_store: ObjectStore, undisturbed: dict[tuple[int, str], float]
 ) -> None:
     store = RecordStore(object_store.folder())

@@ -107,6 +107,6 @@ def test_a_former_name_is_read_with_one_warning(caplog: pytest.LogCaptureFixture
     ]
 
 
-def test_a_former_name_beside_the_present_one_is_refused() -> None:
+def test_a_former_name_with_the_present_one_is_refused() -> None:
     with pytest.raises(UserError, match="drops is the former name of lr_milestones; keep lr_milestones"):
         parse(Holder, {"part": {"drops": [0.5], "lr_milestones": [0.6]}}, "sweep.yaml")

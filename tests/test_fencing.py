@@ -1,4 +1,4 @@
-"""A process that was cut off and lives on beside its successor writes no more, once it can know of it."""
+"""A process that was cut off and still runs stops writing once it can know of its successor."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -17,7 +17,7 @@ def _out_of_memory() -> Steps:
     raise RuntimeError("no room")
 
 
-def test_all_that_can_be_built_run_equally_often_and_are_shown_beside_the_rival() -> None:
+def test_all_that_can_be_built_run_equally_often_and_are_shown_with_the_rival() -> None:
     taken: list[str] = []
     console = Console(file=io.StringIO(), width=300)
     builders = {name: _builder(name, taken) for name in ("theirs", "ours")} | {"large": _out_of_memory}

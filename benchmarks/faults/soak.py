@@ -1,10 +1,11 @@
-"""Two sweeps on a cluster whose processes and nodes are killed at random moments, beside undisturbed ones.
+"""Two sweeps on a cluster whose processes and nodes are killed at random moments, compared with undisturbed
+ones.
 
     PYTHONPATH=.:tests/end_to_end python benchmarks/faults/soak.py [--seed 0] [--kills 12] [--steps 600]
 
 Five simulated nodes on this machine. Ten trials of one worker and four of two are trained, first as they are,
 then while something is killed or stopped every few seconds, so many `--kills` in each of the two sweeps. The
-sweep's own driver is among what is killed; `--resume` goes on. Prints every kill and a verdict:
+sweep's own driver may be killed too; `--resume` then continues the sweep. Prints every kill and a verdict:
 all trials finished, no record missing or doubled, all metrics equal to the bit. Exit code 1 where not.
 """
 

@@ -64,7 +64,7 @@ class Cifar10CConfig(ImageConfig):
         files = [self.path / "CIFAR-10-C" / f"{name}.npy" for name in self.corruptions]
         for file in files:
             if not file.is_file():
-                raise UserError(f"{self.name}: {file} is not there; data.path is the folder of CIFAR-10-C")
+                raise UserError(f"{self.name}: {file} is missing; data.path is the folder of CIFAR-10-C")
         return files
 
     def open(self) -> Source:

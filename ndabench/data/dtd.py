@@ -47,7 +47,7 @@ class DtdConfig(ImageConfig):
                 lines = file.read_text("utf-8").splitlines()
             except (OSError, UnicodeDecodeError):
                 raise UserError(
-                    f"{self.name}: {file} is not there or no text; data.path is the folder of dtd"
+                    f"{self.name}: {file} is missing or not a text file; data.path is the folder of dtd"
                 ) from None
             lists[split] = [folder / "images" / line.strip() for line in lines if line.strip()]
         return lists

@@ -36,7 +36,7 @@ class Places365Config(ImageConfig):
             lines = file.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
             raise UserError(
-                f"{self.name}: {file} is not there or no text; data.path holds it, with val_256"
+                f"{self.name}: {file} is missing or not a text file; data.path holds it, with val_256"
             ) from None
         found = []
         for number, line in enumerate(lines, 1):

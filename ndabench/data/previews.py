@@ -36,7 +36,8 @@ class Preview:
 def image_preview(
     data: ImageData, negatives: Negatives, shown_shape: tuple[int, ...], *, count: int, seed: int
 ) -> Preview:
-    """The first `count` training images and their negatives, as the task sees them whatever `shown_shape`."""
+    """The first `count` training images and their negatives, at the data's own size, whatever `shown_shape`
+    is."""
     images, _ = next(iter(data.train.batches([torch.arange(count)])))
     made = dict(_applied(negatives, images, seed))
     return Preview("images", {"real": images, **made}, len(made))

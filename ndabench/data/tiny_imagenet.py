@@ -63,7 +63,8 @@ class TinyImageNetConfig(ImageConfig):
             lines = [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError):
             raise UserError(
-                f"{self.name}: {file} is not there or no text; data.path is the folder of tiny-imagenet-200"
+                f"{self.name}: {file} is missing or not a text file; "
+                "data.path is the folder of tiny-imagenet-200"
             ) from None
         if not lines:
             raise UserError(f"{file}: is empty")

@@ -105,7 +105,7 @@ class SweepCallback(NotSaved, ray.tune.Callback):
 class SweepStopper(NotSaved, ray.tune.Stopper):
     """Ends the sweep when its time budget is spent (`out_of_time`) or its records cannot be written.
 
-    Tune tells nobody of the trials that it stops then, nor of those whose processes are still starting.
+    Tune does not report the trials that it stops then, nor those whose processes are still starting.
     """
 
     def __init__(

@@ -77,7 +77,7 @@ class Search(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _dimensions_beside_settings(cls, value: Any) -> Any:
+    def _split_off_dimensions(cls, value: Any) -> Any:
         """A sweep file lists the dimensions and the settings in one mapping:
         `{lambda: [0.25], sampler: grid}`."""
         if not isinstance(value, Mapping) or "dimensions" in value:

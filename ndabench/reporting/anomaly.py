@@ -1,5 +1,5 @@
 """Anomaly detection, drawn from the JSON that the evaluation left: for each set of outliers the histogram of
-scores beside that of the data set, the ROC curve, and the rates with their bootstrap intervals."""
+scores and that of the data set, the ROC curve, and the rates with their bootstrap intervals."""
 
 from typing import Any
 

@@ -111,7 +111,7 @@ def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
         (measure, *kind[1:])
         for kind in kinds
         for measure in paper.published(*kind)
-        if not measure.only_beside
+        if not measure.only_next_to_measured
     ]
     if frames.doubled:
         again = count(frames.doubled, "finished trial")

@@ -44,7 +44,7 @@ class Published:
     title: str
     protocol: str
     values: tuple[PaperValue, ...]
-    only_beside: bool = False
+    only_next_to_measured: bool = False
     """Shown only next to a measured value, never in a table by itself."""
 
 
@@ -142,7 +142,7 @@ PUBLISHED = (
             "The paper's anomaly detection: the raw logit of a BigGAN's discriminator, trained on CIFAR-10. "
             "Which images of the outlier set it took, and how it resized them, is not known.",
             tuple(PaperValue("cifar10", arm, v) for arm, v in zip(_ANOMALY_COLUMNS, row, strict=True)),
-            only_beside=True,
+            only_next_to_measured=True,
         )
         for outliers, row in _ANOMALY.items()
     ),

@@ -119,7 +119,7 @@ def _import_without_torch() -> None:
     """
     hidden = "torch" not in sys.modules
     if hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]  # how Python marks a module that is not there
+        sys.modules["torch"] = None  # type: ignore[assignment]  # how Python marks a module that does not exist
     try:
         import tensorboardX  # noqa: F401  # late: optional, and torch is hidden only here
     finally:

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 def save_checkpoint(store: RecordStore, trial_id: str, step: int, state: dict[str, Any]) -> None:
     """Writes the checkpoint atomically, then drops all but the newest few."""
-    import torch  # late: the driver asks for checkpoints, too, and never imports torch
+    import torch  # late: the driver also imports this module, and never torch
 
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -77,7 +77,7 @@ def _unpacked(content: bytes) -> dict[str, Any]:
     read to the CPU, and each part moves it to its device. Adam's step counts stay on the CPU: on a GPU, every
     step would wait for them.
     """
-    import torch  # late: the driver asks for checkpoints, too, and never imports torch
+    import torch  # late: the driver also imports this module, and never torch
 
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         torn = archive.testzip()

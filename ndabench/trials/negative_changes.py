@@ -1,6 +1,6 @@
 """How many outputs of a trial's negative equal their input, on the trial's own data.
 
-NDA's theorem needs negatives outside the data. Whether they are is up to the data, too: a box of background
+NDA's theorem needs negatives outside the data. Whether they are also depends on the data: a box of background
 over background changes nothing. So it is measured: `--check` and the preview print it, and every trial
 records it at its start, from which the report makes a table.
 """

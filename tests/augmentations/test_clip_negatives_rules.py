@@ -64,7 +64,7 @@ def test_shuffled_blocks_are_whole_and_never_in_order(block, num_blocks, seed):
     assert not (order == torch.arange(num_blocks)).all(1).any()
 
 
-def test_a_splice_goes_on_in_another_clip_at_the_same_moment_with_any_cut():
+def test_a_splice_continues_in_another_clip_at_the_same_moment_with_any_cut():
     batch = numbered(60, 6)
     cuts = set()
     for seed in range(3):

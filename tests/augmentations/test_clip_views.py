@@ -1,4 +1,4 @@
-"""Views of clips against the views of their frames, and what one draw a clip keeps alike."""
+"""Views of clips against the views of their frames, and what one draw per clip keeps equal."""
 
 import pytest
 import torch

@@ -1,4 +1,5 @@
-"""What every negative keeps to, and the released rules beside the corrected ones; one suite for all."""
+"""The contract of every negative, and the released rules compared with the corrected ones; one suite for
+all."""
 
 import pytest
 import torch

@@ -51,7 +51,7 @@ def test_jigsaw_is_a_permutation_of_tiles_and_never_the_identity(grid, tile_h, t
         assert order != tuple(range(grid**2))
 
 
-def test_jigsaw_reaches_all_23_orders_alike():
+def test_jigsaw_reaches_all_23_orders_equally_often():
     count = 23 * 200
     image = numbered(1, 4, 4, c=1)
     outputs = NEGATIVES["jigsaw"](image.expand(count, -1, -1, -1), generator=seeded())

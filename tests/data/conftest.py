@@ -1,4 +1,4 @@
-"""Every data test has a cache folder of its own, and nothing is ever downloaded."""
+"""Every data test has its own cache folder, and nothing is ever downloaded."""
 
 from pathlib import Path
 

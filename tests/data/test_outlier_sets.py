@@ -75,7 +75,7 @@ def test_cifar10_c_has_15_corruptions_by_default() -> None:
         ({"severity": 6}, "severity"),
         ({"corruptions": ["foggy"]}, "did you mean 'fog'"),
         ({"corruptions": ["fog", "fog"]}, "a corruption is named twice"),
-        ({"corruptions": ["fog"]}, "fog.npy is not there"),
+        ({"corruptions": ["fog"]}, "fog.npy is missing"),
     ],
 )
 def test_wrong_corruptions_are_one_line(keys: dict[str, Any], line: str, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_dtd(tmp_path: Path) -> None:
     data = load(name="dtd", path=str(tmp_path), image_size=8)
     assert data.class_names == ("banded", "woven")
     assert (len(data.train), len(data.validation), len(data.test)) == (12, 4, 8)
-    with pytest.raises(UserError, match=r"train2\.txt is not there"):
+    with pytest.raises(UserError, match=r"train2\.txt is missing"):
         load(name="dtd", path=str(tmp_path), partition=2)
 
 

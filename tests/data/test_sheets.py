@@ -37,7 +37,7 @@ def test_four_clips_are_shown() -> None:
     assert [row[0] for row in _greys(film_strips(_clips(6, 1)))] == [0, 20, 40, 60]
 
 
-def test_versions_of_other_lengths_stand_under_each_other() -> None:
+def test_versions_of_other_lengths_are_below_each_other() -> None:
     assert _greys(film_strips(_clips(1, 5), _clips(1, 3, first=100))) == [[0, 2, 4], [100, 101, 102]]
 
 

@@ -57,7 +57,7 @@ class Ended:
 
 
 class Command:
-    """A running command, in a session of its own as if started from a terminal of its own."""
+    """A running command, in a separate session as if started from its own terminal."""
 
     def __init__(self, folder: Path, arguments: list[str], environment: Mapping[str, str]) -> None:
         mark = uuid.uuid4().hex

@@ -64,7 +64,7 @@ def free_ports(count: int) -> list[str]:
 
 
 def _jobs(bench: Bench, file: str, environment: dict[str, str]) -> Ended:
-    """`JOBS` beside a head node, the first of them stopped in the middle of the sweep."""
+    """`JOBS` with a head node, the first of them stopped in the middle of the sweep."""
     out = bench.folder / "out"
     arguments = [str(HERE / "with_head_node.sh"), "bash", "-euc", JOBS, "jobs", file, str(out)]
     command = Command(bench.folder, arguments, environment)
@@ -84,7 +84,7 @@ def _jobs(bench: Bench, file: str, environment: dict[str, str]) -> Ended:
 def test_a_sweep_on_a_cluster(bench: Bench, reference: Reference) -> None:
     scripts = Path(sys.executable).parent
     if shutil.which("ray", path=str(scripts)) is None:
-        pytest.skip("the ray command is not installed beside this Python")
+        pytest.skip("the ray command is not installed with this Python")
     pytest.importorskip("ray.dashboard.optional_deps", reason="ray[default] is not installed")
     ports = dict(zip(("RAY_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT"), free_ports(3), strict=True))
     path = f"{scripts}{os.pathsep}{os.environ['PATH']}"

@@ -77,7 +77,7 @@ def test_a_finished_sweep_is_not_run_again(reference: Reference, bench: Bench) -
     assert times_written(out, set(statuses(out))) == before
 
 
-def test_a_stopped_sweep_goes_on(reference: Reference, bench: Bench) -> None:
+def test_a_stopped_sweep_continues(reference: Reference, bench: Bench) -> None:
     """After `kill`, then kill -9, what is finished is kept, and the rest ends as if nothing had been."""
     file, out = bench.file(), bench.folder / "out"
     command = bench.start("ndabench.sweep", file, "--out", str(out))

@@ -42,7 +42,7 @@ def some_but_not_all(checkpoints: Path, last: int) -> bool:
     return checkpoints.is_dir() and any(int(file.stem) < last for file in checkpoints.glob("*.pt"))
 
 
-def test_a_killed_trial_goes_on_and_a_sweep_finds_it_done(
+def test_a_killed_trial_continues_and_a_sweep_finds_it_done(
     bench: Bench, without_ray: Bench, reference: Reference
 ) -> None:
     file, out = bench.file(arms=["jigsaw"]), bench.folder / "out"

@@ -1,4 +1,4 @@
-"""The linear probe of videos beside scikit-learn's logistic regression and a loop over videos."""
+"""The linear probe of videos against scikit-learn's logistic regression and a loop over videos."""
 
 import numpy as np
 import pytest

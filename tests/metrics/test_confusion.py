@@ -1,4 +1,4 @@
-"""Confusion counts beside scikit-learn's, and what the files hold."""
+"""Confusion counts against scikit-learn's, and what the files hold."""
 
 import json
 

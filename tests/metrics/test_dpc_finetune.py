@@ -1,4 +1,4 @@
-"""Fine-tuning beside a loop that is written out, on moving digits."""
+"""Fine-tuning against a loop that is written out, on moving digits."""
 
 import math
 from collections.abc import Iterable, Iterator

@@ -39,7 +39,7 @@ def test_workers_slices_make_up_the_rows(count: int, world_size: int) -> None:
     assert int(torch.cat(slices).max()) == count - 1
 
 
-def test_examples_of_several_splits_stand_one_after_the_other() -> None:
+def test_examples_of_several_splits_are_concatenated() -> None:
     data, workers = striped_data(), Workers()
     subject = ImageEncoderSubject(ToyEncoder(), data, seed=0, workers=workers)
     features, labels = subject.examples("test", "train")

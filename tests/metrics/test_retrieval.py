@@ -1,4 +1,4 @@
-"""Retrieval beside a loop over videos."""
+"""Retrieval against a loop over videos."""
 
 import torch
 import torch.nn.functional as F

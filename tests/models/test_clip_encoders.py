@@ -54,7 +54,7 @@ def lived_in(network: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_each_trains_and_goes_on_from_its_state(name: str) -> None:
+def test_each_trains_and_resumes_from_its_state(name: str) -> None:
     """Two steps, the second once more from what was saved before it; nothing of it touches global state."""
     before = torch.get_rng_state()
     network = encoder(name)
@@ -118,7 +118,7 @@ def test_norms_are_split_and_else_as_they_were(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["slowfast", "x3d"])
-def test_splits_are_networks_of_their_own(name: str) -> None:
+def test_splits_are_separate_networks(name: str) -> None:
     split = encoder(name, batch_norm_splits=2)(clips(4))
     apart = torch.cat([encoder(name)(part) for part in clips(4).chunk(2)])
     torch.testing.assert_close(split, apart)

@@ -41,7 +41,7 @@ def test_is_its_equations_at_every_location() -> None:
                     torch.testing.assert_close(states[n, step, :, y, x], h)
 
 
-def test_goes_on_from_a_state() -> None:
+def test_continues_from_a_state() -> None:
     network, maps = gru(kernel_size=3), sequence()
     whole = network(maps)
     first = network(maps[:, :2])
@@ -59,7 +59,7 @@ def test_starts_orthogonal_from_a_seed() -> None:
     assert not torch.equal(weight, other.out_gate.weight.flatten(1))
 
 
-def test_dropout_drops_its_share_scales_the_rest_and_goes_on_from_what_is_left() -> None:
+def test_dropout_drops_its_share_scales_the_rest_and_continues_from_it() -> None:
     network, maps = gru(dropout=0.25), sequence(n=500, steps=2)
     states = network(maps, generator=torch.Generator().manual_seed(3))
     dropped = states == 0

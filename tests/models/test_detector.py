@@ -112,7 +112,7 @@ def test_new_layers_follow_the_seed_and_leave_the_global_generator_alone() -> No
 
 @pytest.mark.parametrize("stem", ["cifar", "imagenet"])
 def test_anchors_lie_on_the_grid_of_the_strides(stem: Stem) -> None:
-    """Also beside a much larger picture, whose padding misleads a guess from sizes."""
+    """Also in a batch with a much larger picture, whose padding misleads a guess from sizes."""
     model = detector(encoder(stem), body="fpn")
     images = model._batch([torch.zeros(3, 24, 24), torch.zeros(3, 70, 90)], together=False)
     maps = list(model.body(images.tensors).values())

@@ -127,7 +127,7 @@ def test_recomputing_changes_nothing_but_memory(splits: int, memory_format: torc
         assert torch.equal(one, other)
 
 
-def test_splits_are_networks_of_their_own() -> None:
+def test_splits_are_separate_networks() -> None:
     batch = clips(size=32, count=4)
     split = encoder(batch_norm_splits=2, stem="cifar")(batch)
     apart = torch.cat([encoder(stem="cifar")(part) for part in batch.chunk(2)])

@@ -129,7 +129,7 @@ def test_the_child_ends_when_the_driver_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_check_decodes_videos_in_processes_of_their_own(cache: Path) -> None:
+def test_a_check_decodes_videos_in_separate_processes(cache: Path) -> None:
     """They are forked while a thread waits for the driver's end."""
     task = {
         "name": "video_contrastive",

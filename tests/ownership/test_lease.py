@@ -57,7 +57,7 @@ def test_a_second_driver_is_refused_while_the_first_lives(quick: None, store: Re
     assert store.read_bytes(LEASE) is None
 
 
-def test_of_two_that_start_at_once_one_goes_on(store: RecordStore) -> None:
+def test_of_two_that_start_at_once_one_continues(store: RecordStore) -> None:
     together, outcomes = threading.Barrier(2), []
     both = [lease(store), lease(store)]
 

@@ -1,4 +1,4 @@
-"""How many trials fit beside one another, against trying it out; and what is said where none does."""
+"""How many trials fit at once, against trying it out; and the message if none fits."""
 
 from typing import Any
 

@@ -103,7 +103,7 @@ def test_cut_short_anywhere_it_loses_and_doubles_nothing(
     assert disk.list("metrics") == ["metrics/jigsaw-01.parquet"]
 
 
-def test_a_trial_that_goes_on_after_all(disk: RecordStore) -> None:
+def test_a_trial_that_continues_after_all(disk: RecordStore) -> None:
     disk.compact("jigsaw-01")
     write(disk, 10, add=0.5)
     write(disk, 300)

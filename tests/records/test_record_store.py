@@ -227,7 +227,7 @@ def test_kill_9_while_writing_leaves_only_whole_files(disk: RecordStore) -> None
             assert len(disk.read_bytes(path) or b"") == 50_000
 
 
-def test_readers_beside_writers_see_whole_tables(disk: RecordStore) -> None:
+def test_readers_see_whole_tables_while_others_write(disk: RecordStore) -> None:
     failures: list[Exception] = []
 
     def write(trial: str) -> None:

@@ -356,7 +356,7 @@ def test_training_curves_are_no_results(store: RecordStore) -> None:
     assert compare(store) == []
 
 
-def test_the_papers_value_stands_only_beside_fid_at_its_lambda(store: RecordStore) -> None:
+def test_the_papers_value_is_shown_only_next_to_fid_at_its_lambda(store: RecordStore) -> None:
     for arm, weight in (("none", 1.0), ("jigsaw", 0.25), ("jigsaw", 0.6), ("cutout", 0.25)):
         trial = Trial(arm, weight, 0, dataset="image_parquet:cifar10")
         record(store, trial, {1: {**finals(20.0, None, "fid")[100], **finals(9.0)[100]}})
@@ -390,7 +390,7 @@ def test_a_verified_value_of_a_recalled_column_says_so(store: RecordStore) -> No
     assert texts(table, "paper") == ["13.90 ‡"]
 
 
-def test_the_papers_probes_stand_beside_the_probe_of_its_recipe(store: RecordStore) -> None:
+def test_the_papers_probes_are_next_to_the_probe_of_its_recipe(store: RecordStore) -> None:
     for arm, weight in (("none", 0.0), ("jigsaw", 1.0), ("untrained encoder", 0.0)):
         trial = Trial(
             arm,
@@ -441,7 +441,7 @@ def test_two_finished_trials_of_one_setting_and_seed_count_once(store: RecordSto
     assert any("left out" in str(block) for block in report_spec(store).sections[0].blocks)
 
 
-def test_arms_stand_in_the_order_of_the_sweep_file(filled: RecordStore) -> None:
+def test_arms_are_in_the_order_of_the_sweep_file(filled: RecordStore) -> None:
     assert load(filled).arms == ["none", "jigsaw", "cutout", "flip as PDA"]
 
 

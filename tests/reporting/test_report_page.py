@@ -124,7 +124,7 @@ def test_missing_and_broken_pictures_are_passed_over(store: RecordStore) -> None
     assert "pictures" not in {section.id for section in report_spec(store).sections}
 
 
-def test_unfinished_trials_stand_with_their_reasons(filled: RecordStore) -> None:
+def test_unfinished_trials_are_listed_with_their_reasons(filled: RecordStore) -> None:
     tables = [b for s in report_spec(filled).sections for b in s.blocks if isinstance(b, TableSpec)]
     (unfinished,) = [table for table in tables if table.id == "unfinished"]
     reasons = {row[0].text: row[4].text for row in unfinished.rows}

@@ -85,7 +85,7 @@ def test_data_sets_of_the_paper_are_known_by_what_reads_them() -> None:
     ("measured_on", "values"),
     [(UCF101, ["61.35 †", "64.54 †", "—", "—"]), (HMDB51, ["45.31 †", "46.88 †", "—", "—"])],
 )
-def test_the_papers_accuracies_stand_beside_those_on_the_same_videos(
+def test_the_papers_accuracies_are_next_to_those_on_the_same_videos(
     store: RecordStore, measured_on: str, values: list[str]
 ) -> None:
     fill(store, measured_on=measured_on)
@@ -100,7 +100,7 @@ def test_the_papers_accuracies_stand_beside_those_on_the_same_videos(
     assert len(reference.rows) == 6
 
 
-def test_the_papers_accuracies_stand_beside_those_under_a_name_of_their_own(store: RecordStore) -> None:
+def test_the_papers_accuracies_are_next_to_those_with_a_label(store: RecordStore) -> None:
     protocol = {"protocol": "dpc_finetune", "data": HMDB51, "split": "test", "as": "on_hmdb"}
     trial = Trial("none", 0.0, 0, task="video_contrastive", dataset=UCF101)
     value = measured(44.0, "higher", "%", protocol, metric="dpc_finetune", label="on_hmdb")

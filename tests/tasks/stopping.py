@@ -9,7 +9,7 @@ from gan_toys import differences
 from ndabench.tasks.trainer import Trainer
 
 
-def assert_goes_on_exactly(trainer: Callable[[], Trainer], metric: str) -> None:
+def assert_resumes_exactly(trainer: Callable[[], Trainer], metric: str) -> None:
     """For `task`s of four steps that make a checkpoint at each; `metric` is one of the last step's."""
     whole = trainer()
     expected = {progress.step: progress for progress in whole.run()}

@@ -105,7 +105,7 @@ def test_memory_format_changes_no_features(encoder: Any) -> None:
 
 @pytest.mark.parametrize("encoder", [SMALL_DPC, SMALL_SLOWFAST, SMALL_X3D])
 def test_what_one_trial_exports_another_starts_from(tmp_path: Path, encoder: Any) -> None:
-    """With a classifier beside it, as published files have."""
+    """With a classifier as well, as published files have."""
     ours = build(encoder)
     ours(clips())
     state_path = tmp_path / "encoder.pt"

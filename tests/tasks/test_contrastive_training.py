@@ -7,7 +7,7 @@ import pytest
 import torch
 from contrastive_toys import MOCO, STITCH, SYMMETRIC, toy_pictures, toy_settings, toy_training
 from gan_toys import differences
-from stopping import assert_goes_on_exactly
+from stopping import assert_resumes_exactly
 from torch import Tensor
 
 from ndabench.distributed import Workers
@@ -94,7 +94,7 @@ def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(method: str) -> None
         config = {**METHODS[method], "checkpoint_every": 1, "log_every": 3}
         return toy_training(config, negative=STITCH, lambda_=0.5, seed=3, evaluations=[KnnConfig(every=2)])
 
-    assert_goes_on_exactly(trainer, "knn")
+    assert_resumes_exactly(trainer, "knn")
 
 
 def test_the_state_of_another_training_is_refused() -> None:

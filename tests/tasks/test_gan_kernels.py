@@ -1,4 +1,5 @@
-"""torch.compile as a setting: it trains alike, and where it fails the training goes on without."""
+"""torch.compile as a setting: it trains to the same values, and where it fails the training continues without
+it."""
 
 import pytest
 import torch

@@ -174,7 +174,7 @@ def test_a_comparison_has_every_row_above_what_became_of_it() -> None:
     assert rows == sheet(torch.cat([images[:8], 100 + images[:8]]))
 
 
-def test_negatives_are_shown_beside_the_training_images_they_came_from() -> None:
+def test_negatives_are_shown_with_the_training_images_they_came_from() -> None:
     trainer = toy_trainer(negative=lambda images, *, generator: -images, lambda_=0.25)
     picture = _opened(next(trainer.run()).artifacts["negatives.png"]).convert("L")
     originals: Tensor = next(iter(toy_data().train.batches([torch.arange(1)])))[0]

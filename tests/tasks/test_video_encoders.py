@@ -46,7 +46,7 @@ LARGE = ("r3d_18", "r2plus1d_18")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in ENCODERS]
 )
-def test_it_trains_and_goes_on_from_a_checkpoint(name: str) -> None:
+def test_it_trains_and_resumes_from_a_checkpoint(name: str) -> None:
     whole = _task(name)
     start = {key: value.clone() for key, value in whole.task.method.network.named_parameters()}
     for progress in whole.run():

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from gan_toys import differences
-from stopping import assert_goes_on_exactly
+from stopping import assert_resumes_exactly
 from torch import Tensor
 from video_toys import DPC, METHODS, MOCO, SPLICE, inputs_of, toy_settings, toy_training, toy_videos
 
@@ -70,7 +70,7 @@ def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(method: str) -> None
         config = {**METHODS[method], "checkpoint_every": 1, "log_every": 3}
         return toy_training(config, negative=SPLICE, lambda_=0.5, seed=3, evaluations=[RetrievalConfig()])
 
-    assert_goes_on_exactly(trainer, "retrieval_r1")
+    assert_resumes_exactly(trainer, "retrieval_r1")
 
 
 def test_positives_change_every_view() -> None:

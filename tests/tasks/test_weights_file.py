@@ -63,7 +63,7 @@ def test_weights_that_changed_after_the_sweep_was_read_are_refused(tmp_path: Pat
         build_trainer(TrialSetup(config(str(path)), toy_pictures())).load_state_dict(trainer.state_dict())
 
 
-def test_a_training_goes_on_where_its_weights_have_moved(tmp_path: Path) -> None:
+def test_a_training_resumes_where_its_weights_have_moved(tmp_path: Path) -> None:
     path = exported(tmp_path / "encoder.pt", seed=0)
     state = build_trainer(TrialSetup(config(str(path)), toy_pictures())).state_dict()
     moved = path.rename(tmp_path / "moved.pt")
