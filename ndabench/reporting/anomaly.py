@@ -1,5 +1,5 @@
-"""Anomaly detection, drawn from the JSON that the evaluation left: for each set of outliers the histogram of
-scores and that of the data set, the ROC curve, and the rates with their bootstrap intervals."""
+"""Anomaly detection, drawn from the JSON of its evaluation: for each set of outliers, the histograms of its
+scores and those of the data set, the ROC curve, and the rates with their bootstrap intervals."""
 
 from typing import Any
 
