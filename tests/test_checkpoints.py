@@ -1,9 +1,12 @@
 """Checkpoints: a damaged one is skipped and reported, and costs only the steps since the one before it."""
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from command_lines import TINY
 from object_stores import ObjectStore
 
@@ -13,8 +16,9 @@ from ndabench.errors import UserError
 from ndabench.measurement import displayed_name
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
+from ndabench.records.damage import PLACEHOLDER
 from ndabench.tasks.task import Progress
-from ndabench.trials.checkpoints import load_checkpoint
+from ndabench.trials.checkpoints import _unpacked, load_checkpoint, save_checkpoint
 from ndabench.trials.config import Provenance, TrialConfig
 from ndabench.trials.run import run_trial
 
@@ -72,7 +76,38 @@ def other(content: bytes) -> bytes:
     return b"\0" * len(content)
 
 
-@pytest.mark.parametrize("damage", [torn, flipped, empty, other])
+def with_state(change: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
+    """A whole file with another content."""
+
+    def changed(content: bytes) -> bytes:
+        buffer = io.BytesIO()
+        torch.save(change(torch.load(io.BytesIO(content), weights_only=True)), buffer)
+        return buffer.getvalue()
+
+    return changed
+
+
+def other_shapes(state: Any) -> Any:
+    for part in state["task"].values():
+        for name, value in part.items() if isinstance(part, dict) else ():
+            if isinstance(value, torch.Tensor) and value.ndim > 1:
+                part[name] = value[:1, :1]
+    return state
+
+
+WRONG = {
+    "no task": with_state(lambda state: {key: state[key] for key in state if key != "task"}),
+    "task no mapping": with_state(lambda state: {**state, "task": [1]}),
+    "task empty": with_state(lambda state: {**state, "task": {}}),
+    "a list": with_state(lambda state: [state]),
+    "no seconds": with_state(lambda state: {key: state[key] for key in state if key != "seconds"}),
+    "other shapes": with_state(other_shapes),
+}
+
+
+@pytest.mark.parametrize(
+    "damage", [torn, flipped, empty, other, *(pytest.param(WRONG[name], id=name) for name in WRONG)]
+)
 def test_the_checkpoint_before_a_damaged_one_serves(
     tmp_path: Path,
     damage: Callable[[bytes], bytes],
@@ -81,6 +116,8 @@ def test_the_checkpoint_before_a_damaged_one_serves(
 ) -> None:
     store = RecordStore(str(tmp_path))
     newest, before = interrupted(store, after=4)
+    for stray in ("notes", "zbest.pt"):
+        store.write_bytes(f"checkpoints/{trial().trial_id}/{stray}", b"mine")
     store.write_bytes(newest, damage(store.read_bytes(newest) or b""))
     steps = [progress.step for progress in run(store)]
     assert min(steps) > 2, "only the steps since the checkpoint before are done again"
@@ -89,9 +126,30 @@ def test_the_checkpoint_before_a_damaged_one_serves(
     assert row is not None
     assert (row.status, row.error) == ("finished", "")
     assert row.notes == "the checkpoint of step 4 was damaged; resumed from that of step 2"
-    (message,) = caplog.messages
+    *strays, message = sorted(caplog.messages, key=lambda line: ": damaged (" in line)
+    assert [line.partition(": ")[2] for line in strays] == ["not a checkpoint; passed over"] * 2
     assert message.startswith(f"{tmp_path}/{newest}: damaged (")
+    assert store.read_bytes(f"checkpoints/{trial().trial_id}/zbest.pt") == b"mine"
     assert before.endswith("000000002.pt")
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    """One bit of every byte of a small checkpoint: some 2,700 flips."""
+    store = RecordStore(str(tmp_path))
+    task = {"made_by": {}, "step": 4, "streams": {}, "weights": torch.arange(12.0).reshape(3, 4)}
+    save_checkpoint(store, "none-0", 4, {"task": task, "seconds": 1.5, "num_images": 8})
+    content = store.read_bytes("checkpoints/none-0/000000004.pt") or b""
+    whole, unnoticed = repr(_unpacked(content)), 0
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1 << place % 8
+        try:
+            read = _unpacked(bytes(changed))
+        except Exception:  # whatever a damaged file raises: the checkpoint is passed over
+            continue
+        unnoticed += 1
+        assert repr(read) == whole, place
+    assert unnoticed <= len(PLACEHOLDER)
 
 
 def test_without_a_whole_checkpoint_a_trial_starts_again(
@@ -128,4 +186,4 @@ def test_workers_that_find_different_checkpoints(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Workers, "require_equal", differ)
     with pytest.raises(UserError, match="different checkpoints; --out must lie where every node sees it"):
-        load_checkpoint(store, "none-0", Workers())
+        load_checkpoint(store, "none-0", Workers(), lambda state: None)

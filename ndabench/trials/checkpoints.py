@@ -5,15 +5,22 @@ PyTorch is imported where a checkpoint is written or read: the driver only asks 
 
 import io
 import logging
+import re
 import zipfile
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from ndabench.errors import UserError
 from ndabench.records import RecordStore
+from ndabench.records.damage import PLACEHOLDER, DamagedError, require_intact, sealed, warn_once
 
 if TYPE_CHECKING:
     from ndabench.distributed import Workers
 
+NAME = re.compile(r"\d{9,}\.pt")
+SPENT_KEYS = {"seconds", "num_images"}
+TASK_KEYS = {"made_by", "step", "streams"}
 KEPT = 2
 """The newest may be damaged after a crash of the storage; a resume then takes the one before it."""
 
@@ -26,14 +33,27 @@ def save_checkpoint(store: RecordStore, trial_id: str, step: int, state: dict[st
 
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    store.write_bytes(f"checkpoints/{trial_id}/{step:09d}.pt", buffer.getvalue())
-    for old in sorted(store.list(f"checkpoints/{trial_id}"))[:-KEPT]:
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = PLACEHOLDER.encode()
+    store.write_bytes(f"checkpoints/{trial_id}/{step:09d}.pt", sealed(buffer.getvalue()))
+    for old in _listed(store, trial_id)[:-KEPT]:
         store.delete(old)
+
+
+def _listed(store: RecordStore, trial_id: str) -> list[str]:
+    """The trial's checkpoints, oldest first; other files get a line in the log."""
+    found = []
+    for path in store.list(f"checkpoints/{trial_id}"):
+        if NAME.fullmatch(path.removeprefix(f"checkpoints/{trial_id}/")):
+            found.append(path)
+        else:
+            warn_once(f"{store.local_path(path)}: not a checkpoint")
+    return sorted(found)
 
 
 def has_checkpoint(store: RecordStore, trial_id: str) -> bool:
     """Whether the trial has a checkpoint, damaged or not."""
-    return bool(store.list(f"checkpoints/{trial_id}"))
+    return bool(_listed(store, trial_id))
 
 
 def drop_checkpoints(store: RecordStore, trial_id: str) -> None:
@@ -42,22 +62,30 @@ def drop_checkpoints(store: RecordStore, trial_id: str) -> None:
 
 
 def load_checkpoint(
-    store: RecordStore, trial_id: str, workers: "Workers"
+    store: RecordStore, trial_id: str, workers: "Workers", restore: Callable[[dict[str, Any]], None]
 ) -> tuple[dict[str, Any] | None, str]:
     """The newest whole checkpoint, or None, and one line about newer ones that are damaged, if any.
 
-    All workers of a trial call it. Raises `UserError` on all of them where they find different checkpoints.
+    `restore` is given its state and takes it over; a state that it cannot take over counts as damaged. It may
+    then have taken over a part. All workers of a trial call this. Raises `UserError` on all of them where
+    they find different checkpoints, and what `restore` raises as `UserError`.
     """
+    import torch  # late: the driver asks for checkpoints, too, and never imports torch
+
     state, found, damaged = None, "", []
-    for path in sorted(store.list(f"checkpoints/{trial_id}"), reverse=True):
+    for path in reversed(_listed(store, trial_id)):
+        content = store.read_bytes(path) or b""  # a failure of the storage is no damage
         try:
-            state = _unpacked(store.read_bytes(path) or b"")
+            read = _unpacked(content)
+            restore(read)
+        except (UserError, MemoryError, torch.OutOfMemoryError):
+            raise
         except Exception as error:  # what a damaged file raises depends on where it is damaged
             why = " ".join(str(error).split())[:100]
             _log.warning("%s: damaged (%s); skipped", store.local_path(path), why)
             damaged.append(_step(path))
         else:
-            found = path
+            found, state = path, read
             break
     workers.require_equal(found, "checkpoints", "--out must lie where every node sees it")
     if not damaged:
@@ -79,8 +107,13 @@ def _unpacked(content: bytes) -> dict[str, Any]:
     """
     import torch  # late: the driver also imports this module, and never torch
 
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        torn = archive.testzip()
-    if torn is not None:
-        raise ValueError(f"the checksum of {torn} is wrong")
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if not require_intact(content):  # of an older version
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            torn = archive.testzip()
+        if torn is not None:
+            raise DamagedError(f"the checksum of {torn} is wrong")
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    task = state.get("task") if isinstance(state, dict) else None
+    if not isinstance(task, dict) or not task.keys() >= TASK_KEYS or not state.keys() >= SPENT_KEYS:
+        raise DamagedError("it is no state of a trial")
+    return state

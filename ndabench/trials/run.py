@@ -105,12 +105,15 @@ def run_trial(
         data = load_data(trial.data, workers.device)
         recorder.note(dataset=data.name, dataset_hash=data.content_hash)
         trainer = _build(trial, data, workers)
-        checkpoint, damage = load_checkpoint(store, trial.trial_id, workers)
+        checkpoint, damage = load_checkpoint(
+            store, trial.trial_id, workers, lambda state: trainer.load_state_dict(state["task"])
+        )
         if damage:
             recorder.remark(damage)
         if checkpoint is not None:
-            trainer.load_state_dict(checkpoint["task"])
             recorder.resumed(checkpoint)
+        elif damage:  # a damaged state may have been taken over in part
+            trainer = _build(trial, data, workers)
         begun = checkpoint is not None or trial.negative is None
         at_start = {} if begun else measured(negative_changes(trial, data))
         run = trainer.run()
