@@ -6,10 +6,12 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
 
+from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.ownership.lease import Lease
 from ndabench.planning.sweep_file import SweepConfig
@@ -53,7 +55,7 @@ def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) ->
     if existing is None and now.list("trials"):
         raise UserError(f"{where} holds the records of an unknown sweep; choose another folder with --out")
     if existing is not None:
-        theirs = yaml.safe_load(existing)
+        theirs = _read_owner(existing, store.local_path(OWNER_FILE))
         if theirs["name"] != mine["name"]:
             raise UserError(
                 f"{where} belongs to the sweep {theirs['name']!r}; choose another folder with --out"
@@ -62,14 +64,13 @@ def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) ->
             raise UserError(
                 f"{where} already holds this sweep: continue it with --resume, or choose another --out"
             )
-        changed = [
-            key for key in MUST_AGREE if without_locations(theirs)[key] != without_locations(mine)[key]
-        ]
-        if changed:
-            raise UserError(
-                f"{where} was started with another {changed[0]!r}, which a resumed sweep must keep; "
-                "choose another folder with --out"
-            )
+        before, after = without_locations(theirs), without_locations(mine)
+        for key in MUST_AGREE:
+            if changed := _difference(before[key], after[key], key):
+                raise UserError(
+                    f"{where} was started with another {changed}, which a resumed sweep must keep; "
+                    "choose another folder with --out"
+                )
         known = {arm["name"]: arm for arm in theirs["arms"]}
         for arm in mine["arms"]:
             if known.get(arm["name"], arm) != arm:
@@ -77,6 +78,43 @@ def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) ->
                     f"{where} was started with another arm {arm['name']!r}, which a resumed sweep must keep; "
                     "give the new arm another name, or choose another folder with --out"
                 )
+
+
+def _read_owner(content: bytes, path: str) -> dict[str, Any]:
+    """The sweep that a folder belongs to, with the defaults of keys that an older version did not know.
+
+    Raises `UserError` for a file that is no sweep's.
+    """
+    try:
+        theirs = yaml.safe_load(content)
+        if not isinstance(theirs, dict):
+            raise ValueError("it is no mapping of keys to values")
+        filled = parse(SweepConfig, theirs, path).model_dump(mode="json", by_alias=True)
+    except UserError as error:
+        filled, why = theirs, str(error).removeprefix(f"{path}: ")
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        filled, why = {}, " ".join(str(error).split())[:200]
+    missing = [key for key in ("name", "arms", *MUST_AGREE) if key not in filled]
+    named = isinstance(filled.get("arms"), list) and all(
+        isinstance(arm, dict) and isinstance(arm.get("name"), str) for arm in filled["arms"]
+    )
+    blocks = isinstance(filled.get("evaluate"), (list, tuple)) and all(
+        isinstance(filled.get(key), dict) for key in ("task", "data")
+    )
+    if missing or not named or not blocks:
+        raise UserError(f"{path}: damaged ({why}); restore it, or choose another folder with --out")
+    return filled
+
+
+def _difference(theirs: Any, mine: Any, key: str) -> str:
+    """The first key below `key` whose values differ, with both; empty if none does."""
+    if theirs == mine:
+        return ""
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        for name in (*mine, *theirs):
+            if found := _difference(theirs.get(name), mine.get(name), f"{key}.{name}"):
+                return found
+    return f"{key} ({str(theirs)[:80]}, now {str(mine)[:80]})"
 
 
 def _check_content(store: RecordStore, config: SweepConfig, data_hash: str) -> None:

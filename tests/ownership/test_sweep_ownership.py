@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ndabench.config import parse
 from ndabench.errors import UserError
-from ndabench.ownership import sole_driver, take_ownership
+from ndabench.ownership import check_ownership, sole_driver, take_ownership
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
 from ndabench.trials.config import Provenance, planned_row
@@ -74,6 +75,37 @@ def test_a_folder_belongs_to_one_sweep(tmp_path: Path) -> None:
         take_ownership(store, sweep(), resume=False, data_hash="1")
     with pytest.raises(UserError, match="belongs to the sweep 's'"):
         take_ownership(store, sweep(name="other"), resume=True, data_hash="1")
-    with pytest.raises(UserError, match="another 'task'"):
+    with pytest.raises(UserError, match=r"another task.num_steps \(4, now 9\)"):
         take_ownership(store, sweep(task={"name": "gan", "num_steps": 9}), resume=True, data_hash="1")
     take_ownership(store, sweep(seeds=[0, 1, 2]), resume=True, data_hash="1")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"- 1",
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+        b"name: s",
+        b"a: [",
+        b"name: s\ntask: 1\ndata: 2\narms: [{}]",
+    ],
+)
+def test_a_damaged_sweep_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+    store = RecordStore(str(tmp_path))
+    store.write_bytes("sweep.yaml", content)
+    with pytest.raises(
+        UserError, match=r"sweep\.yaml: damaged \(.*\); restore it, or choose another"
+    ) as caught:
+        check_ownership(store, sweep(), resume=True)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_key_that_an_older_version_did_not_know_has_its_default(tmp_path: Path) -> None:
+    store = RecordStore(str(tmp_path))
+    owner = sweep().model_dump(mode="json", by_alias=True)
+    del owner["task"]["latent_dim"], owner["objective"]
+    store.write_bytes("sweep.yaml", yaml.safe_dump(owner).encode())
+    check_ownership(store, sweep(), resume=True)
