@@ -16,6 +16,7 @@ from ndabench.errors import UserError
 from ndabench.ownership.lease import Lease
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import SCHEMA_VERSION, RecordStore
+from ndabench.records.damage import PLACEHOLDER, sealed
 from ndabench.records.retry import reason
 from ndabench.trials.config import without_locations
 
@@ -30,9 +31,8 @@ def take_ownership(store: RecordStore, config: SweepConfig, *, resume: bool, dat
     check_ownership(store, config, resume=resume)
     _check_content(store.without_retry(), config, data_hash)
     mine = config.model_dump(mode="json", by_alias=True)
-    store.without_retry().write_bytes(
-        OWNER_FILE, yaml.safe_dump(mine, sort_keys=False, allow_unicode=True).encode()
-    )
+    text = f"# {PLACEHOLDER}\n{yaml.safe_dump(mine, sort_keys=False, allow_unicode=True)}"
+    store.without_retry().write_bytes(OWNER_FILE, sealed(text.encode()))
 
 
 def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
