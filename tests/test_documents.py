@@ -220,3 +220,27 @@ def test_what_is_known_of_each_extractor_is_in_the_table() -> None:
 def _words_in_code(text: str) -> set[str]:
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     return set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", prose))))
+
+
+def test_paper_sweeps_say_how_many_epochs_their_steps_are() -> None:
+    """An epoch is every whole batch of the training images, of which CIFAR has 45,000 after validation."""
+    found = 0
+    for path in sorted((ROOT / "sweeps/paper").glob("*.yaml")):
+        text = path.read_text()
+        claim = re.search(r"num_steps: (\d+) +# ([\d,]+) epochs of (?:about )?([\d,]+) (images|steps)", text)
+        if claim is None:
+            continue
+        found += 1
+        num_steps, epochs, size = (int(number.replace(",", "")) for number in claim.groups()[:3])
+        batch_size, per_step = (
+            int(match.group(1)) if (match := re.search(rf"\n  {key}: (\d+)", text)) else 1
+            for key in ("batch_size", "num_discriminator_steps")
+        )
+        if claim.group(4) == "images":
+            assert round(num_steps * per_step / (size // batch_size)) == epochs, path
+        else:
+            assert per_step == 1, path
+            assert round(num_steps / size) == epochs, path
+        if "cifar" in path.name:
+            assert claim.group(4) == "images" or size == 45_000 // batch_size, path
+    assert found >= 9

@@ -81,8 +81,8 @@ def _amount(row: Compared) -> str:
     assert row.difference is not None
     summary = row.difference.summary
     decimals = decimals_for(summary.half_width, summary.mean)
-    shared = count(summary.n, "seed")
-    return f"{number(summary.mean, decimals, signed=True)} {interval(summary)} over {shared}"
+    # Without the interval: it is not adjusted as p is, and may exclude 0 where p decides nothing.
+    return f"{number(summary.mean, decimals, signed=True)} over {count(summary.n, 'seed')}"
 
 
 def _how(row: Compared) -> str:

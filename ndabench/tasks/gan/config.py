@@ -42,7 +42,7 @@ class GanConfig(TaskConfig):
     reference: bool = False
     """Follow the released code where it differs: judge negatives in a separate forward pass (one more power
     iteration for the discriminator's spectral norms), sample by batch statistics, and follow the released
-    rules of negatives, faults included."""
+    rules of negatives, faults included: their arms are not those of a sweep without this key."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: the convolutions in bfloat16; weights, spectral norms, losses and averages stay float32."""
