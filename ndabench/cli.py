@@ -1,13 +1,17 @@
 """The console script: `ndabench sweep|train|report|preview`; each command is also a module to run."""
 
-from ndabench.command_line import run
-from ndabench.preview import preview
-from ndabench.report import report
-from ndabench.sweep import sweep
-from ndabench.train import train
+from ndabench.interruption import leave_when_interrupted
 
 
 def main() -> None:
+    leave_when_interrupted()
+    # late: a Ctrl-C while they are imported ends with a line, too
+    from ndabench.command_line import run
+    from ndabench.preview import preview
+    from ndabench.report import report
+    from ndabench.sweep import sweep
+    from ndabench.train import train
+
     run(sweep, train, report, preview)
 
 

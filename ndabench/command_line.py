@@ -1,12 +1,14 @@
 """What every command shares: running as a program, and the options that several commands have."""
 
+import functools
 import io
 import logging
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +17,7 @@ from rich.text import Text
 
 from ndabench.errors import UserError
 from ndabench.foreign_text import acting_character, escaped, shown, without_secrets
+from ndabench.interruption import EXIT_CODE, interruptible
 
 if TYPE_CHECKING:
     from ndabench.records import RecordStore
@@ -39,22 +42,46 @@ def results_folder(out: str | None, sweep: str) -> str:
 
 
 def run(*commands: Callable[..., None]) -> None:
-    """Runs the commands as a program: a `UserError` is one line on stderr and exit code 2, no traceback."""
+    """Runs the commands as a program: a `UserError` is one line on stderr and exit code 2, no traceback.
+
+    Ctrl-C or `kill` is a line, too, and exit code 130.
+    """
     app = typer.Typer(
         help=HELP, add_completion=False, no_args_is_help=len(commands) > 1, pretty_exceptions_enable=False
     )
     for command in commands:
-        app.command()(command)
+        app.command()(_told_when_interrupted(command))
     _print_what_the_terminal_can()
     try:
-        with _long_work_heard():
+        with interruptible(), _long_work_heard():
             app()
     except UserError as error:
         print(f"error: {escaped(without_secrets(str(error)))}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+
+
+def _told_when_interrupted(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, ending as `run` promises: typer itself would exit without a line."""
+
+    @functools.wraps(command)
+    def told(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(EXIT_CODE)
+
+    return told
+
+
+def continuation(module: str, file: Path, options: Mapping[str, Any], assignments: list[str]) -> str:
+    """The command that continues what was started with these options; those that are None were not given."""
+    words = ["python", "-m", f"ndabench.{module}", str(file)]
+    for assignment in assignments:
+        words += ["--set", assignment]
+    for option, value in options.items():
+        words += [f"--{option}", str(value)] if value is not None else []
+    return shlex.join([*words, "--resume"])
 
 
 def _print_what_the_terminal_can() -> None:

@@ -1,5 +1,10 @@
 """`python -m ndabench.preview`: a PNG sheet of a data set's images or of a clip, a row for each negative."""
 
+if __name__ == "__main__":  # first: the imports below take long enough for a Ctrl-C
+    from ndabench.interruption import leave_when_interrupted
+
+    leave_when_interrupted()
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -1,5 +1,10 @@
 """`python -m ndabench.report DIR`: writes tables and HTML again from the Parquet records of a sweep."""
 
+if __name__ == "__main__":  # first: the imports below take long enough for a Ctrl-C
+    from ndabench.interruption import leave_when_interrupted
+
+    leave_when_interrupted()
+
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 

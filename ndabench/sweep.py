@@ -1,8 +1,10 @@
 """`python -m ndabench.sweep FILE`: every trial of a sweep file under Ray, recorded, compared, reported."""
 
-import os
-import shlex
-import signal
+if __name__ == "__main__":  # first: the imports below take long enough for a Ctrl-C
+    from ndabench.interruption import leave_when_interrupted
+
+    leave_when_interrupted()
+
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,13 +14,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ndabench.command_line import FILE, OUT, SET, results_folder, run, show
+from ndabench.command_line import FILE, OUT, SET, continuation, results_folder, run, show
 from ndabench.errors import UserError
+from ndabench.interruption import EXIT_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ndabench.orchestration.run import SweepResult
     from ndabench.planning.sweep_file import SweepConfig
+    from ndabench.records import RecordStore
 
 
 MOST_UNASKED = 10_000
@@ -48,7 +53,9 @@ def sweep(
     """Run every trial of a sweep file, record the results and write the report."""
     # late: --help must not wait for pydantic and pyarrow
     from ndabench.ownership import check_ownership
+    from ndabench.planning.outcomes import count_statuses
     from ndabench.planning.sweep_file import read_sweep
+    from ndabench.records import RecordStore
 
     config = read_sweep(file, set_ or [])
     confirm_size(config, file, confirmed=yes)
@@ -58,34 +65,51 @@ def sweep(
         print_plan(config, console)
         return
 
-    # late: planning must not wait for Ray
-    from ndabench.orchestration.cluster import connect
-    from ndabench.orchestration.head_watchdog import head_watchdog
-    from ndabench.orchestration.run import check_sweep, run_sweep
-    from ndabench.orchestration.status_file import StatusFile
-    from ndabench.records import RecordStore
-
     if check_only:
+        # late: planning must not wait for Ray
+        from ndabench.orchestration.cluster import connect
+        from ndabench.orchestration.run import check_sweep
+
         with connect(address) as local:
             check_sweep(config, local=local, console=console)
         return
     store = RecordStore(results_folder(out, config.name))
     check_ownership(store, config, resume=resume)
+    again = continuation("sweep", file, {"out": out, "address": address}, set_ or [])
+    try:
+        result = _run_and_report(config, store, resume, not no_check, address, console)
+        ending, statuses, code = result.ending, result.statuses, result.exit_code
+    except KeyboardInterrupt:  # before the first trial, or while the report was written
+        ending, statuses, code = "interrupted", count_statuses(store.without_retry()), EXIT_CODE
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(statuses.items()))
+    console.print(f"{ending}: {counts or 'no trial has begun'}", highlight=False, markup=False)
+    if ending != "complete":
+        console.print(f"continue with: {again}", highlight=False, soft_wrap=True, markup=False)
+    if code:
+        sys.exit(code)
+
+
+def _run_and_report(
+    config: "SweepConfig",
+    store: "RecordStore",
+    resume: bool,
+    check: bool,
+    address: str | None,
+    console: Console,
+) -> "SweepResult":
+    # late: planning must not wait for Ray
+    from ndabench.orchestration.cluster import connect
+    from ndabench.orchestration.head_watchdog import head_watchdog
+    from ndabench.orchestration.run import run_sweep
+    from ndabench.orchestration.status_file import StatusFile
+
     with StatusFile(store, config.name) as status:
         with connect(address) as local, head_watchdog(status.broken_off):
-            # Sent to stop a submitted job. Set after ray.init, which installs its own handler.
-            signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
             result = run_sweep(
-                config, store, status, resume=resume, local=local, check=not no_check, console=console
+                config, store, status, resume=resume, local=local, check=check, console=console
             )
         show(store, console)
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(result.statuses.items()))
-    console.print(f"{result.ending}: {counts}", highlight=False, markup=False)
-    if result.ending != "complete":
-        again = _continuation(file, set_ or [], out, address)
-        console.print(f"continue with: {again}", highlight=False, soft_wrap=True, markup=False)
-    if result.exit_code:
-        sys.exit(result.exit_code)
+    return result
 
 
 def confirm_size(config: "SweepConfig", file: Path, *, confirmed: bool) -> None:
@@ -98,16 +122,6 @@ def confirm_size(config: "SweepConfig", file: Path, *, confirmed: bool) -> None:
     if not sys.stdin.isatty():
         raise UserError(f"{question}; say --yes if you mean that many")
     typer.confirm(f"{question}. Continue?", abort=True)
-
-
-def _continuation(file: Path, assignments: list[str], out: str | None, address: str | None) -> str:
-    """The command that continues a sweep that was started with these options."""
-    words = ["python", "-m", "ndabench.sweep", str(file)]
-    for assignment in assignments:
-        words += ["--set", assignment]
-    for option, value in (("--out", out), ("--address", address)):
-        words += [option, value] if value is not None else []
-    return shlex.join([*words, "--resume"])
 
 
 def print_plan(config: "SweepConfig", console: Console) -> None:

@@ -3,6 +3,12 @@
 It writes the same records as a sweep does, so a later `--resume` of the sweep finds the trial done.
 """
 
+if __name__ == "__main__":  # first: the imports below take long enough for a Ctrl-C
+    from ndabench.interruption import leave_when_interrupted
+
+    leave_when_interrupted()
+
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -12,8 +18,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ndabench.command_line import FILE, OUT, SET, results_folder, run
+from ndabench.command_line import FILE, OUT, SET, continuation, results_folder, run
 from ndabench.errors import UserError, nearest
+from ndabench.interruption import EXIT_CODE
 
 if TYPE_CHECKING:
     from ndabench.distributed import Workers
@@ -36,15 +43,12 @@ def train(
     # late: --help must not wait for torch
     import torch
 
-    from ndabench.ownership import take_ownership
-    from ndabench.planning.outcomes import reopen
     from ndabench.planning.sweep_file import read_sweep
     from ndabench.records import RecordStore
     from ndabench.tasks.task import DivergedError
     from ndabench.tracking.mirror import Mirror
     from ndabench.tracking.registry import make_trackers
     from ndabench.trials.config import Provenance, git_commit
-    from ndabench.trials.run import prepare
 
     config = read_sweep(file, set_ or [])
     trial = choose(config, arm, lambda_, seed)
@@ -52,25 +56,43 @@ def train(
     torch.set_num_threads(max(1, int(config.resources.cpus_per_worker)))  # as in a sweep, to the same bits
     store = RecordStore(results_folder(out, config.name))
     mirror = Mirror(store, make_trackers(config.track, config.name, store) if workers.is_main else [])
-    if workers.is_main:
-        now = store.without_retry()
-        row, gone = now.read_trial(trial.trial_id), now.without_metrics(now.read_trials())
-        unmeasured = trial.trial_id in gone
-        if row is not None and row.status in ("finished", "diverged") and not unmeasured:
-            raise UserError(f"{store.root}: {trial.label} is {row.status} already; choose another --out")
-        prepared = prepare([trial], workers.device, workers.world_size)
-        take_ownership(store, config, resume=resume, data_hash=prepared.data_hash)
-        if unmeasured:
-            reopen(store, trial.trial_id)
-    workers.barrier()
+    options = {"arm": arm, "lambda": lambda_, "seed": seed, "out": out}
+    again = continuation("train", file, options, set_ or [])
     try:
+        if workers.is_main:
+            _take(trial, store, config, resume, workers)
+        workers.barrier()
         with mirror:
             _show(trial, store, Provenance(config.name, git_commit()), mirror, workers)
     except DivergedError as error:
         print(f"diverged: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        if workers.is_main:
+            print(f"interrupted: {trial.label}")
+            print(f"continue with: {again if workers.world_size == 1 else 'the same command and --resume'}")
+        sys.exit(EXIT_CODE)
     if workers.is_main:
         print(f"records  {store.root}   ({trial.trial_id})")
+
+
+def _take(
+    trial: "TrialConfig", store: "RecordStore", config: "SweepConfig", resume: bool, workers: "Workers"
+) -> None:
+    """Prepares the trial and takes the folder; `UserError` where the trial cannot run, or has ended."""
+    # late: --help must not wait for torch
+    from ndabench.ownership import take_ownership
+    from ndabench.planning.outcomes import reopen
+    from ndabench.trials.run import prepare
+
+    now = store.without_retry()
+    row, unmeasured = now.read_trial(trial.trial_id), now.without_metrics(now.read_trials())
+    if row is not None and row.status in ("finished", "diverged") and trial.trial_id not in unmeasured:
+        raise UserError(f"{store.root}: {trial.label} is {row.status} already; choose another --out")
+    prepared = prepare([trial], workers.device, workers.world_size)
+    take_ownership(store, config, resume=resume, data_hash=prepared.data_hash)
+    if trial.trial_id in unmeasured:
+        reopen(store, trial.trial_id)
 
 
 def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: int | None) -> "TrialConfig":
@@ -122,13 +144,15 @@ def _show(
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
         bar = bars.add_task(trial.label, total=None)
-        for progress in run_trial(trial, store, provenance, workers):
-            mirror.changed(trial.trial_id)
-            bars.update(bar, completed=progress.step, total=progress.num_steps)
-            values = ", ".join(f"{name} {m.value:.4g}" for name, m in progress.metrics.items())
-            if values:
-                line = f"{trial.label}: step {progress.step}/{progress.num_steps} {values}"
-                bars.console.print(line, highlight=False, soft_wrap=True, markup=False)
+        # Closed: a trial that is interrupted here, and not in a step, closes its row now.
+        with contextlib.closing(run_trial(trial, store, provenance, workers)) as run:
+            for progress in run:
+                mirror.changed(trial.trial_id)
+                bars.update(bar, completed=progress.step, total=progress.num_steps)
+                values = ", ".join(f"{name} {m.value:.4g}" for name, m in progress.metrics.items())
+                if values:
+                    line = f"{trial.label}: step {progress.step}/{progress.num_steps} {values}"
+                    bars.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 
 from ndabench.errors import UserError
+from ndabench.interruption import keep_handlers
 from ndabench.orchestration.ray_patches import patch_ray
 from ndabench.orchestration.ray_private import ray_constants
 from ndabench.planning.resources import Node
@@ -58,6 +59,7 @@ def connect(address: str | None) -> Iterator[bool]:
             _start_here()
         else:
             _join(address, settings)
+        keep_handlers()  # Ray has put its own in their place, and they end the process without a line
         for name in ("ray", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the trial's own line says why it ended

@@ -5,7 +5,7 @@ from typing import Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from ndabench.orchestration.ray_private import RayActorManager, ray_logging, usage
+from ndabench.orchestration.ray_private import RayActorManager, ray_logging, ray_utils, usage
 
 
 def patch_ray() -> None:
@@ -14,6 +14,8 @@ def patch_ray() -> None:
     ray_logging.stdout_deduplicator.skip_re = re.compile("")
     # Otherwise Tune imports MLflow and W&B where they are installed: 1 s and 50 MB.
     usage.tag_callbacks = lambda callbacks: False
+    # A killed driver ends as `interruption` says. Ray's handlers would end it at once, and without a line.
+    ray_utils.set_sigterm_handler = lambda handler: None
     RayActorManager._actor_task_failed = _actor_task_failed  # type: ignore[method-assign] # the repair
 
 

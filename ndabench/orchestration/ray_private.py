@@ -7,7 +7,9 @@ of Ray is checked here. None of these modules imports PyTorch.
 # `ray_constants`: unless `ENABLE_RAY_CLUSTER` is False, Ray takes 127.0.0.1 for this machine's address in its
 # network and listens on all interfaces. There is no public setting to listen on loopback only.
 # `ray_logging`: its filter is the one way to keep Ray from printing paragraphs about every lost process.
+# `ray_utils`: with it Ray installs its handlers of SIGTERM.
 from ray._private import ray_constants, ray_logging
+from ray._private import utils as ray_utils
 
 # What is free on each node (the public `ray.available_resources` only sums over the nodes), and the raw table
 # of placement groups, which alone says who created each of them.
@@ -57,5 +59,6 @@ __all__ = [
     "ray_client",
     "ray_constants",
     "ray_logging",
+    "ray_utils",
     "usage",
 ]

@@ -1,7 +1,6 @@
 """Runs a whole sweep: reads what is recorded, and runs the remaining trials with Ray Tune."""
 
 import tempfile
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -28,6 +27,7 @@ from ndabench.ownership import sole_driver, take_ownership
 from ndabench.planning.capacity import concurrency
 from ndabench.planning.outcomes import (
     count_ended,
+    count_statuses,
     recorded_outcomes,
     recorded_values,
     reopen,
@@ -140,11 +140,14 @@ def _run_owned(
         state.subscribe("the terminal", view.observe)
         state.subscribe("the trackers", lambda event: _tell_trackers(event, mirror))
         status.follow(state)
-        out_of_time = _tune(config, store, provenance, supervisor)
+        try:
+            out_of_time = _tune(config, store, provenance, supervisor)
+        except KeyboardInterrupt:  # Tune itself stops at one, but not before it runs, nor at a second
+            out_of_time = False
         if supervisor.problem is not None:
             raise supervisor.problem
         ending = supervisor.conclude(out_of_time=out_of_time)
-    result = SweepResult(ending, Counter(store.read_trials()["status"].to_pylist()))
+    result = SweepResult(ending, count_statuses(store))
     state.end_sweep(result.ending, result.exit_code)
     return result
 

@@ -118,6 +118,11 @@ def outcome_of(trial: TrialConfig, value: float | None, store: RecordStore, watc
     return Outcome(trial, status, value)
 
 
+def count_statuses(store: RecordStore) -> Counter[str]:
+    """How many recorded trials have each status."""
+    return Counter(store.read_trials()["status"].to_pylist())
+
+
 def count_ended(recorded: Iterable[Outcome]) -> Counter[str]:
     """How many of the recorded trials a resumed sweep keeps, by status."""
     return Counter(one.status for one in recorded if one.ended)

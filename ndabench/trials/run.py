@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -94,7 +94,7 @@ def _build(trial: TrialConfig, data: Any, workers: Workers) -> Trainer:
 
 def run_trial(
     trial: TrialConfig, store: RecordStore, provenance: Provenance, workers: Workers
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Runs `trial` from its newest checkpoint, or from the start, yielding each progress once it is recorded.
 
     Only the main worker writes. However the trial ends, its row says how: finished, diverged (re-raised as
