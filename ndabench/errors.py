@@ -5,7 +5,7 @@ traceback.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ndabench.foreign_text import MOST_SHOWN, shortened, shown
 
@@ -27,6 +27,12 @@ def listed(known: Iterable[str]) -> str:
     """` (known: a, b)`, cut where that is long, or an empty string where nothing is known."""
     names = ", ".join(known)
     return f" (known: {shortened(names, MOST_LISTED)})" if names else ""
+
+
+def first_of(names: Sequence[object], most: int = 10) -> str:
+    """The first `most` names with commas, and how many more there are, for one line of text."""
+    more = f" (and {len(names) - most} more)" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -5,21 +5,13 @@ A folder of `train-*.parquet`, `test-*.parquet` and perhaps `validation-*.parque
 `huggingface` metadata holds the class names.
 """
 
-import re
 from pathlib import Path
 from typing import Literal
 
 from ndabench.data.config import FullPath, SplitName
+from ndabench.data.parquet_folder import split_files
 from ndabench.data.source import ImageConfig, Source
 from ndabench.errors import UserError
-
-PREFIXES: dict[str, SplitName] = {
-    "train": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
 
 
 class ImageParquetConfig(ImageConfig):
@@ -40,28 +32,20 @@ class ImageParquetConfig(ImageConfig):
         return f"{self.name}:{self.path.name.removesuffix('.parquet')}"
 
     def files(self) -> list[Path]:
-        return [file for files in self._split_files().values() for file in files]
+        return [file for files in self._split_files()[0].values() for file in files]
 
     def open(self) -> Source:
         try:
             from ndabench.data.parquet_pictures import open_parquet  # late: other sets need no pyarrow
         except ImportError as error:
             raise UserError(f"{self.name} cannot be read without pyarrow ({error})") from None
-        return open_parquet(self._split_files(), self.image_column, self.label_column)
+        files, notes = self._split_files()
+        return open_parquet(files, self.image_column, self.label_column, notes=notes)
 
-    def _split_files(self) -> dict[SplitName, list[Path]]:
+    def _split_files(self) -> tuple[dict[SplitName, list[Path]], tuple[str, ...]]:
+        """The files of each split, and notes about files that are in none."""
         if self.path.is_file():
-            return {"train": [self.path]}
+            return {"train": [self.path]}, ()
         if not self.path.is_dir():
             raise UserError(f"{self.path}: no such file or folder (data.path of an image_parquet)")
-        found: dict[SplitName, list[Path]] = {}
-        for file in sorted(self.path.rglob("*.parquet")):
-            for named in (file.name, file.parent.name):  # train-00000.parquet, or train/0000.parquet
-                prefix = re.match("[a-z]*", named)
-                if prefix and prefix[0] in PREFIXES:
-                    found.setdefault(PREFIXES[prefix[0]], []).append(file)
-                    break
-        for split in ("train", "test"):
-            if split not in found:
-                raise UserError(f"{self.path}: holds no {split}-*.parquet file")
-        return {split: found[split] for split in PREFIXES.values() if split in found}
+        return split_files(self.path)

@@ -44,6 +44,8 @@ class ImageData:
     train: ImageSplit
     validation: ImageSplit
     test: ImageSplit
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know about how the files were understood, a line each."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ def load_images(config: ImageConfig, *, device: torch.device) -> ImageData:
         train=splits["train"],
         validation=splits["validation"],
         test=splits["test"],
+        notes=manifest.notes,
     )
 
 

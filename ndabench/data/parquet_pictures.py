@@ -17,27 +17,84 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ndabench.data.config import SplitName
-from ndabench.data.source import Source
+from ndabench.data.source import Source, decoded
 from ndabench.data.splits import Rows
-from ndabench.errors import UserError, nearest
+from ndabench.errors import UserError, first_of, nearest
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 
 def open_parquet(
-    split_files: Mapping[SplitName, Sequence[Path]], image_column: str | None, label_column: str | None
+    split_files: Mapping[SplitName, Sequence[Path]],
+    image_column: str | None,
+    label_column: str | None,
+    *,
+    notes: tuple[str, ...] = (),
 ) -> Source:
-    """The files of each split, loaded but not decoded; where no file names the classes, their numbers do."""
+    """The files of each split, loaded but not decoded; `notes` are passed on.
+
+    The classes are those of the training images: their labels, of any size, are numbered 0, 1, … in ascending
+    order, and a note says where this changes them. Where no file names the classes, their labels do. Raises
+    `UserError` for a label without a training image.
+    """
     splits = {
-        split: ParquetPictures([ParquetFile.open(file, image_column, label_column) for file in files])
+        split: ParquetPictures.of([ParquetFile.open(file, image_column, label_column) for file in files])
         for split, files in split_files.items()
     }
-    class_names = _agreed_class_names([file for pictures in splits.values() for file in pictures.files])
-    if class_names is None:
-        highest = max((int(p.labels.max()) for p in splits.values() if len(p.labels)), default=0)
-        class_names = tuple(str(label) for label in range(highest + 1))
-    return Source(splits, class_names)
+    declared = _agreed_class_names([file for pictures in splits.values() for file in pictures.files])
+    for pictures in splits.values():
+        _require_known_labels(pictures, declared)
+    known = np.unique(splits["train"].labels)
+    if not len(known):
+        return Source(splits, declared or (), notes)
+    for split, pictures in splits.items():
+        _require_trained_labels(split, pictures, known)
+    dense = {
+        split: ParquetPictures(pictures.files, np.searchsorted(known, pictures.labels))
+        for split, pictures in splits.items()
+    }
+    class_names = tuple(declared[label] if declared else str(label) for label in known)
+    return Source(dense, class_names, (*notes, *_numbering(known, declared)))
+
+
+def _require_known_labels(pictures: "ParquetPictures", declared: Sequence[str] | None) -> None:
+    """`UserError` for a label below 0, by which hubs mark images whose class is secret, or without a name."""
+    labels = pictures.labels
+    outside = labels < 0 if declared is None else (labels < 0) | (labels >= len(declared))
+    if not outside.any():
+        return
+    row = int(np.flatnonzero(outside)[0])
+    if declared is None:
+        raise UserError(f"{pictures.where(row)}: label {labels[row]} is not a class; classes count from 0")
+    raise UserError(
+        f"{pictures.where(row)}: label {labels[row]} is not one of the {len(declared)} classes "
+        f"(0 to {len(declared) - 1})"
+    )
+
+
+def _require_trained_labels(split: SplitName, pictures: "ParquetPictures", known: Rows) -> None:
+    strange = np.flatnonzero(~np.isin(pictures.labels, known))
+    if len(strange):
+        row = int(strange[0])
+        raise UserError(
+            f"{pictures.where(row)}: label {pictures.labels[row]} of the {split} split has no training image"
+        )
+
+
+def _numbering(known: Rows, declared: Sequence[str] | None) -> tuple[str, ...]:
+    """A note that says which label became which class, where they are not the same."""
+    if declared is not None:
+        present = set(known.tolist())
+        absent = [name for label, name in enumerate(declared) if label not in present]
+        if not absent:
+            return ()
+        return (
+            f"{len(absent)} of {len(declared)} classes have no images and are left out: {first_of(absent)}",
+        )
+    if np.array_equal(known, np.arange(len(known))):
+        return ()
+    return (f"labels {first_of(known.tolist())} of the files are the classes 0 to {len(known) - 1}",)
 
 
 @dataclass(frozen=True)
@@ -68,10 +125,12 @@ class ParquetPictures:
     """The rows of a split's files, one file after the other."""
 
     files: Sequence[ParquetFile]
+    labels: Rows
 
-    @property
-    def labels(self) -> Rows:
-        return np.concatenate([file.labels for file in self.files])
+    @classmethod
+    def of(cls, files: Sequence[ParquetFile]) -> "ParquetPictures":
+        """With the labels that the files hold."""
+        return cls(files, np.concatenate([file.labels for file in files]))
 
     def where(self, row: int) -> str:
         file, row_in_file = self._locate(row)
@@ -82,7 +141,7 @@ class ParquetPictures:
         encoded = file.images[row_in_file].as_buffer()
         if encoded is None:
             raise ValueError("the row has no image bytes")
-        return Image.open(io.BytesIO(encoded))
+        return decoded(io.BytesIO(encoded))
 
     def _locate(self, row: int) -> tuple[ParquetFile, int]:
         position = bisect.bisect_right(self._ends, row)

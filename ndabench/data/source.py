@@ -5,15 +5,16 @@ A data set is one `ImageConfig` class: `files()` finds its files (and is the onl
 in the same way, and `load.py` splits it. `registry.py` has an example.
 """
 
+import struct
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import IO, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import Field
 
 from ndabench.data.config import DataSetConfig, SplitName
@@ -21,6 +22,19 @@ from ndabench.data.splits import Rows
 from ndabench.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]
+
+DAMAGE = (OSError, SyntaxError, ValueError, TypeError, struct.error, Image.DecompressionBombError)
+"""Pillow's decoders raise all of these for damaged files."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture of each EXIF orientation upright; 1 is upright."""
 
 
 class Pictures(Protocol):
@@ -44,6 +58,8 @@ class Source:
 
     splits: Mapping[SplitName, Pictures]
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know about how the files were understood, a line each."""
 
 
 class ImageConfig(DataSetConfig):
@@ -103,29 +119,53 @@ class FilePictures:
         return str(self.paths[row])
 
     def read(self, row: int) -> Image.Image:
-        with Image.open(self.paths[row]) as image:
-            image.load()
-            return image
+        return decoded(self.paths[row])
 
 
-def read_pixels(pictures: Pictures, row: int, image_size: int | None, channels: int) -> Pixels:
-    """The picture at `row`, prepared: uint8 `[channels, H, W]`; `UserError` naming it if it is broken."""
+def decoded(file: Path | IO[bytes]) -> Image.Image:
+    """The one picture that an encoded file holds; `ValueError` for an animation or several pages."""
+    with Image.open(file) as image:
+        num_frames = getattr(image, "n_frames", 1)
+        # In the format of cameras the first picture is the photograph, others are its previews.
+        if num_frames > 1 and image.format != "MPO":
+            raise ValueError(f"it holds {num_frames} frames, not one picture")
+        image.load()
+        return image
+
+
+def read_pixels(
+    pictures: Pictures, row: int, image_size: int | None, channels: int, *, upright: bool = True
+) -> Pixels:
+    """The picture at `row`, prepared: uint8 `[channels, H, W]`; `UserError` naming it if it is broken.
+
+    If `upright`, it is turned as its EXIF orientation says; else its pixels lie as they are stored.
+    """
     try:
-        return _prepared(pictures.read(row), image_size, channels)
+        image = pictures.read(row)
+        return _prepared(image, image_size, channels, _orientation(image) if upright else 1)
     except UnidentifiedImageError:
         raise UserError(f"{pictures.where(row)}: not an image in a format that Pillow knows") from None
-    # Pillow's decoders raise all of these for damaged files.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(f"{pictures.where(row)}: the image cannot be read ({reason})") from None
 
 
-def _prepared(image: Image.Image, image_size: int | None, channels: int) -> Pixels:
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1, upright, where there is none or it cannot be read."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except DAMAGE:  # pixels may be whole though the EXIF block is damaged
+        return 1
+
+
+def _prepared(image: Image.Image, image_size: int | None, channels: int, orientation: int) -> Pixels:
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"its pixels are {image.mode!r}, not 8 bits a channel")
     if "transparency" in image.info:
         image = image.convert("RGBA")
     image = image.convert("L" if channels == 1 else "RGB")
+    if orientation in TURNS:
+        image = image.transpose(TURNS[orientation])
     if image_size is not None and image.size != (image_size, image_size):
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2

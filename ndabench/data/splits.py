@@ -22,7 +22,8 @@ def stratified_cut(
     whole images allow; every class keeps an image. `key` names the fraction's configuration key in
     the `UserError` for a fraction that leaves one side without images.
     """
-    taken = _images_per_class(np.bincount(labels, minlength=len(class_names)), fraction)
+    available = np.bincount(labels, minlength=len(class_names))
+    taken = _images_per_class(available, fraction)
     if not taken.any():
         raise UserError(
             f"{key} {fraction:g} of {len(labels)} images in {len(class_names)} classes cuts off no image; "
@@ -30,7 +31,8 @@ def stratified_cut(
         )
     # RandomState, because numpy promises that its stream never changes: splits are part of the content hash.
     random = np.random.RandomState(seed)
-    shuffled = [random.permutation(np.flatnonzero(labels == c)) for c in range(len(class_names))]
+    by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(available)[:-1])
+    shuffled = [random.permutation(rows) for rows in by_class]
     cut = np.sort(np.concatenate([rows[:count] for rows, count in zip(shuffled, taken, strict=True)]))
     kept = np.setdiff1d(np.arange(len(labels)), cut, assume_unique=True)
     return kept.astype(np.int64), cut.astype(np.int64)

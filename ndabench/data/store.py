@@ -23,10 +23,10 @@ from ndabench.data.build_cache import build_once, cache_folder, finish_entry, un
 from ndabench.data.config import SplitName
 from ndabench.data.source import ImageConfig, Pictures, Pixels, Source, read_pixels
 from ndabench.data.splits import Rows
-from ndabench.errors import UserError
+from ndabench.errors import UserError, first_of
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 """Part of every key; raise it when decoding gives other pixels or the cache has another layout."""
 RESIDENT_LIMIT_BYTES = 4 * 2**30
 """`stream: auto` streams a set whose decoded images take more."""
@@ -45,6 +45,8 @@ class Manifest(Config):
     image_shape: Shape
     splits: tuple[SplitName, ...]
     streamed: bool
+    notes: tuple[str, ...] = ()
+    """Those of the source."""
 
 
 def decode_once(config: ImageConfig) -> Manifest:
@@ -112,6 +114,7 @@ def _decode(config: ImageConfig, content: Path, key: str) -> Manifest:
         image_shape=shape,
         splits=tuple(sorted(source.splits)),
         streamed=streamed,
+        notes=source.notes,
     )
 
 
@@ -136,6 +139,10 @@ def _check_labels(source: Source) -> None:
                 f"{pictures.where(row)}: label {labels[row]} is not one of the {num_classes} classes "
                 f"(0 to {num_classes - 1})"
             )
+    counts = np.bincount(source.splits["train"].labels, minlength=num_classes)
+    absent = [name for name, count in zip(source.class_names, counts, strict=True) if not count]
+    if absent:
+        raise UserError(f"{len(absent)} of {num_classes} classes have no training image: {first_of(absent)}")
 
 
 def _streams(stream: bool | Literal["auto"], source: Source, shape: Shape) -> bool:

@@ -72,7 +72,8 @@ def write_folder_set(root: Path, splits: dict[str, int], *, size: tuple[int, ...
 
 
 def write_cifar(root: Path, monkeypatch: pytest.MonkeyPatch, *, hundred: bool = False) -> np.ndarray:
-    """Batches of 20 pictures; torchvision's MD5 sums are set to those of the files. Returns all of train."""
+    """Batches of 20 pictures, or 200 in a hundred classes; torchvision's MD5 sums are set to those of the
+    files. Returns all of train."""
     kind = CIFAR100 if hundred else CIFAR10
     folder = root / kind.base_folder
     folder.mkdir(parents=True)
@@ -82,8 +83,8 @@ def write_cifar(root: Path, monkeypatch: pytest.MonkeyPatch, *, hundred: bool = 
     for files in (kind.train_list, kind.test_list):
         lists.append([])
         for number, (name, _) in enumerate(files):
-            data = random_images(20, 3072, seed=number)
-            entry = {"data": data, key: [row % 10 for row in range(20)], "filenames": []}
+            data = random_images(2 * num_classes, 3072, seed=number)
+            entry = {"data": data, key: [row % num_classes for row in range(len(data))], "filenames": []}
             (folder / name).write_bytes(pickle.dumps(entry))
             lists[-1].append([name, md5(folder / name)])
             written.append(data)

@@ -105,11 +105,17 @@ def test_folders(tmp_path: Path) -> None:
     (root / "test").mkdir()
     assert "has no class folders" in error_of(name="image_folder", path=root)
     (root / "train/a").mkdir()
-    assert "train: there are no images" in error_of(name="image_folder", path=root)
+    assert (
+        "train/a: the class has no image to train on; remove the folder, or add images (bmp gif"
+        in error_of(name="image_folder", path=root)
+    )
     (root / "train/a/1.png").write_bytes(GOOD[0])
+    assert "test: there are no images in this split" in error_of(name="image_folder", path=root)
     (root / "test/b").mkdir()
     (root / "test/b/1.png").write_bytes(GOOD[0])
-    assert "test/b/1.png: its class 'b' is not among" in error_of(name="image_folder", path=root)
+    assert "test/b: the class 'b' is not among the 1 of the train folder" in error_of(
+        name="image_folder", path=root
+    )
     (root / "train/b").mkdir()
     (root / "train/b/1.png").write_bytes(b"")
     assert "train/b/1.png: not an image" in error_of(name="image_folder", path=root)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -89,8 +90,8 @@ def test_a_seek_that_lands_elsewhere_is_no_anchor(tmp_path: Path, monkeypatch: p
     path = write(tmp_path, "MPEG-4 in AVI")
     frames_from = decoding._frames_from
 
-    def astray(path: Path, anchor: decoding.Anchor) -> object:
-        frames = frames_from(path, anchor)
+    def astray(path: Path, anchor: decoding.Anchor, delivery: Any = None) -> object:
+        frames = frames_from(path, anchor, delivery)
         if anchor[1] is not None:
             next(frames)
         return frames

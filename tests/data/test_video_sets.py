@@ -176,7 +176,7 @@ def test_video_folder_with_and_without_validation(tmp_path: Path) -> None:
         UserError, match="'zumbaa' is not among the 2 of the train folder; did you mean 'zumba'"
     ):
         load(name="video_folder", path=root)
-    with pytest.raises(UserError, match="kinetics/eval: no such folder"):
+    with pytest.raises(UserError, match="kinetics: has a folder train but no folder eval"):
         load(name="video_folder", path=root, test_folder="eval")
 
 

@@ -23,6 +23,8 @@ from ndabench.errors import UserError
 class StandIn:
     """The part of TorchCodec's VideoDecoder that is used."""
 
+    metadata = SimpleNamespace(rotation=None)
+
     def __init__(self, source: str, *, dimension_order: str, num_ffmpeg_threads: int, seek_mode: str) -> None:
         assert (dimension_order, num_ffmpeg_threads, seek_mode) == ("NCHW", 1, "exact")
         try:

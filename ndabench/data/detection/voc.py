@@ -159,7 +159,8 @@ class VocPictures:
 
     def read(self, row: int) -> Pixels:
         file = FilePictures([self.pictures[row].picture], labels=np.zeros(0, np.int64))
-        return read_pixels(file, 0, image_size=None, channels=3)
+        # As stored, whatever the EXIF orientation: the boxes are for the stored pixels.
+        return read_pixels(file, 0, image_size=None, channels=3, upright=False)
 
 
 def _listed(devkit: Path, year: int, split: str) -> list[Files]:

@@ -87,6 +87,8 @@ class ClipData:
     test: ClipSplit
     unreadable: tuple[str, ...] = ()
     """A line for every listed video that was left out because it cannot be read (`unreadable: skip`)."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know about how the files were understood, a line each."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -1,7 +1,8 @@
 """Decoding exactly the requested frames with PyAV (FFmpeg's libraries).
 
 Scanning decodes a video once from beginning to end. This gives the exact number of frames, for which no
-container's header can be trusted, and finds every video that cannot be read. A scan also finds by trial where
+container's header can be trusted, and finds every video that cannot be read or is not whole
+(`completeness.py`). Frames come upright, as the file's display matrix says. A scan also finds by trial where
 decoding may start later: a key frame becomes an *anchor* only if seeking to it in a freshly opened file gives
 this frame and the next one bit for bit as decoding from the beginning did. So seeking is right for any codec
 and container (B-frames, open groups of pictures, intra refresh, times that do not start at 0 or are missing);
@@ -10,17 +11,20 @@ frame rates need no special care.
 """
 
 import hashlib
+import struct
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ndabench.config import Config
+from ndabench.data.videos.completeness import Delivery, stated_by
 from ndabench.data.videos.source import Framing, Pixels
 from ndabench.errors import UserError
 
@@ -30,10 +34,40 @@ HASHED_BYTES = 2**20
 TIME_TOLERANCE = 1e-4
 """In frames or seconds: a rounded time that is off by less still counts as reached."""
 
+ODD_ANGLE = 0.02
+"""The share of a display matrix beside the axes from which it is not a quarter turn."""
+
 START = (0, None)
 """The anchor that every video has."""
 Anchor = tuple[int, int | None]
 """A frame's index, and its time stamp in the stream's own units (None: the beginning of the file)."""
+
+
+class Orientation(NamedTuple):
+    """What brings a stored picture upright: an exchange of rows and columns, then reversals."""
+
+    transposed: bool
+    reversed_rows: bool
+    """The last row becomes the first."""
+    reversed_columns: bool
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of an upright picture from those of the stored one, and the reverse."""
+        return (width, height) if self.transposed else (height, width)
+
+    def turn(self, picture: Pixels) -> Pixels:
+        """A stored picture `[H, W, 3]`, upright."""
+        if self.transposed:
+            picture = picture.swapaxes(0, 1)
+        return picture[:: -1 if self.reversed_rows else 1, :: -1 if self.reversed_columns else 1]
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether turning alone does not suffice."""
+        return self.transposed ^ self.reversed_rows ^ self.reversed_columns
+
+
+UPRIGHT = Orientation(False, False, False)
 
 
 class VideoFacts(Config):
@@ -42,7 +76,7 @@ class VideoFacts(Config):
     num_frames: int
     height: int
     width: int
-    """Of the first frame."""
+    """Of the first frame, upright."""
     frame_rate: float
     """Frames per second, on average."""
     times: tuple[float, ...] | None = None
@@ -51,6 +85,8 @@ class VideoFacts(Config):
     """Frames and time stamps, other than the beginning, at which decoding may start, ascending."""
     sha256: str
     """Of the file's bytes."""
+    orientation: Orientation = UPRIGHT
+    """How its frames are turned from how they are stored."""
 
     def anchor_of(self, frame: int) -> Anchor:
         """The last anchor at or before `frame`."""
@@ -59,11 +95,12 @@ class VideoFacts(Config):
 
 
 def scan(path: Path) -> VideoFacts:
-    """Decodes the whole video; `UserError` naming it where it cannot be decoded."""
+    """Decodes the whole video; `UserError` naming it where it cannot be decoded or is not whole."""
     times: list[int | None] = []
     candidates: list[int] = []
     digests: dict[int, bytes] = {}
-    with closing(_checked(_frames_from(path, START), path)) as frames:
+    delivery = Delivery()
+    with closing(_checked(_frames_from(path, START, delivery), path)) as frames:
         for index, frame in enumerate(frames):
             times.append(frame.pts)
             last = candidates[-1] if candidates else 0
@@ -72,10 +109,13 @@ def scan(path: Path) -> VideoFacts:
             if candidates and index <= candidates[-1] + 1:
                 digests[index] = _digest(frame)
             if index == 0:
-                height, width, time_base = frame.height, frame.width, frame.time_base
+                orientation, time_base = _orientation(frame, path), frame.time_base
+                height, width = orientation.size(frame.height, frame.width)
                 stated_rate = _stated_rate(path)
     if not times:
         raise UserError(f"{path}: the video has no frame")
+    if (damage := delivery.damage()) is not None:
+        raise UserError(f"{path}: {damage}")
     seconds = _seconds(times, float(time_base or 0))
     frame_rate = (len(times) - 1) / seconds[-1] if seconds else stated_rate
     return VideoFacts(
@@ -86,6 +126,7 @@ def scan(path: Path) -> VideoFacts:
         times=seconds if seconds and not _regular(seconds, frame_rate) else None,
         anchors=_anchors(path, candidates, times, digests),
         sha256=_sha256(path),
+        orientation=orientation,
     )
 
 
@@ -115,11 +156,13 @@ def read_frames(path: Path, facts: VideoFacts, wanted: Sequence[int], framing: F
     Only the frames from an anchor to a wanted one are decoded, and only the wanted ones converted to RGB.
     """
     distinct, place = np.unique(np.asarray(wanted), return_inverse=True)
+    orientation = facts.orientation
     shown = np.empty((len(distinct), framing.height, framing.width, 3), dtype=np.uint8)
     reformatter = VideoReformatter()  # reuses its tables for the next frame
     for row, frame in enumerate(_pick(path, facts, distinct.tolist())):
-        size = framing.scaled_size(frame.height, frame.width)
-        shown[row] = framing.cut(_picture(frame, size, reformatter))
+        upright = framing.scaled_size(*orientation.size(frame.height, frame.width))
+        picture = _picture(frame, orientation.size(*upright), reformatter)
+        shown[row] = framing.cut(orientation.turn(picture))
     return shown[place]
 
 
@@ -138,8 +181,12 @@ def _pick(path: Path, facts: VideoFacts, ascending: Sequence[int]) -> Iterator[a
         yield frame
 
 
-def _frames_from(path: Path, anchor: Anchor) -> Generator[av.VideoFrame, None, None]:
+def _frames_from(
+    path: Path, anchor: Anchor, delivery: Delivery | None = None
+) -> Generator[av.VideoFrame, None, None]:
     """The frames from `anchor` on, in the order in which they are shown; none if it is not found.
+
+    What comes out of the file is counted in `delivery`.
 
     The file is opened anew each time: some demuxers seek differently once they have read more of it.
     """
@@ -150,14 +197,21 @@ def _frames_from(path: Path, anchor: Anchor) -> Generator[av.VideoFrame, None, N
         if stream.codec_context is None:
             raise UserError(f"{path}: its video codec is unknown to this FFmpeg")
         stream.codec_context.thread_count = 1  # the callers' processes and threads decode in parallel
+        if delivery is not None:
+            delivery.stated = stated_by(container, stream)
         _, time_stamp = anchor
         if time_stamp is not None:
             container.seek(time_stamp, stream=stream, backward=True)
         found = time_stamp is None
-        for frame in container.decode(stream):
-            found = found or frame.pts == time_stamp
-            if found:
-                yield frame
+        for packet in container.demux(stream):
+            if delivery is not None:
+                delivery.add_packet(packet)
+            for frame in packet.decode():
+                if delivery is not None:
+                    delivery.add_frame(frame)
+                found = found or frame.pts == time_stamp
+                if found:
+                    yield frame
 
 
 def _checked(frames: Iterator[av.VideoFrame], path: Path) -> Generator[av.VideoFrame, None, None]:
@@ -167,6 +221,20 @@ def _checked(frames: Iterator[av.VideoFrame], path: Path) -> Generator[av.VideoF
     except (av.FFmpegError, OSError) as error:
         reason = error.strerror or type(error).__name__
         raise UserError(f"{path}: the video cannot be read ({reason})") from None
+
+
+def _orientation(frame: av.VideoFrame, path: Path) -> Orientation:
+    """By the display matrix, which maps a stored place (x, y) to (a x + c y, b x + d y)."""
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")  # PyAV types it as an object
+    if matrix is None:
+        return UPRIGHT
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
+    straight, across = min(abs(a), abs(d)), min(abs(b), abs(c))
+    if max(abs(a), abs(b), abs(c), abs(d)) == 0:  # some writers leave it empty
+        return UPRIGHT
+    if min(straight, across) > ODD_ANGLE * max(straight, across) or straight == across:
+        raise UserError(f"{path}: is to be shown turned by {frame.rotation}°; only quarter turns can be read")
+    return Orientation(across > straight, reversed_rows=b + d < 0, reversed_columns=a + c < 0)
 
 
 def _stated_rate(path: Path) -> float:

@@ -3,17 +3,19 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 
 from ndabench.data.config import SplitName
 from ndabench.data.videos import decoding, torchcodec_decoding
 from ndabench.data.videos.clips import ClipData
+from ndabench.data.videos.decoding import UPRIGHT, Orientation, VideoFacts
 from ndabench.data.videos.feeding import DecodedClips, ReadFrames, ScannedVideo
 from ndabench.data.videos.groups import held_out_groups
 from ndabench.data.videos.scanning import scan_once
 from ndabench.data.videos.source import Video, VideoConfig, VideoLists
-from ndabench.errors import UserError
+from ndabench.errors import UserError, first_of
 
 DECODERS: dict[str, ReadFrames] = {
     "pyav": decoding.read_frames,
@@ -31,7 +33,8 @@ def load_clips(config: VideoConfig, *, device: torch.device) -> ClipData:
     framing = config.framing
     if config.decoder == "torchcodec":
         torchcodec_decoding.require_torchcodec()
-    train, validation, test, unreadable = _readable(config, lists)
+    readable = _readable(config, lists)
+    train, validation, test = readable.train, readable.validation, readable.test
     if not validation:
         train, validation = _cut(config, train, lists.class_names)
     scanned: dict[SplitName, list[ScannedVideo]] = {"train": train, "validation": validation, "test": test}
@@ -54,23 +57,34 @@ def load_clips(config: VideoConfig, *, device: torch.device) -> ClipData:
         train=splits["train"],
         validation=splits["validation"],
         test=splits["test"],
-        unreadable=unreadable,
+        unreadable=readable.left_out,
+        notes=(*lists.notes, *readable.notes),
     )
 
 
-Readable = tuple[list[ScannedVideo], list[ScannedVideo], list[ScannedVideo], tuple[str, ...]]
+class Readable(NamedTuple):
+    """The videos of each split that can be read."""
+
+    train: list[ScannedVideo]
+    validation: list[ScannedVideo]
+    test: list[ScannedVideo]
+    left_out: tuple[str, ...]
+    """A line about each video that cannot be read."""
+    notes: tuple[str, ...]
+    """One line about all of them."""
 
 
 def _readable(config: VideoConfig, lists: VideoLists) -> Readable:
-    """The readable train, validation and test videos, and a line about each video that cannot be read."""
+    """Scans the listed videos; `UserError` where one cannot be read and must be, or a class has none left."""
     listed: dict[SplitName, Sequence[Video]] = {
         "train": lists.train, "validation": lists.validation, "test": lists.test
     }  # fmt: skip
     facts = scan_once([video.path for videos in listed.values() for video in videos])
-    unreadable = tuple(line for line in facts.values() if isinstance(line, str))
+    unreadable = {path: line for path, line in facts.items() if isinstance(line, str)}
+    lines = tuple(unreadable.values())
     if unreadable and config.unreadable == "error":
         more = f" (and {len(unreadable) - 1} more of {len(facts)} videos)" if len(unreadable) > 1 else ""
-        raise UserError(f"{unreadable[0]}{more}; `unreadable: skip` would leave it out")
+        raise UserError(f"{lines[0]}{more}; `unreadable: skip` would leave it out")
     found: dict[SplitName, list[ScannedVideo]] = {}
     for name, videos in listed.items():
         seen = ((video, facts[video.path]) for video in videos)
@@ -78,7 +92,16 @@ def _readable(config: VideoConfig, lists: VideoLists) -> Readable:
     for name in ("train", "test"):
         if not found[name]:
             raise UserError(f"{config.title}: the {name} list has no video that can be read")
-    return found["train"], found["validation"], found["test"], unreadable
+    trained = {scanned.video.label for scanned in found["train"]}
+    absent = [name for label, name in enumerate(lists.class_names) if label not in trained]
+    if absent:
+        raise UserError(
+            f"{config.title}: {len(absent)} of {len(lists.class_names)} classes have no training video that "
+            f"can be read: {first_of(absent)}"
+        )
+    names = first_of([path.name for path in unreadable])
+    note = f"{len(unreadable)} of {len(facts)} videos cannot be read and are left out: {names}"
+    return Readable(found["train"], found["validation"], found["test"], lines, (note,) if unreadable else ())
 
 
 def _cut(
@@ -97,6 +120,15 @@ def _content_hash(
     config: VideoConfig, class_names: Sequence[str], splits: Mapping[SplitName, Sequence[ScannedVideo]]
 ) -> str:
     """A digest of everything that decides a clip's pixels and labels; the same wherever the files are."""
-    content = {name: [(facts.sha256, video.label) for video, facts in splits[name]] for name in splits}
+    content = {
+        name: [(facts.sha256, video.label, *_turned(config, facts)) for video, facts in splits[name]]
+        for name in splits
+    }
     identity = [class_names, config.framing, config.frame_rate, config.decoder, content]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _turned(config: VideoConfig, facts: VideoFacts) -> tuple[Orientation, ...]:
+    """What the hash adds for a video that is not shown as it is stored: with PyAV earlier versions did not
+    turn it, with TorchCodec they did."""
+    return (facts.orientation,) if facts.orientation != UPRIGHT and config.decoder == "pyav" else ()

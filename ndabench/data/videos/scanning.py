@@ -22,8 +22,8 @@ from ndabench.errors import UserError
 logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10.0
 SCAN = "scan.json"
-FORMAT = 1
-"""Part of every key; raise it when scanning records other facts."""
+FORMAT = 2
+"""Part of every key; raise it when scanning finds or records other facts."""
 
 
 class Scanned(Config):

@@ -64,6 +64,8 @@ class VideoLists:
     train: Sequence[Video]
     test: Sequence[Video]
     validation: Sequence[Video] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know about how the files were understood, a line each."""
 
 
 class VideoConfig(DataSetConfig):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch.nn import functional
 
-from ndabench.data.videos.decoding import VideoFacts
+from ndabench.data.videos.decoding import UPRIGHT, VideoFacts
 from ndabench.data.videos.source import Framing, Pixels
 from ndabench.errors import UserError
 
@@ -33,6 +33,7 @@ def read_frames(path: Path, facts: VideoFacts, wanted: Sequence[int], framing: F
         decoder = decoders.VideoDecoder(
             str(path), dimension_order="NCHW", num_ffmpeg_threads=1, seek_mode="exact"
         )
+        _require_upright(path, facts, turns=hasattr(decoder.metadata, "rotation"))
         num_frames = len(decoder)
         frames = decoder.get_frames_at(indices=distinct.tolist()).data
     except (RuntimeError, ValueError, IndexError) as error:
@@ -49,3 +50,11 @@ def read_frames(path: Path, facts: VideoFacts, wanted: Sequence[int], framing: F
         frames = functional.interpolate(frames, size, mode="bilinear", antialias=True)
     shown = np.stack([framing.cut(frame.permute(1, 2, 0).numpy()) for frame in frames])
     return shown[place]
+
+
+def _require_upright(path: Path, facts: VideoFacts, *, turns: bool) -> None:
+    """`UserError` for a video that TorchCodec leaves as it is stored; it `turns` since 0.11, but never
+    mirrors."""
+    if facts.orientation.mirrored or (facts.orientation != UPRIGHT and not turns):
+        what = "mirror" if facts.orientation.mirrored else "turn"
+        raise UserError(f"{path}: this TorchCodec does not {what} it as the file says; choose decoder: pyav")

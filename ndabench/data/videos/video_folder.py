@@ -5,17 +5,46 @@ Without a folder for validation, whole source videos are cut from training. Kine
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
+from ndabench.data.class_folders import (
+    DEFAULT_TEST_FOLDER,
+    FileKind,
+    files_by_class,
+    labelled,
+    read_as,
+    split_folders,
+    training_classes,
+)
 from ndabench.data.config import FullPath
 from ndabench.data.videos.source import Video, VideoConfig, VideoLists
-from ndabench.errors import UserError, nearest
+from ndabench.errors import UserError
 
-SUFFIXES = {".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp"}
-VALIDATION_FOLDERS = ("validation", "valid", "val")
+VIDEOS = FileKind(
+    "video",
+    suffixes=frozenset(
+        {
+            ".mp4",
+            ".m4v",
+            ".mov",
+            ".3gp",
+            ".3g2",
+            ".avi",
+            ".divx",
+            ".mkv",
+            ".webm",
+            ".flv",
+            ".f4v",
+            ".wmv",
+            ".asf",
+        }
+        | {".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".ogv"}
+    ),
+)
 KINETICS_NAME = re.compile(r"(.{11})_\d{6}_\d{6}")
 
 
@@ -24,7 +53,7 @@ class VideoFolderConfig(VideoConfig):
 
     name: Literal["video_folder"] = "video_folder"
     path: FullPath
-    test_folder: str = Field(default="test", pattern=r"^[^/]+$")
+    test_folder: str = Field(default=DEFAULT_TEST_FOLDER, pattern=r"^[^/]+$")
     """The folder of the test videos; Kinetics is tested on `val`."""
 
     @property
@@ -32,43 +61,25 @@ class VideoFolderConfig(VideoConfig):
         return f"{self.name}:{self.path.name}"
 
     def lists(self) -> VideoLists:
-        for folder in ("train", self.test_folder):
-            if not (self.path / folder).is_dir():
-                raise UserError(
-                    f"{self.path / folder}: no such folder; a video_folder has train and {self.test_folder}, "
-                    "with one folder per class in each (data.test_folder names the folder of the test videos)"
-                )
-        class_names = tuple(sorted(entry.name for entry in (self.path / "train").iterdir() if _shown(entry)))
-        others = [name for name in VALIDATION_FOLDERS if name != self.test_folder]
-        validation = [name for name in others if (self.path / name).is_dir()]
-        return VideoLists(
-            class_names,
-            train=_videos_in(self.path / "train", class_names),
-            test=_videos_in(self.path / self.test_folder, class_names),
-            validation=_videos_in(self.path / validation[0], class_names) if validation else (),
-        )
-
-
-def _shown(entry: Path) -> bool:
-    return entry.is_dir() and not entry.name.startswith(".")
-
-
-def _videos_in(folder: Path, class_names: tuple[str, ...]) -> list[Video]:
-    """Every video below a class folder of `folder`, sorted by name; `UserError` if there is none."""
-    labels = {name: label for label, name in enumerate(class_names)}
-    found = []
-    for class_folder in sorted(filter(_shown, folder.iterdir())):
-        name = class_folder.name
-        if name not in labels:
+        if not self.path.is_dir():
+            raise UserError(f"{self.path}: no such folder (data.path of a video_folder)")
+        folders = split_folders(self.path, self.test_folder, VIDEOS)
+        if not folders:
             raise UserError(
-                f"{class_folder}: the class {name!r} is not among the {len(labels)} of the train folder"
-                f"{nearest(name, labels)}"
+                f"{self.path}: has no folders train and {self.test_folder} with one folder per class in each "
+                "(data.test_folder names the folder of the test videos)"
             )
-        paths = sorted(path for path in class_folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        found += [Video(path, labels[name], _group(path)) for path in paths if path.is_file()]
-    if not found:
-        raise UserError(f"{folder}: has no videos; they belong in {folder}/<class>/")
-    return found
+        files = {split: files_by_class(folder, VIDEOS) for split, folder in folders.items()}
+        class_names = training_classes(folders["train"], files["train"], VIDEOS)
+        listed = {split: _videos(labelled(folders[split], files[split], class_names)) for split in folders}
+        for split, videos in listed.items():
+            if not videos:
+                raise UserError(f"{folders[split]}: has no videos; they belong in {folders[split]}/<class>/")
+        return VideoLists(class_names, **listed, notes=read_as(self.path, folders.values()))
+
+
+def _videos(files: Sequence[tuple[Path, int]]) -> list[Video]:
+    return [Video(path, label, _group(path)) for path, label in files]
 
 
 def _group(path: Path) -> str:
