@@ -1,6 +1,8 @@
 """What tests everywhere may ask for."""
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,14 +12,24 @@ from command_lines import CommandLine
 from object_stores import ObjectStore
 
 
+def pytest_configure() -> None:
+    """Tests interrupt this process and those that it starts, which ignore that in a shell's background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: at the end, no process has one to run while the other has none."""
+    """The longest first in each of pytest-xdist's processes, which begin with equal parts of this list.
+
+    At the end a process without work takes from another, and short tests are left.
+    """
 
     def seconds(item: pytest.Item) -> float:
         marker = item.get_closest_marker("timeout")
-        return float(marker.args[0]) if marker is not None else 0.0
+        return float(marker.args[0]) if marker is not None else item.get_closest_marker("slow") is not None
 
     items.sort(key=seconds, reverse=True)
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = [item for number in range(processes) for item in items[number::processes]]
 
 
 @pytest.fixture

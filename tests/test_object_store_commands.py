@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timezone
 
+import pytest
 from command_lines import CommandLine
 from object_stores import ObjectStore
 
@@ -25,6 +26,7 @@ def test_training_and_reporting(command_line: CommandLine, object_store: ObjectS
     assert store.read_bytes("sweep.yaml")
 
 
+@pytest.mark.slow
 def test_a_place_that_was_never_there_is_not_waited_for(
     command_line: CommandLine, object_store: ObjectStore
 ) -> None:
@@ -35,6 +37,7 @@ def test_a_place_that_was_never_there_is_not_waited_for(
     assert "cannot be read (NETWORK_CONNECTION: " in line
 
 
+@pytest.mark.slow
 def test_watching(object_store: ObjectStore) -> None:
     """While the store is away the page waits, and the watcher says so."""
     store = RecordStore(object_store.folder())

@@ -73,6 +73,7 @@ def test_a_sweep_over_it_ends_in_parquet_and_html(tmp_path: Path) -> None:
     assert "toy_brightness" in (tmp_path / "out/report.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "line"),
     [

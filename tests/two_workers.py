@@ -14,7 +14,11 @@ from ndabench.distributed import Workers
 
 NUM_WORKERS = 2
 # Every worker is forked from one process that has imported what takes seconds, and has no threads.
-multiprocessing.set_forkserver_preload(["pytest", "torch.distributed", "ndabench.tasks.registry"])
+multiprocessing.set_forkserver_preload(
+    ["pytest", "torch.distributed", "torch._dynamo", "torchvision", "ndabench.tasks.registry"]
+)
+FORKSERVER = multiprocessing.get_context("forkserver")
+"""Starts processes at once; a child of this process itself may hang in its OpenMP."""
 
 
 def on_two_workers(function: Callable[[Workers], Any], folder: Path) -> tuple[Any, Any]:

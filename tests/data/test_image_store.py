@@ -1,7 +1,6 @@
 """Decoded once, shared safely, the same pixels whichever way they come."""
 
 import json
-import multiprocessing
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import image_layouts as layouts
 import pytest
 import torch
+from two_workers import FORKSERVER
 
 from ndabench.config import parse
 from ndabench.data import store
@@ -120,7 +120,7 @@ def test_decoded_images_stay_in_pages_that_all_processes_share(cache: Path) -> N
         assert mapped["Private_Dirty"] == mapped["Anonymous"] == 0, "never copied"
 
 
-def _load_in_a_process(queue: Any, path: str, log: str) -> None:
+def _load_in_a_process(queue: Any, together: Any, path: str, log: str, cache: str) -> None:
     from ndabench.data.image_parquet import ImageParquetConfig
 
     opened = ImageParquetConfig.open
@@ -131,6 +131,8 @@ def _load_in_a_process(queue: Any, path: str, log: str) -> None:
         return opened(self)
 
     torch.set_num_threads(1)
+    os.environ["NDABENCH_CACHE"] = cache
+    together.wait()
     ImageParquetConfig.open = counted  # type: ignore[method-assign]
     data = load(name="image_parquet", path=path)
     images, _ = next(data.train.batches([torch.arange(len(data.train))]))
@@ -139,17 +141,16 @@ def _load_in_a_process(queue: Any, path: str, log: str) -> None:
 
 @pytest.mark.slow
 def test_processes_that_start_together_decode_once(pets: Path, tmp_path: Path, cache: Path) -> None:
-    context = multiprocessing.get_context("spawn")  # a forked child may hang in the parent's OpenMP
-    queue = context.Queue()
+    queue, together = FORKSERVER.Queue(), FORKSERVER.Barrier(4)
     log = tmp_path / "log"
-    processes = [
-        context.Process(target=_load_in_a_process, args=(queue, str(pets), str(log))) for _ in range(4)
-    ]
+    arguments = (queue, together, str(pets), str(log), str(cache))
+    processes = [FORKSERVER.Process(target=_load_in_a_process, args=arguments) for _ in range(4)]
     for process in processes:
         process.start()
-    results = {queue.get(timeout=60) for _ in processes}
     for process in processes:
-        process.join()
+        process.join()  # the test's own timeout is long enough for a busy machine
+    assert [process.exitcode for process in processes] == [0] * 4
+    results = {queue.get() for _ in processes}
     assert len(results) == 1
     assert log.read_text() == "opened\n"
     assert len(list((cache / "images/content").iterdir())) == 1

@@ -15,7 +15,7 @@ from ndabench.data.sampling import in_order
 FOLDER = Path(os.environ.get("NDABENCH_DATA") or "unset") / "cifar10"
 
 
-@pytest.mark.slow
+@pytest.mark.release  # other Parquet sets are read in every run
 @pytest.mark.skipif(not FOLDER.is_dir(), reason="NDABENCH_DATA does not point at a folder with cifar10 in it")
 def test_cifar10_from_hub_parquet() -> None:
     config = parse(ImageDataConfig, {"name": "image_parquet", "path": FOLDER}, "data")

@@ -9,6 +9,17 @@ import pytest
 from driving import Bench, Ended, Reference
 from filelock import FileLock
 
+NO_RAY = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("ray", "optuna"):
+            raise ModuleNotFoundError(f"No module named {name!r}: it is not installed here", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -31,6 +42,16 @@ def bench(tmp_path: Path, environment: dict[str, str]) -> Bench:
     return Bench(tmp_path, environment)
 
 
+@pytest.fixture
+def without_ray(bench: Bench) -> Bench:
+    """The same folder, with a Python that has neither ray nor optuna."""
+    site = bench.folder / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(NO_RAY)
+    path = os.pathsep.join(filter(None, [str(site), bench.environment.get("PYTHONPATH", "")]))
+    return Bench(bench.folder, {**bench.environment, "PYTHONPATH": path})
+
+
 @pytest.fixture(scope="session")
 def reference(shared: Path, environment: dict[str, str]) -> Reference:
     """A whole sweep of `TINY`, run once for all tests."""
@@ -40,6 +61,6 @@ def reference(shared: Path, environment: dict[str, str]) -> Reference:
         if not result.exists():
             folder.mkdir()
             bench = Bench(folder, environment)
-            ended = bench.sweep(bench.file(), "--out", str(folder / "out"))
+            ended = bench.run("ndabench.sweep", bench.file(), "--out", str(folder / "out"))
             result.write_text(json.dumps(dataclasses.asdict(ended)))
     return Reference(Ended(**json.loads(result.read_text())), folder / "out", str(folder / "sweep.yaml"))

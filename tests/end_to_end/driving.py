@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ TINY: dict[str, Any] = {
     "objective": {"metric": "fd_classifier"},
     "resources": {"max_concurrent": 2},
 }
+
+
+UNCHECKED_SWEEP = ("ndabench.sweep", "--no-check")
+"""A sweep that begins at once; the check is tested with the reference and in tests/orchestration."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ class Bench:
         return ended
 
     def sweep(self, *arguments: str) -> Ended:
-        return self.run("ndabench.sweep", *arguments)
+        return self.run(*UNCHECKED_SWEEP, *arguments)
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,11 @@ class Reference:
     ended: Ended
     out: Path
     file: str
+
+    def metrics_of(self, trial_ids: Iterable[str]) -> dict[tuple[str, int, str], float]:
+        """Every value recorded for these trials."""
+        wanted = set(trial_ids)
+        return {key: value for key, value in metrics(self.out).items() if key[0] in wanted}
 
 
 def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +256,7 @@ def times_written(out: Path, trial_ids: set[str]) -> dict[str, int]:
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in files}
 
 
-def assert_stopped_in_order(ended: Ended, file: str, out: Path | str) -> None:
+def assert_stopped_in_order(ended: Ended, file: str, out: Path) -> None:
     """A sweep ended as after Ctrl-C: with a word on how to go on, and nothing recorded as running."""
     assert (ended.code, ended.stderr) == (130, "")
     *_, summary, advice = ended.stdout.splitlines()

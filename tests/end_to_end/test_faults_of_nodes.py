@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from driving import Bench, Command, Reference, metrics, statuses, tiny
+from driving import UNCHECKED_SWEEP, Bench, Command, Reference, metrics, statuses, tiny
 from faults import let_go_on, losses, process_of, sabotaged, until
 from namespaces import Cable, two_networks
 from nodes import Nodes
@@ -38,14 +38,14 @@ def cable() -> Iterator[Cable]:
 def test_a_node_is_cut_off_and_the_head_is_lost(bench: Bench, cable: Cable, reference: Reference) -> None:
     """The cut-off process meets its successor's records; what is left goes on without a cluster."""
     damaged, out = sabotaged(bench, FAULTS), bench.folder / "out"
-    arguments = [bench.file(), "--out", str(out)]
+    arguments = [bench.file(arms=["none"]), "--out", str(out)]
     environment = {**damaged.environment, **QUICK_TO_DECLARE_DEAD}
     with Nodes(environment, cable.near.ip) as nodes:
         head = nodes.add(cpus=1, ip=cable.near.ip, prefix=cable.near.inside)
         far = nodes.add(cpus=1, ip=cable.far.ip, prefix=cable.far.inside)
         environment = {**nodes.environment, "RAY_gcs_rpc_server_reconnect_timeout_s": str(PATIENCE_OF_RAY)}
         cluster = Bench(bench.folder, environment)
-        sweep = cluster.start("ndabench.sweep", *arguments, prefix=cable.near.inside)
+        sweep = cluster.start(*UNCHECKED_SWEEP, *arguments, prefix=cable.near.inside)
         try:
             cut_off = is_cut_off(damaged, cable, far, sweep)
             wait = f"wait of none {cut_off} at 18"
@@ -72,10 +72,11 @@ def test_a_node_is_cut_off_and_the_head_is_lost(bench: Bench, cable: Cable, refe
     assert (status.state, status.exit_code) == ("failed", 2)
     assert status.message.startswith("the head of the Ray cluster")
 
-    resumed = bench.sweep(*arguments, "--resume")
+    resumed = bench.run("ndabench.train", *arguments, "--seed", str(cut_off), "--resume")
     assert (resumed.code, resumed.stderr) == (0, "")
-    assert resumed.stdout.endswith("complete: 4 finished\n")
-    assert metrics(out) == metrics(reference.out)
+    assert "step 0/24" not in resumed.stdout, "it went on from its checkpoint"
+    assert set(statuses(out).values()) == {"finished"}
+    assert metrics(out) == reference.metrics_of(statuses(out))
     trials = {(trial.arm, trial.seed): trial.trial_id for trial in tiny().grid_trials()}
     rows = {row["trial_id"]: row for row in RecordStore(str(out)).read_trials().to_pylist()}
     assert rows[trials["none", cut_off]]["attempts"] == 3

@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 PATIENT = '{"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}}'
 JOBS = """
 submit() { ray job submit --working-dir . "$@"; }
-sweep="python -m ndabench.sweep $1 --out $2"
+sweep="python -m ndabench.sweep --no-check $1 --out $2"
 
 submit --no-wait --submission-id first --runtime-env-json "$PATIENT" -- $sweep
 python -c "
@@ -90,17 +90,18 @@ def test_a_sweep_on_a_cluster(bench: Bench, reference: Reference) -> None:
     path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
     out = bench.folder / "out"
     environment = {**bench.environment, **ports, "PATH": path, "PATIENT": PATIENT}
-    ended = _jobs(bench, reference.file, environment)
+    file = bench.file(resources={"max_concurrent": 1})
+    ended = _jobs(bench, file, environment)
     if "WebSocket connection closed unexpectedly" in ended.stderr:  # Ray's own log stream broke, not the job
         for left in bench.folder.glob("out*"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
-        ended = _jobs(bench, reference.file, environment)
+        ended = _jobs(bench, file, environment)
     assert ended.code == 0, ended.stdout + ended.stderr
     assert "the first job is STOPPED\n" in ended.stdout
     log = (bench.folder / "out-log").read_text()
-    assert "4 trials, 0 of them done, 2 at a time" in log
+    assert "4 trials, 0 of them done, 1 at a time" in log
     assert "[1/4] " in log
-    assert f"continue with: python -m ndabench.sweep {reference.file} --out {out} --resume\n" in log
+    assert f"continue with: python -m ndabench.sweep {file} --out {out} --resume\n" in log
     first = statuses(bench.folder / "out-of-the-first")
     assert set(first.values()) == {"finished", "stopped"}
 

@@ -1,19 +1,9 @@
-"""Whole sweeps under Ray, as a user runs them: to the end, terminated, killed, resumed."""
+"""A whole sweep under Ray, as a user runs it; test_train.py stops one, test_storage.py kills one."""
 
 from collections import Counter
 
 import pytest
-from driving import (
-    Bench,
-    Reference,
-    assert_stopped_in_order,
-    in_the_middle,
-    metrics,
-    name_of,
-    statuses,
-    times_written,
-    wait_until,
-)
+from driving import Bench, Reference, metrics, name_of, statuses, times_written
 
 from ndabench.records import RecordStore, read_status
 
@@ -75,47 +65,3 @@ def test_a_finished_sweep_is_not_run_again(reference: Reference, bench: Bench) -
         f"error: {out} already holds this sweep: continue it with --resume, or choose another --out\n"
     )
     assert times_written(out, set(statuses(out))) == before
-
-
-def test_a_stopped_sweep_continues(reference: Reference, bench: Bench) -> None:
-    """After `kill`, then kill -9, what is finished is kept, and the rest ends as if nothing had been."""
-    file, out = bench.file(), bench.folder / "out"
-    command = bench.start("ndabench.sweep", file, "--out", str(out))
-    try:
-        wait_until(lambda: in_the_middle(out) or not command.running, "a sweep is in its middle")
-        assert command.listens_on() == {"127.0.0.1"}
-        assert not command.has_loaded("libtorch"), "the driver needs no PyTorch"
-        command.terminate()
-        assert_stopped_in_order(command.ended(), file, out)
-        wait_until(lambda: not command.processes(), "no process is left behind")
-    finally:
-        command.kill()
-
-    assert set(statuses(out).values()) == {"finished", "stopped"}
-    finished = {trial for trial, status in statuses(out).items() if status == "finished"}
-    before = times_written(out, finished)
-    begun = set(out.glob("checkpoints/*/*.pt"))
-    command = bench.start("ndabench.sweep", file, "--out", str(out), "--resume")
-    try:
-        wait_until(
-            lambda: not set(out.glob("checkpoints/*/*.pt")) <= begun or not command.running, "it has gone on"
-        )
-    finally:
-        command.kill()
-    status = read_status(RecordStore(str(out)))
-    assert status is not None
-    assert (status.state, status.exit_code) == ("running", None)
-    assert times_written(out, finished) == before
-
-    finished = {trial for trial, status in statuses(out).items() if status == "finished"}
-    assert 0 < len(finished) < 4
-    unmeasured = finished.pop()
-    (out / "metrics" / f"{unmeasured}.parquet").unlink()
-    before = times_written(out, finished)
-    resumed = bench.sweep(file, "--out", str(out), "--resume")
-    assert (resumed.code, resumed.stderr) == (0, "")
-    assert f"4 trials, {len(finished)} of them done" in resumed.stdout
-    assert resumed.stdout.count("its metrics file is gone from the records; it runs again\n") == 1
-    assert resumed.stdout.endswith("complete: 4 finished\n")
-    assert times_written(out, finished) == before
-    assert metrics(out) == metrics(reference.out)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from driving import Bench, metrics, statuses, wait_until
+from driving import UNCHECKED_SWEEP, Bench, metrics, statuses, wait_until
 from video_files import write_ucf101
 
 from ndabench.records import RecordStore
@@ -84,20 +84,24 @@ def test_any_set_in_the_layout_of_ucf101_by_its_path_alone(bench: Bench, folders
         }
 
 
-def test_two_workers_killed_and_resumed_end_as_if_never_interrupted(
-    bench: Bench, folders: tuple[Path, Path]
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.release)])
+def test_killed_and_resumed_it_ends_as_if_never_interrupted(
+    bench: Bench, folders: tuple[Path, Path], workers: int
 ) -> None:
     file = bench.folder / "sweep.yaml"
     data = {**SWEEP["data"], "path": str(folders[0])}
     arms = [{"negative": "cutmix"}]
     sweep = {**SWEEP, "data": data, "arms": arms, "evaluate": ["retrieval"], "objective": None}
     sweep["task"] = {**SWEEP["task"], "num_steps": 8}
-    file.write_text(yaml.safe_dump({**sweep, "resources": {"workers": 2}}))
+    file.write_text(yaml.safe_dump({**sweep, "resources": {"workers": workers}}))
     whole, out = bench.folder / "whole", bench.folder / "out"
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    assert bench.run(*torchrun, "ndabench.train", str(file), "--out", str(whole)).code == 0
-    command = bench.start("ndabench.sweep", str(file), "--out", str(out))
-    wait_until(lambda: any(out.glob("checkpoints/*/*.pt")), "the first checkpoint is written")
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(workers), "-m"]
+    alone = [*(torchrun if workers > 1 else ()), "ndabench.train"]
+    assert bench.run(*alone, str(file), "--out", str(whole)).code == 0
+    command = bench.start(*UNCHECKED_SWEEP, str(file), "--out", str(out))
+    wait_until(
+        lambda: any(out.glob("checkpoints/*/*.pt")) or not command.running, "the first checkpoint is written"
+    )
     command.kill()
     assert "running" in statuses(out).values()
     ended = bench.sweep(str(file), "--out", str(out), "--resume")

@@ -85,6 +85,7 @@ def test_bfloat16_gives_float32_maps() -> None:
         torch.testing.assert_close(other, one, atol=0.3, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_a_compiled_encoder_takes_the_encoders_place() -> None:
     network = dpc().eval()
     compiled = torch.compile(network.encoder, backend="eager")

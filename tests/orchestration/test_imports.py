@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import ndabench
 
 ROOT = Path(ndabench.__file__).parent
@@ -123,6 +125,7 @@ def modules_after(imports: str) -> set[str]:
     return set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
 
 
+@pytest.mark.slow
 def test_the_coordinator_of_a_nested_trial_imports_no_torch() -> None:
     """Nor does Train's controller: both import this module, and what Ray itself brings."""
     modules = modules_after("ndabench.orchestration.trainable")
@@ -134,6 +137,7 @@ def test_help_waits_for_nothing_heavy() -> None:
     assert not heavy & modules_after("ndabench.cli")
 
 
+@pytest.mark.slow
 def test_the_driver_imports_no_torch() -> None:
     """With the trackers and the report that a sweep may ask for."""
     imports = "ndabench.sweep, ndabench.orchestration.run, ndabench.tracking.tensorboard, ndabench.reporting"

@@ -212,6 +212,7 @@ for step in range(100_000):
 """
 
 
+@pytest.mark.slow
 def test_kill_9_while_writing_leaves_only_whole_files(disk: RecordStore) -> None:
     for pause in (0.02, 0.07, 0.15):
         command = [sys.executable, "-c", WRITER, disk.root]

@@ -60,6 +60,7 @@ def test_a_disk_that_is_read_only_for_a_while(
     assert last.startswith("the storage is back after ")
 
 
+@pytest.mark.slow
 def test_a_disk_that_stays_read_only(disk: Callable[[int], Path], caplog: pytest.LogCaptureFixture) -> None:
     folder = disk(64)
     store = RecordStore(str(folder))

@@ -204,6 +204,7 @@ def test_a_report_can_be_written_to_any_filesystem() -> None:
     assert (store.read_bytes("report.html") or b"").startswith(b"<!doctype html>")
 
 
+@pytest.mark.slow
 def test_a_report_needs_neither_torch_nor_ray(filled: RecordStore) -> None:
     code = f"""
 import sys

@@ -20,7 +20,7 @@ MOCO = {"name": "moco", "queue_size": 256, "batch_norm_splits": 4, "symmetric": 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "rate", "num_steps"),
-    [(MOCO, 0.03, 250), ("simclr", 0.1, 120)],
+    [pytest.param(MOCO, 0.03, 250, marks=pytest.mark.release), ("simclr", 0.1, 120)],
 )
 def test_probes_rise_and_views_come_nearer_than_negatives(
     method: object, rate: float, num_steps: int

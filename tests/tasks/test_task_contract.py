@@ -113,6 +113,15 @@ SETUPS: dict[str, Callable[..., TrialSetup]] = {
     "toy": _toy,
 }
 every_task = pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS.keys())
+ENCODERS = ("moco", "simclr", "dpc", "clip moco")
+every_task_again_and_again = pytest.mark.parametrize(
+    "setup",
+    [
+        pytest.param(setup, id=name, marks=pytest.mark.slow if name in ENCODERS else ())
+        for name, setup in SETUPS.items()
+    ],
+)
+"""For what trains several times: encoders take seconds."""
 
 
 def test_the_suite_runs_over_every_task_of_ours_and_the_toy() -> None:
@@ -138,7 +147,7 @@ def _through_a_file(state: Mapping[str, Any]) -> dict[str, Any]:
     return torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)
 
 
-@every_task
+@every_task_again_and_again
 def test_the_same_seed_gives_the_same_curve_and_another_seed_another(setup: Any) -> None:
     first, second, other = (build_trainer(setup(seed=seed)) for seed in (0, 0, 1))
     histories = [_history(trainer) for trainer in (first, second, other)]
@@ -147,7 +156,7 @@ def test_the_same_seed_gives_the_same_curve_and_another_seed_another(setup: Any)
     assert differences(first.state_dict(), second.state_dict()) == []
 
 
-@every_task
+@every_task_again_and_again
 def test_killed_at_any_pause_and_resumed_it_ends_the_same(setup: Any) -> None:
     whole = build_trainer(setup())
     states, history = [], {}
@@ -166,7 +175,7 @@ def test_killed_at_any_pause_and_resumed_it_ends_the_same(setup: Any) -> None:
         assert differences(resumed.state_dict(), whole.state_dict()) == []
 
 
-@every_task
+@every_task_again_and_again
 def test_an_evaluation_that_is_done_is_not_done_again(setup: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped between two evaluations of the last step, a trial measures only what is left."""
     finished: list[str] = []
@@ -194,7 +203,7 @@ def test_an_evaluation_that_is_done_is_not_done_again(setup: Any, monkeypatch: p
         assert finished == keys[len(done) - before_last :]
 
 
-@every_task
+@every_task_again_and_again
 def test_evaluations_and_pictures_leave_no_trace_in_training(setup: Any) -> None:
     quiet, watched = build_trainer(setup(evaluations=())), build_trainer(setup())
     list(quiet.run())
@@ -223,7 +232,7 @@ def test_the_moving_average_follows_every_step(name: str) -> None:
         assert not torch.equal(value, dict(generator.named_parameters())[key]) or not value.numel()
 
 
-@every_task
+@every_task_again_and_again
 def test_a_plain_lambda_trains_without_the_negative(setup: Any) -> None:
     def never(images: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
         raise AssertionError("must not be drawn")

@@ -39,7 +39,7 @@ def _task(name: str) -> Trainer:
     return toy_training(config, size=32, negative=SPLICE, lambda_=1.0)
 
 
-LARGE = ("r3d_18", "r2plus1d_18")
+LARGE = ("r3d_18", "r2plus1d_18", "s3d")
 """torchvision has them in one size."""
 
 

@@ -64,6 +64,7 @@ def test_negatives_change_the_training_but_not_its_views_or_order(method: str) -
         assert torch.equal(trainer.task.streams[name].get_state(), plain.task.streams[name].get_state()), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(method: str) -> None:
     def trainer() -> Trainer:

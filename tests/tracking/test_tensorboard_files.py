@@ -153,6 +153,7 @@ def test_it_is_on_unless_switched_off_or_not_installed(
     assert make_trackers(track(), "synthetic", store) == []
 
 
+@pytest.mark.slow
 def test_it_does_not_import_torch(tmp_path: Path) -> None:
     code = f"""
 import sys

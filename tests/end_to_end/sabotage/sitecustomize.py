@@ -32,7 +32,7 @@ class Sabotage:
             def build_trainer(setup):
                 trainer = build(setup)
                 trial, run = f"{'none' if setup.negative is None else 'negative'} {setup.seed}", trainer.run
-                trainer.run = lambda: _sabotaged(run(), trial, setup.workers.rank)
+                trainer.run = lambda: _sabotaged(trainer, run(), trial, setup.workers.rank)
                 return trainer
 
             module.build_trainer = build_trainer
@@ -41,7 +41,7 @@ class Sabotage:
         return spec
 
 
-def _sabotaged(progresses, trial, rank):
+def _sabotaged(trainer, progresses, trial, rank):
     """The progress of a trial; of each, what is to happen happens before it is recorded."""
     faults = [
         fault
@@ -51,7 +51,7 @@ def _sabotaged(progresses, trial, rank):
     for progress in progresses:
         for fault in faults:
             if fault["step"] == progress.step and _is_due(fault, rank):
-                HAPPENINGS[fault["what"]](fault)
+                HAPPENINGS[fault["what"]](fault, trainer)
         yield progress
 
 
@@ -65,17 +65,17 @@ def _is_due(fault, rank):
     return False
 
 
-def _wait(fault):
+def _wait(fault, trainer):
     """Until the test lets the trial go on, or ends it."""
     while not (Path(FOLDER) / f"go on, {fault['trial']} at {fault['step']}").exists():
         time.sleep(0.05)
 
 
-def _fail(fault):
+def _fail(fault, trainer):
     raise RuntimeError("sabotage")
 
 
-def _fill_memory(fault, most=6 * 2**30, piece=16 * 2**20):
+def _fill_memory(fault, trainer, most=6 * 2**30, piece=16 * 2**20):
     """Takes memory until somebody stops it; says so if nobody does."""
     taken = []
     while sum(map(len, taken)) < most:
@@ -84,11 +84,18 @@ def _fill_memory(fault, most=6 * 2**30, piece=16 * 2**20):
     raise MemoryError("nobody stopped it")
 
 
+def _spoil_weights(fault, trainer):
+    for network in trainer.task.networks().values():
+        for parameter in network.parameters():
+            parameter.data.fill_(float("nan"))
+
+
 HAPPENINGS = {
-    "kill": lambda fault: os.kill(os.getpid(), signal.SIGKILL),
-    "stop": lambda fault: os.kill(os.getpid(), signal.SIGSTOP),
+    "kill": lambda fault, trainer: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda fault, trainer: os.kill(os.getpid(), signal.SIGSTOP),
     "wait": _wait,
     "raise": _fail,
+    "spoil weights": _spoil_weights,
     "fill memory": _fill_memory,
 }
 
