@@ -115,3 +115,17 @@ def test_a_sheet_is_as_wide_as_its_frames() -> None:
     with Image.open(io.BytesIO(labelled_sheet(rows))) as picture:
         assert picture.height == ROW
         assert picture.width > 3 * 128
+
+
+def test_a_set_smaller_than_a_row(command_line: CommandLine) -> None:
+    for split, classes in (("train", "ab"), ("test", "ab")):
+        for name in classes:
+            folder = command_line.folder / "set" / split / name
+            folder.mkdir(parents=True)
+            for number in range(2):
+                Image.new("RGB", (16, 16), (90 * number, 9, 9)).save(folder / f"{number}.png")
+    data = {"name": "image_folder", "path": str(command_line.folder / "set"), "validation_fraction": 0.5}
+    png = command_line.folder / "p.png"
+    code, _ = command_line(preview, command_line.file(data=data), "--out", str(png), "--images", "8")
+    assert code == 0
+    assert rows_of(png) >= 2

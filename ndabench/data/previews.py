@@ -38,7 +38,7 @@ def image_preview(
 ) -> Preview:
     """The first `count` training images and their negatives, at the data's own size, whatever `shown_shape`
     is."""
-    images, _ = next(iter(data.train.batches([torch.arange(count)])))
+    images, _ = next(iter(data.train.batches([torch.arange(min(count, len(data.train)))])))
     made = dict(_applied(negatives, images, seed))
     return Preview("images", {"real": images, **made}, len(made))
 

@@ -104,6 +104,8 @@ def run_trial(
     try:
         data = load_data(trial.data, workers.device)
         recorder.note(dataset=data.name, dataset_hash=data.content_hash)
+        for note in data.notes:
+            recorder.remark(note)
         trainer = _build(trial, data, workers)
         checkpoint, damage = load_checkpoint(
             store, trial.trial_id, workers, lambda state: trainer.load_state_dict(state["task"])

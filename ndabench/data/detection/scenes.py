@@ -66,6 +66,8 @@ class DetectionData:
     train: SceneSplit
     validation: SceneSplit
     test: SceneSplit
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know about how the files were understood, a line each."""
 
 
 def load_detection(config: SceneConfig, *, device: torch.device) -> DetectionData:
