@@ -237,7 +237,7 @@ def test_the_folder_of_another_sweep(command_line: CommandLine) -> None:
     other = {"name": "none", "task": {"latent_dim": 16}}
     refused = {
         "belongs to the sweep 'tiny'; choose another folder with --out": ({"name": "other"}, ["--resume"]),
-        "was started with another 'task'": ({"task": longer}, ["--resume"]),
+        "was started with another task.num_steps (2, now 3)": ({"task": longer}, ["--resume"]),
         "was started with another arm 'none'": ({"arms": [other, "jigsaw"]}, ["--resume"]),
         "already holds this sweep: continue it with --resume": ({"arms": ["jigsaw", "none"]}, []),
         "none seed 0 is finished already": ({}, ["--resume"]),

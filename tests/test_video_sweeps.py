@@ -150,7 +150,7 @@ def test_tasks_of_images_refuse_videos_and_what_only_clips_have(task: str, name:
         ),
         (
             {"arms": ["shuffle_frames"]},
-            r"arm shuffle_frames: shuffle_frames: is for clips alone \(for images: cutmix, ",
+            r"arm shuffle_frames: shuffle_frames: is for clips only \(for images: cutmix, ",
         ),
         (
             {"arms": [{"name": "tiles", "positive": {"name": "jigsaw", "per": "frame"}}]},

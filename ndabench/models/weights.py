@@ -86,7 +86,8 @@ def _difference(theirs: State, ours: State, title: str) -> str:
     """Describes what the file holds and what was wanted; names the first tensor that differs if both look
     like the same architecture."""
     found, wanted = describe(theirs), describe(ours)
-    if (prefix := _prefix(theirs)) and found is None:
+    prefix = _prefix(theirs)
+    if prefix and any(name.removeprefix(prefix) in ours for name in theirs):
         return f"holds names that begin with {shown(prefix)}; save them without, for {wanted or title}"
     if found != wanted:
         return f"holds the weights of {found or 'no ResNet'}, but the encoder is {wanted or title}"

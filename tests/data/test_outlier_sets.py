@@ -117,18 +117,18 @@ def test_dtd(tmp_path: Path) -> None:
 def test_places365(tmp_path: Path) -> None:
     (tmp_path / "val_256").mkdir()
     lines = []
-    for number, image in enumerate(random_images(30, 12, 12, 3)):
+    for number, image in enumerate(random_images(3 * 365, 4, 4, 3)):
         name = f"Places365_val_{number + 1:08d}.jpg"
         (tmp_path / "val_256" / name).write_bytes(png(image))
-        lines.append(f"{name} {number % 3}")
+        lines.append(f"{name} {number % 365}")
     listed = tmp_path / "places365_val.txt"
     listed.write_text("\n".join(lines))
     data = load(name="places365", path=str(tmp_path), image_size=8)
-    assert len(data.train) + len(data.validation) + len(data.test) == 30
+    assert len(data.train) + len(data.validation) + len(data.test) == 3 * 365
     assert len(data.class_names) == 365
     listed.write_text("\n".join([*lines, "x.jpg 365"]))
     with pytest.raises(
-        UserError, match=r"places365_val.txt line 31: is not `<picture> <class from 0 to 364>`"
+        UserError, match=r"places365_val.txt line 1096: is not `<picture> <class from 0 to 364>`"
     ):
         load(name="places365", path=str(tmp_path), image_size=8)
     listed.write_text("")

@@ -185,7 +185,7 @@ def test_clips_may_be_whole_frames_or_their_middle(clips: ClipData, size: int | 
 
 
 def test_a_training_that_leaves_the_numbers_has_no_accuracy(clips: ClipData) -> None:
-    config = DpcFinetuneConfig(num_epochs=2, batch_size=32, learning_rate=1e30)
+    config = DpcFinetuneConfig(num_epochs=2, batch_size=32).model_copy(update={"learning_rate": 1e30})
     measured = evaluate(clips, [config]).measurements
     assert all(math.isnan(one.value) for one in measured.values())
 

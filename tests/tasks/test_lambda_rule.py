@@ -25,7 +25,9 @@ def test_each_task_has_its_range(task: str, shown: str, inside: tuple, outside: 
     for value in outside:
         with pytest.raises(UserError) as caught:
             rule.check(value, "search: ")
-        assert str(caught.value) == f"search: lambda must lie in {shown}, got {value!r}"
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        wanted = f"lie in {shown}" if number else "be a number"
+        assert str(caught.value) == f"search: lambda must {wanted}, got {value!r}"
 
 
 @pytest.mark.parametrize(
