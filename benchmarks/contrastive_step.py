@@ -17,10 +17,10 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from racing import Steps, race_of_steps, random_images, steps_of
 from rich.console import Console
 from torch import Tensor, nn
 
+from benchmarks.racing import Steps, race_of_steps, random_images, steps_of
 from ndabench.augmentations.registry import implementations
 from ndabench.distributed import Workers
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig

@@ -25,11 +25,11 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 import typer
-from racing import Steps, hardware, race_of_steps, steps_of
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.racing import Steps, hardware, race_of_steps, steps_of
 from ndabench.augmentations.registry import implementations
 from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.feeding import ResidentClips

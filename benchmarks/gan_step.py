@@ -20,10 +20,11 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from racing import Steps, race_of_steps, random_images, steps_of
 from rich.console import Console
 
+from benchmarks.racing import Steps, race_of_steps, random_images, steps_of
 from ndabench.augmentations.registry import implementations
+from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.setup import TrialSetup
@@ -75,7 +76,15 @@ RELEASED_SETTINGS: dict[str, Any] = {
 """What train_C10.sh and the parser's defaults set, as far as the networks and the step read it."""
 
 
-def ours(settings: dict[str, Any], *, batch_size: int, width: int, steps: int, device: torch.device) -> Steps:
+def ours(
+    settings: dict[str, Any],
+    *,
+    batch_size: int,
+    width: int,
+    steps: int,
+    device: torch.device,
+    data: ImageData | None = None,
+) -> Steps:
     config = GanConfig(
         width=width,
         batch_size=batch_size,
@@ -87,7 +96,7 @@ def ours(settings: dict[str, Any], *, batch_size: int, width: int, steps: int, d
     )
     workers = Workers(device=device)
     setup = TrialSetup(
-        config, random_images(device), negative=NEGATIVES["jigsaw"], lambda_=LAMBDA, workers=workers
+        config, data or random_images(device), negative=NEGATIVES["jigsaw"], lambda_=LAMBDA, workers=workers
     )
     return steps_of(build_trainer(setup))
 

@@ -1,0 +1,260 @@
+"""Whether a training on a card is the training that a CPU does."""
+
+import copy
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.gpu.float64 import InFloat64, SharedDraws, gradients, relative_difference
+from benchmarks.gpu.results import Bench
+from benchmarks.gpu.setups import TASKS, small_training, take_steps
+from ndabench.augmentations.registry import implementations
+from ndabench.tasks.acceleration import choose_kernels
+from ndabench.tasks.task import DivergedError
+from ndabench.tasks.trainer import Trainer
+
+NUM_STEPS = 3
+TOLERANCES: dict[str, dict[str, float]] = {
+    "fp32": {"loss": 1e-3, "gradient": 1e-2, "step": 0.2},
+    "tf32": {"loss": 1e-2, "gradient": 0.1, "step": 0.5},
+    "bf16": {"loss": 5e-2, "gradient": 0.4, "step": 1.0},
+}
+"""Largest relative differences from CPU float64: of the losses of each step; of all gradients of the first
+step together, ‖g − g₆₄‖ / ‖g₆₄‖; of the change that three steps make to the weights.
+
+TF32 has 10 bits of mantissa and bf16 7, and a step of Adam magnifies every gradient near zero to the learning
+rate. On a CPU the contrastive tasks reach 4e-4, 6e-3 and 0.05 in float32, and 5e-3, 0.31 and 0.4 in bf16; the
+GAN's gradients reach 2e-6 and 0.014."""
+PRECISIONS: dict[str, dict[str, Any]] = {
+    "fp32": {"tf32": False},
+    "tf32": {"tf32": True},
+    "bf16": {"precision": "bf16"},
+}
+
+
+def steps_match_float64(bench: Bench) -> None:
+    """Losses, gradients and three steps of every task against the same in float64 on the CPU."""
+    for task in TASKS:
+        expected = _trace(task, bench, torch.device("cpu"), in_float64=True)
+        for precision, keys in PRECISIONS.items():
+            if precision == "tf32" and not bench.on_card:
+                continue
+            found = _trace(task, bench, bench.device, **keys)
+            for part, tolerance in TOLERANCES[precision].items():
+                worst = max(
+                    relative_difference(found[part][name], expected[part][name]) for name in expected[part]
+                )
+                protocol = {"task": task, "precision": precision, "reference": "CPU float64"}
+                # In a rehearsal a batch norm sees four values, which bf16 cannot tell apart.
+                judged = None if bench.rehearse and precision == "bf16" else tolerance
+                bench.proved(f"{task} {precision} {part}", worst, at_most=judged, protocol=protocol)
+
+
+def _trace(
+    task: str, bench: Bench, device: torch.device, *, in_float64: bool = False, **keys: Any
+) -> dict[str, dict[str, list[Tensor]]]:
+    """The losses, first gradients and change of weights of three steps."""
+    with ExitStack() as modes:
+        modes.enter_context(SharedDraws())
+        trainer = small_training(task, device, tiny=bench.rehearse, steps=NUM_STEPS, **keys)
+        networks = trainer.task.networks()
+        if in_float64:
+            modes.enter_context(InFloat64())
+            for part in trainer.task.parts().values():
+                if isinstance(part, torch.nn.Module):
+                    part.double()
+        choose_kernels(trainer.config, device, lambda: "")
+        before = {name: [p.detach().clone() for p in n.parameters()] for name, n in networks.items()}
+        losses, first = [], {}
+        for step in range(NUM_STEPS):
+            take_steps(trainer, 1)
+            first = first or gradients(networks)
+            losses.append(torch.tensor(list(trainer.task.curves.read().values()), dtype=torch.float64))
+            trainer.task.curves.clear()
+            trainer.step = step + 1
+        changes = {
+            name: [p.detach() - old for p, old in zip(n.parameters(), before[name], strict=True)]
+            for name, n in networks.items()
+        }
+    return {"loss": {"all": losses}, "gradient": first, "step": changes}
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Raises where an operation has no deterministic kernel. `run.sh` sets CUBLAS_WORKSPACE_CONFIG."""
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def repeats_bit_for_bit(bench: Bench) -> None:
+    """Two runs of every task in deterministic mode end in the same bits."""
+    for task in TASKS:
+        states = []
+        try:
+            with deterministic():
+                for _ in range(2):
+                    trainer = small_training(task, bench.device, tiny=bench.rehearse)
+                    take_steps(trainer, bench.sized(5, 2))
+                    states.append(trainer.state_dict())
+        except RuntimeError as error:  # the operation that has no deterministic kernel
+            bench.proved(task, 0, at_least=1, note=str(error).partition("\n")[0][:200])
+            continue
+        bench.proved(task, float(_same(*states)), at_least=1, protocol={"steps": bench.sized(5, 2)})
+
+
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return bool(left == right)
+
+
+def negatives_keep_their_contract(bench: Bench) -> None:
+    """Every negative with a generator on the device: shape, dtype, change, repeatability, no host read."""
+    for medium, shape in (("corrected", (3, 32, 32)), ("clips", (3, 10, 32, 32))):
+        for dtype in (torch.uint8, torch.float32):
+            broken = []
+            negatives = implementations(medium)  # type: ignore[arg-type]  # the two are rules
+            for name, function in negatives.items():
+                reason = _breach(function, shape, dtype, bench)
+                if reason:
+                    broken.append(f"{name}: {reason}")
+            kind = str(dtype).removeprefix("torch.")
+            bench.proved(
+                f"{medium} {kind} broken",
+                len(broken),
+                at_most=0,
+                note="; ".join(broken),
+                protocol={"negatives": sorted(negatives)},
+            )
+
+
+def _breach(function: Any, shape: tuple[int, ...], dtype: torch.dtype, bench: Bench) -> str:
+    """What a negative does wrong, or an empty string."""
+    pixels = torch.randint(
+        0, 256, (16, *shape), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
+    )
+    batch = pixels.to(bench.device)
+    batch = batch if dtype is torch.uint8 else batch.float().div(127.5).sub(1)
+    before = batch.clone()
+    try:
+        function(batch, generator=_seeded(bench))  # fills the tables that live on the device
+        with reads_forbidden(bench.device):
+            once, again = (function(batch, generator=_seeded(bench)) for _ in range(2))
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:100]}"
+    if (once.shape, once.dtype, once.device) != (batch.shape, batch.dtype, batch.device):
+        return f"gives {tuple(once.shape)} {once.dtype} on {once.device}"
+    if not torch.equal(batch, before):
+        return "changes its input"
+    if not torch.equal(once, again):
+        return "differs at the same seed"
+    if not (once != batch).flatten(1).any(1).all():
+        return "leaves an image as it is"
+    return ""
+
+
+def _seeded(bench: Bench) -> torch.Generator:
+    return torch.Generator(bench.device).manual_seed(3)
+
+
+@contextmanager
+def reads_forbidden(device: torch.device) -> Iterator[None]:
+    """On a card, raises where the host waits for the device."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def a_step_waits_for_nothing(bench: Bench) -> None:
+    """A training step of every task never makes the host wait for the device."""
+    for task in TASKS:
+        trainer = small_training(task, bench.device, tiny=bench.rehearse)
+        take_steps(trainer, 2)
+        batches = trainer.task.batches(2)
+        reason = ""
+        try:
+            with reads_forbidden(bench.device):
+                trainer.task.training_step(next(batches), 2)
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0][:200]
+        bench.proved(task, float(not reason), at_least=1, note=reason)
+
+
+def nan_is_found(bench: Bench) -> None:
+    """A weight that becomes NaN under bf16 ends the training with its step."""
+    for task in TASKS:
+        trainer = small_training(task, bench.device, tiny=bench.rehearse, steps=5, precision="bf16")
+        run = trainer.run()
+        next(progress for progress in run if progress.step == 2)
+        network = next(iter(trainer.task.networks().values()))
+        with torch.no_grad():
+            next(iter(network.parameters())).fill_(float("nan"))
+        reason = "the training went on"
+        try:
+            list(run)
+        except DivergedError as error:
+            reason = str(error)
+        bench.proved(task, float(reason.endswith("is nan at step 3")), at_least=1, note=reason)
+
+
+def checkpoints_move(bench: Bench) -> None:
+    """A checkpoint from the device continues on the CPU, and one from there on the device again."""
+    places = [bench.device, torch.device("cpu"), bench.device]
+    for task in TASKS:
+        content = b""
+        trainer: Trainer | None = None
+        for place in places:
+            moved = small_training(task, place, tiny=bench.rehearse)
+            if trainer is not None:
+                moved.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+                bench.proved(
+                    f"{task} weights on {place.type}",
+                    max(_apart(trainer, moved)),
+                    at_most=0,
+                    note="the weights as they were saved",
+                )
+            take_steps(moved, 2)
+            values = torch.tensor(list(moved.task.curves.read().values()))
+            bench.proved(f"{task} trains on {place.type}", float(values.isfinite().all()), at_least=1)
+            buffer = io.BytesIO()
+            torch.save(moved.state_dict(), buffer)
+            content, trainer = buffer.getvalue(), copy.copy(moved)
+
+
+def _apart(one: Trainer, other: Trainer) -> list[float]:
+    pairs = zip(one.task.networks().values(), other.task.networks().values(), strict=True)
+    return [relative_difference(list(right.parameters()), list(left.parameters())) for left, right in pairs]
+
+
+def compiled_matches_eager(bench: Bench) -> None:
+    """One step of the GAN and of MoCo with `compile: true` equals the eager one."""
+    for task in ("gan", "moco"):
+        losses = []
+        for compiled in (False, True):
+            trainer = small_training(task, bench.device, tiny=bench.rehearse, compile=compiled, tf32=False)
+            notes = choose_kernels(trainer.config, bench.device, trainer.task.compile)
+            if compiled and notes["compiled"].value != 1:
+                raise RuntimeError(f"{task}: {notes['compiled'].protocol['failure']}")
+            take_steps(trainer, 1)
+            losses.append(list(trainer.task.curves.read().values()))
+        eager, fast = (torch.tensor(each, dtype=torch.float64) for each in losses)
+        bench.proved(f"{task} losses", relative_difference([fast], [eager]), at_most=1e-3)
