@@ -13,9 +13,10 @@ from ndabench.data.image_parquet import ImageParquetConfig
 from ndabench.data.images import ImageData
 from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
-from ndabench.metrics.evaluating import Preparation, prepare
-from ndabench.metrics.generator_evaluations import FrechetConfig
-from ndabench.metrics.image_encoder_evaluations import KnnConfig
+from ndabench.metrics.evaluating import prepare
+from ndabench.metrics.generators.config import FrechetConfig
+from ndabench.metrics.image_encoders.config import KnnConfig
+from ndabench.metrics.subjects import Preparation
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.setup import TrialSetup

@@ -331,8 +331,8 @@ def _seconds(run: Any, generator: torch.Generator, bench: Bench, *, captured: bo
 def evaluation_speed(bench: Bench) -> None:
     """Features of 10k images through the Inception architecture, and a Fréchet distance at d = 2048."""
     from ndabench.data.sampling import in_order
-    from ndabench.metrics.extraction import BATCH_SIZE, extract
-    from ndabench.metrics.frechet import FrechetReference, frechet_distance, moments_of
+    from ndabench.metrics.generators.extraction import BATCH_SIZE, extract
+    from ndabench.metrics.generators.frechet import FrechetReference, frechet_distance, moments_of
 
     count, dimension = bench.sized(10_000, 4), bench.sized(2048, 32)
     images = random_images(bench.device).train
@@ -361,7 +361,7 @@ def _inception(bench: Bench) -> Any:
     """ndabench's Inception extractor on weights that nobody trained: the arithmetic is the same."""
     from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 
-    from ndabench.metrics.inception import open_inception
+    from ndabench.metrics.generators.inception import open_inception
 
     network = fidelity.FeatureExtractorInceptionV3
     with (

@@ -15,7 +15,8 @@ from video_files import numbers_of, write_video
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig, load_data
 from ndabench.data.videos.clips import ClipData
-from ndabench.data.videos.decoding import VideoFacts, read_frames, scan
+from ndabench.data.videos.decoding import read_frames, scan
+from ndabench.data.videos.facts import VideoFacts
 from ndabench.data.videos.source import Framing
 from ndabench.errors import UserError
 

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from ndabench.data.decoded_batches import BATCHES_AHEAD, Batch, decoded_batches, decoding_processes
 from ndabench.data.videos.clips import ClipBatch, ClipRequest, covering_windows
-from ndabench.data.videos.decoding import VideoFacts, frames_at, shown_frames
+from ndabench.data.videos.facts import VideoFacts, frames_at, shown_frames
 from ndabench.data.videos.source import Framing, Pixels, Video
 from ndabench.errors import UserError
 

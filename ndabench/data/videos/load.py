@@ -10,7 +10,7 @@ import torch
 from ndabench.data.config import SplitName
 from ndabench.data.videos import decoding, torchcodec_decoding
 from ndabench.data.videos.clips import ClipData
-from ndabench.data.videos.decoding import UPRIGHT, Orientation, VideoFacts
+from ndabench.data.videos.facts import UPRIGHT, Orientation, VideoFacts
 from ndabench.data.videos.feeding import DecodedClips, ReadFrames, ScannedVideo
 from ndabench.data.videos.groups import held_out_groups
 from ndabench.data.videos.scanning import scan_once

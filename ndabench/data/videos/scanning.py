@@ -16,7 +16,8 @@ import av
 
 from ndabench.config import Config
 from ndabench.data.build_cache import build_once, cache_folder
-from ndabench.data.videos.decoding import VideoFacts, scan
+from ndabench.data.videos.decoding import scan
+from ndabench.data.videos.facts import VideoFacts
 from ndabench.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch.nn import functional
 
-from ndabench.data.videos.decoding import UPRIGHT, VideoFacts
+from ndabench.data.videos.facts import UPRIGHT, VideoFacts
 from ndabench.data.videos.source import Framing, Pixels
 from ndabench.errors import UserError
 
