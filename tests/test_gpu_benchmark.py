@@ -1,5 +1,6 @@
 """The script that proves and measures on a card, as far as a CPU can tell: it is rehearsed as a whole."""
 
+import faulthandler
 import io
 import json
 import os
@@ -79,6 +80,7 @@ def _raises(bench: Bench) -> None:
 
 
 def _crashes(bench: Bench) -> None:
+    faulthandler.disable()  # pytest's would print the whole stack
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
