@@ -134,7 +134,7 @@ def test_the_checkpoint_before_a_damaged_one_serves(
 
 
 def test_every_flipped_bit_of_a_checkpoint_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
-    """One bit of every byte of a small checkpoint: some 2,700 flips."""
+    """One bit of every byte of a small checkpoint: 1,742 flips."""
     store = RecordStore(str(tmp_path))
     task = {"made_by": {}, "step": 4, "streams": {}, "weights": torch.arange(12.0).reshape(3, 4)}
     save_checkpoint(store, "none-0", 4, {"task": task, "seconds": 1.5, "num_images": 8})

@@ -9,7 +9,6 @@ renewal, so for some seconds both may write. The records tolerate that: the name
 trial and step only, and a file is whole or absent.
 """
 
-import json
 import logging
 import os
 import socket
@@ -18,6 +17,9 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
 
 from ndabench.errors import UserError
 from ndabench.records import RecordStore
@@ -38,6 +40,15 @@ class LeaseTiming:
     """If two drivers start at once, the one whose file is still there after this time continues."""
 
 
+class Content(BaseModel):
+    """What a driver writes into the file."""
+
+    driver: str
+    host: str
+    process: int
+    renewals: int
+
+
 class Lease:
     """A driver's lease on a sweep, from `take` to `release`; `lost` once another driver has taken it over."""
 
@@ -55,7 +66,7 @@ class Lease:
         self._renew(self._store)
         time.sleep(self._timing.settling)
         theirs = self._read(self._store)
-        if theirs["driver"] != self._id:
+        if theirs.get("driver") != self._id:
             raise self._at_work(theirs)
         self._thread.start()
 
@@ -106,18 +117,22 @@ class Lease:
 
     def _renew(self, store: RecordStore) -> None:
         self._count += 1
-        content = {
-            "driver": self._id,
-            "host": socket.gethostname(),
-            "process": os.getpid(),
-            "renewals": self._count,
-        }
-        store.write_bytes(LEASE, json.dumps(content).encode())
+        content = Content(
+            driver=self._id, host=socket.gethostname(), process=os.getpid(), renewals=self._count
+        )
+        store.write_bytes(LEASE, content.model_dump_json().encode())
 
-    def _read(self, store: RecordStore) -> dict:
-        return json.loads(store.read_bytes(LEASE) or b"{}")
+    def _read(self, store: RecordStore) -> dict[str, Any]:
+        """The lease; empty where there is none. A damaged one belongs to nobody known, but may be renewed."""
+        content = store.read_bytes(LEASE)
+        if not content:
+            return {}
+        try:
+            return Content.model_validate_json(content).model_dump()
+        except ValueError:
+            return {"host": "an unknown machine", "process": "unknown", "content": content}
 
-    def _at_work(self, theirs: dict) -> UserError:
+    def _at_work(self, theirs: dict[str, Any]) -> UserError:
         return UserError(
             f"{self._store.root}: another driver is at work here (process {theirs['process']} on "
             f"{theirs['host']}); wait, or stop it"

@@ -42,8 +42,12 @@ def provenance_table(frames: Frames) -> TableSpec:
             host for hosts in trials["hosts"] for host in (hosts if hosts is not None else ())
         ),
         "data": _tally(trials["dataset"] + " " + trials["dataset_hash"]),
+        "notes": _tally(str(note or "") for note in trials["notes"].fillna("")),
     }
-    rows = [[Cell(name, name), Cell(value or "not recorded", value)] for name, value in facts.items()]
+    rows = [
+        [Cell(name, name), Cell(value or ("none" if name == "notes" else "not recorded"), value)]
+        for name, value in facts.items()
+    ]
     note = f"This report reads records up to schema version {SCHEMA_VERSION}."
     return TableSpec(
         "provenance-table", "What ran, and where", [Column("what"), Column("value")], rows, [note]

@@ -128,3 +128,13 @@ def test_a_lease_outlives_a_short_absence_of_the_storage(
     first.release()
     assert not lost.is_set()
     assert dataclasses.asdict(LeaseTiming())["death"] > 2 * LeaseTiming().renewal
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b'{"driver": 3}', b"\x00\xff"])
+def test_a_damaged_lease_is_waited_for_and_then_taken(content: bytes, store: RecordStore) -> None:
+    store.write_bytes(LEASE, content)
+    mine = lease(store)
+    mine.take()
+    assert not mine.lost
+    mine.release()
+    assert store.read_bytes(LEASE) is None

@@ -52,6 +52,7 @@ class Trial:
     conditional: bool = False
     lambda_meaning: str | None = "weight of the negatives"
     evaluate: tuple[str, ...] = ()
+    notes: str | None = None
 
     @property
     def trial_id(self) -> str:
@@ -91,6 +92,7 @@ def record(store: RecordStore, trial: Trial, progress: dict[int, dict[str, Measu
         hosts=("synthetic-host",),
         versions_json='{"ndabench": "0.1.0", "torch": "2.15.0"}',
         git_commit="0123456789abcdef",
+        notes=trial.notes,
     )
     store.write_trial(row)
     for step, metrics in progress.items():

@@ -22,6 +22,7 @@ from ndabench.reporting.drawing import draw, vega_lite, y_domain
 from ndabench.reporting.figures import MOST_POINTS, lambda_figures, step_figures
 from ndabench.reporting.frames import load
 from ndabench.reporting.page import report_spec
+from ndabench.reporting.provenance import provenance_table
 from ndabench.reporting.specs import FigureSpec, Line, Point, SheetSpec, TableSpec
 
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)>\'"&'
@@ -146,6 +147,15 @@ class Elements(HTMLParser):
         self.tags.append(tag)
         self.handlers += [name for name, _ in attributes if name.startswith("on") or name == "style"]
         self.addresses += [value or "" for name, value in attributes if name in ("src", "href", "xlink:href")]
+
+
+def test_what_trials_noted_is_shown(store: RecordStore) -> None:
+    left_out = "5 of 17 videos cannot be read: a.avi, b.avi"
+    for seed, note in enumerate([left_out, left_out, None]):
+        record(store, Trial(seed=seed, notes=note), finals(3.0))
+    table = provenance_table(load(store))
+    assert [row[1].text for row in table.rows if row[0].text == "notes"] == [left_out]
+    assert left_out in Path(write_report(store)).read_text("utf-8")
 
 
 def test_everything_a_user_wrote_is_escaped(store: RecordStore) -> None:
