@@ -75,8 +75,14 @@ def write_status(store: RecordStore, status: SweepStatus) -> None:
     store.write_bytes(STATUS_FILE, f"{text}\n".encode())
 
 
+class StatusError(UserError):
+    """The file was read, but what it holds cannot be used."""
+
+
 def read_status(store: RecordStore) -> SweepStatus | None:
-    """The status of a sweep; None where no driver has written one. Raises `UserError` for a newer version."""
+    """The status of a sweep; None where no driver has written one.
+
+    Raises `StatusError` for a damaged file and for a newer version."""
     data = store.read_bytes(STATUS_FILE)
     if data is None:
         return None
@@ -87,8 +93,8 @@ def read_status(store: RecordStore) -> SweepStatus | None:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         why = f"{key}: {first['msg']}" if key else first["msg"]
-        raise UserError(f"{where}: is not the status of a sweep ({why})") from None
+        raise StatusError(f"{where}: is not the status of a sweep ({why})") from None
     if status.schema_version > STATUS_VERSION:
         version = f"version {status.schema_version}, not {STATUS_VERSION}"
-        raise UserError(f"{where}: written by a newer ndabench ({version})")
+        raise StatusError(f"{where}: written by a newer ndabench ({version})")
     return status

@@ -134,7 +134,8 @@ def load(store: RecordStore) -> Frames:
         trials[column] = trials[column].fillna("")
     trials = _escaped(trials.reset_index()).set_index("trial_id")
     names = trials[trials["dataset_hash"] != ""].groupby("dataset_hash", sort=False)["dataset"].first()
-    trials["dataset"] = trials["dataset_hash"].map(names).fillna(trials["dataset"])
+    own = zip(trials["dataset_hash"], trials["dataset"], strict=True)
+    trials["dataset"] = [names.get(content, name) for content, name in own]
     baseline = _baseline(trials)
     arms = _arm_order(trials, sweep, baseline)
     trials["repeat"] = trials["seed"].isin(sweep["seeds"]) if sweep.get("seeds") else True

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from ndabench.errors import UserError
 from ndabench.records import RecordStore, SweepStatus, read_status
+from ndabench.records.status import StatusError
 from ndabench.reporting.page import write_report
 
 SHARE = 0.2
@@ -25,7 +26,7 @@ def watch(store: RecordStore, every: float, sleep: Callable[[float], None] = tim
         try:
             try:  # read before the records: once it says that the sweep is over, they are complete
                 status = read_status(store)
-            except UserError as error:  # damaged: the report is written without it
+            except StatusError as error:  # the report is written without it
                 status = None
                 if str(error) != damaged:
                     damaged = str(error)

@@ -29,7 +29,8 @@ def test_a_bad_trial_does_not_stop_the_others(bench: Bench) -> None:
     good, strange, torn, diverging = (trial.trial_id for trial in tiny(**changes).grid_trials())
     store = RecordStore(str(out))
     buffer = io.BytesIO()
-    torch.save({"task": {"made_by": {"name": "another"}}, "seconds": 0.0, "num_images": 0}, buffer)
+    another = {"made_by": {"name": "another"}, "step": 2, "streams": {}}
+    torch.save({"trial": "{}", "task": another, "seconds": 0.0, "num_images": 0}, buffer)
     store.write_bytes(f"checkpoints/{strange}/000000002.pt", buffer.getvalue())
     store.write_bytes(f"checkpoints/{torn}/000000002.pt", buffer.getvalue()[:100])
 

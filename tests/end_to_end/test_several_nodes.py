@@ -148,6 +148,6 @@ def refuses_what_can_never_fit(cluster: Bench, file: str) -> None:
     assert (refused.code, refused.stdout) == (2, "")
     assert refused.stderr == (
         "error: resources: a trial asks for 2 workers × (1 CPU), all on one node, "
-        "which this cluster cannot provide: one node has room for 1 of them at most\n"
+        "which this cluster cannot provide: no node can hold more than 1 of them\n"
     )
     assert not never.exists()
