@@ -34,7 +34,8 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of `run.sh --rehearse`."""
     out = tmp_path_factory.mktemp("gpu")
     command = ["bash", str(ROOT / "benchmarks/gpu/run.sh"), "5", str(out), "--rehearse"]
-    environment = {**os.environ, "NDABENCH_CACHE": str(out / "cache")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # its python3 is the tests'
+    environment = {**os.environ, "PATH": path, "NDABENCH_CACHE": str(out / "cache")}
     (out / "cache").mkdir()
     done = subprocess.run(command, cwd=out, env=environment, capture_output=True, text=True)
     log = (out / LOG).read_text()[-3000:] if (out / LOG).exists() else ""

@@ -22,7 +22,11 @@ ray start --head --block --node-ip-address=127.0.0.1 --port="$RAY_PORT" --ray-cl
 node=$!
 stop_node() {
     kill "$node" 2>/dev/null && wait "$node" || true
-    rm -rf "$folder"
+    for _ in {1..50}; do   # processes of the node may still write in it while they end
+        rm -rf "$folder" 2>/dev/null && return
+        sleep 0.2
+    done
+    echo "$folder could not be removed" >&2
 }
 trap stop_node EXIT
 
