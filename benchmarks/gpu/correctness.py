@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.gpu.float64 import InFloat64, SharedDraws, gradients, relative_difference
 from benchmarks.gpu.results import Bench
-from benchmarks.gpu.setups import TASKS, small_training, take_steps
+from benchmarks.gpu.setups import TASKS, TRAININGS, small_training, take_steps
 from ndabench.augmentations.registry import implementations
 from ndabench.tasks.acceleration import choose_kernels
 from ndabench.tasks.task import DivergedError
@@ -185,9 +185,9 @@ def reads_forbidden(device: torch.device) -> Iterator[None]:
 
 
 def a_step_waits_for_nothing(bench: Bench) -> None:
-    """A training step of every task never makes the host wait for the device."""
-    for task in TASKS:
-        trainer = small_training(task, bench.device, tiny=bench.rehearse)
+    """A training step of every task and method never makes the host wait for the device."""
+    for name, (task, keys) in TRAININGS.items():
+        trainer = small_training(task, bench.device, tiny=bench.rehearse, **keys)
         take_steps(trainer, 2)
         batches = trainer.task.batches(2)
         reason = ""
@@ -196,7 +196,7 @@ def a_step_waits_for_nothing(bench: Bench) -> None:
                 trainer.task.training_step(next(batches), 2)
         except RuntimeError as error:
             reason = str(error).partition("\n")[0][:200]
-        bench.proved(task, float(not reason), at_least=1, note=reason)
+        bench.proved(name, float(not reason), at_least=1, note=reason)
 
 
 def nan_is_found(bench: Bench) -> None:

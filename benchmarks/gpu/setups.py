@@ -23,6 +23,20 @@ SMALL = {"gan": (32, 16, 16), "moco": (32, 16, 32), "simclr": (32, 16, 32), "dpc
 TINY = {"gan": (8, 2, 4), "moco": (8, 2, 8), "simclr": (8, 2, 8), "dpc": (16, 2, 4)}
 """Side in pixels, width and batch size, in earnest and in a rehearsal."""
 
+CLIP_MOCO = {"name": "moco", "queue_size": 32, "batch_norm_splits": 2}
+TRAININGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "gan": ("gan", {}),
+    "conditional gan": ("gan", {"conditional": True, "losses": "non_saturating"}),
+    "gan with consistency": ("gan", {"consistency_weight": 10.0}),
+    "gan as released": ("gan", {"reference": True, "fused": False}),
+    "moco": ("moco", {}),
+    "simclr": ("simclr", {"num_nda_keys": 2}),
+    "dpc": ("dpc", {}),
+    "clip moco": ("dpc", {"method": CLIP_MOCO, "embedding_dim": 8, "optimizer": "adam"}),
+    "clip simclr": ("dpc", {"method": "simclr", "embedding_dim": 8}),
+}
+"""Every way to take a training step: the task of `small_training`, and the keys in which it differs."""
+
 
 def small_training(
     task: str,
