@@ -39,6 +39,7 @@ from ndabench.data.detection.scattered_digits import ScatteredDigitsConfig
 from ndabench.data.detection.source import SceneConfig
 from ndabench.data.detection.voc import VocConfig
 from ndabench.data.digits import DigitsConfig
+from ndabench.data.dots import DotsConfig
 from ndabench.data.drawn import NoiseConfig, ShapesConfig
 from ndabench.data.dtd import DtdConfig
 from ndabench.data.image_folder import ImageFolderConfig
@@ -120,6 +121,7 @@ DATA_SETS: Registry[DataSet] = Registry(
         "tiny_imagenet": DataSet(TinyImageNetConfig, "images"),
         "noise": DataSet(NoiseConfig, "images"),
         "shapes": DataSet(ShapesConfig, "images"),
+        "dots": DataSet(DotsConfig, "images"),
         "moving_digits": DataSet(
             MovingDigitsConfig, "videos", "ndabench.data.videos.digits_in_memory:load_moving_digits"
         ),
