@@ -1,7 +1,8 @@
 """Clips a second of our decoding compared with pytorchvideo's LabeledVideoDataset, from the same files in one
 run.
 
-    python benchmarks/video_decode.py [--frames 16] [--stride 1] [--workers 0] [--rounds 7] [--folder DATA]
+    PYTHONPATH=. python benchmarks/video_decode.py [--frames 16] [--stride 1] [--workers 0] [--rounds 7]
+        [--folder DATA]
 
 The files are moving digits, MPEG-4 in AVI and H.264 in MP4, of UCF-101's size, rate and mean length
 (240×320, 25 a second, 7.2 s), with a key frame every 12 frames; `--folder` reads those below another folder
@@ -24,7 +25,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import racing
 import torch
 import typer
 from rich.console import Console
@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, RandomSampler
 
+from benchmarks import racing
 from ndabench.data.videos.clips import ClipRequest
 from ndabench.data.videos.decoding import read_frames
 from ndabench.data.videos.digit_files import write_moving_digits

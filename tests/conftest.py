@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command_lines import CommandLine
-from object_stores import ObjectStore
+
+from tests.command_lines import CommandLine
+from tests.object_stores import ObjectStore
 
 
 def pytest_configure() -> None:

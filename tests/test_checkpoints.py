@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from command_lines import TINY
-from object_stores import ObjectStore
 
 from ndabench.config import parse
 from ndabench.distributed import Workers
@@ -21,6 +19,8 @@ from ndabench.tasks.task import Progress
 from ndabench.trials.checkpoints import _unpacked, load_checkpoint, save_checkpoint
 from ndabench.trials.config import Provenance, TrialConfig
 from ndabench.trials.run import run_trial
+from tests.command_lines import TINY
+from tests.object_stores import ObjectStore
 
 
 def trial() -> TrialConfig:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_lines import CommandLine
 
 from ndabench import cli
 from ndabench.command_line import run
@@ -18,6 +17,7 @@ from ndabench.preview import preview
 from ndabench.report import report
 from ndabench.sweep import sweep
 from ndabench.train import train
+from tests.command_lines import CommandLine
 
 ROOT = Path(__file__).parent.parent
 SWEEP_FILES = sorted((ROOT / "sweeps").rglob("*.yaml"))

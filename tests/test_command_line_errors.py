@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from command_lines import TINY, CommandLine
 from PIL import Image
 
 from ndabench.config import parse
@@ -24,6 +23,7 @@ from ndabench.report import report
 from ndabench.sweep import sweep
 from ndabench.train import train
 from ndabench.trials.run import prepare
+from tests.command_lines import TINY, CommandLine
 
 
 @pytest.fixture(scope="module", autouse=True)

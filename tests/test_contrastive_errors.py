@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from command_lines import CommandLine
+
+from tests.command_lines import CommandLine
 
 TINY: dict[str, Any] = {
     "name": "tiny",

@@ -15,7 +15,6 @@ import pytest
 import torch
 import yaml
 from pydantic import BaseModel
-from registrations import REGISTRIES, kept_registries
 
 from ndabench.augmentations.registry import NEGATIVES, implementations
 from ndabench.config import Config, parse
@@ -30,6 +29,7 @@ from ndabench.records.status import SweepStatus
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig, VideoContrastiveConfig
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.registry import TASKS
+from tests.registrations import REGISTRIES, kept_registries
 
 CLIP_NEGATIVES = implementations("clips")
 

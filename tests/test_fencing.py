@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from command_lines import TINY
 
 from ndabench.config import parse
 from ndabench.distributed import Workers
@@ -16,6 +15,7 @@ from ndabench.tasks.registry import TASKS
 from ndabench.tasks.task import Progress
 from ndabench.trials.config import Provenance, TrialConfig, planned_row
 from ndabench.trials.run import run_trial
+from tests.command_lines import TINY
 
 
 def make_trial() -> TrialConfig:

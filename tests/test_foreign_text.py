@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_lines import CommandLine
 from torch import nn
 
 from ndabench.command_line import results_folder
@@ -16,6 +15,7 @@ from ndabench.foreign_text import MOST_SHOWN, acting_character, escaped, has_sec
 from ndabench.models.weights import load_encoder_weights
 from ndabench.records import RecordStore
 from ndabench.sweep import sweep
+from tests.command_lines import CommandLine
 
 
 def test_what_acts_is_escaped_and_what_is_seen_stays() -> None:

@@ -4,13 +4,13 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
-from command_lines import CommandLine
-from object_stores import ObjectStore
 
 from ndabench.records import RecordStore, SweepStatus, TrialRow, write_status
 from ndabench.report import report
 from ndabench.reporting.watch import watch
 from ndabench.train import train
+from tests.command_lines import CommandLine
+from tests.object_stores import ObjectStore
 
 
 def test_training_and_reporting(command_line: CommandLine, object_store: ObjectStore) -> None:

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from command_lines import CommandLine
 from PIL import Image
-from video_stand_in import DIGITS, SWEEP
 
 from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
@@ -17,6 +15,8 @@ from ndabench.data.registry import VideoDataConfig, load_data
 from ndabench.data.videos.clips import ClipRequest
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.preview import negatives_to_show, preview
+from tests.command_lines import CommandLine
+from tests.video_stand_in import DIGITS, SWEEP
 
 CLIP_NEGATIVES = implementations("clips")
 NEGATIVES = implementations("corrected")

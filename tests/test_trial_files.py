@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from command_lines import TINY
 
 from ndabench.augmentations.registry import having
 from ndabench.config import parse
@@ -19,6 +18,7 @@ from ndabench.tasks.task import DivergedError, Progress
 from ndabench.trials import run
 from ndabench.trials.config import Provenance
 from ndabench.trials.run import prepare, run_trial
+from tests.command_lines import TINY
 
 
 class ThreeSteps:

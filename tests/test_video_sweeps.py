@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from video_stand_in import DIGITS, SWEEP, StandIn, dumped
 
 from ndabench.augmentations.registry import implementations
 from ndabench.config import parse
@@ -22,6 +21,7 @@ from ndabench.records import RecordStore
 from ndabench.sweep import print_plan
 from ndabench.trials.config import Provenance
 from ndabench.trials.run import prepare, run_trial
+from tests.video_stand_in import DIGITS, SWEEP, StandIn, dumped
 
 CLIP_NEGATIVES = implementations("clips")
 

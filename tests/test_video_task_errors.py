@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_lines import CommandLine
-from video_files import write_ucf101
+
+from tests.command_lines import CommandLine
+from tests.video_files import write_ucf101
 
 TASK: dict[str, Any] = {
     "name": "video_contrastive",

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from two_workers import on_two_workers
 
 from ndabench.distributed import Workers
+from tests.two_workers import on_two_workers
 
 
 def gathered_and_gradient(workers: Workers) -> tuple[Tensor, Tensor]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from command_lines import CommandLine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ndabench.errors import UserError
 from ndabench.planning.sweep_file import read_sweep
 from ndabench.sweep import sweep
+from tests.command_lines import CommandLine
 
 CORPUS = Path(__file__).parent / "wrong_sweep_files.txt"
 BASE = {

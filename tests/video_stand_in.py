@@ -74,7 +74,7 @@ TASKS.register(
     "stand_in",
     TaskDefinition(
         config=StandInConfig,
-        build="video_stand_in:StandIn",
+        build="tests.video_stand_in:StandIn",
         learns_from="videos",
         produces="image_encoder",
         lambda_rule=LambdaRule(

@@ -1,7 +1,7 @@
 """Two sweeps on a cluster whose processes and nodes are killed at random moments, compared with undisturbed
 ones.
 
-    PYTHONPATH=.:tests/end_to_end python benchmarks/faults/soak.py [--seed 0] [--kills 12] [--steps 600]
+    PYTHONPATH=. python benchmarks/faults/soak.py [--seed 0] [--kills 12] [--steps 600]
 
 Five simulated nodes on this machine. Ten trials of one worker and four of two are trained, first as they are,
 then while something is killed or stopped every few seconds, so many `--kills` in each of the two sweeps. The
@@ -22,13 +22,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import driving
-from driving import Bench, Command, metrics, statuses, wait_until
-from nodes import Nodes
 from rich.console import Console
 from rich.table import Table
 
 from ndabench.records import RecordStore
+from tests.end_to_end import driving
+from tests.end_to_end.driving import Bench, Command, metrics, statuses, wait_until
+from tests.end_to_end.nodes import Nodes
 
 DRIVERS, WORKERS = {"safe": 1.0}, {"work": 1.0}
 PAUSES = (0.5, 10.0)

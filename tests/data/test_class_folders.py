@@ -5,15 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import image_layouts as layouts
 import pytest
 import torch
 from PIL import Image
-from video_files import write_video
 
 from ndabench.config import parse
 from ndabench.data.registry import DataConfig, load_data
 from ndabench.errors import UserError
+from tests.data import image_layouts as layouts
+from tests.video_files import write_video
 
 
 def load(**keys: Any) -> Any:

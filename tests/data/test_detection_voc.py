@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from voc_layout import annotation_xml, object_xml, write_devkit, write_picture
 
 from ndabench.config import parse
 from ndabench.data.detection.scenes import ConcatScenes, DetectionData
 from ndabench.data.registry import SceneDataConfig, load_data
 from ndabench.errors import UserError
+from tests.data.voc_layout import annotation_xml, object_xml, write_devkit, write_picture
 
 REAL = Path(os.environ.get("NDABENCH_DATA") or "unset") / "VOCdevkit"
 

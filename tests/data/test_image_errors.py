@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import image_layouts as layouts
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ from ndabench.config import parse
 from ndabench.data.load import load_images
 from ndabench.data.registry import ImageDataConfig
 from ndabench.errors import UserError
+from tests.data import image_layouts as layouts
 
 
 def error_of(**keys: Any) -> str:

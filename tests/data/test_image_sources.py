@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import image_layouts as layouts
 import numpy as np
 import pytest
 import torch
@@ -14,6 +13,7 @@ from ndabench.data.images import ImageData, ImageSplit
 from ndabench.data.load import load_images
 from ndabench.data.registry import DATA_SETS, ImageDataConfig
 from ndabench.data.sampling import in_order
+from tests.data import image_layouts as layouts
 
 
 def load(**keys: Any) -> ImageData:

@@ -6,10 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import image_layouts as layouts
 import pytest
 import torch
-from two_workers import FORKSERVER
 
 from ndabench.config import parse
 from ndabench.data import store
@@ -19,6 +17,8 @@ from ndabench.data.load import load_images
 from ndabench.data.registry import ImageDataConfig
 from ndabench.data.sampling import in_order, shuffled_batches
 from ndabench.errors import UserError
+from tests.data import image_layouts as layouts
+from tests.two_workers import FORKSERVER
 
 
 def load(**keys: Any) -> ImageData:

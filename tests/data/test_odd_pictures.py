@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import image_layouts as layouts
 import numpy as np
 import pytest
 from PIL import Image
 
 from ndabench.data.source import FilePictures, Pixels, read_pixels
 from ndabench.errors import UserError
+from tests.data import image_layouts as layouts
 
 COLOURED = layouts.random_images(1, 12, 20, 3)[0]
 GREY = layouts.random_images(1, 12, 20)[0]

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from image_layouts import png, random_images
 from PIL import Image
 
 from ndabench.config import parse
@@ -15,6 +14,7 @@ from ndabench.data.cifar10_c import CORRUPTIONS
 from ndabench.data.images import ImageData
 from ndabench.data.registry import DataConfig, load_data
 from ndabench.errors import UserError
+from tests.data.image_layouts import png, random_images
 
 
 def load(**keys: Any) -> ImageData:

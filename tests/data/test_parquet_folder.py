@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import image_layouts as layouts
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from ndabench.data.load import load_images
 from ndabench.data.registry import ImageDataConfig
 from ndabench.data.splits import stratified_cut
 from ndabench.errors import UserError
+from tests.data import image_layouts as layouts
 
 PNG = layouts.png(layouts.random_images(1, 4, 4, 3)[0])
 

@@ -10,7 +10,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from video_files import numbers_of, write_video
 
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig, load_data
@@ -19,6 +18,7 @@ from ndabench.data.videos.decoding import read_frames, scan
 from ndabench.data.videos.facts import VideoFacts
 from ndabench.data.videos.source import Framing
 from ndabench.errors import UserError
+from tests.video_files import numbers_of, write_video
 
 CODECS = {
     "a.avi": ("mpeg4", {"g": "12"}),

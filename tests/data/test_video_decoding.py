@@ -8,12 +8,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from video_files import numbers_of, write_video
 
 from ndabench.data.videos import decoding
 from ndabench.data.videos.decoding import read_frames, scan
 from ndabench.data.videos.facts import VideoFacts, frames_at, shown_frames
 from ndabench.data.videos.source import Framing
+from tests.video_files import numbers_of, write_video
 
 OPEN_GROUPS = {"bf": "3", "x264-params": "open-gop=1:keyint=13:min-keyint=13:scenecut=0"}
 CLOSED_GROUPS = {"bf": "2", "x264-params": "keyint=13:scenecut=0"}

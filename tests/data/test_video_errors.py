@@ -8,7 +8,6 @@ from typing import Any
 import av
 import pytest
 import torch
-from video_files import write_ucf101, write_video
 
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig, load_data
@@ -16,6 +15,7 @@ from ndabench.data.videos import feeding, scanning
 from ndabench.data.videos.clips import ClipRequest
 from ndabench.data.videos.decoding import scan
 from ndabench.errors import UserError
+from tests.video_files import write_ucf101, write_video
 
 CPU = torch.device("cpu")
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from video_files import numbers_of, write_ucf101
 
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig, load_data
 from ndabench.data.videos.clips import ClipData, ClipRequest
 from ndabench.data.videos.sampling import random_clips
 from ndabench.errors import UserError
+from tests.video_files import numbers_of, write_ucf101
 
 
 @pytest.fixture

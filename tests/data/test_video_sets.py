@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from video_files import write_ucf101, write_video
 
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig, load_data, of_modality
@@ -17,6 +16,7 @@ from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.groups import held_out_groups
 from ndabench.data.videos.source import Video
 from ndabench.errors import UserError
+from tests.video_files import write_ucf101, write_video
 
 
 def load(**keys: Any) -> ClipData:

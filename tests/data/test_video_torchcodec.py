@@ -9,7 +9,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from video_files import numbers_of, write_ucf101, write_video
 
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig, load_data
@@ -18,6 +17,7 @@ from ndabench.data.videos.clips import ClipRequest
 from ndabench.data.videos.decoding import read_frames, scan
 from ndabench.data.videos.source import Framing
 from ndabench.errors import UserError
+from tests.video_files import numbers_of, write_ucf101, write_video
 
 
 class StandIn:

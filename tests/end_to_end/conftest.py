@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from driving import Bench, Ended, Reference
 from filelock import FileLock
+
+from tests.end_to_end.driving import Bench, Ended, Reference
 
 NO_RAY = """
 import sys

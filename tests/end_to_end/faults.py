@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from driving import Bench, Command, wait_until
+from tests.end_to_end.driving import Bench, Command, wait_until
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 

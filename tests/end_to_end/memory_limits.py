@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from driving import wait_until
+from tests.end_to_end.driving import wait_until
 
 CGROUPS = Path("/sys/fs/cgroup")
 ENTER = 'echo $$ >"$1/cgroup.procs" && mount --bind "$1" "$2" && shift 2 && exec "$@"'

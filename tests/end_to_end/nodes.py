@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from driving import Command, wait_until
+from tests.end_to_end.driving import Command, wait_until
 
 HERE = Path(__file__).parent
 LOOPBACK = "127.0.0.1"

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import yaml
-from driving import Bench, metrics, statuses
 
 from ndabench.records import RecordStore
 from ndabench.reporting.page import report_spec
 from ndabench.reporting.specs import SheetSpec
+from tests.end_to_end.driving import Bench, metrics, statuses
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

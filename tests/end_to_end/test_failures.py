@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from driving import Bench, statuses, tiny
-from faults import sabotaged
 
 from ndabench.records import RecordStore
+from tests.end_to_end.driving import Bench, statuses, tiny
+from tests.end_to_end.faults import sabotaged
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

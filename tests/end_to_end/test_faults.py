@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from driving import UNCHECKED_SWEEP, Bench, Reference, metrics, statuses
-from faults import losses, sabotaged
-from memory_limits import limited_memory
 
 from ndabench.records import RecordStore
+from tests.end_to_end.driving import UNCHECKED_SWEEP, Bench, Reference, metrics, statuses
+from tests.end_to_end.faults import losses, sabotaged
+from tests.end_to_end.memory_limits import limited_memory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from driving import UNCHECKED_SWEEP, Bench, Command, Reference, metrics, statuses, tiny
-from faults import let_go_on, losses, process_of, sabotaged, until
-from namespaces import Cable, two_networks
-from nodes import Nodes
 
 from ndabench.records import RecordStore, read_status
+from tests.end_to_end.driving import UNCHECKED_SWEEP, Bench, Command, Reference, metrics, statuses, tiny
+from tests.end_to_end.faults import let_go_on, losses, process_of, sabotaged, until
+from tests.end_to_end.namespaces import Cable, two_networks
+from tests.end_to_end.nodes import Nodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from driving import (
+
+from tests.end_to_end.driving import (
     Bench,
     Command,
     Ended,

@@ -5,12 +5,12 @@ import os
 
 import pytest
 import torch
-from driving import Bench, metrics
 
 from ndabench.distributed import Workers
 from ndabench.records import RecordStore
 from ndabench.trials.config import Provenance, TrialConfig
 from ndabench.trials.run import run_trial
+from tests.end_to_end.driving import Bench, metrics
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

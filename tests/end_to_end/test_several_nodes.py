@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from driving import UNCHECKED_SWEEP, Bench, Command, Ended, Reference, metrics, statuses
-from faults import losses, process_of, sabotaged, until
-from nodes import Nodes
 
 from ndabench.records import RecordStore
+from tests.end_to_end.driving import UNCHECKED_SWEEP, Bench, Command, Ended, Reference, metrics, statuses
+from tests.end_to_end.faults import losses, process_of, sabotaged, until
+from tests.end_to_end.nodes import Nodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

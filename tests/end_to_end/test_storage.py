@@ -5,11 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
-from driving import Bench, Command, Reference, metrics, statuses, wait_until
-from object_stores import ObjectStore
 
 from ndabench.ownership.lease import LEASE
 from ndabench.records import RecordStore, read_status
+from tests.end_to_end.driving import Bench, Command, Reference, metrics, statuses, wait_until
+from tests.object_stores import ObjectStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -3,9 +3,9 @@
 from collections import Counter
 
 import pytest
-from driving import Bench, Reference, metrics, name_of, statuses, times_written
 
 from ndabench.records import RecordStore, read_status
+from tests.end_to_end.driving import Bench, Reference, metrics, name_of, statuses, times_written
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

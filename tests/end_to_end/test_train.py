@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
-from driving import (
+
+from ndabench.ownership import sole_driver
+from ndabench.records import RecordStore
+from tests.end_to_end.driving import (
     UNCHECKED_SWEEP,
     Bench,
     Reference,
@@ -15,9 +18,6 @@ from driving import (
     tiny,
     wait_until,
 )
-
-from ndabench.ownership import sole_driver
-from ndabench.records import RecordStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

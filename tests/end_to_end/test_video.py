@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import yaml
-from driving import UNCHECKED_SWEEP, Bench, metrics, statuses, wait_until
-from video_files import write_ucf101
 
 from ndabench.records import RecordStore
 from ndabench.reporting.page import report_spec
 from ndabench.reporting.specs import SheetSpec
+from tests.end_to_end.driving import UNCHECKED_SWEEP, Bench, metrics, statuses, wait_until
+from tests.video_files import write_ucf101
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from recognising import CPU, digits
-from striped import striped_data
 
 from ndabench.data.images import ImageData
 from ndabench.data.registry import load_data
 from ndabench.data.videos.clips import ClipData
 from ndabench.metrics.generators import classifier
+from tests.metrics.recognising import CPU, digits
+from tests.metrics.striped import striped_data
 
 
 @pytest.fixture(autouse=True, scope="session")

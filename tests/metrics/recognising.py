@@ -3,8 +3,6 @@
 from typing import Any
 
 import torch
-from measuring import evaluate_all
-from toy_features import ToyFeatures
 
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig
@@ -13,6 +11,8 @@ from ndabench.data.videos.clips import ClipData
 from ndabench.distributed import Workers
 from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
 from ndabench.metrics.results import Evaluated
+from tests.metrics.measuring import evaluate_all
+from tests.metrics.toy_features import ToyFeatures
 
 CPU = torch.device("cpu")
 SAMPLING = ClipSampling(frames=6, stride=2, size=16)

@@ -6,10 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from striped import striped_data, striped_images
 from torch import Tensor, nn
-from toy_encoder import ToyEncoder
-from toy_generator import ToySampler
 
 from ndabench.config import parse
 from ndabench.data.images import ImageData, to_float
@@ -22,6 +19,9 @@ from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.registry import EvaluationConfig
 from ndabench.metrics.results import Evaluated, merge
 from ndabench.metrics.subjects import Preparation, Subject
+from tests.metrics.striped import striped_data, striped_images
+from tests.metrics.toy_encoder import ToyEncoder
+from tests.metrics.toy_generator import ToySampler
 
 CPU = torch.device("cpu")
 

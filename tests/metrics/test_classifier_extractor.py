@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from striped import striped_data
 
 from ndabench.data.images import ImageData
 from ndabench.data.load import load_images
@@ -15,6 +14,7 @@ from ndabench.metrics.generators import classifier
 from ndabench.metrics.generators.classifier import open_classifier, train_classifier
 from ndabench.metrics.generators.extraction import extract
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
+from tests.metrics.striped import striped_data
 
 CPU = torch.device("cpu")
 

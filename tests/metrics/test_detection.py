@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from measuring import evaluate_all
 from PIL import Image
-from striped import striped_data
 from torch import Generator, nn
-from two_workers import on_two_workers
 
 from ndabench.config import parse
 from ndabench.data.detection.scattered_digits import ScatteredDigitsConfig
@@ -29,6 +26,9 @@ from ndabench.metrics.detection.training import DetectorDivergedError, DetectorT
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.models.detector import Detector
 from ndabench.models.resnet import ResNet
+from tests.metrics.measuring import evaluate_all
+from tests.metrics.striped import striped_data
+from tests.two_workers import on_two_workers
 
 DATA = ScatteredDigitsConfig(canvas_size=48, num_train=20, num_validation=3, num_test=5)
 

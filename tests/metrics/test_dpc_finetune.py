@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from recognising import CPU, SAMPLING, digits, evaluate
 from torch import Tensor, nn
-from toy_features import ToyFeatures
 
 from ndabench.config import parse
 from ndabench.data.images import to_float
@@ -26,6 +24,8 @@ from ndabench.metrics.clip_encoders.config import DpcFinetuneConfig
 from ndabench.metrics.clip_encoders.dpc_finetune import ClipClassifier, Finetuning
 from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.subjects import Preparation
+from tests.metrics.recognising import CPU, SAMPLING, digits, evaluate
+from tests.metrics.toy_features import ToyFeatures
 
 PLAIN = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter_probability": 0.0, "dropout": 0.0}
 

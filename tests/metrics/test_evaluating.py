@@ -8,14 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from measuring import evaluate_all
-from recognising import SAMPLING
-from striped import striped_data, striped_images
-from test_detection import config as detection_config
-from test_detection import encoder as detection_encoder
-from toy_encoder import ToyEncoder, assert_untouched, snapshot
-from toy_features import ToyFeatures
-from toy_generator import subject as generator_subject
 
 from ndabench.data.images import ImageData
 from ndabench.data.videos.clips import ClipData
@@ -30,6 +22,14 @@ from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeSgdConf
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.results import Evaluated, EvaluationProgress, merge
 from ndabench.metrics.subjects import SharedWork, Subject
+from tests.metrics.measuring import evaluate_all
+from tests.metrics.recognising import SAMPLING
+from tests.metrics.striped import striped_data, striped_images
+from tests.metrics.test_detection import config as detection_config
+from tests.metrics.test_detection import encoder as detection_encoder
+from tests.metrics.toy_encoder import ToyEncoder, assert_untouched, snapshot
+from tests.metrics.toy_features import ToyFeatures
+from tests.metrics.toy_generator import subject as generator_subject
 
 GENERATOR: list[Evaluation] = [
     FrechetConfig(num_samples=120),

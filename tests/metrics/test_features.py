@@ -1,13 +1,13 @@
 import pytest
 import torch
-from striped import striped_data
-from toy_encoder import ToyEncoder, assert_untouched, snapshot
 
 from ndabench.data.images import to_float
 from ndabench.distributed import Workers
 from ndabench.metrics import features
 from ndabench.metrics.features import backbone_features, frozen, own_rows
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
+from tests.metrics.striped import striped_data
+from tests.metrics.toy_encoder import ToyEncoder, assert_untouched, snapshot
 
 
 def test_features_are_those_of_the_encoder_in_eval_mode(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import TypeAdapter
-from striped import striped_data, striped_images
 from torch import Tensor
-from toy_generator import measure
 
 from ndabench.config import parse
 from ndabench.data.images import ImageData
@@ -26,6 +24,8 @@ from ndabench.metrics.generators.extraction import extract, extract_share
 from ndabench.metrics.generators.frechet import FrechetReference, frechet_distance, moments_of
 from ndabench.metrics.registry import EvaluationConfig, evaluations_of
 from ndabench.metrics.subjects import Preparation
+from tests.metrics.striped import striped_data, striped_images
+from tests.metrics.toy_generator import measure
 
 CPU = torch.device("cpu")
 IMAGE_MEASURES = [

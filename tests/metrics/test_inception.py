@@ -8,12 +8,10 @@ from urllib.error import URLError
 
 import pytest
 import torch
-from striped import TensorSplit, striped_images
 from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
-from toy_generator import measure
 
 from ndabench.data.images import ImageData
 from ndabench.errors import UserError
@@ -24,6 +22,8 @@ from ndabench.metrics.generators.extraction import extract
 from ndabench.metrics.generators.frechet import FrechetReference, frechet_distance, moments_of
 from ndabench.metrics.generators.inception import WEIGHTS_FILE, WEIGHTS_URL, open_inception
 from ndabench.metrics.subjects import Preparation
+from tests.metrics.striped import TensorSplit, striped_images
+from tests.metrics.toy_generator import measure
 
 CPU = torch.device("cpu")
 

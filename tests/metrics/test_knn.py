@@ -3,11 +3,8 @@ import io
 import numpy as np
 import pytest
 import torch
-from measuring import evaluate_all
 from PIL import Image
-from striped import striped_data
 from torch import Tensor
-from toy_encoder import ToyEncoder
 
 from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
@@ -20,6 +17,9 @@ from ndabench.metrics.image_encoders.knn import knn_predict
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.results import Evaluated
 from ndabench.metrics.subjects import Preparation
+from tests.metrics.measuring import evaluate_all
+from tests.metrics.striped import striped_data
+from tests.metrics.toy_encoder import ToyEncoder
 
 
 def by_loop(queries: Tensor, bank: Examples, num_classes: int, k: int, temperature: float) -> list[int]:

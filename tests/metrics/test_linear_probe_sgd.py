@@ -3,10 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from measuring import evaluate_all
-from striped import striped_data
 from torch import Tensor
-from toy_encoder import ToyEncoder, assert_untouched, snapshot
 
 from ndabench.config import parse
 from ndabench.data.images import ImageData
@@ -21,6 +18,9 @@ from ndabench.metrics.image_encoders.linear_probe_sgd import (
     _own_views,
 )
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
+from tests.metrics.measuring import evaluate_all
+from tests.metrics.striped import striped_data
+from tests.metrics.toy_encoder import ToyEncoder, assert_untouched, snapshot
 
 
 class Watched(ToyEncoder):

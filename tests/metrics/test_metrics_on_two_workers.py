@@ -2,9 +2,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from striped import striped_data, striped_images
-from toy_generator import measure
-from two_workers import on_two_workers
 
 from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
@@ -12,6 +9,9 @@ from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.config import FrechetConfig, InceptionScoreConfig, KidConfig
 from ndabench.metrics.subjects import Preparation
+from tests.metrics.striped import striped_data, striped_images
+from tests.metrics.toy_generator import measure
+from tests.two_workers import on_two_workers
 
 
 def evaluations() -> list[Evaluation]:

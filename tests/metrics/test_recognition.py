@@ -7,9 +7,6 @@ from typing import Any
 import pytest
 import torch
 from pydantic import TypeAdapter
-from recognising import CPU, SAMPLING, digits, evaluate, values
-from toy_encoder import assert_untouched, snapshot
-from toy_features import ToyFeatures
 
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig
@@ -26,6 +23,9 @@ from ndabench.metrics.clip_encoders.config import (
 from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.registry import EvaluationConfig, evaluations_of
 from ndabench.metrics.subjects import Preparation
+from tests.metrics.recognising import CPU, SAMPLING, digits, evaluate, values
+from tests.metrics.toy_encoder import assert_untouched, snapshot
+from tests.metrics.toy_features import ToyFeatures
 
 CHEAP: list[ClipEncoderEvaluation] = [
     DpcFinetuneConfig(num_epochs=1, batch_size=32),

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 import torch
-from recognising import CPU, SAMPLING, digits, evaluate, values
 from torch import Tensor
-from toy_features import ToyFeatures
-from two_workers import on_two_workers
 
 from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
 from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig, DpcFinetuneConfig, RetrievalConfig
 from ndabench.metrics.clip_encoders.dpc_finetune import Finetuning
+from tests.metrics.recognising import CPU, SAMPLING, digits, evaluate, values
+from tests.metrics.toy_features import ToyFeatures
+from tests.two_workers import on_two_workers
 
 FINETUNE = DpcFinetuneConfig(num_epochs=2, batch_size=32, refit=True)
 

@@ -8,11 +8,8 @@ from typing import Literal
 
 import pytest
 import torch
-from measuring import evaluate_all
 from pydantic import TypeAdapter
-from striped import striped_images
 from torch import Tensor
-from toy_generator import subject
 
 from ndabench.config import parse
 from ndabench.data.images import ImageData
@@ -28,6 +25,9 @@ from ndabench.metrics.registry import EVALUATIONS, EvaluationConfig, EvaluationE
 from ndabench.metrics.results import Evaluated, by_name
 from ndabench.metrics.subjects import Preparation
 from ndabench.registry import load
+from tests.metrics.measuring import evaluate_all
+from tests.metrics.striped import striped_images
+from tests.metrics.toy_generator import subject
 
 CPU = torch.device("cpu")
 prepared: list[str] = []

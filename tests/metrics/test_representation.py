@@ -6,11 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from measuring import evaluate_all
 from pydantic import TypeAdapter
-from striped import TensorSplit, striped_data
-from toy_encoder import ToyEncoder, assert_untouched, snapshot
-from two_workers import on_two_workers
 
 from ndabench.config import parse
 from ndabench.data.images import ImageData
@@ -28,6 +24,10 @@ from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.registry import EvaluationConfig, evaluations_of
 from ndabench.metrics.results import Evaluated, by_name
 from ndabench.metrics.subjects import Preparation
+from tests.metrics.measuring import evaluate_all
+from tests.metrics.striped import TensorSplit, striped_data
+from tests.metrics.toy_encoder import ToyEncoder, assert_untouched, snapshot
+from tests.two_workers import on_two_workers
 
 CPU = torch.device("cpu")
 PROBES: list[Evaluation] = [

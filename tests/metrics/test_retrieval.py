@@ -2,14 +2,14 @@
 
 import torch
 import torch.nn.functional as F
-from recognising import CPU, SAMPLING, digits
-from toy_features import ToyFeatures
 
 from ndabench.data.images import to_float
 from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
 from ndabench.metrics.clip_encoders.retrieval import recalls
 from ndabench.metrics.clip_encoders.windows import Windows, concat_windows, window_values
+from tests.metrics.recognising import CPU, SAMPLING, digits
+from tests.metrics.toy_features import ToyFeatures
 
 
 def some_windows(num_videos: int, seed: int) -> Windows:

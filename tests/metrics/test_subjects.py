@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from striped import striped_images
 from torch import Tensor
-from toy_encoder import assert_untouched, snapshot
-from toy_generator import ToySampler
 
 from ndabench.data.images import ImageData, to_float
 from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.models.biggan import Discriminator
+from tests.metrics.striped import striped_images
+from tests.metrics.toy_encoder import assert_untouched, snapshot
+from tests.metrics.toy_generator import ToySampler
 
 
 def discriminator(num_classes: int = 3) -> Discriminator:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from measuring import evaluate_all
 from torch import Tensor
 
 from ndabench.data.images import ImageData
@@ -11,6 +10,7 @@ from ndabench.distributed import Workers
 from ndabench.measurement import Measurement, displayed_name
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.subject import GeneratorSubject
+from tests.metrics.measuring import evaluate_all
 
 
 class ToySampler:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from two_workers import on_two_workers
 
 from ndabench.distributed import Workers
 from ndabench.models.split_batch_norm import SplitBatchNorm, SplitBatchNorm3d, average_running_moments
+from tests.two_workers import on_two_workers
 
 SPLITS = (1, 2, 4)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from command_lines import TINY
 
 from ndabench.config import parse
 from ndabench.data.registry import load_data
@@ -18,6 +17,7 @@ from ndabench.orchestration import preparation
 from ndabench.orchestration.preparation import prepare_sweep
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.trials.config import Prepared
+from tests.command_lines import TINY
 
 
 def sweep(**changes: Any) -> SweepConfig:

@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from timed_sweep import SWEEP, Clock
 
 from ndabench.errors import UserError
 from ndabench.orchestration.status_file import StatusFile
 from ndabench.planning.sweep_state import SweepState, Tick
 from ndabench.records import RecordStore, SweepStatus, read_status
+from tests.timed_sweep import SWEEP, Clock
 
 FIRST, *_ = SWEEP.grid_trials()
 

@@ -4,10 +4,10 @@ import io
 
 import pytest
 from rich.console import Console
-from timed_sweep import SWEEP, Clock, result
 
 from ndabench.orchestration.terminal_view import TerminalView
 from ndabench.planning.sweep_state import SweepState
+from tests.timed_sweep import SWEEP, Clock, result
 
 FIRST, SECOND, *MORE = SWEEP.grid_trials()
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import ray.cloudpickle
 import torch
-from command_lines import TINY
 
 from ndabench.config import parse
 from ndabench.orchestration.trainable import trainable
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.trials.config import Provenance
 from ndabench.trials.run import prepare
+from tests.command_lines import TINY
 
 
 def test_a_trial_travels_as_a_description(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 
 import pytest
-from object_stores import ObjectStore
 
 from ndabench.errors import UserError
 from ndabench.ownership import lease as leases
 from ndabench.ownership import sole_driver
 from ndabench.ownership.lease import LEASE, Lease, LeaseTiming
 from ndabench.records import RecordStore
+from tests.object_stores import ObjectStore
 
 QUICK = LeaseTiming(renewal=0.1, death=0.7, settling=0.2)
 OTHER = {"driver": "another", "host": "node-8", "process": 2, "renewals": 1}

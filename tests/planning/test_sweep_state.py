@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from timed_sweep import SWEEP, Clock, result
 
 from ndabench.planning.sweep_state import (
     Event,
@@ -18,6 +17,7 @@ from ndabench.planning.sweep_state import (
     TrialRestarted,
     TrialStarted,
 )
+from tests.timed_sweep import SWEEP, Clock, result
 
 FIRST, SECOND, *_ = SWEEP.grid_trials()
 

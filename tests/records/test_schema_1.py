@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from command_lines import CommandLine
 
 from ndabench.measurement import displayed_name
 from ndabench.records import RecordStore, read_status
@@ -15,6 +14,7 @@ from ndabench.reporting.page import report_spec
 from ndabench.reporting.specs import FigureGroup
 from ndabench.sweep import sweep
 from ndabench.train import train
+from tests.command_lines import CommandLine
 
 FOLDER = Path(__file__).parent / "schema_1"
 CURVES = ("logit_fake", "logit_negative", "logit_real", "loss_discriminator", "loss_generator")

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from object_stores import ObjectStore
 
 from ndabench.errors import UserError
 from ndabench.records import RecordStore, retry
+from tests.object_stores import ObjectStore
 
 
 @pytest.fixture(autouse=True)

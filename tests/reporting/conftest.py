@@ -1,9 +1,9 @@
 """One synthetic sweep for all tests that only read it."""
 
 import pytest
-from synthetic import fill
 
 from ndabench.records import RecordStore
+from tests.reporting.synthetic import fill
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic import TEST_PROTOCOL, Trial, finals, measured, record
 
 from ndabench.measurement import Measurement
 from ndabench.records import RecordStore
@@ -19,6 +18,7 @@ from ndabench.reporting.headline import headline
 from ndabench.reporting.page import report_spec
 from ndabench.reporting.specs import TableSpec, TextSpec
 from ndabench.reporting.trial_tables import unfinished_table
+from tests.reporting.synthetic import TEST_PROTOCOL, Trial, finals, measured, record
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from synthetic import Trial, finals, record
 
 from ndabench.config import parse
 from ndabench.ownership import take_ownership
@@ -11,6 +10,7 @@ from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
 from ndabench.reporting.frames import _read_sweep
 from ndabench.reporting.page import report_spec
+from tests.reporting.synthetic import Trial, finals, record
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """Records that come from elsewhere: what acts on a terminal or a page is shown, not sent."""
 
 import pytest
-from synthetic import Trial, finals, record
 
 from ndabench.measurement import NEGATIVES_EQUAL, NEGATIVES_NEARLY_EQUAL, Measurement
 from ndabench.records import RecordStore
 from ndabench.report import report
 from ndabench.reporting.page import report_spec, summary_tables, write_report
 from ndabench.reporting.specs import TableSpec
+from tests.reporting.synthetic import Trial, finals, record
 
 ACTING = "\x1b[2J\x1b]0;owned\x07\u202e\0"
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, PATIENCE, Page, open_page
 
 from ndabench.records import RecordStore
 from ndabench.reporting import write_report
 from ndabench.reporting.page import render, report_spec
+from tests.reporting.browser import CHROMIUM, PATIENCE, Page, open_page
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
 

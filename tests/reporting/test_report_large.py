@@ -4,12 +4,12 @@ import string
 from pathlib import Path
 
 import pytest
-from synthetic import Trial, finals, record
 
 from ndabench.records import RecordStore
 from ndabench.reporting import page, trial_tables
 from ndabench.reporting.specs import Section, TableSpec
 from ndabench.reporting.tables import MOST_SEARCHED
+from tests.reporting.synthetic import Trial, finals, record
 
 
 def tables(store: RecordStore, section: str) -> list[TableSpec]:

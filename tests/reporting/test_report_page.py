@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic import Trial, finals, measured, picture, record
 
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
@@ -24,6 +23,7 @@ from ndabench.reporting.frames import load
 from ndabench.reporting.page import report_spec
 from ndabench.reporting.provenance import provenance_table
 from ndabench.reporting.specs import FigureSpec, Line, Point, SheetSpec, TableSpec
+from tests.reporting.synthetic import Trial, finals, measured, picture, record
 
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)>\'"&'
 

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from browser import CHROMIUM, open_page
 from PIL import Image
-from synthetic import Trial, measured, record
 
 from ndabench.metrics.clip_encoders.confusion import confusion_counts, confusion_json
 from ndabench.records import RecordStore
@@ -15,6 +13,8 @@ from ndabench.reporting import summary_tables, write_report
 from ndabench.reporting.page import report_spec
 from ndabench.reporting.paper import paper_dataset
 from ndabench.reporting.specs import SheetSpec, TableSpec
+from tests.reporting.browser import CHROMIUM, open_page
+from tests.reporting.synthetic import Trial, measured, record
 
 UCF101, HMDB51 = "ucf101:my videos split 1", "hmdb51:HMDB split 2"
 ARMS = {"none": 60.0, "jigsaw": 64.0, "jigsaw(per=frame)": 63.0, "shuffle_frames": 61.0}

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from synthetic import Trial, finals, record
 
 from ndabench.errors import UserError
 from ndabench.records import RecordStore, RunningTrial, SweepStatus, read_status, write_status
@@ -15,6 +14,7 @@ from ndabench.report import report
 from ndabench.reporting.page import report_spec
 from ndabench.reporting.specs import Fact
 from ndabench.reporting.watch import watch
+from tests.reporting.synthetic import Trial, finals, record
 
 NOW = datetime.now(timezone.utc)
 RUNNING = SweepStatus(

@@ -3,8 +3,9 @@
 from typing import Any
 
 import torch
-from gan_toys import leaves
 from torch import Tensor
+
+from tests.tasks.gan_toys import leaves
 
 
 def assert_close(left: Any, right: Any, tolerance: float) -> None:

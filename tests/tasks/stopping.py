@@ -4,9 +4,9 @@ import io
 from collections.abc import Callable
 
 import torch
-from gan_toys import differences
 
 from ndabench.tasks.trainer import Trainer
+from tests.tasks.gan_toys import differences
 
 
 def assert_resumes_exactly(trainer: Callable[[], Trainer], metric: str) -> None:

@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from closeness import assert_close
 from torch import Tensor
-from two_workers import on_two_workers
 
 from ndabench.config import Config, parse
 from ndabench.distributed import Workers
@@ -28,6 +26,8 @@ from ndabench.tasks.contrastive.clip_encoder_configs import (
     X3dConfig,
 )
 from ndabench.tasks.contrastive.clip_encoders import build_clip_encoder
+from tests.tasks.closeness import assert_close
+from tests.two_workers import on_two_workers
 
 SHAPE = (3, 5, 16, 16)
 SMALL_SLOWFAST = {"name": "slowfast", "depth": 18, "width": 8}

@@ -5,9 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from contrastive_toys import MOCO, STITCH, SYMMETRIC, toy_pictures, toy_settings, toy_training
-from gan_toys import differences
-from stopping import assert_resumes_exactly
 from torch import Tensor
 
 from ndabench.distributed import Workers
@@ -17,6 +14,9 @@ from ndabench.tasks.contrastive.moco import Moco
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError
 from ndabench.tasks.trainer import Trainer, build_trainer
+from tests.tasks.contrastive_toys import MOCO, STITCH, SYMMETRIC, toy_pictures, toy_settings, toy_training
+from tests.tasks.gan_toys import differences
+from tests.tasks.stopping import assert_resumes_exactly
 
 METHODS = {"moco": {"method": MOCO}, "symmetric moco": {"method": SYMMETRIC}, "simclr": {"method": "simclr"}}
 PROBE = ("val_linear_probe_lbfgs", "linear_probe_lbfgs", "linear_probe_lbfgs_penalty")

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from closeness import assert_close
-from contrastive_toys import MOCO, STITCH, SYMMETRIC, toy_training
-from two_workers import by_one_worker, on_two_workers
 
 from ndabench.distributed import Workers
 from ndabench.metrics.image_encoders.config import KnnConfig
+from tests.tasks.closeness import assert_close
+from tests.tasks.contrastive_toys import MOCO, STITCH, SYMMETRIC, toy_training
+from tests.two_workers import by_one_worker, on_two_workers
 
 ARMS: dict[str, dict[str, Any]] = {
     "moco": {"method": {**MOCO, "batch_norm_splits": 4}, "nda_source": "query", "num_nda_keys": 2},

@@ -4,11 +4,11 @@ from itertools import product
 
 import pytest
 import torch
-from gan_toys import toy_trainer
 from torch import Tensor
 from torch.nn import functional
 
 from ndabench.tasks.gan.consistency import consistency, flip_and_shift
+from tests.tasks.gan_toys import toy_trainer
 
 
 def test_every_image_is_one_of_the_shifted_and_mirrored_ones() -> None:

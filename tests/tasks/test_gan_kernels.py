@@ -3,11 +3,11 @@ it."""
 
 import pytest
 import torch
-from gan_toys import JIGSAW, differences, toy_trainer
 from torch import nn
 
 from ndabench.tasks import acceleration
 from ndabench.tasks.acceleration import compiled_if_possible
+from tests.tasks.gan_toys import JIGSAW, differences, toy_trainer
 
 
 def test_where_compiling_fails_the_network_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

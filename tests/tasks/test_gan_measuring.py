@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toys import JIGSAW, differences, toy_data, toy_trainer
 from PIL import Image
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from ndabench.metrics.generators.subject import BatchNormMode, GeneratorSubject
 from ndabench.metrics.results import Evaluated, by_name
 from ndabench.tasks import trainer as training_loop
 from ndabench.tasks.task import Progress
+from tests.tasks.gan_toys import JIGSAW, differences, toy_data, toy_trainer
 
 
 class Ledger(list[dict[str, Any]]):

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toys import JIGSAW, differences, toy_trainer
 
 from ndabench.errors import UserError
 from ndabench.tasks.trainer import Trainer
+from tests.tasks.gan_toys import JIGSAW, differences, toy_trainer
 
 CONFIG = {"num_steps": 6, "log_every": 4, "checkpoint_every": 1, "conditional": True, "sample_every": 3}
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toys import JIGSAW, differences, toy_config, toy_data, toy_trainer
 from torch import Tensor
 
 from ndabench.config import parse
@@ -14,6 +13,7 @@ from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError
 from ndabench.tasks.trainer import Trainer, build_trainer
+from tests.tasks.gan_toys import JIGSAW, differences, toy_config, toy_data, toy_trainer
 
 
 def _trained(**arguments: Any) -> tuple[Trainer, dict[str, Any]]:

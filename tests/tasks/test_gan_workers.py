@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from closeness import assert_close
-from gan_toys import JIGSAW, toy_trainer
-from two_workers import on_two_workers
 
 from ndabench.distributed import Workers
+from tests.tasks.closeness import assert_close
+from tests.tasks.gan_toys import JIGSAW, toy_trainer
+from tests.two_workers import on_two_workers
 
 CONFIG = {"num_steps": 3, "num_discriminator_steps": 2}
 ARMS: dict[str, dict[str, Any]] = {

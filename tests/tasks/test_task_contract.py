@@ -13,15 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import contrastive_toys
-import gan_toys
 import pytest
 import torch
-import video_toys
-from closeness import assert_close
-from gan_toys import differences, leaves
-from registrations import kept_registries
-from two_workers import by_one_worker, on_two_workers
 
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
@@ -34,6 +27,11 @@ from ndabench.tasks.registry import TASKS
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError
 from ndabench.tasks.trainer import Trainer, build_trainer
+from tests.registrations import kept_registries
+from tests.tasks import contrastive_toys, gan_toys, video_toys
+from tests.tasks.closeness import assert_close
+from tests.tasks.gan_toys import differences, leaves
+from tests.two_workers import by_one_worker, on_two_workers
 
 NUM_STEPS = 4
 STEPS = {"num_steps": NUM_STEPS, "log_every": 1, "checkpoint_every": 1}

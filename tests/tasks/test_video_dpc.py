@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toys import differences
 from torch import Tensor
-from video_toys import DPC, SPLICE, inputs_of, toy_settings, toy_training
 
 from ndabench.augmentations.registry import implementations
 from ndabench.errors import UserError
 from ndabench.tasks.contrastive.dpc import DpcInputs, DpcMethod
+from tests.tasks.gan_toys import differences
+from tests.tasks.video_toys import DPC, SPLICE, inputs_of, toy_settings, toy_training
 
 CLIP_NEGATIVES = implementations("clips")
 

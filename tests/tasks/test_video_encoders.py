@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toys import differences
-from video_toys import DPC, SPLICE, toy_training
 
 from ndabench.tasks.trainer import Trainer
+from tests.tasks.gan_toys import differences
+from tests.tasks.video_toys import DPC, SPLICE, toy_training
 
 ENCODERS: dict[str, Any] = {
     "resnet2d3d": {"name": "resnet2d3d", "width": 2, "stem": "cifar"},

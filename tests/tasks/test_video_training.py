@@ -6,10 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from gan_toys import differences
-from stopping import assert_resumes_exactly
 from torch import Tensor
-from video_toys import DPC, METHODS, MOCO, SPLICE, inputs_of, toy_settings, toy_training, toy_videos
 
 from ndabench.data.videos.feeding import ResidentClips
 from ndabench.distributed import Workers
@@ -20,6 +17,18 @@ from ndabench.tasks.contrastive.dpc import DpcMethod
 from ndabench.tasks.contrastive.task import ContrastiveTask
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import Trainer, build_trainer
+from tests.tasks.gan_toys import differences
+from tests.tasks.stopping import assert_resumes_exactly
+from tests.tasks.video_toys import (
+    DPC,
+    METHODS,
+    MOCO,
+    SPLICE,
+    inputs_of,
+    toy_settings,
+    toy_training,
+    toy_videos,
+)
 
 
 def _never(clips: Tensor, *, generator: torch.Generator) -> Tensor:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from closeness import assert_close
-from two_workers import by_one_worker, on_two_workers
-from video_toys import DPC, MOCO, SPLICE, toy_training
 
 from ndabench.distributed import Workers
 from ndabench.metrics.clip_encoders.config import RetrievalConfig
 from ndabench.tasks.trainer import Trainer
+from tests.tasks.closeness import assert_close
+from tests.tasks.video_toys import DPC, MOCO, SPLICE, toy_training
+from tests.two_workers import by_one_worker, on_two_workers
 
 ARMS: dict[str, dict[str, Any]] = {
     "dpc": {"method": DPC, "num_nda_keys": 2},

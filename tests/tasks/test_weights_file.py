@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contrastive_toys import MOCO, toy_pictures
 
 from ndabench.config import parse
 from ndabench.errors import UserError
@@ -14,6 +13,7 @@ from ndabench.tasks.contrastive.config import ImageContrastiveConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import build_trainer
 from ndabench.trials.config import TrialConfig
+from tests.tasks.contrastive_toys import MOCO, toy_pictures
 
 ENCODER = {"name": "resnet", "width": 2}
 

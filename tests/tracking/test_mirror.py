@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from tracked import write_row, write_step
 
 from ndabench.records import RecordStore, TrialRow
 from ndabench.tracking import mirror as module
 from ndabench.tracking.mirror import Mirror
+from tests.tracking.tracked import write_row, write_step
 
 
 class Listener:

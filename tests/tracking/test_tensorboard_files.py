@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from object_stores import ObjectStore
-from tracked import write_row, write_step
 
 from ndabench.config import Config, parse
 from ndabench.records import RecordStore
 from ndabench.tracking.mirror import Mirror
 from ndabench.tracking.registry import Track, make_trackers
+from tests.object_stores import ObjectStore
+from tests.tracking.tracked import write_row, write_step
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2", reason="tensorboardX is not installed")
 

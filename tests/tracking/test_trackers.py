@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_lines import TINY
 from pydantic import Field
-from tracked import write_row, write_step
 
 from ndabench.config import Config, parse
 from ndabench.errors import UserError
@@ -16,6 +14,8 @@ from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore, TrialRow
 from ndabench.tracking.mirror import Mirror
 from ndabench.tracking.registry import TRACKERS, Track, TrackerEntry, make_trackers
+from tests.command_lines import TINY
+from tests.tracking.tracked import write_row, write_step
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""A package: without this file `tests` would be the one that torch-fidelity installs."""
