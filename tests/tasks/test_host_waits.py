@@ -10,7 +10,6 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from host_waits import HostWaitError, card, no_waits
 from torch import Tensor
 
 from benchmarks.gpu.setups import TRAININGS, small_training
@@ -19,6 +18,7 @@ from ndabench.data.feeding import StreamedSplit
 from ndabench.data.source import ArrayPictures
 from ndabench.tasks.contrastive.methods import METHODS
 from ndabench.tasks.registry import TASKS
+from tests.tasks.host_waits import HostWaitError, card, no_waits
 
 
 @pytest.mark.parametrize("name", TRAININGS)
