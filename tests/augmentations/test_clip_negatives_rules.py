@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from ndabench.augmentations.registry import implementations
 
@@ -13,17 +14,17 @@ NEGATIVES = implementations("corrected")
 GEOMETRIC = ["jigsaw", "rotate", "shift", "random_crop", "flip", "patches"]
 
 
-def seeded(seed=0):
+def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def numbered(n, t, c=2, h=2, w=3):
+def numbered(n: int, t: int, c: int = 2, h: int = 2, w: int = 3) -> Tensor:
     """Float clips in which pixel values tell clip and frame: frame t of clip n is flat with n + t / 100."""
     values = torch.arange(n)[:, None] + torch.arange(t) / 100
     return values[:, None, :, None, None].expand(n, c, t, h, w)
 
 
-def sources(output):
+def sources(output: Tensor) -> tuple[Tensor, Tensor]:
     """Which clip and which frame each frame of `output` is, `[N, T]` each, from a batch of `numbered`."""
     assert torch.equal(output, output[:, :1, :, :1, :1].expand_as(output))
     values = output[:, 0, :, 0, 0]
@@ -32,7 +33,9 @@ def sources(output):
 
 @settings(max_examples=30, deadline=None)
 @given(block=st.integers(2, 8), num_blocks=st.integers(1, 4), seed=st.integers(0, 99))
-def test_shuffled_frames_stay_in_their_block_and_never_in_order(block, num_blocks, seed):
+def test_shuffled_frames_stay_in_their_block_and_never_in_order(
+    block: int, num_blocks: int, seed: int
+) -> None:
     t = block * num_blocks
     output = CLIP_NEGATIVES["shuffle_frames"](numbered(5, t), generator=seeded(seed), block=block)
     clip, frame = sources(output)
@@ -43,7 +46,7 @@ def test_shuffled_frames_stay_in_their_block_and_never_in_order(block, num_block
     assert not (blocks == straight).all(-1).any()
 
 
-def test_without_blocks_frames_are_shuffled_over_the_whole_clip():
+def test_without_blocks_frames_are_shuffled_over_the_whole_clip() -> None:
     _, frame = sources(CLIP_NEGATIVES["shuffle_frames"](numbered(200, 8), generator=seeded()))
     assert torch.equal(frame.sort(1).values, torch.arange(8).expand(200, 8))
     for place in range(8):
@@ -52,7 +55,7 @@ def test_without_blocks_frames_are_shuffled_over_the_whole_clip():
 
 @settings(max_examples=30, deadline=None)
 @given(block=st.integers(1, 5), num_blocks=st.integers(2, 5), seed=st.integers(0, 99))
-def test_shuffled_blocks_are_whole_and_never_in_order(block, num_blocks, seed):
+def test_shuffled_blocks_are_whole_and_never_in_order(block: int, num_blocks: int, seed: int) -> None:
     batch = numbered(5, block * num_blocks)
     clip, frame = sources(CLIP_NEGATIVES["shuffle_blocks"](batch, generator=seeded(seed), block=block))
     assert (clip == torch.arange(5)[:, None]).all()
@@ -64,7 +67,7 @@ def test_shuffled_blocks_are_whole_and_never_in_order(block, num_blocks, seed):
     assert not (order == torch.arange(num_blocks)).all(1).any()
 
 
-def test_a_splice_continues_in_another_clip_at_the_same_moment_with_any_cut():
+def test_a_splice_continues_in_another_clip_at_the_same_moment_with_any_cut() -> None:
     batch = numbered(60, 6)
     cuts = set()
     for seed in range(3):
@@ -78,7 +81,7 @@ def test_a_splice_continues_in_another_clip_at_the_same_moment_with_any_cut():
     assert cuts == {1, 2, 3, 4, 5}
 
 
-def test_reverse_runs_backwards():
+def test_reverse_runs_backwards() -> None:
     batch = numbered(3, 7)
     output = CLIP_NEGATIVES["reverse"](batch, generator=seeded())
     for t in range(7):
@@ -86,7 +89,7 @@ def test_reverse_runs_backwards():
 
 
 @pytest.mark.parametrize("negative", GEOMETRIC)
-def test_one_draw_a_clip_does_to_every_frame_what_the_images_rule_does(negative):
+def test_one_draw_a_clip_does_to_every_frame_what_the_images_rule_does(negative: str) -> None:
     batch = torch.rand(3, 3, 4, 16, 16, generator=seeded(1)) * 2 - 1
     output = CLIP_NEGATIVES[negative](batch, generator=seeded(5))
     for t in range(4):
@@ -95,7 +98,7 @@ def test_one_draw_a_clip_does_to_every_frame_what_the_images_rule_does(negative)
 
 
 @pytest.mark.parametrize("negative", ["stitch", "mixup", "cutmix", "cutout"])
-def test_so_do_those_that_pair_or_fill(negative):
+def test_so_do_those_that_pair_or_fill(negative: str) -> None:
     batch = torch.rand(5, 3, 4, 16, 16, generator=seeded(1)) * 2 - 1
     output = CLIP_NEGATIVES[negative](batch, generator=seeded(5), per="clip")
     for t in range(4):
@@ -104,7 +107,7 @@ def test_so_do_those_that_pair_or_fill(negative):
 
 
 @pytest.mark.parametrize("negative", [*GEOMETRIC, "cutout", "gaussian_noise"])
-def test_one_draw_a_frame_is_the_images_rule_on_all_frames(negative):
+def test_one_draw_a_frame_is_the_images_rule_on_all_frames(negative: str) -> None:
     batch = torch.randint(0, 256, (3, 3, 4, 16, 16), generator=seeded(1)).byte()
     output = CLIP_NEGATIVES[negative](batch, generator=seeded(5), per="frame")
     if negative == "gaussian_noise":
@@ -116,7 +119,7 @@ def test_one_draw_a_frame_is_the_images_rule_on_all_frames(negative):
 
 
 @pytest.mark.parametrize("per", ["clip", "frame"])
-def test_cutout_fills_each_frame_with_its_own_colour(per):
+def test_cutout_fills_each_frame_with_its_own_colour(per: str) -> None:
     colours = torch.rand(4, 3, 6, generator=seeded(2)) * 2 - 1
     batch = colours[..., None, None].expand(4, 3, 6, 16, 16)
     output = CLIP_NEGATIVES["cutout"](batch, generator=seeded(), per=per)
@@ -125,7 +128,7 @@ def test_cutout_fills_each_frame_with_its_own_colour(per):
 
 @pytest.mark.parametrize("negative", ["stitch", "cutmix", "mixup"])
 @pytest.mark.parametrize("n", [2, 5])
-def test_a_frame_is_paired_with_the_same_moment_of_another_clip(negative, n):
+def test_a_frame_is_paired_with_the_same_moment_of_another_clip(negative: str, n: int) -> None:
     t = 8
     # powers of two, so that a mixture tells both clips, and moments by the channel
     value = torch.tensor([[2.0**clip] * t for clip in range(n)])
@@ -145,7 +148,7 @@ def test_a_frame_is_paired_with_the_same_moment_of_another_clip(negative, n):
         assert met == {(own, 2.0**other) for own in range(n) for other in range(n) if own != other}
 
 
-def test_noise_per_clip_has_the_asked_size_on_uint8_and_float():
+def test_noise_per_clip_has_the_asked_size_on_uint8_and_float() -> None:
     for batch, unit in [
         (torch.full((4, 3, 5, 32, 32), 128, dtype=torch.uint8), 127.5),
         (torch.zeros(4, 3, 5, 32, 32), 1.0),

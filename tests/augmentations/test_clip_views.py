@@ -1,22 +1,32 @@
 """Views of clips against the views of their frames, and what one draw per clip keeps equal."""
 
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 
+from ndabench.augmentations.registry import Per
 from ndabench.augmentations.views import apply_views, draw_views
 from ndabench.augmentations.views_config import ClipViewsConfig, ViewsConfig
 from ndabench.config import parse
 from ndabench.errors import UserError
 
-ALL = {"flip": 0.5, "jitter": (0.4, 0.4, 0.4, 0.1), "grayscale": 0.3, "blur": 0.5}
-NONE = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter": (0.0, 0.0, 0.0, 0.0), "grayscale": 0.0, "blur": 0.0}
+ALL: dict[str, Any] = {"flip": 0.5, "jitter": (0.4, 0.4, 0.4, 0.1), "grayscale": 0.3, "blur": 0.5}
+NONE: dict[str, Any] = {
+    "crop_scale": (1.0, 1.0),
+    "flip": 0.0,
+    "jitter": (0.0, 0.0, 0.0, 0.0),
+    "grayscale": 0.0,
+    "blur": 0.0,
+}
 
 
-def seeded(seed=0, device="cpu"):
+def seeded(seed: int = 0, device: str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def clips(n=6, c=3, t=4, h=20, w=26, device="cpu"):
+def clips(n: int = 6, c: int = 3, t: int = 4, h: int = 20, w: int = 26, device: str = "cpu") -> Tensor:
     """uint8, smooth with noise on top."""
     coarse = torch.rand(n * t, c, 4, 4, generator=seeded(1))
     smooth = torch.nn.functional.interpolate(coarse, (h, w), mode="bilinear")
@@ -27,7 +37,9 @@ def clips(n=6, c=3, t=4, h=20, w=26, device="cpu"):
 @pytest.mark.parametrize("c", [1, 3])
 @pytest.mark.parametrize("size", [None, 16, 32])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=str)
-def test_every_frame_is_the_view_of_an_image_with_its_clips_draws(c, size, dtype):
+def test_every_frame_is_the_view_of_an_image_with_its_clips_draws(
+    c: int, size: int | None, dtype: torch.dtype
+) -> None:
     views = ViewsConfig(size=size, **ALL)
     batch = clips(c=c) if dtype == torch.uint8 else clips(c=c) / 127.5 - 1
     before = batch.clone()
@@ -42,7 +54,7 @@ def test_every_frame_is_the_view_of_an_image_with_its_clips_draws(c, size, dtype
         )
 
 
-def test_colours_of_each_frame_keep_crop_and_flip_of_the_clip():
+def test_colours_of_each_frame_keep_crop_and_flip_of_the_clip() -> None:
     views = ViewsConfig(size=16, **ALL)
     framewise = ClipViewsConfig(size=16, **ALL, color_jitter_per="frame")
     draws = draw_views(framewise, 6, (3, 4, 20, 26), generator=seeded())
@@ -65,7 +77,7 @@ def test_colours_of_each_frame_keep_crop_and_flip_of_the_clip():
 
 
 @pytest.mark.parametrize("colours", ["clip", "frame"])
-def test_a_still_clip_stays_still_where_its_colours_are_drawn_once(colours):
+def test_a_still_clip_stays_still_where_its_colours_are_drawn_once(colours: Per) -> None:
     still = clips(t=1).expand(-1, -1, 5, -1, -1)
     views = ClipViewsConfig(jitter_probability=1.0, color_jitter_per=colours)
     output = apply_views(views, still, draw_views(views, 6, (3, 5, 20, 26), generator=seeded()))
@@ -73,21 +85,21 @@ def test_a_still_clip_stays_still_where_its_colours_are_drawn_once(colours):
     assert (spread < 1e-5).all() if colours == "clip" else (spread > 0.01).all()
 
 
-def test_a_grey_clip_is_grey_in_its_own_frames():
+def test_a_grey_clip_is_grey_in_its_own_frames() -> None:
     views = ClipViewsConfig(grayscale=1.0, jitter=(0.0, 0.0, 0.0, 0.0))
     output = apply_views(views, clips(), draw_views(views, 6, (3, 4, 20, 26), generator=seeded()))
     torch.testing.assert_close(output, output[:, :1].expand_as(output))
     assert not torch.allclose(output[:, :, 0], output[:, :, 1], atol=0.01)
 
 
-def test_a_view_that_changes_nothing_is_the_clip():
+def test_a_view_that_changes_nothing_is_the_clip() -> None:
     views = ClipViewsConfig(**NONE)
     output = apply_views(views, clips(), draw_views(views, 6, (3, 4, 20, 26), generator=seeded()))
     torch.testing.assert_close(output, clips() / 127.5 - 1, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("colours", ["clip", "frame"])
-def test_a_row_depends_on_its_own_clip_and_draws_alone(colours):
+def test_a_row_depends_on_its_own_clip_and_draws_alone(colours: Per) -> None:
     views = ClipViewsConfig(size=16, **ALL, color_jitter_per=colours)
     draws = draw_views(views, 6, (3, 4, 20, 26), generator=seeded())
     rows = torch.tensor([5, 2, 2])
@@ -96,7 +108,7 @@ def test_a_row_depends_on_its_own_clip_and_draws_alone(colours):
 
 
 @pytest.mark.parametrize("colours", ["clip", "frame"])
-def test_draws_are_seeded_and_leave_global_randomness_alone(colours):
+def test_draws_are_seeded_and_leave_global_randomness_alone(colours: Per) -> None:
     views = ClipViewsConfig(**ALL, color_jitter_per=colours)
     state = torch.get_rng_state()
     first, same = (draw_views(views, 16, (3, 4, 20, 26), generator=seeded(3)) for _ in range(2))
@@ -104,7 +116,7 @@ def test_draws_are_seeded_and_leave_global_randomness_alone(colours):
     assert all(torch.equal(first[name], same[name]) for name in first)
 
 
-def test_autocast_does_not_touch_it():
+def test_autocast_does_not_touch_it() -> None:
     views = ClipViewsConfig(**ALL)
     draws = draw_views(views, 6, (3, 4, 20, 26), generator=seeded())
     expected = apply_views(views, clips(), draws)
@@ -114,7 +126,7 @@ def test_autocast_does_not_touch_it():
     assert torch.equal(output, expected)
 
 
-def test_an_unknown_word_is_refused():
+def test_an_unknown_word_is_refused() -> None:
     with pytest.raises(UserError, match="color_jitter_per: input should be 'clip' or 'frame', got 'block'"):
         parse(ClipViewsConfig, {"color_jitter_per": "block"}, "views")
 
@@ -122,7 +134,7 @@ def test_an_unknown_word_is_refused():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("colours", ["clip", "frame"])
-def test_on_a_gpu_nothing_waits_for_views(colours):
+def test_on_a_gpu_nothing_waits_for_views(colours: Per) -> None:
     views, generator = ClipViewsConfig(size=16, **ALL, color_jitter_per=colours), seeded(device="cuda")
     batch, shape = clips(device="cuda"), (3, 4, 20, 26)
     apply_views(views, batch, draw_views(views, 6, shape, generator=generator))

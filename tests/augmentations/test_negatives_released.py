@@ -6,22 +6,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from ndabench.augmentations.registry import implementations
 
 RELEASED = implementations("released")
 
 
-def seeded(seed=0):
+def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def flat(n, h=32, w=32):
+def flat(n: int, h: int = 32, w: int = 32) -> Tensor:
     """Image i is flat with value i, so that a value names the image a pixel came from."""
     return torch.arange(float(n)).view(-1, 1, 1, 1).expand(n, 1, h, w)
 
 
-def test_jigsaw_gives_the_true_image_once_in_23_and_never_the_transposed_layout():
+def test_jigsaw_gives_the_true_image_once_in_23_and_never_the_transposed_layout() -> None:
     count = 20_000
     image = torch.arange(4.0).view(1, 1, 2, 2)
     outputs = RELEASED["jigsaw"](image.expand(count, -1, -1, -1), generator=seeded())
@@ -32,7 +33,7 @@ def test_jigsaw_gives_the_true_image_once_in_23_and_never_the_transposed_layout(
 
 
 @pytest.mark.parametrize("name", ["stitch", "mixup"])
-def test_about_one_image_a_batch_is_its_own_partner(name):
+def test_about_one_image_a_batch_is_its_own_partner(name: str) -> None:
     generator = seeded()
     own = [
         (RELEASED[name](flat(16, 4, 4), generator=generator) == flat(16, 4, 4)).flatten(1).all(1).sum().item()
@@ -41,7 +42,7 @@ def test_about_one_image_a_batch_is_its_own_partner(name):
     assert sum(own) / 400 == pytest.approx(1, abs=0.2)
 
 
-def test_stitch_draws_one_axis_a_batch():
+def test_stitch_draws_one_axis_a_batch() -> None:
     axes = set()
     for seed in range(8):
         output = RELEASED["stitch"](flat(16, 4, 4), generator=seeded(seed))
@@ -52,7 +53,7 @@ def test_stitch_draws_one_axis_a_batch():
     assert axes == {True, False}
 
 
-def test_mixup_draws_one_share_a_batch():
+def test_mixup_draws_one_share_a_batch() -> None:
     batch = torch.zeros(32, 1, 1, 1)
     batch[::2] = 1
     values = RELEASED["mixup"](batch, generator=seeded()).unique()
@@ -61,7 +62,7 @@ def test_mixup_draws_one_share_a_batch():
     assert mixed.sum() == pytest.approx(1)
 
 
-def test_cutout_never_reaches_the_last_row_or_column():
+def test_cutout_never_reaches_the_last_row_or_column() -> None:
     batch = torch.rand(2000, 1, 32, 32, generator=seeded(1))
     changed = (RELEASED["cutout"](batch, generator=seeded()) != batch)[:, 0]
     assert not changed[:, -1].any()
@@ -70,7 +71,7 @@ def test_cutout_never_reaches_the_last_row_or_column():
     assert set(changed.any(1).sum(1).tolist()) == set(range(10, 20))
 
 
-def test_cutmix_draws_one_box_a_batch_and_sometimes_none():
+def test_cutmix_draws_one_box_a_batch_and_sometimes_none() -> None:
     generator = seeded()
     empty = 0
     for _ in range(3000):
@@ -81,7 +82,7 @@ def test_cutmix_draws_one_box_a_batch_and_sometimes_none():
     assert 3 <= empty <= 30  # 0.4 % of 3000 is 12
 
 
-def test_shift_leaves_one_block_unmoved():
+def test_shift_leaves_one_block_unmoved() -> None:
     batch = torch.rand(3, 2, 32, 32, generator=seeded(1))
     drawn = set()
     for seed in range(100):
@@ -99,7 +100,7 @@ def test_shift_leaves_one_block_unmoved():
     assert drawn == set(range(10, 25))
 
 
-def test_rotate_is_pillows_with_its_bytes():
+def test_rotate_is_pillows_with_its_bytes() -> None:
     batch = torch.rand(2, 3, 32, 32, generator=seeded(1)) * 2 - 1
     output = RELEASED["rotate"](batch, generator=seeded())
     for image, turned in zip(batch, output, strict=True):

@@ -6,9 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torchvision.transforms import functional as torchvision_functional
 
-from ndabench.augmentations.compose import chain, mixture
+from ndabench.augmentations.compose import Augmentation, chain, mixture
 from ndabench.augmentations.draws import betas, orders, partners
 from ndabench.augmentations.registry import implementations
 from ndabench.errors import UserError
@@ -16,21 +17,21 @@ from ndabench.errors import UserError
 NEGATIVES = implementations("corrected")
 
 
-def seeded(seed=0):
+def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def numbered(n, h, w, c=2):
+def numbered(n: int, h: int, w: int, c: int = 2) -> Tensor:
     """Float images in which every value is different."""
     return torch.linspace(-1, 1, n * c * h * w).view(n, c, h, w)
 
 
-def tiles_of(image, grid):
+def tiles_of(image: Tensor, grid: int) -> list[Tensor]:
     h, w = image.shape[-2] // grid, image.shape[-1] // grid
     return [image[:, i * h : (i + 1) * h, j * w : (j + 1) * w] for i, j in product(range(grid), repeat=2)]
 
 
-def order_of(output, image, grid):
+def order_of(output: Tensor, image: Tensor, grid: int) -> tuple[int, ...]:
     """The permutation that made `output` from `image`, found by comparing every tile with every other."""
     sources = tiles_of(image, grid)
     return tuple(
@@ -41,7 +42,9 @@ def order_of(output, image, grid):
 
 @settings(max_examples=30, deadline=None)
 @given(grid=st.integers(2, 4), tile_h=st.integers(1, 4), tile_w=st.integers(1, 4), seed=st.integers(0, 99))
-def test_jigsaw_is_a_permutation_of_tiles_and_never_the_identity(grid, tile_h, tile_w, seed):
+def test_jigsaw_is_a_permutation_of_tiles_and_never_the_identity(
+    grid: int, tile_h: int, tile_w: int, seed: int
+) -> None:
     batch = numbered(4, grid * tile_h, grid * tile_w)
     for image, output in zip(
         batch, NEGATIVES["jigsaw"](batch, generator=seeded(seed), grid=grid), strict=True
@@ -51,7 +54,7 @@ def test_jigsaw_is_a_permutation_of_tiles_and_never_the_identity(grid, tile_h, t
         assert order != tuple(range(grid**2))
 
 
-def test_jigsaw_reaches_all_23_orders_equally_often():
+def test_jigsaw_reaches_all_23_orders_equally_often() -> None:
     count = 23 * 200
     image = numbered(1, 4, 4, c=1)
     outputs = NEGATIVES["jigsaw"](image.expand(count, -1, -1, -1), generator=seeded())
@@ -62,7 +65,7 @@ def test_jigsaw_reaches_all_23_orders_equally_often():
 
 
 @pytest.mark.parametrize("size", [2, 3, 6, 7, 16])
-def test_orders_are_permutations_but_not_the_identity(size):
+def test_orders_are_permutations_but_not_the_identity(size: int) -> None:
     drawn = orders(2000, size, generator=seeded())
     assert torch.equal(drawn.sort(1).values, torch.arange(size).expand(2000, size))
     assert not (drawn == torch.arange(size)).all(1).any()
@@ -70,7 +73,7 @@ def test_orders_are_permutations_but_not_the_identity(size):
 
 @settings(max_examples=30, deadline=None)
 @given(count=st.integers(2, 40), seed=st.integers(0, 999))
-def test_no_image_is_its_own_partner(count, seed):
+def test_no_image_is_its_own_partner(count: int, seed: int) -> None:
     batch = torch.arange(count).view(-1, 1, 1, 1)
     drawn = partners("stitch", batch, generator=seeded(seed))
     assert not (drawn == batch).any()
@@ -78,7 +81,7 @@ def test_no_image_is_its_own_partner(count, seed):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8], ids=str)
-def test_stitch_joins_two_halves(dtype):
+def test_stitch_joins_two_halves(dtype: torch.dtype) -> None:
     # image i is flat with value i, so that a value names the image a pixel came from
     batch = torch.arange(8, dtype=dtype).view(-1, 1, 1, 1).expand(8, 1, 6, 4)
     axes = set()
@@ -92,7 +95,7 @@ def test_stitch_joins_two_halves(dtype):
     assert axes == {"rows", "columns"}
 
 
-def test_mixup_lies_between_two_images_with_its_own_share():
+def test_mixup_lies_between_two_images_with_its_own_share() -> None:
     batch = torch.zeros(64, 1, 2, 2)
     batch[::2] = 1
     values = NEGATIVES["mixup"](batch.repeat(8, 1, 1, 1), generator=seeded())
@@ -104,26 +107,26 @@ def test_mixup_lies_between_two_images_with_its_own_share():
     assert abs(mixed.std() - 0.07) < 0.01  # Beta(25, 25) has standard deviation 0.070
 
 
-def test_mixup_of_uint8_is_the_rounded_float_one():
+def test_mixup_of_uint8_is_the_rounded_float_one() -> None:
     batch = torch.randint(0, 256, (8, 3, 4, 4), dtype=torch.uint8, generator=seeded(1))
     exact = NEGATIVES["mixup"](batch.float(), generator=seeded())
     assert torch.equal(NEGATIVES["mixup"](batch, generator=seeded()), exact.round().byte())
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 25.0])
-def test_betas_have_the_right_moments(alpha):
+def test_betas_have_the_right_moments(alpha: float) -> None:
     drawn = betas(alpha, 20_000, generator=seeded())
     assert abs(drawn.mean() - 0.5) < 0.01
     assert abs(drawn.var() - 1 / (4 * (2 * alpha + 1))) < 0.003
 
 
-def changed_box(output, image):
+def changed_box(output: Tensor, image: Tensor) -> tuple[int, int, int, int]:
     """(top, bottom, left, right) of the pixels that differ, ends left out."""
     rows, columns = (output != image).any(0).nonzero(as_tuple=True)
-    return rows.min().item(), rows.max().item() + 1, columns.min().item(), columns.max().item() + 1
+    return int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
 
 
-def test_cutout_fills_squares_anywhere_with_their_mean():
+def test_cutout_fills_squares_anywhere_with_their_mean() -> None:
     batch = torch.rand(400, 2, 32, 32, generator=seeded(1))
     boxes = []
     for output, image in zip(NEGATIVES["cutout"](batch, generator=seeded()), batch, strict=True):
@@ -141,7 +144,7 @@ def test_cutout_fills_squares_anywhere_with_their_mean():
 
 
 @pytest.mark.parametrize("side", [2, 3, 32])
-def test_cutmix_boxes_are_neither_empty_nor_whole(side):
+def test_cutmix_boxes_are_neither_empty_nor_whole(side: int) -> None:
     batch = torch.arange(500.0).view(-1, 1, 1, 1).expand(500, 1, side, side)
     for own, output in enumerate(NEGATIVES["cutmix"](batch, generator=seeded())[:, 0]):
         assert 1 < len(output.unique()) <= 2
@@ -150,7 +153,7 @@ def test_cutmix_boxes_are_neither_empty_nor_whole(side):
         assert (box != own).all()
 
 
-def test_rotate_agrees_with_torchvision_both_ways():
+def test_rotate_agrees_with_torchvision_both_ways() -> None:
     image = torch.randint(1, 256, (1, 3, 32, 32), dtype=torch.uint8, generator=seeded(1))
     expected = [torchvision_functional.rotate(image[0], angle) for angle in (60, -60)]
     found = set()
@@ -162,7 +165,7 @@ def test_rotate_agrees_with_torchvision_both_ways():
 
 
 @pytest.mark.parametrize(("h", "w"), [(32, 32), (8, 20), (5, 2)])
-def test_shift_is_a_true_roll(h, w):
+def test_shift_is_a_true_roll(h: int, w: int) -> None:
     batch = numbered(60, h, w)
     for output, image in zip(NEGATIVES["shift"](batch, generator=seeded()), batch, strict=True):
         row, column = (output[0] == image[0, 0, 0]).nonzero()[0].tolist()
@@ -171,7 +174,7 @@ def test_shift_is_a_true_roll(h, w):
         assert torch.equal(output, image.roll((row, column), (1, 2)))
 
 
-def test_shift_moves_by_10_to_24_pixels_of_32():
+def test_shift_moves_by_10_to_24_pixels_of_32() -> None:
     one = torch.zeros(1500, 1, 32, 32)
     one[:, :, 0, 0] = 1
     _, _, rows, columns = NEGATIVES["shift"](one, generator=seeded()).nonzero(as_tuple=True)
@@ -180,7 +183,9 @@ def test_shift_moves_by_10_to_24_pixels_of_32():
 
 @pytest.mark.parametrize(("h", "w", "pad_h", "pad_w"), [(32, 32, 4, 4), (8, 16, 1, 2), (3, 3, 1, 1)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8], ids=str)
-def test_random_crop_is_a_window_of_the_padded_image_but_not_the_middle_one(h, w, pad_h, pad_w, dtype):
+def test_random_crop_is_a_window_of_the_padded_image_but_not_the_middle_one(
+    h: int, w: int, pad_h: int, pad_w: int, dtype: torch.dtype
+) -> None:
     image = torch.randint(1, 256, (2, h, w), generator=seeded(1))
     image = image.to(torch.uint8) if dtype == torch.uint8 else image / 127.5 - 1
     padded = torch.nn.functional.pad(
@@ -195,7 +200,7 @@ def test_random_crop_is_a_window_of_the_padded_image_but_not_the_middle_one(h, w
     assert {output.numpy().tobytes() for output in outputs} == windows
 
 
-def test_gaussian_noise_has_its_standard_deviation():
+def test_gaussian_noise_has_its_standard_deviation() -> None:
     floats = NEGATIVES["gaussian_noise"](torch.zeros(16, 3, 16, 16), generator=seeded(), std=0.1)
     assert abs(floats.std() - 0.1) < 0.003
     grey = torch.full((16, 3, 16, 16), 128, dtype=torch.uint8)
@@ -203,16 +208,16 @@ def test_gaussian_noise_has_its_standard_deviation():
     assert abs(bytes_.float().std() - 12.75) < 0.4
 
 
-def test_flip_mirrors():
+def test_flip_mirrors() -> None:
     assert torch.equal(NEGATIVES["flip"](numbered(2, 3, 5), generator=seeded()), numbered(2, 3, 5).flip(-1))
 
 
-def constant(value):
+def constant(value: float) -> Augmentation:
     return lambda images, *, generator: torch.full_like(images, value)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8], ids=str)
-def test_mixture_honours_its_weights_per_image(dtype):
+def test_mixture_honours_its_weights_per_image(dtype: torch.dtype) -> None:
     mixed = mixture([constant(1), constant(2), constant(3)], [1, 2, 5])
     output = mixed(torch.zeros(8000, 1, 2, 2, dtype=dtype), generator=seeded())
     assert (output == output[:, :, :1, :1]).all()
@@ -220,19 +225,19 @@ def test_mixture_honours_its_weights_per_image(dtype):
     assert shares == pytest.approx([1 / 8, 2 / 8, 5 / 8], abs=0.02)
 
 
-def test_mixture_of_one_is_that_one():
+def test_mixture_of_one_is_that_one() -> None:
     output = mixture([constant(1)], [0.1])(torch.zeros(4, 1, 2, 2), generator=seeded())
     assert (output == 1).all()
 
 
 @pytest.mark.parametrize("weights", [[1], [1, 0], [1, -1], [1, float("inf")], [1, float("nan")]])
-def test_mixture_refuses_wrong_weights(weights):
+def test_mixture_refuses_wrong_weights(weights: list[float]) -> None:
     with pytest.raises(UserError, match="mixture: "):
         mixture([constant(1), constant(2)], weights)
 
 
-def test_chain_applies_in_order():
-    def plus(images, *, generator):
+def test_chain_applies_in_order() -> None:
+    def plus(images: Tensor, *, generator: torch.Generator) -> Tensor:
         return images + 1
 
     output = chain([constant(4), plus, plus])(torch.zeros(2, 1, 2, 2), generator=seeded())

@@ -1,7 +1,11 @@
 """Views against torchvision's functions called image by image with the same parameters."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as oracle
 
@@ -10,9 +14,15 @@ from ndabench.augmentations.views_config import ViewsConfig
 from ndabench.config import parse
 from ndabench.errors import UserError
 
-ALL = {"flip": 0.5, "jitter": (0.4, 0.4, 0.4, 0.1), "grayscale": 0.3, "blur": 0.5}
-NONE = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter": (0.0, 0.0, 0.0, 0.0), "grayscale": 0.0, "blur": 0.0}
-PARTS = {
+ALL: dict[str, Any] = {"flip": 0.5, "jitter": (0.4, 0.4, 0.4, 0.1), "grayscale": 0.3, "blur": 0.5}
+NONE: dict[str, Any] = {
+    "crop_scale": (1.0, 1.0),
+    "flip": 0.0,
+    "jitter": (0.0, 0.0, 0.0, 0.0),
+    "grayscale": 0.0,
+    "blur": 0.0,
+}
+PARTS: dict[str, dict[str, Any]] = {
     "crop": {"crop_scale": (0.2, 1.0)},
     "flip": {"flip": 0.5},
     "jitter": {"jitter": (0.4, 0.4, 0.4, 0.1)},
@@ -22,11 +32,11 @@ PARTS = {
 }
 
 
-def seeded(seed=0, device="cpu"):
+def seeded(seed: int = 0, device: str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def pictures(n=12, c=3, h=32, w=32, device="cpu"):
+def pictures(n: int = 12, c: int = 3, h: int = 32, w: int = 32, device: str = "cpu") -> Tensor:
     """uint8, smooth with noise on top, some pixels grey or black."""
     coarse = torch.rand(n, c, 4, 4, generator=seeded(1))
     smooth = torch.nn.functional.interpolate(coarse, (h, w), mode="bilinear")
@@ -36,7 +46,9 @@ def pictures(n=12, c=3, h=32, w=32, device="cpu"):
     return (values * 255).round().byte().to(device)
 
 
-def by_torchvision(image, draws, i, size, *, blur):
+def by_torchvision(
+    image: Tensor, draws: Mapping[str, Tensor], i: int, size: tuple[int, int], *, blur: bool
+) -> Tensor:
     """The view of one image in [0, 1], by torchvision, in the order of the class."""
     value = {name: drawn[i].item() for name, drawn in draws.items()}
     box = [value[name] for name in ("top", "left", "height", "width")]
@@ -60,7 +72,7 @@ def by_torchvision(image, draws, i, size, *, blur):
     ("h", "w", "size"), [(32, 32, None), (40, 56, 24), (28, 20, None), (20, 26, 44)], ids=str
 )
 @pytest.mark.parametrize("c", [3, 1])
-def test_every_part_is_torchvisions(part, h, w, size, c):
+def test_every_part_is_torchvisions(part: str, h: int, w: int, size: int | None, c: int) -> None:
     views = ViewsConfig(size=size, **(ALL if part == "all" else {**NONE, **PARTS[part]}))
     images = pictures(c=c, h=h, w=w)
     draws = draw_views(views, len(images), (c, h, w), generator=seeded())
@@ -73,7 +85,7 @@ def test_every_part_is_torchvisions(part, h, w, size, c):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16], ids=str)
-def test_a_view_that_changes_nothing_is_the_image(dtype):
+def test_a_view_that_changes_nothing_is_the_image(dtype: torch.dtype) -> None:
     images = pictures()
     floats = images / 127.5 - 1
     images = images if dtype == torch.uint8 else floats.to(dtype)
@@ -86,7 +98,7 @@ def test_a_view_that_changes_nothing_is_the_image(dtype):
     assert torch.equal(images, before)
 
 
-def test_neutral_draws_pass_an_image_over():
+def test_neutral_draws_pass_an_image_over() -> None:
     views = ViewsConfig(**ALL)
     draws = draw_views(views, 12, (3, 32, 32), generator=seeded())
     neutral = {"height": 32, "width": 32, "brightness": 1, "contrast": 1, "saturation": 1}
@@ -96,7 +108,7 @@ def test_neutral_draws_pass_an_image_over():
     )
 
 
-def test_a_row_depends_on_its_own_image_and_draws_alone():
+def test_a_row_depends_on_its_own_image_and_draws_alone() -> None:
     views, images = ViewsConfig(**ALL), pictures(n=9)
     draws = draw_views(views, 9, (3, 32, 32), generator=seeded())
     rows = torch.tensor([7, 2, 2])
@@ -104,7 +116,7 @@ def test_a_row_depends_on_its_own_image_and_draws_alone():
     torch.testing.assert_close(some, apply_views(views, images, draws)[rows], rtol=0, atol=1e-6)
 
 
-def test_draws_are_per_image_seeded_and_leave_global_randomness_alone():
+def test_draws_are_per_image_seeded_and_leave_global_randomness_alone() -> None:
     views = ViewsConfig(**ALL)
     state = torch.get_rng_state()
     generator = seeded(3)
@@ -122,7 +134,7 @@ def test_draws_are_per_image_seeded_and_leave_global_randomness_alone():
     ("h", "w", "scale"),
     [(32, 32, (0.2, 1.0)), (40, 56, (0.5, 1.0)), (8, 64, (0.08, 1.0)), (64, 8, (1.0, 1.0))],
 )
-def test_crops_are_distributed_as_torchvisions(h, w, scale):
+def test_crops_are_distributed_as_torchvisions(h: int, w: int, scale: tuple[float, float]) -> None:
     count = 4000
     ours = draw_views(ViewsConfig(crop_scale=scale), count, (3, h, w), generator=seeded())
     with torch.random.fork_rng():
@@ -138,7 +150,7 @@ def test_crops_are_distributed_as_torchvisions(h, w, scale):
         assert drawn.std() == pytest.approx(expected.std().item(), rel=0.1)
 
 
-def test_probabilities_and_ranges():
+def test_probabilities_and_ranges() -> None:
     views = ViewsConfig(flip=0.3, grayscale=0.2, blur=0.6, jitter_probability=0.7)
     draws = draw_views(views, 4000, (3, 8, 8), generator=seeded())
     share = {name: drawn.float().mean().item() for name, drawn in draws.items()}
@@ -156,7 +168,7 @@ def test_probabilities_and_ranges():
     assert torch.equal(draws["brightness"] == 1, draws["hue"] == 0)
 
 
-def test_autocast_does_not_touch_it():
+def test_autocast_does_not_touch_it() -> None:
     views, images = ViewsConfig(**ALL), pictures()
     draws = draw_views(views, len(images), (3, 32, 32), generator=seeded())
     expected = apply_views(views, images, draws)
@@ -178,19 +190,19 @@ def test_autocast_does_not_touch_it():
         ({"jitter": (0.4, 0.4, 0.4, 0.6)}, r"its hue in \[0, 0.5\], got \[0.4, 0.4, 0.4, 0.6\]"),
     ],
 )
-def test_wrong_numbers_are_named(parameters, message):
+def test_wrong_numbers_are_named(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         parse(ViewsConfig, parameters, "views")
 
 
-def test_other_channels_are_refused():
+def test_other_channels_are_refused() -> None:
     with pytest.raises(UserError, match="1 or 3 channels, got 4"):
         draw_views(ViewsConfig(), 2, (4, 8, 8), generator=seeded())
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_on_a_gpu_nothing_waits_for_it():
+def test_on_a_gpu_nothing_waits_for_it() -> None:
     views, images, generator = ViewsConfig(**ALL), pictures(device="cuda"), seeded(device="cuda")
     apply_views(views, images, draw_views(views, len(images), (3, 32, 32), generator=generator))
     torch.cuda.set_sync_debug_mode("error")
