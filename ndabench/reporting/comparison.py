@@ -1,10 +1,15 @@
 """Settings compared with the baseline on one metric under one protocol.
 
 Values are compared only inside a `Comparison`: same task, data, metric and protocol. Nothing is chosen
-here: every setting that was repeated over the seeds is tested, and the p values are Holm-adjusted over all
-of these tests. Choosing by the same trials' validation values and testing only the choice would come close
-to choosing on the test split, since both splits share the run-to-run noise. A sampled search chooses with a
-dedicated seed that the repeats do not use, so its repeats are free of that.
+here: every setting that was repeated over the seeds is tested. Choosing by the same trials' validation values
+and testing only the choice would come close to choosing on the test split, since both splits share the
+run-to-run noise. A sampled search chooses with a dedicated seed that the repeats do not use, so its repeats
+are free of that.
+
+The p values are Holm-adjusted over a family of claims. What the headline claims is one family: every arm,
+setting, data set and protocol of the objective. Without an objective on the test split, these are the tests
+of all metrics that have a better direction. Each other metric is a family by itself, and the headline makes
+no claim about it.
 """
 
 from collections import Counter
@@ -16,7 +21,7 @@ import pandas as pd
 
 from ndabench.reporting.formatting import natural_order
 from ndabench.reporting.frames import COMPARISON_KEY, Frames, Group, Setting, decoded
-from ndabench.reporting.intervals import Difference, Summary, holm, paired_difference, summarise
+from ndabench.reporting.intervals import Difference, Summary, decided, paired_difference, summarise
 
 DIRECTED = ("lower", "higher")
 
@@ -56,6 +61,10 @@ class Comparison:
     conditional: bool
     lambda_meaning: str
     """What λ weighs in the group's task."""
+    claimed: bool = False
+    """Whether the headline makes claims about it."""
+    num_tests: int = 0
+    """The tests of its family, over which p is adjusted."""
 
     @property
     def measured_on(self) -> str:
@@ -84,6 +93,7 @@ def comparisons(frames: Frames) -> list[Comparison]:
         for _, part in frames.finals.groupby(COMPARISON_KEY, observed=True, sort=False)
         if part["better"].iloc[0] != "neither" or part["value"].notna().any()
     ]
+    result = adjusted(result, frames.objective)
     group_place = {group: place for place, group in enumerate(frames.groups)}
     result.sort(
         key=lambda c: (
@@ -94,6 +104,37 @@ def comparisons(frames: Frames) -> list[Comparison]:
         )
     )
     return result
+
+
+def adjusted(comparisons: Sequence[Comparison], objective: str | None) -> list[Comparison]:
+    """The comparisons with p values, and the intervals that belong to them, adjusted over their families."""
+    on_test = [c for c in comparisons if not c.on_validation]
+    claimable = [c.name for c in on_test if c.better in DIRECTED]
+    claimed = {objective} if objective in claimable else set(claimable)
+    families: dict[str, list[Comparison]] = {}
+    for comparison in on_test:
+        family = "" if comparison.name in claimed else comparison.name
+        families.setdefault(family, []).append(comparison)
+    done = {
+        id(old): replace(new, claimed=name == "")
+        for name, family in families.items()
+        for old, new in zip(family, _decided(family), strict=True)
+    }
+    return [done.get(id(comparison), comparison) for comparison in comparisons]
+
+
+def _decided(family: Sequence[Comparison]) -> list[Comparison]:
+    differences = decided([row.difference for comparison in family for row in comparison.rows])
+    num_tests = sum(bool(difference and difference.p is not None) for difference in differences)
+    of_rows = iter(differences)
+    return [
+        replace(
+            comparison,
+            rows=[replace(row, difference=next(of_rows)) for row in comparison.rows],
+            num_tests=num_tests,
+        )
+        for comparison in family
+    ]
 
 
 def leading(comparisons: Sequence[Comparison]) -> list[Setting]:
@@ -115,8 +156,6 @@ def _compare(frames: Frames, part: pd.DataFrame) -> Comparison:
     rows = _settings(frames, part)
     baselines = [row for row in rows if row.setting.arm == frames.baseline and row.repeated]
     rows = [_difference(row, _opponent(row.setting, baselines, frames.sampled)) for row in rows]
-    if split != "validation":
-        rows = _adjusted(rows)
     return Comparison(
         group=frames.groups[int(first["group"])],
         name=str(first["name"]),
@@ -187,14 +226,6 @@ def _difference(row: Compared, opponent: Compared | None) -> Compared:
     shared = sorted(row.values.keys() & opponent.values.keys())
     difference = paired_difference([row.values[seed] - opponent.values[seed] for seed in shared])
     return replace(row, against=opponent.setting, difference=difference)
-
-
-def _adjusted(rows: list[Compared]) -> list[Compared]:
-    adjusted = holm([row.difference.p if row.difference else None for row in rows])
-    return [
-        replace(row, difference=row.difference and replace(row.difference, p_adjusted=p))
-        for row, p in zip(rows, adjusted, strict=True)
-    ]
 
 
 def _mark_best(rows: list[Compared], better: str) -> list[Compared]:

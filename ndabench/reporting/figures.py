@@ -138,7 +138,11 @@ def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float],
         ]
         detail = Setting(arm, None, "", "", parameters).label
         lines.append(Line(detail, frames.arms.index(arm), place, points))
-    notes = [f"λ: {comparison.lambda_meaning}."]
+    notes = [
+        f"λ: {comparison.lambda_meaning}.",
+        "Bars are the 95 % t-interval of each mean by itself. Whether a setting differs from the baseline is "
+        "in the tables: seeds are paired there.",
+    ]
     if len(by_line) > MOST_LINES:
         notes.append(f"{MOST_LINES} of {len(by_line)} lines are drawn.")
     return FigureSpec(

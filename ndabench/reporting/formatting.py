@@ -4,9 +4,10 @@ import math
 import re
 from datetime import timedelta
 
-from ndabench.reporting.intervals import Summary
+from ndabench.reporting.intervals import SIGNIFICANT, Summary
 
 NOTHING = "—"
+MOST_DECIMALS = 15
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
@@ -35,11 +36,34 @@ def number(value: float | None, decimals: int, *, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def decimals_of(summary: Summary) -> int:
+    """As `decimals_for`, with as many more as show on which side of 0 the interval's ends are."""
+    decimals = decimals_for(summary.half_width, summary.mean)
+    if not summary.half_width or not math.isfinite(summary.mean):
+        return decimals
+    while decimals < MOST_DECIMALS and not _keeps_sides(summary, decimals):
+        decimals += 1
+    return decimals
+
+
+def _keeps_sides(summary: Summary, decimals: int) -> bool:
+    """Whether 0 is in the interval, or is not, as well when its numbers are rounded; `a ± b` and `[c, d]`."""
+    low, high, half_width = summary.low, summary.high, summary.half_width
+    assert low is not None
+    assert high is not None
+    assert half_width is not None
+    mean, half = round(summary.mean, decimals), round(half_width, decimals)
+    rounded = [(round(low, decimals), round(high, decimals)), (mean - half, mean + half)]
+    if low <= 0 <= high:
+        return all(first <= 0 <= last for first, last in rounded)
+    return all(first > 0 or last < 0 for first, last in rounded)
+
+
 def with_interval(summary: Summary, *, signed: bool = False) -> str:
     """`12.3 ± 1.4`; `12.34` without an interval, a dash without a value."""
     if summary.n == 0:
         return NOTHING
-    decimals = decimals_for(summary.half_width, summary.mean)
+    decimals = decimals_of(summary)
     mean = number(summary.mean, decimals, signed=signed)
     if summary.half_width is None:
         return mean
@@ -50,14 +74,18 @@ def interval(summary: Summary) -> str:
     """`[1.2, 5.0]`; empty without an interval."""
     if summary.low is None or summary.high is None:
         return ""
-    decimals = decimals_for(summary.half_width, summary.mean)
+    decimals = decimals_of(summary)
     return f"[{number(summary.low, decimals)}, {number(summary.high, decimals)}]"
 
 
 def p_value(p: float | None) -> str:
+    """`0.031`, with more digits where rounding would hide on which side of 0.05 it is; a dash for None."""
     if p is None:
         return NOTHING
-    return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+    if p < 0.001 or p >= 0.1:
+        return "< 0.001" if p < 0.001 else f"{p:.2f}"
+    texts = (f"{p:.{digits}g}" for digits in range(2, 17))
+    return next(text for text in texts if (float(text) < SIGNIFICANT) == (p < SIGNIFICANT))
 
 
 def duration(seconds: float | None) -> str:

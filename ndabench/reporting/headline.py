@@ -1,10 +1,10 @@
 """States the findings as sentences."""
 
 from ndabench.reporting.comparison import Compared, Comparison
-from ndabench.reporting.formatting import count, decimals_for, interval, number, p_value
+from ndabench.reporting.formatting import count, decimals_of, interval, number, p_value
 from ndabench.reporting.frames import METRICS_GONE, Frames
 from ndabench.reporting.intervals import Summary
-from ndabench.reporting.tables import SIGNIFICANT, lost
+from ndabench.reporting.tables import lost
 
 MOST_SENTENCES = 6
 FEW_SEEDS = 5
@@ -12,21 +12,23 @@ MOST_LOSSES = 4
 
 
 def headline(frames: Frames, comparisons: list[Comparison]) -> list[str]:
-    """The result of every test metric, the objective's first; or what is missing, if there is none yet."""
+    """What was found on the test split by the objective or, without one, by every metric; what these claims
+    do not cover; or what is missing, if nothing can be claimed yet."""
     if frames.trials.empty:
         return ["No trial has been recorded yet."]
     test = [c for c in comparisons if not c.on_validation and c.better in ("lower", "higher")]
     if not test:
         return [_nothing_measured(frames)]
-    if not any(comparison.baselines for comparison in test):
+    claimed = [comparison for comparison in test if comparison.claimed]
+    if not any(comparison.baselines for comparison in claimed):
         return [
             "No finished trial of the baseline arm was measured on the test split: nothing can be compared."
         ]
-    sentences = [sentence for comparison in test for sentence in _findings(frames, comparison)]
+    sentences = [sentence for comparison in claimed for sentence in _findings(frames, comparison)]
     hidden = len(sentences) - MOST_SENTENCES
     if hidden > 0:
         sentences = [*sentences[:MOST_SENTENCES], f"{count(hidden, 'more finding')} below, table by table."]
-    return [*sentences, *_cautions(frames, test)]
+    return [*sentences, *_families(claimed, test), *_cautions(frames, test)]
 
 
 def _nothing_measured(frames: Frames) -> str:
@@ -43,7 +45,7 @@ def _findings(frames: Frames, comparison: Comparison) -> list[str]:
     if not comparison.baselines:
         return []
     tested = sorted(comparison.tested, key=lambda row: (_p(row), _unadjusted(row)))
-    significant = [row for row in tested if _p(row) < SIGNIFICANT]
+    significant = [row for row in tested if row.difference and row.difference.significant]
     if significant:
         return [_difference_sentence(row, comparison, _place(frames, comparison)) for row in significant]
     place = _place(frames, comparison)
@@ -68,7 +70,7 @@ def _difference_sentence(row: Compared, comparison: Comparison, place: str) -> s
     summary = row.difference.summary
     lowers = summary.mean < 0
     size = summary if not lowers else Summary(summary.n, -summary.mean, summary.half_width)
-    decimals = decimals_for(size.half_width, size.mean)
+    decimals = decimals_of(size)
     verdict = "" if _is_better(row, comparison) else ", which is worse"
     return (
         f"{row.setting.label} {'lowers' if lowers else 'raises'} {comparison.name}{place} by "
@@ -80,9 +82,8 @@ def _difference_sentence(row: Compared, comparison: Comparison, place: str) -> s
 def _amount(row: Compared) -> str:
     assert row.difference is not None
     summary = row.difference.summary
-    decimals = decimals_for(summary.half_width, summary.mean)
-    # Without the interval: it is not adjusted as p is, and may exclude 0 where p decides nothing.
-    return f"{number(summary.mean, decimals, signed=True)} over {count(summary.n, 'seed')}"
+    mean = number(summary.mean, decimals_of(summary), signed=True)
+    return f"{mean} {interval(summary)} over {count(summary.n, 'seed')}"
 
 
 def _how(row: Compared) -> str:
@@ -114,6 +115,25 @@ def _losses(row: Compared) -> str:
     """`cutout at λ = 0.5 (1 diverged, 1 left)`; empty where no repeat was lost."""
     reasons = [f"{number_of} {why}" for why, number_of in lost(row).items()]
     return f"{row.setting.label} ({', '.join(reasons)}, {row.summary.n} left)" if reasons else ""
+
+
+def _families(claimed: list[Comparison], test: list[Comparison]) -> list[str]:
+    """Over which tests p and intervals are adjusted, and which metrics the claims leave out."""
+    sentences = []
+    names = list(dict.fromkeys(comparison.name for comparison in claimed))
+    if tests := claimed[0].num_tests:
+        of_which = names[0] if len(names) == 1 else f"{len(names)} metrics"
+        sentences.append(
+            f"p and intervals are adjusted together over {count(tests, 'test')}: every arm and setting that "
+            f"was compared by {of_which}."
+        )
+    others = list(dict.fromkeys(comparison.name for comparison in test if not comparison.claimed))
+    if others:
+        sentences.append(
+            f"No claim is made about {count(len(others), 'other metric')}: the table of each adjusts for its "
+            "own tests alone."
+        )
+    return sentences
 
 
 def _cautions(frames: Frames, test: list[Comparison]) -> list[str]:

@@ -1,20 +1,26 @@
-"""Means with 95 % t-intervals, paired differences, and Holm's correction for several comparisons."""
+"""Means with 95 % t-intervals, paired differences, and Holm's decisions about a family of them.
+
+The interval of a difference belongs to the decision about it: it excludes 0 exactly where Holm's adjusted p
+is below `SIGNIFICANT`.
+"""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+SIGNIFICANT = 0.05
+"""The probability, at most, of any false claim in a family of tests."""
 ROUNDING = 1e-12
 """A spread below this fraction of the mean is rounding, not spread."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The mean over `n` seeds; the `half_width` of its 95 % t-interval is None for fewer than two values."""
+    """The mean over `n` seeds; the `half_width` of its t-interval is None for fewer than two values."""
 
     n: int
     mean: float
@@ -33,20 +39,27 @@ class Summary:
 class Difference:
     """Mean of the differences between two arms at equal seeds, and its two-sided paired t-test.
 
-    `p` is None for fewer than two pairs, and if every pair differs by exactly the same amount: without
-    spread there is no test.
+    Interval and p are None for fewer than two pairs, and if every pair differs by exactly the same amount:
+    without spread there is no test.
     """
 
     summary: Summary
+    """With the interval at `confidence`."""
     p: float | None
     p_adjusted: float | None = None
+    """Adjusted over a family of tests by `decided`; None before."""
+    confidence: float = CONFIDENCE
+
+    @property
+    def significant(self) -> bool:
+        return self.p_adjusted is not None and self.p_adjusted < SIGNIFICANT
 
 
-def half_widths(n: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """t(0.975, n − 1) · s / √n for every element; NaN where n < 2."""
+def half_widths(n: np.ndarray, deviation: np.ndarray, confidence: float = CONFIDENCE) -> np.ndarray:
+    """t((1 + confidence) / 2, n − 1) · s / √n for every element; NaN where n < 2."""
     n = np.asarray(n, float)
     degrees = np.where(n > 1, n - 1, np.nan)
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
+    quantile = stats.t.ppf((1 + confidence) / 2, degrees)
     return quantile * np.asarray(deviation, float) / np.sqrt(np.maximum(n, 1))
 
 
@@ -68,11 +81,41 @@ def paired_difference(differences: Sequence[float]) -> Difference:
     """The paired t-test of the differences at equal seeds."""
     summary = summarise(differences)
     if not summary.half_width:
-        return Difference(summary, None)
+        return Difference(replace(summary, half_width=None), None)
     degrees = summary.n - 1
     standard_error = summary.half_width / stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
     p = 2 * stats.t.sf(abs(summary.mean) / standard_error, degrees)
     return Difference(summary, float(p))
+
+
+def decided(family: Sequence[Difference | None]) -> list[Difference | None]:
+    """The differences with p adjusted over all tests of `family`, and each with the interval of its decision.
+
+    That is the Bonferroni interval, at an error of 0.05 / m for m tests. Where Holm decides only at a later
+    step that a difference is not 0, it is the interval of the first step that does: at 0.05 / (m − 1),
+    0.05 / (m − 2), … Bonferroni's alone all hold their true differences at once in 95 % of families; with
+    those of later steps, it was 92 to 96 % in simulations of six tests.
+    """
+    p_values = [difference.p if difference else None for difference in family]
+    num_tests = sum(p is not None for p in p_values)
+    result: list[Difference | None] = []
+    for difference, p_adjusted in zip(family, holm(p_values), strict=True):
+        if difference is None or difference.p is None or p_adjusted is None:
+            result.append(difference)
+            continue
+        steps = range(num_tests, 0, -1) if p_adjusted < SIGNIFICANT else [num_tests]
+        tests = next((step for step in steps if step * difference.p < SIGNIFICANT), num_tests)
+        result.append(_at_confidence(replace(difference, p_adjusted=p_adjusted), 1 - SIGNIFICANT / tests))
+    return result
+
+
+def _at_confidence(difference: Difference, confidence: float) -> Difference:
+    """The difference with its interval at another confidence."""
+    summary = difference.summary
+    assert summary.half_width is not None
+    quantiles = stats.t.ppf([(1 + confidence) / 2, (1 + difference.confidence) / 2], summary.n - 1)
+    half_width = summary.half_width * float(quantiles[0] / quantiles[1])
+    return replace(difference, summary=replace(summary, half_width=half_width), confidence=confidence)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

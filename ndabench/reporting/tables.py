@@ -16,12 +16,11 @@ from ndabench.reporting.formatting import (
     with_interval,
 )
 from ndabench.reporting.frames import Setting, decoded
-from ndabench.reporting.intervals import Difference
+from ndabench.reporting.intervals import SIGNIFICANT, Difference
 from ndabench.reporting.paper import Published
 from ndabench.reporting.specs import Cell, Column, TableSpec
 from ndabench.reporting.trial_tables import TROUBLE
 
-SIGNIFICANT = 0.05
 MOST_SEARCHED = 20
 """Per arm, the number of settings shown that only the search has tried."""
 VERDICTS = {"good": " better", "bad": " worse", "": ""}
@@ -85,9 +84,13 @@ def _difference_columns(comparison: Comparison) -> list[Column]:
     if not comparison.baselines:
         return []
     name = f"difference from {comparison.baseline_label}"
-    difference = Column(name, "mean difference at equal seeds, with its 95 % t-interval", numeric=True)
-    p = Column("p", "two-sided paired t-test, Holm-adjusted over the tests of this table", numeric=True)
-    return [difference] if comparison.on_validation else [difference, p]
+    mean = "mean difference at equal seeds, with "
+    if comparison.on_validation:
+        return [Column(name, f"{mean}its 95 % t-interval", numeric=True)]
+    return [
+        Column(name, f"{mean}the interval that belongs to p", numeric=True),
+        Column("p", "two-sided paired t-test, Holm-adjusted over its family of tests", numeric=True),
+    ]
 
 
 def _row(comparison: Comparison, row: Compared, names: list[str], measure: Published | None) -> list[Cell]:
@@ -151,12 +154,13 @@ def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
     if difference.summary.n == 0:
         return [Cell(NOTHING, note="no seed with a value in common with the baseline"), Cell(NOTHING)]
     better = (difference.summary.mean < 0) == (comparison.better == "lower")
-    significant = difference.p_adjusted is not None and difference.p_adjusted < SIGNIFICANT
     mark: Literal["", "good", "bad"] = ""
-    if significant and comparison.better != "neither":
+    if difference.significant and comparison.better != "neither":
         mark = "good" if better else "bad"
     shown = with_interval(difference.summary, signed=True) + VERDICTS[mark]
-    note = f"{interval(difference.summary)} over {count(difference.summary.n, 'pair')}".strip()
+    limits = interval(difference.summary)
+    level = f"{100 * difference.confidence:.3g} % interval {limits} " if limits else ""
+    note = f"{level}over {count(difference.summary.n, 'pair')}"
     return [
         Cell(shown, difference.summary.mean, note=note, mark=mark),
         Cell(
@@ -233,13 +237,16 @@ def _notes(comparison: Comparison, siblings: list[Comparison], measure: Publishe
 def _difference_notes(comparison: Comparison) -> list[str]:
     if not comparison.baselines:
         return ["No difference is shown: the baseline arm has no finished repeat to compare with."]
-    note = "Differences are paired by seed, with their 95 % t-interval"
     tested = comparison.tested
-    if not tested:
-        notes = [f"{note}."]
+    if tested:
+        notes = [
+            f"Differences are paired by seed; p of a two-sided paired t-test, Holm-adjusted over "
+            f"{_family(comparison)}. A difference's interval belongs to its p and is as wide as that "
+            f"adjustment makes it: it excludes 0 exactly where p < {SIGNIFICANT:g}."
+        ]
     else:
-        tests = f"Holm-adjusted over {count(len(tested), 'test')}"
-        notes = [f"{note} (not adjusted); p of a two-sided paired t-test, {tests}."]
+        with_intervals = ", with their 95 % t-interval" if comparison.on_validation else ""
+        notes = [f"Differences are paired by seed{with_intervals}."]
     if len({row.setting.arm for row in tested}) < len(tested):
         notes.append(
             "Every repeated setting is tested. The best-looking of several settings tends to look better "
@@ -255,6 +262,14 @@ def _difference_notes(comparison: Comparison) -> list[str]:
             "sampled search (random or tpe), which chooses both with a separate seed."
         )
     return notes
+
+
+def _family(comparison: Comparison) -> str:
+    """The tests over which p is adjusted: `4 tests, those that the headline reports`."""
+    tests = count(comparison.num_tests, "test")
+    if comparison.claimed:
+        return f"{tests}, all that the headline draws on"
+    return f"{tests} of {comparison.name}; the headline makes no claim about this metric"
 
 
 def _others(comparison: Comparison) -> list[Compared]:
