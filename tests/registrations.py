@@ -1,8 +1,11 @@
 """Entries that a test registers and that other tests must not see."""
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ndabench.augmentations.registry import NEGATIVES
@@ -39,3 +42,18 @@ def kept_registries() -> Iterator[None]:
         for name in set(sys.modules) - modules:
             if name.partition(".")[0] == "ndabench_toy":
                 del sys.modules[name]
+
+
+def import_toy() -> ModuleType:
+    """The package of `tests/outside`, which registers an entry of each kind; call it in `kept_registries`."""
+    folder = str(Path(__file__).parent / "outside")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module("ndabench_toy")
+
+
+@contextmanager
+def toy_registered() -> Iterator[ModuleType]:
+    """Inside, the toy package's entries are known."""
+    with kept_registries():
+        yield import_toy()

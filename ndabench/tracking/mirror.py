@@ -1,15 +1,18 @@
 """Follows the records of trials and passes them on to trackers, in a thread that never delays the sweep.
 
 Trackers get what is in the records, so they miss nothing if a server was away or a driver was killed: the
-mirror follows a trial from the last step that the tracker has.
+mirror follows a trial from the last step that the tracker has. After an error it asks for that step again,
+since a call whose answer was lost may have been carried out.
 """
 
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 
+from ndabench.foreign_text import without_secrets
 from ndabench.records import RecordStore, TrialRow
 from ndabench.tracking.tracker import Tracker
 
@@ -74,13 +77,15 @@ class Mirror:
         try:
             row = self._store.read_trial(trial_id)  # before its metrics: once it has ended, they are whole
             if row is not None:
-                self._bring_up_to_date(tracker, row)
+                shown = replace(row, error=without_secrets(row.error)) if row.error else row
+                self._bring_up_to_date(tracker, shown)
             self._problems.pop(tracker.name, None)
         except Exception as error:  # a server, a network or a library may raise anything
             problem = _one_line(error)
             if tracker.name not in self._problems:
                 logger.warning("%s: %s; the sweep continues and tries this again", tracker.name, problem)
             self._problems[tracker.name] = problem
+            self._last.pop((tracker.name, trial_id), None)
             self.changed(trial_id)
 
     def _bring_up_to_date(self, tracker: Tracker, row: TrialRow) -> None:
@@ -99,4 +104,4 @@ class Mirror:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))[:300]

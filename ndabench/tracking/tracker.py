@@ -9,12 +9,16 @@ from ndabench.records import RecordStore, TrialRow
 
 
 class Tracker(Protocol):
-    """Shows trials as runs elsewhere. Its methods may raise anything: the `Mirror` calls them again later."""
+    """Shows trials as runs elsewhere. Its methods may raise anything: the `Mirror` begins the trial again
+    later."""
 
     name: str
 
     def begin(self, row: TrialRow) -> int:
-        """Opens the run of a trial, or finds it again; returns the last step that it has, -1 without any."""
+        """Opens the run of a trial, or finds it again; returns the last step that it has, -1 without any.
+
+        Called again after any method has raised, since the call may have been carried out all the same.
+        """
         ...
 
     def log(self, trial_id: str, step: int, values: Mapping[str, float]) -> None:

@@ -26,10 +26,14 @@ class WandbTracker:
         self._config, self._sweep = config, sweep
         self._folder = config.folder or local_folder(store, "track.wandb.folder")
         self._runs: dict[str, Any] = {}
+        self._last: dict[str, int] = {}
+        """The last step that each open run has."""
 
     def begin(self, row: TrialRow) -> int:
         import wandb  # late: an optional package
 
+        if row.trial_id in self._runs:
+            return self._last[row.trial_id]
         run = wandb.init(
             project=self._config.project,
             entity=self._config.entity,
@@ -47,13 +51,16 @@ class WandbTracker:
                 disable_git=True,  # the configuration has the commit
                 save_code=False,
                 x_disable_stats=True,  # the driver's machine is not the trials'
+                x_disable_meta=True,  # the command line and its `--set` may hold a secret
             ),
         )
         self._runs[row.trial_id] = run
-        return run.step - 1 if run.resumed else -1
+        self._last[row.trial_id] = run.step - 1 if run.resumed else -1
+        return self._last[row.trial_id]
 
     def log(self, trial_id: str, step: int, values: Mapping[str, float]) -> None:
         self._runs[trial_id].log(dict(values), step=step)
+        self._last[trial_id] = step
 
     def end(self, row: TrialRow) -> None:
         run = self._runs[row.trial_id]

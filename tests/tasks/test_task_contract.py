@@ -6,11 +6,9 @@ together: change the loop, or leave something out of a task's state, and they fa
 
 import importlib
 import io
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -27,7 +25,7 @@ from ndabench.tasks.registry import TASKS
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError
 from ndabench.tasks.trainer import Trainer, build_trainer
-from tests.registrations import kept_registries
+from tests.registrations import import_toy, toy_registered
 from tests.tasks import contrastive_toys, gan_toys, video_toys
 from tests.tasks.closeness import assert_close
 from tests.tasks.gan_toys import differences, leaves
@@ -40,20 +38,12 @@ STEPS = {"num_steps": NUM_STEPS, "log_every": 1, "checkpoint_every": 1}
 @pytest.fixture(scope="module", autouse=True)
 def toy_is_registered() -> Iterator[None]:
     """For these tests alone: others list what there is."""
-    with kept_registries():
-        _import_toy()
+    with toy_registered():
         yield
 
 
-def _import_toy() -> ModuleType:
-    folder = str(Path(__file__).parents[1] / "outside")
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    return importlib.import_module("ndabench_toy")
-
-
 def _fd() -> FrechetConfig:
-    _import_toy()
+    import_toy()
     return FrechetConfig(extractor="toy_pixels", num_samples=16, every=2)
 
 
@@ -94,7 +84,7 @@ def _clips(**config: Any) -> Callable[..., TrialSetup]:
 
 
 def _toy(**changes: Any) -> TrialSetup:
-    ndabench_toy = _import_toy()
+    ndabench_toy = import_toy()
     upside_down = importlib.import_module("ndabench_toy.negatives").upside_down
     brightness = ndabench_toy.BrightnessConfig(num_samples=8)
     keys = {"negative": upside_down, "lambda_": 0.5, "evaluations": [_fd(), brightness]}

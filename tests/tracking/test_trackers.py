@@ -58,34 +58,6 @@ def test_what_is_not_installed_is_said_in_a_line(
     )
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLflow's tables, with a new SQLAlchemy
-def test_mlflow_holds_every_step_once(store: RecordStore) -> None:
-    pytest.importorskip("mlflow")
-    from mlflow import MlflowClient
-
-    write_row(store, "running")
-    write_step(store, 0, loss=3.0, val_fd=9.0)
-    write_step(store, 10, loss=2.0)
-    follow(store, track(mlflow=True))
-    client = MlflowClient(f"sqlite:///{store.root}/mlflow.db")
-    (experiment,) = client.search_experiments(filter_string="name = 'synthetic'")
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "RUNNING"
-
-    write_step(store, 20, loss=1.0)
-    write_row(store, "failed", error="RuntimeError: no")
-    follow(store, track(mlflow={"tracking_uri": f"sqlite:///{store.root}/mlflow.db"}))
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "FAILED"
-    assert run.info.run_name == "jigsaw λ=0.25 seed 1 (jigsaw-01)"
-    assert run.data.tags["ndabench.error"] == "RuntimeError: no"
-    assert run.data.params["lambda"] == "0.25"
-    assert run.data.params["width"] == "8"
-    history = client.get_metric_history(run.info.run_id, "loss")
-    assert [(metric.step, metric.value) for metric in history] == [(0, 3.0), (10, 2.0), (20, 1.0)]
-
-
 def test_wandb_keeps_a_run_for_later(store: RecordStore, capfd: pytest.CaptureFixture) -> None:
     wandb = pytest.importorskip("wandb")
     write_row(store, "finished")

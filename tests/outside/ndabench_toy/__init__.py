@@ -1,24 +1,28 @@
-"""A package outside ndabench, with a task, a data set, a negative, an extractor and an evaluation.
+"""A package outside ndabench, with an entry for each of its registries.
 
-It uses the public registries only. Importing it must stay cheap: what needs torch lies in `training.py`,
-`negatives.py` and `measures.py`, which the entries name.
+It uses the public registries only. Importing it must stay cheap: what needs torch lies in the modules that
+the entries name.
 """
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ndabench.augmentations.registry import NEGATIVES, Implementation, NegativeEntry, Parameter
+from ndabench.config import Config
 from ndabench.data.registry import DATA_SETS, DataSet
 from ndabench.data.source import ArrayPictures, ImageConfig, Source
 from ndabench.measurement import Better
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS, ExtractorEntry
 from ndabench.metrics.registry import EVALUATIONS, EvaluationEntry
+from ndabench.tasks.contrastive.methods import METHODS, ContrastiveMethod
 from ndabench.tasks.definition import LambdaRule, TaskConfig, TaskDefinition
+from ndabench.tasks.gan.networks import NETWORKS, GanNetwork
 from ndabench.tasks.registry import TASKS
+from ndabench.tracking.registry import TRACKERS, TrackerEntry
 
 
 class GaussianConfig(TaskConfig):
@@ -65,6 +69,30 @@ class BrightnessConfig(Evaluation):
         return ("toy_brightness",)
 
 
+class PullConfig(Config):
+    """A contrastive method that pulls two views of an image together, and its negatives away."""
+
+    name: Literal["toy_pull"] = "toy_pull"
+    symmetric: Literal[False] = False
+    shuffle_keys: Literal[False] = False
+    batch_norm_splits: Literal[1] = 1
+
+    def check(self, task: Any) -> None:
+        """Any batch will do."""
+
+
+class MlpConfig(Config):
+    """Perceptrons as generator and discriminator."""
+
+    name: Literal["toy_mlp"] = "toy_mlp"
+    hidden: int = Field(8, ge=1, le=1024)
+    """Units of the hidden layer for each unit of the task's `width`."""
+
+
+class LinesConfig(Config):
+    """A file of JSON lines for each trial."""
+
+
 TASKS.register(
     "toy_gaussian",
     TaskDefinition(
@@ -101,3 +129,6 @@ EVALUATIONS.register(
     "toy_brightness",
     EvaluationEntry(BrightnessConfig, "generator", "ndabench_toy.measures:measure_brightness"),
 )
+METHODS.register("toy_pull", ContrastiveMethod(PullConfig, "ndabench_toy.learning:Pull"))
+NETWORKS.register("toy_mlp", GanNetwork(MlpConfig, "ndabench_toy.networks:build"))
+TRACKERS.register("toy_lines", TrackerEntry(LinesConfig, "ndabench_toy.tracking:LinesTracker"))
