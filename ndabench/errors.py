@@ -17,6 +17,10 @@ class UserError(ValueError):
     """A mistake that the user can correct: one line saying what is wrong, where, and what would be right."""
 
 
+class OutOfMemoryError(UserError):
+    """The memory of a device does not suffice for the settings, or other processes hold too much of it."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the closest of `known`, or an empty string when none is close."""
     matches = difflib.get_close_matches(name[:MOST_SHOWN], list(known), n=1, cutoff=0.6)

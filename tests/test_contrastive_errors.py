@@ -98,7 +98,7 @@ def test_what_cannot_be_trained_or_measured(command_line: CommandLine, case: str
 def test_an_encoder_of_another_architecture(command_line: CommandLine) -> None:
     from ndabench.models.resnet import ResNet
     from ndabench.models.weights import export_encoder
-    from ndabench.tasks.random_streams import random_stream
+    from ndabench.random_streams import random_stream
 
     file = command_line.folder / "encoder.pt"
     other = ResNet(depth=34, width=2, stem="cifar", image_channels=1, generator=random_stream(0, "x"))

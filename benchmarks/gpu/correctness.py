@@ -1,9 +1,9 @@
 """Whether a training on a card is the training that a CPU does."""
 
-import copy
 import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -217,27 +217,36 @@ def nan_is_found(bench: Bench) -> None:
 
 
 def checkpoints_move(bench: Bench) -> None:
-    """A checkpoint from the device continues on the CPU, and one from there on the device again."""
+    """A checkpoint from the device continues on the CPU, and one from there on the device again.
+
+    The weights are those that were saved; the random draws are new where the kind of device is another, the
+    same at every continuation, and a note says so.
+    """
     places = [bench.device, torch.device("cpu"), bench.device]
     for task in TASKS:
-        content = b""
-        trainer: Trainer | None = None
-        for place in places:
-            moved = small_training(task, place, tiny=bench.rehearse)
-            if trainer is not None:
-                moved.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-                bench.proved(
-                    f"{task} weights on {place.type}",
-                    max(_apart(trainer, moved)),
-                    at_most=0,
-                    note="the weights as they were saved",
-                )
-            take_steps(moved, 2)
-            values = torch.tensor(list(moved.task.curves.read().values()))
+        content, saved = b"", None
+        for before, place in zip([None, *places], places, strict=False):
+            trainers = [small_training(task, place, tiny=bench.rehearse, log_every=2) for _ in range(2)]
+            if saved is not None:
+                state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                for trainer in trainers:
+                    trainer.load_state_dict(state)
+                where = f"{task} on {place.type}"
+                apart = max(_apart(saved, trainers[0]))
+                bench.proved(f"{where}: weights", apart, at_most=0, note="the weights as they were saved")
+                streams = [
+                    [stream.get_state() for stream in trainer.task.streams.values()] for trainer in trainers
+                ]
+                bench.proved(f"{where}: draws repeat", float(_same(*streams)), at_least=1)
+                noted = any(progress.notes for progress in islice(trainers[1].run(), 1))
+                moved = before is not None and before.type != place.type
+                bench.proved(f"{where}: noted", float(noted == moved), at_least=1)
+            take_steps(trainers[0], 2)
+            values = torch.tensor(list(trainers[0].task.curves.read().values()))
             bench.proved(f"{task} trains on {place.type}", float(values.isfinite().all()), at_least=1)
             buffer = io.BytesIO()
-            torch.save(moved.state_dict(), buffer)
-            content, trainer = buffer.getvalue(), copy.copy(moved)
+            torch.save(trainers[0].state_dict(), buffer)
+            content, saved = buffer.getvalue(), trainers[0]
 
 
 def _apart(one: Trainer, other: Trainer) -> list[float]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ndabench.errors import UserError
+from ndabench.errors import OutOfMemoryError, UserError
 from ndabench.orchestration.ray_private import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 from ndabench.records.trial_recorder import SupersededError, one_line
 
@@ -18,8 +18,11 @@ CAUSES = {
 
 
 def is_mistake(error: BaseException) -> bool:
-    """Whether only the user can put it right, so that a restart would not help."""
-    return isinstance(error, UserError) and not isinstance(error, SupersededError)
+    """Whether only the user can put it right, so that a restart would not help.
+
+    A restart may find more of a device's memory free.
+    """
+    return isinstance(error, UserError) and not isinstance(error, SupersededError | OutOfMemoryError)
 
 
 def process_fate(explanation: str) -> str:

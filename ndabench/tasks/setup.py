@@ -9,8 +9,8 @@ import torch
 from ndabench.augmentations.compose import Augmentation
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
+from ndabench.random_streams import random_stream
 from ndabench.tasks.definition import TaskDefinition
-from ndabench.tasks.random_streams import random_stream
 from ndabench.tasks.registry import TASKS
 
 

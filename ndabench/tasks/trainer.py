@@ -19,17 +19,29 @@ from ndabench.measurement import Measurement
 from ndabench.metrics.evaluating import evaluate
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.results import Evaluated, EvaluationProgress, merge
+from ndabench.random_streams import continue_stream
 from ndabench.registry import load
 from ndabench.tasks.acceleration import choose_kernels
+from ndabench.tasks.memory import lower, memory_for
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError, Progress, Stateful, Task
 
+WIDTHS = ("width", "encoder.width")
+STEP_SIZES = ("batch_size", *WIDTHS)
+PICTURE_SIZES = ("num_sheet_rows", *WIDTHS)
+EVALUATION_SIZES = ("num_samples", "images_per_set", "subset_size", "batch_size")
+"""Keys that decide how much memory is needed."""
 EVALUATION_STATE = ("evaluated", "under_evaluation")
+MOVED = (
+    "on another kind of device: from there on its random draws are not those of a training that stays where "
+    "it is"
+)
 
 
 def build_trainer(setup: TrialSetup) -> "Trainer":
     """The trainer of a trial at step 0; `UserError` for settings that do not fit together."""
-    return Trainer(load(setup.definition.build)(setup), setup)
+    with memory_for("building the networks", lower(setup.config, WIDTHS)):
+        return Trainer(load(setup.definition.build)(setup), setup)
 
 
 class Trainer:
@@ -43,6 +55,8 @@ class Trainer:
         """The results of the evaluations of this step that are done, while others are not."""
         self.under_evaluation: EvaluationProgress | None = None
         """How far a long evaluation is, while it runs."""
+        self._moved: tuple[str, ...] = ()
+        """What a reader must know of a state that another kind of device made."""
         self._identity = _identity(setup)
 
     def run(self) -> Iterator[Progress]:
@@ -52,6 +66,8 @@ class Trainer:
         to be saved, then whenever an evaluation or a part of one is done, and at the end with everything that
         was measured, once. A run that is stopped between continues with what is left. After
         `load_state_dict` the results equal those of a run that was never interrupted, on a CPU bit for bit.
+        A state that was made on a GPU also continues on a CPU, and the other way round, from the same weights
+        with new random draws (`random_streams.continue_stream`); the next metrics come with a note of it.
         Raises `DivergedError` when a loss or a weight is not finite.
         """
         task, config = self.task, self.config
@@ -59,10 +75,10 @@ class Trainer:
         if self.step in (0, config.num_steps):
             yield from self._pause(notes)
         while self.step < config.num_steps:
-            for batch in task.batches(self.step):  # opened again after every evaluation
+            for batch in self._batches():  # opened again after every evaluation
                 if self._due(config.log_every):  # logged at the pause before this step
                     task.curves.clear()
-                task.training_step(batch, self.step)
+                self._train(batch, self.step)
                 self.step += 1
                 if self.step == config.num_steps or self._evaluations_due():
                     break  # ends decoding ahead: evaluations need the memory, and may take hours
@@ -78,7 +94,18 @@ class Trainer:
         steps = range(min(count, self.config.num_steps))
         if not steps:
             return
-        for step, batch in zip(steps, self.task.batches(0), strict=False):
+        for step, batch in zip(steps, self._batches(), strict=False):
+            self._train(batch, step)
+
+    def _batches(self) -> Iterator[Any]:
+        batches = self.task.batches(self.step)
+        while True:
+            with memory_for("making a batch", lower(self.config, STEP_SIZES)):
+                batch = next(batches)
+            yield batch
+
+    def _train(self, batch: Any, step: int) -> None:
+        with memory_for(f"training step {step}", lower(self.config, STEP_SIZES)):
             self.task.training_step(batch, step)
 
     def _due(self, every: int | None) -> bool:
@@ -101,7 +128,8 @@ class Trainer:
         check_finite(curves, task.networks(), step=self.step)
         pictures = self.step == 0 or self._due(task.picture_every)
         # Called on every worker, because making files may need all of them; only the main worker keeps them.
-        artifacts = task.artifacts(self.step, last=last) if pictures else {}
+        with memory_for("drawing pictures", lower(config, PICTURE_SIZES)):
+            artifacts = task.artifacts(self.step, last=last) if pictures else {}
         here = Progress(
             step=self.step,
             num_steps=config.num_steps,
@@ -119,8 +147,9 @@ class Trainer:
             here,
             metrics={**notes, **(logged if self._due(config.log_every) else {}), **evaluated.measurements},
             artifacts={**here.artifacts, **(evaluated.artifacts if self.workers.is_main else {})},
-            notes=evaluated.notes,
+            notes=(*self._moved, *evaluated.notes),
         )
+        self._moved = ()
 
     def _evaluate(
         self, evaluations: Sequence[Evaluation], here: Progress
@@ -138,7 +167,7 @@ class Trainer:
         )
         # Neither metrics nor files: whoever follows the records reads those of a step once.
         pause = replace(here, checkpoint_due=last, artifacts={})
-        for one in news:
+        while (one := self._next_result(news, evaluations)) is not None:
             self.under_evaluation = one if isinstance(one, EvaluationProgress) else None
             if isinstance(one, Evaluated):
                 self.evaluated.append(one)
@@ -147,6 +176,14 @@ class Trainer:
                 yield replace(pause, evaluated=(len(self.evaluated), units))
         evaluated, self.evaluated = merge(self.evaluated), []
         return evaluated
+
+    def _next_result(
+        self, news: Iterator[Evaluated | EvaluationProgress], evaluations: Sequence[Evaluation]
+    ) -> Evaluated | EvaluationProgress | None:
+        """What the evaluation in progress has to tell; None when all are done."""
+        current = evaluations[min(len(self.evaluated), len(evaluations) - 1)]
+        with memory_for(f"evaluation {current.key!r}", lower(current, EVALUATION_SIZES)):
+            return next(news, None)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that the next step depends on: tensors, numbers, strings, lists and dicts.
@@ -173,9 +210,9 @@ class Trainer:
             raise UserError(f"the checkpoint has no {missing[0]}; another version of ndabench wrote it")
         for name, part in self._parts().items():
             part.load_state_dict(copy.deepcopy(state[name]))  # optimisers would keep the state's own tensors
-        for name, stream in self.task.streams.items():
-            stream.set_state(state["streams"][name].cpu())
         self.step = int(state["step"])
+        streams = [continue_stream(one, state["streams"][name]) for name, one in self.task.streams.items()]
+        self._moved = () if all(streams) else (f"continued from step {self.step} {MOVED}",)
         self.evaluated, self.under_evaluation = [], None
         if self.step < self.config.num_steps:  # a longer run measures its own last step
             return

@@ -14,6 +14,7 @@ from ndabench.metrics.evaluating import prepare as prepare_evaluations
 from ndabench.metrics.subjects import Preparation
 from ndabench.records import RecordStore, TrialRow
 from ndabench.records.trial_recorder import SupersededError, TrialRecorder, now, one_line
+from ndabench.tasks.memory import memory_for
 from ndabench.tasks.registry import augmentation_label, build_negative, build_positive, check_augmentation
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError, Progress
@@ -37,7 +38,7 @@ def prepare(
     has one worker, and counts the outputs of each negative that equal their input.
     """
     first, checked, notes = trials[0], set[Hashable](), dict[str, str]()
-    data: Any = load_data(first.data, device)
+    data = _load(first, device)
     for trial in trials:
         for spec in (trial.negative, trial.positive):
             if spec is not None:
@@ -55,6 +56,12 @@ def prepare(
     sampling = getattr(first.task, "sampling", None)
     prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling))
     return Prepared(data.content_hash, len(checked), tuple(notes.values()))
+
+
+def _load(trial: TrialConfig, device: torch.device) -> Any:
+    """The trial's data, ready on the device."""
+    with memory_for("loading the data", "decode while training (stream: true), or make image_size smaller"):
+        return load_data(trial.data, device)
 
 
 def _combination(trial: TrialConfig) -> Hashable:
@@ -102,7 +109,7 @@ def run_trial(
     """
     recorder = TrialRecorder(_new_row(trial, provenance, workers), store, workers.is_main)
     try:
-        data = load_data(trial.data, workers.device)
+        data = _load(trial, workers.device)
         recorder.note(dataset=data.name, dataset_hash=data.content_hash)
         for note in data.notes:
             recorder.remark(note)

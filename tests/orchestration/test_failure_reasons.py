@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ndabench.errors import UserError
+from ndabench.errors import OutOfMemoryError, UserError
 from ndabench.orchestration.failure_reasons import (
     is_mistake,
     process_fate,
@@ -62,4 +62,5 @@ def test_the_worker_that_was_lost_is_named_before_those_that_missed_it() -> None
 def test_only_what_the_user_can_mend_is_a_mistake() -> None:
     assert is_mistake(UserError("no such file"))
     assert not is_mistake(SupersededError("taken over"))
+    assert not is_mistake(OutOfMemoryError("a restart may find more of it free"))
     assert not is_mistake(ValueError("x"))

@@ -164,6 +164,37 @@ def test_killed_at_any_pause_and_resumed_it_ends_the_same(setup: Any) -> None:
 
 
 @every_task_again_and_again
+def test_a_checkpoint_from_a_card_continues_on_a_cpu(setup: Any) -> None:
+    """From the same weights, with draws that are new and the same every time; a note says so."""
+    first = build_trainer(setup(evaluations=()))
+    next(progress for progress in first.run() if progress.step == NUM_STEPS // 2)
+    state = first.state_dict()
+    from_a_card = {
+        **state,
+        "streams": {name: _cuda_state(number) for number, name in enumerate(state["streams"])},
+    }
+    ends = []
+    for _ in range(2):
+        moved = build_trainer(setup(evaluations=()))
+        moved.load_state_dict(_through_a_file(from_a_card))
+        rest = {part: value for part, value in moved.state_dict().items() if part != "streams"}
+        assert differences(rest, {part: state[part] for part in rest}) == []
+        drawn = {tuple(stream.get_state().tolist()) for stream in moved.task.streams.values()}
+        assert len(drawn) == len(moved.task.streams), "no two streams are the same"
+        notes = [progress.notes for progress in moved.run()]
+        assert len(notes[0]) == 1
+        assert notes[0][0].startswith("continued from step 2 on another kind of device")
+        assert not any(notes[1:])
+        ends.append(moved.state_dict())
+    assert differences(*ends) == []
+
+
+def _cuda_state(seed: int) -> torch.Tensor:
+    """What a generator on CUDA gives as its state: its seed and its offset."""
+    return torch.tensor([seed, 4 * seed]).view(torch.uint8)
+
+
+@every_task_again_and_again
 def test_an_evaluation_that_is_done_is_not_done_again(setup: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped between two evaluations of the last step, a trial measures only what is left."""
     finished: list[str] = []

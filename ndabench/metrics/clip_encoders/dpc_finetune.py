@@ -45,6 +45,7 @@ from ndabench.metrics.probing import (
 from ndabench.metrics.results import Evaluated, EvaluationProgress, merge
 from ndabench.metrics.subjects import Preparation
 from ndabench.models.split_batch_norm import SplitBatchNorm, take_whole_batches
+from ndabench.random_streams import continue_stream
 
 VALIDATED = Scoring(VALIDATING.fitted, "test")
 """Testing the validated network, without a second training."""
@@ -200,7 +201,7 @@ class Finetuning:
         self.classifier.load_state_dict(state["classifier"])
         self.optimizer.load_state_dict(state["optimizer"])
         for name, stream in self.streams.items():
-            stream.set_state(state["streams"][name].cpu())
+            continue_stream(stream, state["streams"][name])
 
 
 def _optimizer(config: DpcFinetuneConfig, classifier: ClipClassifier) -> torch.optim.Adam:

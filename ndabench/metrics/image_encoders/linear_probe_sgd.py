@@ -34,6 +34,7 @@ from ndabench.metrics.probing import (
     units_between_pauses,
 )
 from ndabench.metrics.results import Evaluated, EvaluationProgress, by_name
+from ndabench.random_streams import continue_stream
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class LinearProbeTraining:
             self.layer.weight.copy_(state["weight"])
             self.layer.bias.copy_(state["bias"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.draws.set_state(state["draws"].cpu())
+        continue_stream(self.draws, state["draws"])
 
 
 def _own_views(

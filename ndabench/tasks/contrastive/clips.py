@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from ndabench.data.videos.clips import ClipData, ClipRequest
 from ndabench.data.videos.sampling import global_clips, random_clips
 from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
+from ndabench.random_streams import stream_seed
 from ndabench.tasks.contrastive.clip_encoders import build_clip_encoder
 from ndabench.tasks.contrastive.config import VideoContrastiveConfig
 from ndabench.tasks.contrastive.task import ContrastiveTask
-from ndabench.tasks.random_streams import stream_seed
 from ndabench.tasks.setup import TrialSetup, check_batch
 
 SHOWN = 4

@@ -11,10 +11,10 @@ from ndabench.data.sampling import shuffled_batches
 from ndabench.data.sheets import COLUMNS
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.models.resnet import ResNet
+from ndabench.random_streams import stream_seed
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
 from ndabench.tasks.contrastive.image_encoders import build_encoder
 from ndabench.tasks.contrastive.task import ContrastiveTask
-from ndabench.tasks.random_streams import stream_seed
 from ndabench.tasks.setup import TrialSetup, check_batch
 
 

@@ -10,7 +10,7 @@ from ndabench.data.feeding import global_batches
 from ndabench.data.images import to_float, to_uint8
 from ndabench.data.sampling import shuffled_batches
 from ndabench.data.sheets import COLUMNS, comparison_sheet
-from ndabench.tasks.random_streams import stream_seed
+from ndabench.random_streams import stream_seed
 from ndabench.tasks.setup import TrialSetup
 
 Batch = tuple[Tensor, Tensor]

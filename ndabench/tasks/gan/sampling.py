@@ -11,7 +11,7 @@ from ndabench.data.images import ImageData, to_uint8
 from ndabench.distributed import Workers
 from ndabench.metrics.features import frozen
 from ndabench.metrics.generators.subject import BatchNormMode, GeneratorSubject, Weights
-from ndabench.tasks.random_streams import random_stream
+from ndabench.random_streams import random_stream
 
 
 @dataclass(frozen=True)

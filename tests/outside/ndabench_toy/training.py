@@ -11,8 +11,8 @@ from ndabench.data.feeding import global_batches
 from ndabench.data.images import to_float, to_uint8
 from ndabench.data.sampling import shuffled_batches
 from ndabench.metrics.generators.subject import GeneratorSubject
+from ndabench.random_streams import stream_seed
 from ndabench.tasks.curves import Curves
-from ndabench.tasks.random_streams import stream_seed
 from ndabench.tasks.setup import TrialSetup, check_batch
 from ndabench.tasks.task import Stateful
 
