@@ -2,6 +2,7 @@
 
 import math
 from itertools import product
+from typing import Literal, get_args
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from ndabench.losses.dense_info_nce import NdaTargets, dense_info_nce
 
 P, D, H, W = 2, 5, 2, 3
 PLACES = list(product(range(P), range(H), range(W)))
+Scope = Literal["clip", "batch"]
 
 
 def maps(n: int, steps: int = P, seed: int = 0) -> Tensor:
@@ -43,7 +45,7 @@ def by_definition(predictions: Tensor, candidates: Tensor, own: list[int], nda: 
 @pytest.mark.parametrize("own", [[0, 1, 2], [3, 0, 2]])
 @pytest.mark.parametrize("scope", [None, "clip", "batch"])
 @pytest.mark.parametrize(("weight", "scale"), [(1.0, 1.0), (0.3, 2.0), (4.0, 0.5)])
-def test_is_its_definition(own: list[int], scope: str | None, weight: float, scale: float) -> None:
+def test_is_its_definition(own: list[int], scope: Scope | None, weight: float, scale: float) -> None:
     predictions, candidates = maps(3), maps(4, seed=1)
     nda = None
     if scope is not None:
@@ -54,7 +56,7 @@ def test_is_its_definition(own: list[int], scope: str | None, weight: float, sca
 
 
 @pytest.mark.parametrize("scope", ["clip", "batch"])
-def test_a_vanishing_weight_gives_the_plain_loss_and_gradient_exactly(scope: str) -> None:
+def test_a_vanishing_weight_gives_the_plain_loss_and_gradient_exactly(scope: Scope) -> None:
     results = []
     for nda in (None, NdaTargets(maps(3, seed=2).float(), 1e-30, 1.0, scope)):
         predictions, candidates = maps(3).float().requires_grad_(), maps(3, seed=1).float().requires_grad_()
@@ -68,11 +70,11 @@ def test_of_part_of_the_clips_it_is_the_mean_of_theirs() -> None:
     predictions, targets, negatives = maps(4), maps(4, seed=1), maps(4, seed=2)
     clips = torch.arange(4)
 
-    def loss(rows: Tensor, scope: str) -> Tensor:
+    def loss(rows: Tensor, scope: Scope) -> Tensor:
         nda = NdaTargets(negatives[rows] if scope == "clip" else negatives, 0.5, 1.0, scope)
         return dense_info_nce(predictions[rows], targets, own=rows, nda=nda)["loss"]
 
-    for scope in ("clip", "batch"):
+    for scope in get_args(Scope):
         halves = torch.stack([loss(rows, scope) for rows in clips.chunk(2)])
         torch.testing.assert_close(halves.mean(), loss(clips, scope))
 
@@ -91,6 +93,7 @@ def test_temporal_spatial_and_easy_negatives_are_all_in() -> None:
     """The gradient of one prediction's loss reaches every target."""
     predictions, targets = maps(2), maps(2, seed=1).requires_grad_()
     dense_info_nce(predictions[:1], targets, own=torch.tensor([0]))["loss"].backward()
+    assert targets.grad is not None
     assert (targets.grad.abs().sum(2) > 0).all()
 
 

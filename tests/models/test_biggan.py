@@ -1,5 +1,7 @@
 """BigGAN: the blocks against their plain form, and what the networks promise."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.models.biggan import ARCHITECTURES, Discriminator, DownBlock, Generator, UpBlock
+from ndabench.models.spectral_norm import SpectralConv2d
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -16,7 +19,7 @@ def _generator(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.parametrize("resolution", ARCHITECTURES)
 def test_every_resolution_from_noise_to_logit(resolution: int) -> None:
-    sizes = {"resolution": resolution, "width": 1, "image_channels": 1, "num_classes": 3}
+    sizes: dict[str, Any] = {"resolution": resolution, "width": 1, "image_channels": 1, "num_classes": 3}
     labels = torch.tensor([0, 2])
     images = Generator(**sizes, latent_dim=5, generator=_generator())(torch.randn(2, 5), labels)
     assert images.shape == (2, 1, resolution, resolution)
@@ -30,7 +33,7 @@ def test_a_resolution_without_architecture_is_refused() -> None:
         Generator(resolution=24, generator=_generator())
 
 
-def _conv(layer: nn.Module, images: Tensor) -> Tensor:
+def _conv(layer: SpectralConv2d, images: Tensor) -> Tensor:
     return F.conv2d(images, layer.weight(), layer.bias, padding=layer.weight.value.shape[-1] // 2)
 
 
@@ -42,7 +45,7 @@ def _plain_up(block: UpBlock, features: Tensor, labels: Tensor) -> Tensor:
 
 def _plain_down(block: DownBlock, features: Tensor) -> Tensor:
     hidden = _conv(block.conv2, F.relu(_conv(block.conv1, features if block.first else F.relu(features))))
-    shortcut = features if isinstance(block.shortcut, nn.Identity) else _conv(block.shortcut, features)
+    shortcut = _conv(block.shortcut, features) if isinstance(block.shortcut, SpectralConv2d) else features
     return F.avg_pool2d(hidden + shortcut, 2) if block.downsample else hidden + shortcut
 
 

@@ -46,6 +46,8 @@ def lived_in(network: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(2)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm3d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             for tensor in (module.weight.data, module.running_var):
                 tensor.uniform_(0.5, 1.5, generator=generator)
             for tensor in (module.bias.data, module.running_mean):
@@ -88,12 +90,13 @@ def step(network: ClipEncoder, optimizer: torch.optim.Optimizer, seed: int) -> f
 @pytest.mark.parametrize("frames", [5, 6, 7])
 def test_kernels_longer_than_clips_have_their_gradient(frames: int) -> None:
     """Of S3D's first convolution over time, against the same in float64."""
-    layer = encoder("s3d").body.features[0][1][0]
+    layer = encoder("s3d").get_submodule("body.features.0.1.0")
     assert isinstance(layer, DeepConv3d)
     maps = torch.rand(1, 64, frames, 3, 3, generator=torch.Generator().manual_seed(0))
     layer(maps).square().sum().backward()
     weight = layer.weight.detach().double().requires_grad_()
     F.conv3d(maps.double(), weight, None, layer.stride, layer.padding).square().sum().backward()
+    assert layer.weight.grad is not None
     torch.testing.assert_close(layer.weight.grad.double(), weight.grad, rtol=1e-4, atol=1e-4)
 
 

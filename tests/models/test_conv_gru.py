@@ -22,11 +22,13 @@ def sequence(n: int = 3, steps: int = 4) -> Tensor:
 def test_is_its_equations_at_every_location() -> None:
     network, maps = gru(), sequence()
     for gate in (network.update_gate, network.reset_gate, network.out_gate):
+        assert gate.bias is not None
         nn.init.normal_(gate.bias, generator=torch.Generator().manual_seed(2))
     states = network(maps)
     assert states.shape == (3, 4, 4, 2, 3)
 
     def gated(gate: nn.Conv2d, *inputs: Tensor) -> Tensor:
+        assert gate.bias is not None
         return gate.weight[:, :, 0, 0] @ torch.cat(inputs) + gate.bias
 
     for n in range(3):
@@ -54,6 +56,7 @@ def test_starts_orthogonal_from_a_seed() -> None:
     assert torch.equal(torch.get_rng_state(), state)
     weight = network.out_gate.weight.flatten(1)
     torch.testing.assert_close(weight @ weight.T, torch.eye(4).double(), atol=1e-6, rtol=0)
+    assert network.out_gate.bias is not None
     assert not network.out_gate.bias.any()
     assert torch.equal(weight, same.out_gate.weight.flatten(1))
     assert not torch.equal(weight, other.out_gate.weight.flatten(1))

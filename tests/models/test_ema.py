@@ -26,7 +26,7 @@ def test_copies_until_the_start_then_follows() -> None:
     for step, value in enumerate([5.0, -2.0, 4.0, 1.0], start=1):
         average.update(_moved(network, value), step)
         expected = value if step < 3 else 0.9 * expected + 0.1 * value
-        for tensor in [*average.network.parameters(), average.network.statistic]:
+        for tensor in [*average.network.parameters(), average.network.get_buffer("statistic")]:
             torch.testing.assert_close(tensor, torch.full_like(tensor, expected))
 
 

@@ -52,7 +52,7 @@ def test_a_classifier_and_missing_counters_do_not_matter(tmp_path: Path) -> None
     path = saved(tmp_path / "x.pt", state | nn.Linear(32, 10).state_dict(prefix="fc."))
     other = encoder(seed=1)
     load_encoder_weights(other, path)
-    assert torch.equal(other.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
+    assert torch.equal(other.get_parameter("layer4.1.conv2.weight"), state["layer4.1.conv2.weight"])
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ def with_lived_in_norms(network: ResNet) -> ResNet:
     generator = torch.Generator().manual_seed(2)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             for tensor in (module.weight.data, module.running_var):
                 tensor.uniform_(0.5, 1.5, generator=generator)
             for tensor in (module.bias.data, module.running_mean):
@@ -130,7 +132,9 @@ def test_bfloat16_convolutions_give_float32_features() -> None:
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, exact, atol=0.2, rtol=0.1)
     rounded.sum().backward()
-    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+    for parameter in network.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
 
 
 def test_an_unknown_depth_is_refused() -> None:

@@ -25,6 +25,8 @@ def with_lived_in_norms(network: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(2)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm3d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             for tensor in (module.weight.data, module.running_var):
                 tensor.uniform_(0.5, 1.5, generator=generator)
             for tensor in (module.bias.data, module.running_mean):
@@ -89,12 +91,13 @@ def test_frames_meet_in_the_third_stage_only() -> None:
     whole = clips(frames=8)
     changed = whole.clone()
     changed[:, :, 7] = 0
-    early = nn.Sequential(
-        network.conv1, network.bn1, nn.ReLU(), network.maxpool, network.layer1, network.layer2
+    conv1, bn1, maxpool, *stages = (
+        network.get_submodule(name) for name in ("conv1", "bn1", "maxpool", "layer1", "layer2")
     )
+    early = nn.Sequential(conv1, bn1, nn.ReLU(), maxpool, *stages)
     before, after = early(whole), early(changed)
     assert torch.equal(before[:, :, :7], after[:, :, :7])
-    late = nn.Sequential(network.layer3, network.layer4)
+    late = nn.Sequential(network.get_submodule("layer3"), network.get_submodule("layer4"))
     assert not torch.allclose(late(before)[:, :, 0], late(after)[:, :, 0], atol=1e-4)
 
 
@@ -104,7 +107,7 @@ def test_seeds_fix_the_weights_and_leave_global_randomness_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), same.parameters(), strict=True))
     assert not torch.equal(first.conv1.weight, other.conv1.weight)
-    weight = encoder(width=32).layer3[0].conv2.weight
+    weight = encoder(width=32).get_parameter("layer3.0.conv2.weight")
     assert weight.std().item() == pytest.approx((2 / (128 * 27)) ** 0.5, rel=0.05)
 
 
@@ -123,8 +126,8 @@ def test_recomputing_changes_nothing_but_memory(splits: int, memory_format: torc
         assert other.grad is not None
         assert one.grad.any()
         assert torch.equal(one.grad, other.grad)
-    for one, other in zip(plain.buffers(), recomputed.buffers(), strict=True):
-        assert torch.equal(one, other)
+    for kept, same in zip(plain.buffers(), recomputed.buffers(), strict=True):
+        assert torch.equal(kept, same)
 
 
 def test_splits_are_separate_networks() -> None:
@@ -141,7 +144,9 @@ def test_bfloat16_trains() -> None:
         rounded = network(clips(size=16))
     torch.testing.assert_close(rounded.float(), exact, atol=0.3, rtol=0.1)
     rounded.float().square().mean().backward()
-    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+    for parameter in network.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
 
 
 def test_on_cpus_no_gradient_is_left_to_what_memory_holds() -> None:
@@ -155,8 +160,9 @@ def test_on_cpus_no_gradient_is_left_to_what_memory_holds() -> None:
         ]
         del freed
         maps.float().square().mean().backward()
-        gradients.append(network.layer4[1].conv2.weight.grad)
+        gradients.append(network.get_parameter("layer4.1.conv2.weight").grad)
     exact, rounded = gradients
+    assert exact is not None
     torch.testing.assert_close(rounded, exact, rtol=0.1, atol=0.1 * exact.abs().max().item())
 
 

@@ -55,7 +55,8 @@ def test_is_a_batch_norm_for_each_part(splits: int, memory_format: torch.memory_
         assert output.is_contiguous(memory_format=memory_format)
         output.pow(3).sum().backward()
         expected.pow(3).sum().backward()
-        torch.testing.assert_close(mine.grad, torch.cat([part.grad for part in parts]))
+        gradients = [part.grad for part in parts if part.grad is not None]
+        torch.testing.assert_close(mine.grad, torch.cat(gradients))
     torch.testing.assert_close(ours.weight.grad, sum(norm.weight.grad for norm in theirs))
     torch.testing.assert_close(ours.bias.grad, sum(norm.bias.grad for norm in theirs))
     for name in ("running_mean", "running_var"):

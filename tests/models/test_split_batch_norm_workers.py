@@ -37,6 +37,7 @@ def train(splits: int, workers: Workers) -> dict[str, Tensor]:
         workers.average_gradients(network.parameters())
         optimizer.step()
         seen[f"outputs {step}"] = workers.all_gather(outputs.detach())
+        assert own.grad is not None
         # a worker's loss is the mean over its own images only
         seen[f"gradients {step}"] = workers.all_gather(own.grad) / workers.world_size
         if step == 1:
