@@ -70,7 +70,9 @@ def write_ucf101(
     """
     lists = root / "ucfTrainTestlist"
     lists.mkdir(parents=True, exist_ok=True)
-    train, test, number = [], [], 0
+    train: list[str] = []
+    test: list[str] = []
+    number = 0
     for label, name in enumerate(classes, 1):
         for group in groups:
             for clip in (1, 2):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,8 @@ def png(pixels: np.ndarray) -> bytes:
 
 def write_parquet(
     path: Path,
-    images: list[bytes | None],
-    labels: list[int | None],
+    images: Sequence[bytes | None],
+    labels: Sequence[int | None],
     *,
     names: list[str] | None = None,
     column: str = "img",
@@ -136,7 +137,7 @@ def write_celeba(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Image.fromarray(image).save(folder / "img_align_celeba" / name)
     partition = [0] * 6 + [1] * 2 + [2] * 4
     header = "12\n{}\n"
-    texts = {
+    texts: dict[str, tuple[str, Sequence[object]]] = {
         "list_eval_partition.txt": ("", partition),
         "identity_CelebA.txt": ("", [7] * 12),
         "list_bbox_celeba.txt": (header.format("image_id x_1 y_1 width height"), ["1 2  3 4"] * 12),

@@ -10,13 +10,13 @@ from scipy import ndimage
 from ndabench.config import parse
 from ndabench.data.dots import GAP, placed
 from ndabench.data.images import ImageData
-from ndabench.data.registry import DataConfig, load_data
+from ndabench.data.registry import ImageDataConfig, load_data
 from ndabench.errors import UserError
 
 
 def load(**keys: Any) -> ImageData:
     return load_data(
-        parse(DataConfig, {"name": "dots", "num_images": 60, **keys}, "data"), torch.device("cpu")
+        parse(ImageDataConfig, {"name": "dots", "num_images": 60, **keys}, "data"), torch.device("cpu")
     )
 
 
@@ -81,5 +81,5 @@ def test_the_content_is_the_same_on_every_machine(objects: str, digest: str) -> 
 )
 def test_wrong_keys_are_one_line(keys: dict[str, Any], line: str) -> None:
     with pytest.raises(UserError, match=line) as caught:
-        parse(DataConfig, {"name": "dots", **keys}, "data")
+        parse(ImageDataConfig, {"name": "dots", **keys}, "data")
     assert "\n" not in str(caught.value)

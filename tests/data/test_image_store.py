@@ -133,7 +133,7 @@ def _load_in_a_process(queue: Any, together: Any, path: str, log: str, cache: st
     torch.set_num_threads(1)
     os.environ["NDABENCH_CACHE"] = cache
     together.wait()
-    ImageParquetConfig.open = counted  # type: ignore[method-assign]
+    ImageParquetConfig.open = counted  # type: ignore[method-assign]  # this process ends with the test
     data = load(name="image_parquet", path=path)
     images, _ = next(data.train.batches([torch.arange(len(data.train))]))
     queue.put((data.content_hash, int(images.sum())))

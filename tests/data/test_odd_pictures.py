@@ -136,7 +136,7 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 def test_pictures_come_upright(orientation: int, suffix: str, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = orientation
-    keys = {"lossless": True} if suffix == "webp" else {}
+    keys: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
     path = write(tmp_path / f"a.{suffix}", COLOURED, exif=exif, **keys)
     np.testing.assert_array_equal(read(path), UPRIGHT[orientation](COLOURED).transpose(2, 0, 1))
     grey = write(tmp_path / f"grey.{suffix}", np.stack([GREY] * 3, -1), exif=exif, **keys)

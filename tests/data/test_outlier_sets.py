@@ -10,15 +10,15 @@ import torch
 from PIL import Image
 
 from ndabench.config import parse
-from ndabench.data.cifar10_c import CORRUPTIONS
+from ndabench.data.cifar10_c import CORRUPTIONS, Cifar10CConfig
 from ndabench.data.images import ImageData
-from ndabench.data.registry import DataConfig, load_data
+from ndabench.data.registry import DataConfig, ImageDataConfig, load_data
 from ndabench.errors import UserError
 from tests.data.image_layouts import png, random_images
 
 
 def load(**keys: Any) -> ImageData:
-    return load_data(parse(DataConfig, keys, "data"), torch.device("cpu"))
+    return load_data(parse(ImageDataConfig, keys, "data"), torch.device("cpu"))
 
 
 def all_images(split: Any) -> np.ndarray:
@@ -65,7 +65,9 @@ def test_cifar10_c_takes_the_rows_of_its_severity(severity: int, tmp_path: Path)
 
 
 def test_cifar10_c_has_15_corruptions_by_default() -> None:
-    assert len(parse(DataConfig, "cifar10_c", "data").corruptions) == len(CORRUPTIONS) == 15
+    config = parse(DataConfig, "cifar10_c", "data")
+    assert isinstance(config, Cifar10CConfig)
+    assert len(config.corruptions) == len(CORRUPTIONS) == 15
 
 
 @pytest.mark.parametrize(

@@ -143,8 +143,8 @@ def test_complete_labels_keep_their_content_hash(tmp_path: Path) -> None:
 
 def test_a_cut_of_very_many_classes_is_quick_and_the_same() -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(20_000), 3))
-    names = range(20_000)
-    kept, cut = stratified_cut(labels, 0.4, seed=0, key="share", class_names=names)  # type: ignore[arg-type]
+    names = [str(number) for number in range(20_000)]
+    kept, cut = stratified_cut(labels, 0.4, seed=0, key="share", class_names=names)
     random = np.random.RandomState(0)
     first = [random.permutation(np.flatnonzero(labels == label)) for label in range(20)]
     for label, rows in enumerate(first):

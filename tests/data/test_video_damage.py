@@ -135,7 +135,7 @@ def test_frames_come_upright(kind: str, tmp_path: Path) -> None:
     facts, upright = scan(path), expected(stored)
     assert (facts.height, facts.width) == upright.shape[1:3]
     np.testing.assert_array_equal(
-        read_frames(path, facts, range(4), Framing(*upright.shape[1:3], crop=False)), upright
+        read_frames(path, facts, range(4), Framing(facts.height, facts.width, crop=False)), upright
     )
     assert VideoFacts.model_validate_json(facts.model_dump_json(exclude_defaults=True)) == facts
     narrow = read_frames(path, facts, [0], Framing(32, 16, crop=True))

@@ -13,6 +13,7 @@ from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig, load_data, of_modality
 from ndabench.data.videos import scanning
 from ndabench.data.videos.clips import ClipData
+from ndabench.data.videos.facts import VideoFacts
 from ndabench.data.videos.groups import held_out_groups
 from ndabench.data.videos.source import Video
 from ndabench.errors import UserError
@@ -25,6 +26,19 @@ def load(**keys: Any) -> ClipData:
 
 def names_of(split: Any) -> list[str]:
     return [video.path.name for video, _ in split._decoding.videos]
+
+
+def counted_scans(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that are scanned from now on."""
+    scanned: list[Path] = []
+    scan = scanning.scan
+
+    def counted(path: Path) -> VideoFacts:
+        scanned.append(path)
+        return scan(path)
+
+    monkeypatch.setattr(scanning, "scan", counted)
+    return scanned
 
 
 def test_every_registered_class_bears_its_name() -> None:
@@ -68,9 +82,7 @@ def test_the_cut_is_by_seed_and_the_hash_knows_it(ucf: Path, tmp_path: Path) -> 
 
 
 def test_a_set_is_scanned_once_and_again_when_it_changes(ucf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scanned = []
-    scan = scanning.scan
-    monkeypatch.setattr(scanning, "scan", lambda path: scanned.append(path) or scan(path))
+    scanned = counted_scans(monkeypatch)
     load(name="ucf101", path=ucf)
     assert len(scanned) == 16
     load(name="ucf101", path=ucf, split_seed=3, frame_size=32)
@@ -81,9 +93,7 @@ def test_a_set_is_scanned_once_and_again_when_it_changes(ucf: Path, monkeypatch:
 
 
 def test_processes_that_start_together_scan_once(ucf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scanned = []
-    scan = scanning.scan
-    monkeypatch.setattr(scanning, "scan", lambda path: scanned.append(path) or scan(path))
+    scanned = counted_scans(monkeypatch)
     paths = sorted((ucf / "UCF-101").rglob("*.avi"))
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: scanning.scan_once(paths), range(4)))

@@ -50,7 +50,7 @@ def _torchcodec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
             pytest.skip(str(error))
     else:
         decoders = ModuleType("torchcodec.decoders")
-        decoders.VideoDecoder = StandIn  # type: ignore[attr-defined]
+        vars(decoders)["VideoDecoder"] = StandIn
         monkeypatch.setitem(sys.modules, "torchcodec", ModuleType("torchcodec"))
         monkeypatch.setitem(sys.modules, "torchcodec.decoders", decoders)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-Written = tuple[str, tuple[float, float, float, float], int]
+Written = tuple[str, Sequence[float | str], int]
 """Class, (xmin, ymin, xmax, ymax) counted from 1 with both ends, and the mark `difficult`."""
 
 
-def object_xml(name: str, box: Sequence[float], difficult: int) -> str:
+def object_xml(name: str, box: Sequence[float | str], difficult: int) -> str:
     edges = zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
     inner = "".join(f"<{edge}>{value}</{edge}>" for edge, value in edges)
     return (
