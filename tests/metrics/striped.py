@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from ndabench.data.images import ImageData
+from ndabench.data.images import ImageData, ImageSplit
 
 
 class TensorSplit:
@@ -39,3 +39,9 @@ def striped_data(content_hash: str = "striped", *, channels: int = 3, labelled: 
     return ImageData(
         "striped", content_hash, names, (channels, 16, 16), split(300, 0), split(90, 1), split(200, 2)
     )
+
+
+def images_of(split: ImageSplit) -> Tensor:
+    """All images of one of its splits, uint8 `[N, C, 16, 16]`."""
+    assert isinstance(split, TensorSplit)
+    return split.images

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def generator_subject(data: ImageData, network: nn.Module, num_classes: int = 3)
     return GeneratorSubject(sampler, network, data, seed=0, stream="x", num_classes=num_classes)
 
 
-def measured(keys: dict[str, object], subject: Subject, *, test: bool = True) -> Evaluated:
+def measured(keys: dict[str, Any], subject: Subject, *, test: bool = True) -> Evaluated:
     config = parse(EvaluationConfig, keys, "evaluate")
     news = evaluate([config], subject, test=test)
     return merge([one for one in news if isinstance(one, Evaluated)])

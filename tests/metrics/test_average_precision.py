@@ -35,7 +35,7 @@ def random_pictures(
     random = np.random.default_rng(seed)
     detections, objects = [], []
     for _ in range(num_pictures):
-        count = random.integers(0, 7)
+        count = int(random.integers(0, 7))
         labels = torch.from_numpy(random.integers(0, 3, count))
         difficult = torch.from_numpy(random.random(count) < 0.3) | (labels == 2)
         wanted = Objects(random_boxes(count, random), labels, difficult)
@@ -43,12 +43,12 @@ def random_pictures(
         near = np.concatenate([near, near[:2]])  # some objects are found twice
         shifted = wanted.boxes[near] + torch.from_numpy(random.integers(-1, 2, (len(near), 4))).float()
         shifted[:, 2:] = torch.maximum(shifted[:, 2:], shifted[:, :2] + 1)
-        boxes = torch.cat([shifted, random_boxes(random.integers(0, 4), random)])
+        boxes = torch.cat([shifted, random_boxes(int(random.integers(0, 4)), random)])
         found_labels = torch.from_numpy(random.integers(0, NUM_CLASSES, len(boxes)))
         found_labels[: len(near)] = labels[near]
-        scores = random.integers(0, 6, len(boxes)) / 5 if ties else random.random(len(boxes))
+        levels = random.integers(0, 6, len(boxes)) / 5 if ties else random.random(len(boxes))
         order = torch.from_numpy(random.permutation(len(boxes)))
-        scores = torch.from_numpy(scores).float()
+        scores = torch.from_numpy(levels).float()
         detections.append(Detections(boxes[order], scores[order], found_labels[order]))
         objects.append(wanted)
     return detections, objects

@@ -6,15 +6,15 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from ndabench.data.digits import DigitsConfig
 from ndabench.data.images import ImageData
 from ndabench.data.load import load_images
-from ndabench.data.registry import DATA_SETS
 from ndabench.errors import UserError
 from ndabench.metrics.generators import classifier
 from ndabench.metrics.generators.classifier import open_classifier, train_classifier
 from ndabench.metrics.generators.extraction import extract
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
-from tests.metrics.striped import striped_data
+from tests.metrics.striped import images_of, striped_data
 
 CPU = torch.device("cpu")
 
@@ -41,7 +41,7 @@ def test_the_number_of_threads_does_not_matter() -> None:
 
 def test_it_learns_and_says_so(data: ImageData) -> None:
     extractor = open_classifier(data, device=CPU)
-    features, logits = extract(extractor, data.test.images.split(64))
+    features, logits = extract(extractor, images_of(data.test).split(64))
     assert features.shape == (200, EXTRACTORS[extractor.name].dimension) == (200, 64)
     assert not features.requires_grad
     accuracy = (logits.argmax(1) == data.test.labels).double().mean()
@@ -120,5 +120,5 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
 def test_digits_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "FEWEST_IMAGES", 8_192)
     assert len(load_digits().target) == 1797
-    digits = load_images(DATA_SETS["digits"].config(), device=CPU)
+    digits = load_images(DigitsConfig(), device=CPU)
     assert train_classifier(digits)["validation_accuracy"] > 0.95

@@ -171,11 +171,12 @@ def test_the_sheet_shows_true_boxes_and_sure_finds_only() -> None:
         torch.zeros(3, 32, 32, dtype=torch.uint8), Objects(boxes, torch.tensor([1]), torch.tensor([False]))
     )
 
-    def colours(score: float) -> set[tuple[int, int, int]]:
+    def colours(score: float) -> set[object]:
         found = Detections(boxes + 8, torch.tensor([score]), torch.tensor([0]))
         picture = Image.open(io.BytesIO(detection_sheet([shown], [found], ("cat", "dog"))))
-        picture = picture.crop((0, 0, picture.width, 320))
-        return {colour for _, colour in picture.getcolors(100_000)}
+        counted = picture.crop((0, 0, picture.width, 320)).getcolors(100_000)
+        assert counted is not None
+        return {colour for _, colour in counted}
 
     true, found = (86, 180, 233), (230, 159, 0)
     assert {true, found} <= colours(0.9)

@@ -24,17 +24,20 @@ from ndabench.metrics.clip_encoders.config import DpcFinetuneConfig
 from ndabench.metrics.clip_encoders.dpc_finetune import ClipClassifier, Finetuning
 from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.subjects import Preparation
+from ndabench.models.split_batch_norm import SplitBatchNorm3d
 from tests.metrics.recognising import CPU, SAMPLING, digits, evaluate
 from tests.metrics.toy_features import ToyFeatures
 
-PLAIN = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter_probability": 0.0, "dropout": 0.0}
+PLAIN: dict[str, Any] = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter_probability": 0.0, "dropout": 0.0}
 
 
 class Recorded:
     """A split that remembers what it gave out."""
 
     def __init__(self, split: Any) -> None:
-        self.split, self.given, self.requests = split, [], []
+        self.split = split
+        self.given: list[tuple[Tensor, Tensor]] = []
+        self.requests: list[Any] = []
 
     def __len__(self) -> int:
         return len(self.split)
@@ -72,6 +75,7 @@ def test_training_is_that_of_a_loop(clips: ClipData) -> None:
     assert len(split.given) == 2 * (len(split) // 32)
     network, norm, linear = ToyFeatures(dropout=0.0), nn.BatchNorm1d(12), nn.Linear(12, 8)
     for each in network.norms:
+        assert isinstance(each, SplitBatchNorm3d)
         each.splits = 1
     word = np.random.SeedSequence(3).generate_state(4, np.uint64)[0]
     nn.init.orthogonal_(linear.weight, generator=torch.Generator().manual_seed(int(word)))
@@ -88,7 +92,7 @@ def test_training_is_that_of_a_loop(clips: ClipData) -> None:
                 m.mul_(0.9).add_(0.1 * g)
                 v.mul_(0.999).add_(0.001 * g * g)
                 update = (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
-                p -= rate * (0.5 if place < len(list(network.parameters())) else 1.0) * update
+                p.sub_(rate * (0.5 if place < len(list(network.parameters())) else 1.0) * update)
     expected = {**network.state_dict(prefix="network."), **norm.state_dict(prefix="norm.")}
     expected |= linear.state_dict(prefix="linear.")
     assert expected.keys() == found.state_dict().keys()
@@ -119,7 +123,7 @@ def test_random_numbers_are_the_seeds_and_change_with_it(clips: ClipData) -> Non
 def test_a_backbone_without_a_rate_stays(clips: ClipData) -> None:
     network = ToyFeatures()
     found = trained(clips.train, network, backbone_rate=0.0)
-    assert torch.equal(found.network.first.weight, network.first.weight)
+    assert torch.equal(found.get_parameter("network.first.weight"), network.first.weight)
     assert found.linear.bias.abs().max() > 0
 
 

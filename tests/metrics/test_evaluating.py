@@ -151,10 +151,10 @@ def test_a_long_evaluation_resumes_from_each_of_its_pauses(
     assert {one.evaluation for one in pauses} == {evaluations[-1].key}
     for pause in pauses:
         finished = [one.evaluation for one in results[:-1]]
-        news = list(evaluate(evaluations, build(), test=True, done=finished, resume_from=pause))
-        later = [one.done for one in news if isinstance(one, EvaluationProgress)]
+        rest = list(evaluate(evaluations, build(), test=True, done=finished, resume_from=pause))
+        later = [one.done for one in rest if isinstance(one, EvaluationProgress)]
         assert later == list(range(pause.done + 1, num_pauses + 1))
-        resumed = news[-1]
+        resumed = rest[-1]
         assert isinstance(resumed, Evaluated)
         assert values(resumed) == values(results[-1])
         assert resumed.artifacts == results[-1].artifacts

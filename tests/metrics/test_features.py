@@ -6,7 +6,7 @@ from ndabench.distributed import Workers
 from ndabench.metrics import features
 from ndabench.metrics.features import backbone_features, frozen, own_rows
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
-from tests.metrics.striped import striped_data
+from tests.metrics.striped import images_of, striped_data
 from tests.metrics.toy_encoder import ToyEncoder, assert_untouched, snapshot
 
 
@@ -15,7 +15,7 @@ def test_features_are_those_of_the_encoder_in_eval_mode(monkeypatch: pytest.Monk
     encoder, split = ToyEncoder(), striped_data().validation
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = backbone_features(encoder, split, Workers())
-    expected = ToyEncoder().eval()(to_float(split.images))
+    expected = ToyEncoder().eval()(to_float(images_of(split)))
     assert found.dtype == torch.float32
     assert not found.requires_grad
     torch.testing.assert_close(found, expected.detach())

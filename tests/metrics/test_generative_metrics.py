@@ -24,7 +24,7 @@ from ndabench.metrics.generators.extraction import extract, extract_share
 from ndabench.metrics.generators.frechet import FrechetReference, frechet_distance, moments_of
 from ndabench.metrics.registry import EvaluationConfig, evaluations_of
 from ndabench.metrics.subjects import Preparation
-from tests.metrics.striped import striped_data, striped_images
+from tests.metrics.striped import images_of, striped_data, striped_images
 from tests.metrics.toy_generator import measure
 
 CPU = torch.device("cpu")
@@ -72,7 +72,7 @@ def test_one_distance_may_be_measured_twice_under_two_names(data: ImageData) -> 
 
 
 def test_a_split_is_at_no_distance_from_itself(data: ImageData) -> None:
-    measured = evaluate(lambda n: data.test.images[:n], data, [FrechetConfig(num_samples=200)])
+    measured = evaluate(lambda n: images_of(data.test)[:n], data, [FrechetConfig(num_samples=200)])
     assert measured["fd_classifier"].value == pytest.approx(0.0, abs=1e-8)
 
 
@@ -81,7 +81,7 @@ def test_distance_is_that_of_the_features(data: ImageData) -> None:
     for num_samples in (120, 40):  # more and fewer than the 64 dimensions
         ours = evaluate(real, data, [FrechetConfig(num_samples=num_samples)], "validation")["fd_classifier"]
         reference = FrechetReference.of(
-            moments_of(extract(extractor, [data.validation.images])[0]).gaussian()
+            moments_of(extract(extractor, [images_of(data.validation)])[0]).gaussian()
         )
         samples = moments_of(extract(extractor, [real(num_samples)])[0]).gaussian()
         assert ours.value == pytest.approx(frechet_distance(reference, samples), rel=1e-5)
@@ -164,7 +164,7 @@ def test_every_entry_of_the_registry_reads_and_round_trips(name: str) -> None:
 
 def test_inceptions_measures_bear_the_known_names() -> None:
     entries = [evaluations_of("generator")[name] for name in IMAGE_MEASURES]
-    names = [entry.config(extractor="inception").measures[0] for entry in entries]
+    names = [entry.config.model_validate({"extractor": "inception"}).measures[0] for entry in entries]
     assert names == ["fid", "kid", "inception_score"]
 
 

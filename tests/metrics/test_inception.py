@@ -22,7 +22,7 @@ from ndabench.metrics.generators.extraction import extract
 from ndabench.metrics.generators.frechet import FrechetReference, frechet_distance, moments_of
 from ndabench.metrics.generators.inception import WEIGHTS_FILE, WEIGHTS_URL, open_inception
 from ndabench.metrics.subjects import Preparation
-from tests.metrics.striped import TensorSplit, striped_images
+from tests.metrics.striped import TensorSplit, images_of, striped_images
 from tests.metrics.toy_generator import measure
 
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ class Given(torch.nn.Module):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Metric `:UserWarning", "ignore:std\\(\\):UserWarning")
 def test_features_and_measures_agree_with_torchmetrics(weights: Path, data: ImageData) -> None:
-    real_images, fake_images = data.test.images[:6], striped_images(6, seed=9)[0]
+    real_images, fake_images = images_of(data.test)[:6], striped_images(6, seed=9)[0]
     few_real = TensorSplit(real_images, torch.zeros(6))
     few = replace(data, content_hash="few", validation=few_real, test=few_real)
     shared = {"extractor": "inception", "weights": weights, "num_samples": 6}
@@ -88,7 +88,7 @@ def test_distance_of_inception_features_agrees_with_torchmetrics(weights: Path, 
     extractor = open_inception(weights=weights, download=False, device=CPU)
     real, fake = (
         extract(extractor, [images])[0][:, :64]
-        for images in (data.test.images[:12], data.validation.images[:9])
+        for images in (images_of(data.test)[:12], images_of(data.validation)[:9])
     )
     theirs = FrechetInceptionDistance(Given(), normalize=False).set_dtype(torch.float64)
     theirs.update(real, real=True)

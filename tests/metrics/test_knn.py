@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.results import Evaluated
 from ndabench.metrics.subjects import Preparation
 from tests.metrics.measuring import evaluate_all
-from tests.metrics.striped import striped_data
+from tests.metrics.striped import images_of, striped_data
 from tests.metrics.toy_encoder import ToyEncoder
 
 
@@ -61,7 +62,7 @@ def test_a_low_temperature_asks_the_nearest_alone() -> None:
 def test_length_of_features_does_not_matter() -> None:
     bank, queries = random_examples(120, 0), random_examples(40, 1).features
     longer = Examples(bank.features * torch.linspace(0.5, 7, 120)[:, None], bank.labels)
-    settings = {"num_classes": 4, "neighbours": 20, "temperature": 0.1}
+    settings: dict[str, Any] = {"num_classes": 4, "neighbours": 20, "temperature": 0.1}
     assert torch.equal(knn_predict(3 * queries, longer, **settings), knn_predict(queries, bank, **settings))
 
 
@@ -103,9 +104,9 @@ def test_the_sheet_shows_test_images_and_their_neighbours(small_data: ImageData)
     sheet = np.asarray(Image.open(io.BytesIO(evaluated.artifacts["neighbours.png"])))
     assert sheet.shape == (8 * 17 + 1, 8 * 17 + 1, 3)
     first = sheet[1:17, 1:17].transpose(2, 0, 1)
-    assert np.array_equal(first, small_data.test.images[0].numpy())
+    assert np.array_equal(first, images_of(small_data.test)[0].numpy())
     found = sheet[1:17, 18:34].transpose(2, 0, 1)
-    bank = torch.cat([small_data.train.images, small_data.validation.images]).numpy()
+    bank = torch.cat([images_of(small_data.train), images_of(small_data.validation)]).numpy()
     assert (bank == found).all((1, 2, 3)).any()
 
 

@@ -69,7 +69,7 @@ def test_initial_layer() -> None:
 
 def test_training_is_plain_sgd_on_the_features(data: ImageData) -> None:
     """With whole batches and whole pictures nothing is random: the same by hand, in numpy."""
-    keys = {"num_epochs": 5, "learning_rate": 3.0, "weight_decay": 0.01, "batch_size": 300}
+    keys: dict[str, Any] = {"num_epochs": 5, "learning_rate": 3.0, "weight_decay": 0.01, "batch_size": 300}
     layer = train(ToyEncoder(), data, crop_scale=(1.0, 1.0), flip=0.0, **keys)
 
     features = backbone_features(ToyEncoder(), data.train, Workers()).double().numpy()

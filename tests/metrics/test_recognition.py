@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 
 from ndabench.config import parse
 from ndabench.data.registry import VideoDataConfig
-from ndabench.data.videos.clips import ClipData
+from ndabench.data.videos.clips import ClipData, ClipSplit
+from ndabench.data.videos.moving_digits import MovingDigitsConfig
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics.clip_encoders import subject as subjects
@@ -36,12 +37,13 @@ CHEAP: list[ClipEncoderEvaluation] = [
 
 def test_before_the_test_nothing_looks_at_the_test_videos(clips: ClipData) -> None:
     class Forbidden:
-        __len__ = None  # type: ignore[assignment]
+        __len__ = None
 
         def __getattr__(self, name: str) -> Any:
             pytest.fail("the test videos were looked at")
 
-    evaluated, whole = evaluate(replace(clips, test=Forbidden()), CHEAP, test=False), evaluate(clips, CHEAP)
+    without = replace(clips, test=cast(ClipSplit, Forbidden()))
+    evaluated, whole = evaluate(without, CHEAP, test=False), evaluate(clips, CHEAP)
     assert all(name.startswith("val_") or name.endswith("_penalty") for name in evaluated.measurements)
     assert values(evaluated).items() <= values(whole).items()
     assert evaluated.artifacts == {}
@@ -121,7 +123,7 @@ def test_every_entry_of_the_registry_reads_and_round_trips(name: str) -> None:
     evaluation = parse(EvaluationConfig, keys, "evaluate")
     assert isinstance(evaluation, evaluations_of("clip_encoder")[name].config)
     assert isinstance(evaluation, ClipEncoderEvaluation)
-    assert evaluation.data is not None
+    assert isinstance(evaluation.data, MovingDigitsConfig)
     assert (evaluation.every, evaluation.better, evaluation.data.split) == (50, "higher", 2)
     assert all(metric.startswith(name) for metric in evaluation.metrics)
     dumped = TypeAdapter(EvaluationConfig).dump_python(evaluation, mode="json")

@@ -15,12 +15,14 @@ from ndabench.config import parse
 from ndabench.data.images import ImageData
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
+from ndabench.metrics.clip_encoders.config import DpcFinetuneConfig
 from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.classifier import open_classifier
 from ndabench.metrics.generators.extraction import Extractor, extract
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS, ExtractorEntry, metric_name
 from ndabench.metrics.generators.subject import GeneratorSubject
+from ndabench.metrics.image_encoders.config import LinearProbeSgdConfig
 from ndabench.metrics.registry import EVALUATIONS, EvaluationConfig, EvaluationEntry, evaluations_of
 from ndabench.metrics.results import Evaluated, by_name
 from ndabench.metrics.subjects import Preparation
@@ -183,4 +185,5 @@ print([name for name in ("torch", "torchvision", "scipy", "sklearn") if name in 
 def test_milestones_are_still_read_under_their_former_key(name: str) -> None:
     former = parse(EvaluationConfig, {"name": name, "drops": [0.5]}, "evaluate")
     assert former == parse(EvaluationConfig, {"name": name, "lr_milestones": [0.5]}, "evaluate")
+    assert isinstance(former, LinearProbeSgdConfig | DpcFinetuneConfig)
     assert former.settings()["drops"] == [0.5]  # protocols keep the key, so that values stay comparable

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import TypeAdapter
+from torch import Tensor
 
 from ndabench.config import parse
 from ndabench.data.images import ImageData
@@ -160,7 +161,11 @@ def test_those_that_share_features_share_the_seconds_of_their_extraction(
         first, second = (Measurement(1.0, metric=f"{config.name} {k}") for k in ("first", "second"))
         return Evaluated(by_name([replace(first, seconds=1.0), second]))
 
-    monkeypatch.setattr(subjects, "backbone_features", lambda *_: (time.sleep(0.05), torch.zeros(1))[1])
+    def extract(*_: object) -> Tensor:
+        time.sleep(0.05)
+        return torch.zeros(1)
+
+    monkeypatch.setattr(subjects, "backbone_features", extract)
     monkeypatch.setattr(knn, "measure_knn", measure)
     monkeypatch.setattr(linear_probe_lbfgs, "measure_linear_probe_lbfgs", measure)
     monkeypatch.setattr(linear_probe_sgd, "measure_linear_probe_sgd", measure)

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 
 from ndabench.data.images import to_float
 from ndabench.data.registry import load_data
+from ndabench.data.videos.feeding import ResidentClips
 from ndabench.distributed import Workers
 from ndabench.metrics.clip_encoders.retrieval import recalls
 from ndabench.metrics.clip_encoders.windows import Windows, concat_windows, window_values
@@ -41,6 +42,8 @@ def test_a_gallery_smaller_than_the_rank_counts_whole() -> None:
 def test_every_video_is_seen_whole() -> None:
     """The windows' values are those of clips cut by hand, the last one ending with its video."""
     data, network = load_data(digits(), device=CPU), ToyFeatures()
+    split = data.validation
+    assert isinstance(split, ResidentClips)
     found = window_values(network, data.validation, SAMPLING, Workers())
     # Windows of 6 frames at stride 2 cover 11 of 20 frames; by half of one, the next starts 6 later.
     assert found.videos.tolist() == [video for video in range(len(data.validation)) for _ in range(3)]
@@ -49,7 +52,7 @@ def test_every_video_is_seen_whole() -> None:
     for row in (0, 1, 2, 10):
         video, first = divmod(row, 3)
         frames = [firsts[first] + 2 * step for step in range(6)]
-        whole = data.validation._videos[data.validation._rows[video]]
+        whole = split._videos[split._rows[video]]
         clip = to_float(whole[frames][None, None].repeat(1, 3, 1, 1, 1))
         torch.testing.assert_close(found.values[row], network(clip)[0].detach())
     twice = concat_windows([found, found])

@@ -7,7 +7,7 @@ from torch import Tensor
 from ndabench.data.images import ImageData, to_float
 from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.models.biggan import Discriminator
-from tests.metrics.striped import striped_images
+from tests.metrics.striped import images_of, striped_images
 from tests.metrics.toy_encoder import assert_untouched, snapshot
 from tests.metrics.toy_generator import ToySampler
 
@@ -28,7 +28,7 @@ def test_a_logit_for_every_float_image(data: ImageData) -> None:
     """Real images, noise, or whatever an anomaly score asks about."""
     network = discriminator()
     generator = torch.Generator().manual_seed(0)
-    real, labels = to_float(data.test.images[:7]), data.test.labels[:7]  # type: ignore[attr-defined]
+    real, labels = to_float(images_of(data.test)[:7]), data.test.labels[:7]
     before = snapshot(network)
     for images in (real, torch.randn(7, 3, 16, 16, generator=generator), 0.3 * real):
         logits = subject(network, data).logit(images, labels)

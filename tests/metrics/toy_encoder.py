@@ -18,6 +18,7 @@ class ToyEncoder(nn.Module):
         self.mix.weight.data.normal_(generator=generator)
         self.mix.bias.data.zero_()
         self.norm.reset_parameters()
+        assert self.norm.running_mean is not None
         self.norm.running_mean.uniform_(-0.1, 0.1, generator=generator)
         self.dropout = nn.Dropout(0.5)
         self.train()
