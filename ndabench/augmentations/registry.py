@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
+from ndabench.config import Config
 from ndabench.errors import UserError
 from ndabench.foreign_text import shown
 from ndabench.registry import Registry, load
@@ -126,6 +127,35 @@ class Implementation:
         return function
 
 
+class ConfiguredNegative(Config):
+    """The base of negatives that have a configuration instead of parameters, such as one with a data set."""
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        """What tables call the negative."""
+        return self.name
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the negative can only be drawn for images with labels."""
+        return False
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A negative for images that does not look at them, with a configuration of its own.
+
+    Both are named as text, because a data set lies in a layer above this one.
+    """
+
+    config: str
+    """`"module:attribute"` of a `ConfiguredNegative`; the module must not import torch."""
+    build: str
+    """`"module:attribute"` of a function `(config) -> Augmentation`."""
+
+
 @dataclass(frozen=True)
 class NegativeEntry:
     """A negative that a sweep file can name, and the rules that it has."""
@@ -138,6 +168,8 @@ class NegativeEntry:
     """The rule of the paper's published code, faults included."""
     undoes_itself: Callable[[Parameters], bool] = never
     """Whether it, with these parameters, can give the image back when it is applied twice."""
+    configured: Configured | None = None
+    """Instead of all of the above."""
 
     def by(self, rule: Rule) -> Implementation | None:
         """The implementation of `rule`; None where the negative has none."""
@@ -261,6 +293,12 @@ NEGATIVES: Registry[NegativeEntry] = Registry(
         "splice": _of_time("splice"),
         "reverse": NegativeEntry(
             clips=Implementation("ndabench.augmentations.clips:reverse"), undoes_itself=always
+        ),
+        "dataset": NegativeEntry(
+            configured=Configured(
+                "ndabench.data.negatives_config:DatasetNegativeConfig",
+                "ndabench.data.negatives:DatasetNegative",
+            )
         ),
     },
 )

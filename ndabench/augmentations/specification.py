@@ -6,6 +6,7 @@
     {mixture: [{of: {name: jigsaw, grid: 4}, weight: 0.7}, {of: cutout, weight: 0.3}]}
     {chain: [jigsaw, {name: rotate, degrees: 30}]}
     {chain: [{name: jigsaw, per: frame}, shuffle_blocks]}
+    {name: dataset, data: {name: dots, count: [4, 5, 7]}}
 
 `NegativeSpec` is the type to give a field of a `Config`. It reads any of these forms, nested to any depth,
 and dumps one canonical form, which it reads again and which leaves out parameters at their defaults. Reading
@@ -14,7 +15,7 @@ task's rule does not have, `check` those that do not fit the size of its images 
 torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -24,14 +25,17 @@ from pydantic import PlainSerializer, PlainValidator
 
 from ndabench.augmentations.registry import (
     NEGATIVES,
+    ConfiguredNegative,
     Implementation,
     Parameter,
     Rule,
     check_weights,
     having,
 )
+from ndabench.config import parse
 from ndabench.errors import UserError, nearest
 from ndabench.foreign_text import shown
+from ndabench.registry import load
 
 if TYPE_CHECKING:
     from ndabench.augmentations.compose import Augmentation
@@ -100,6 +104,33 @@ class Single:
 
 
 @dataclass(frozen=True)
+class FromConfig:
+    """A negative of the registry that has a configuration, such as one that draws from a data set."""
+
+    config: ConfiguredNegative
+
+    def build(self, rule: Rule = "corrected") -> "Augmentation":
+        """The augmentation, the same by every rule for images; `UserError` for clips."""
+        self.require(rule)
+        configured = NEGATIVES[self.config.name].configured
+        assert configured is not None
+        built: Augmentation = load(configured.build)(self.config)
+        return built
+
+    def require(self, rule: Rule) -> None:
+        """Raises what `build` raises."""
+        if rule == "clips":
+            raise UserError(f"{self.config.name}: is for images only (for clips: {_listed('clips')})")
+
+    @property
+    def label(self) -> str:
+        return self.config.label
+
+    def dump(self) -> dict[str, Any]:
+        return self.config.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
 class Mixture:
     """One of `members` per image or clip, drawn in proportion to `weights`."""
 
@@ -142,7 +173,15 @@ class Chain:
         return {"chain": [link.dump() for link in self.links]}
 
 
-Negative: TypeAlias = Single | Mixture | Chain
+Negative: TypeAlias = Single | FromConfig | Mixture | Chain
+
+
+def configurations(negative: Negative | None) -> Iterator[ConfiguredNegative]:
+    """The configurations of all parts of a negative that have one."""
+    if isinstance(negative, FromConfig):
+        yield negative.config
+    for part in _parts(negative) if isinstance(negative, Mixture | Chain) else ():
+        yield from configurations(part)
 
 
 def registered(rule: Rule) -> list[Single]:
@@ -159,7 +198,7 @@ def registered(rule: Rule) -> list[Single]:
 
 def require_rule(negative: Negative, rule: Rule) -> None:
     """Raises `UserError` where a part of the negative does not have `rule`; imports no torch."""
-    if isinstance(negative, Single):
+    if isinstance(negative, Single | FromConfig):
         negative.require(rule)
         return
     for part in _parts(negative):
@@ -169,7 +208,8 @@ def require_rule(negative: Negative, rule: Rule) -> None:
 def build_redrawn(negative: Negative, rule: Rule) -> "Augmentation":
     """`negative.build(rule)`, whose outputs that equal their inputs are drawn again; see `changes.redrawn`.
 
-    Released rules stay as they are, since their faults are what they are compared for.
+    Released rules stay as they are, since their faults are what they are compared for, and so does what draws
+    from elsewhere.
     """
     from ndabench.augmentations.changes import redrawn  # late: it imports torch
     from ndabench.augmentations.compose import mixture
@@ -177,12 +217,14 @@ def build_redrawn(negative: Negative, rule: Rule) -> "Augmentation":
     if isinstance(negative, Mixture):
         return mixture([build_redrawn(member, rule) for member in negative.members], negative.weights)
     built = negative.build(rule)
+    if isinstance(negative, FromConfig):
+        return built
     return built if _has_released_part(resolve(negative, rule)) else redrawn(built)
 
 
 def _has_released_part(negative: Negative) -> bool:
-    if isinstance(negative, Single):
-        return negative.variant == "released"
+    if isinstance(negative, Single | FromConfig):
+        return isinstance(negative, Single) and negative.variant == "released"
     return any(map(_has_released_part, _parts(negative)))
 
 
@@ -207,12 +249,14 @@ def resolve(negative: Negative, rule: Rule) -> Negative:
         return replace(negative, members=tuple(resolve(m, rule) for m in negative.members))
     if isinstance(negative, Chain):
         return replace(negative, links=tuple(resolve(link, rule) for link in negative.links))
+    if isinstance(negative, FromConfig):
+        return negative
     released = negative.variant is None and rule == "released" and NEGATIVES[negative.name].released
     return replace(negative, variant="released") if released else negative
 
 
 def _part(negative: Negative) -> str:
-    return negative.label if isinstance(negative, Single) else f"({negative.label})"
+    return negative.label if isinstance(negative, Single | FromConfig) else f"({negative.label})"
 
 
 def _shown(value: float | str | None) -> str:
@@ -241,9 +285,12 @@ def _read(value: Any) -> Negative:
     )
 
 
-def _read_single(name: Any, settings: Mapping[str, Any]) -> Single:
+def _read_single(name: Any, settings: Mapping[str, Any]) -> Single | FromConfig:
     name = name if isinstance(name, str) else str(name)
     entry = NEGATIVES[name]
+    if entry.configured is not None:
+        kind: type[ConfiguredNegative] = load(entry.configured.config)
+        return FromConfig(parse(kind, {"name": name, **settings}, name))
     parameters = dict(settings)
     variant = parameters.pop("variant", None)
     if variant is not None and variant not in get_args(Variant):
@@ -287,17 +334,29 @@ def _read_mixture(value: Any) -> Mixture:
             raise UserError(f"mixture: a weight must be a number, got {shown(weight)}")
     weights = tuple(float(weight) for _, weight in pairs)
     check_weights(weights, len(pairs))
-    return Mixture(tuple(_read(of) for of, _ in pairs), weights)
+    return Mixture(tuple(_read_part("mixture", of) for of, _ in pairs), weights)
 
 
 def _read_chain(value: Any) -> Chain:
     if not isinstance(value, list | tuple) or not value:
         raise UserError(f"a chain is a list of negatives, got {shown(value)}")
-    chain = Chain(tuple(_read(link) for link in value))
+    chain = Chain(tuple(_read_part("chain", link) for link in value))
+    if any(isinstance(link, FromConfig) for link in _flat(chain)[1:]):
+        raise UserError("chain: a negative from a data set replaces what comes before it; put it first")
     for one, next_one in pairwise(_flat(chain)):
         if isinstance(one, Single) and isinstance(next_one, Single) and one.can_be_undone_by(next_one):
             raise UserError(f"chain: {one.label}, then {next_one.label} can undo it; leave both out")
     return chain
+
+
+def _read_part(whole: str, value: Any) -> Negative:
+    """A member of a mixture or a link of a chain, which see images without their labels."""
+    part = _read(value)
+    if any(config.needs_labels for config in configurations(part)):
+        raise UserError(
+            f"{whole}: {part.label} needs the labels of its images and must be a negative by itself"
+        )
+    return part
 
 
 def _flat(negative: Negative) -> list[Negative]:

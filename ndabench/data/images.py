@@ -3,6 +3,7 @@
 Images are stored as uint8 `[N, C, H, W]` and trained on as floats in [-1, 1].
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import tee
@@ -10,6 +11,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+
+DIGESTED = 256
+"""Images that are fetched at a time for their digests."""
 
 
 class ImageSplit(Protocol):
@@ -75,6 +79,14 @@ class ConcatImages:
             place = torch.cat([in_first.nonzero(), (~in_first).nonzero()]).squeeze(1).argsort()
             place = place.to(images[0].device, non_blocking=True)
             yield torch.cat(images)[place], torch.cat(labels)[place]
+
+
+def digests(data: ImageData) -> Iterator[bytes]:
+    """A digest of every image's pixels, of all splits."""
+    for split in (data.train, data.validation, data.test):
+        for images, _ in split.batches(torch.arange(len(split)).split(DIGESTED)):
+            for image in images.cpu().numpy():
+                yield hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -108,7 +108,9 @@ def run_sweep(
         )
     prepared = check_sweep(config, local=local, check=check, console=console)
     with sole_driver(store), mirror:
-        take_ownership(store, config, resume=resume, data_hash=prepared.data_hash)
+        take_ownership(
+            store, config, resume=resume, data_hash=prepared.data_hash, negative_data=prepared.negative_data
+        )
         return _run_owned(config, store, status, mirror, slots, console)
 
 

@@ -1,11 +1,13 @@
 """A folder of results belongs to one sweep, and one driver at a time writes in it."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -24,12 +26,21 @@ OWNER_FILE = "sweep.yaml"
 MUST_AGREE = ("task", "data", "evaluate", "objective")
 
 
-def take_ownership(store: RecordStore, config: SweepConfig, *, resume: bool, data_hash: str) -> None:
+def take_ownership(
+    store: RecordStore,
+    config: SweepConfig,
+    *,
+    resume: bool,
+    data_hash: str,
+    negative_data: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> None:
     """Marks the folder as this sweep's. Raises `UserError` where `check_ownership` does, and where recorded
-    trials saw data of another content than `data_hash`.
+    trials saw data of another content than `data_hash`, or drew their negatives from data of another content
+    than `negative_data` gives for their arm.
     """
     check_ownership(store, config, resume=resume)
     _check_content(store.without_retry(), config, data_hash)
+    _check_negative_data(store.without_retry(), negative_data)
     mine = config.model_dump(mode="json", by_alias=True)
     text = f"# {PLACEHOLDER}\n{yaml.safe_dump(mine, sort_keys=False, allow_unicode=True)}"
     store.without_retry().write_bytes(OWNER_FILE, sealed(text.encode()))
@@ -71,8 +82,8 @@ def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) ->
                     f"{where} was started with another {changed}, which a resumed sweep must keep; "
                     "choose another folder with --out"
                 )
-        known = {arm["name"]: arm for arm in theirs["arms"]}
-        for arm in mine["arms"]:
+        known = {arm["name"]: arm for arm in before["arms"]}
+        for arm in after["arms"]:
             if known.get(arm["name"], arm) != arm:
                 raise UserError(
                     f"{where} was started with another arm {arm['name']!r}, which a resumed sweep must keep; "
@@ -128,6 +139,22 @@ def _check_content(store: RecordStore, config: SweepConfig, data_hash: str) -> N
             f"(content hash {other[0][:10]}, now {data_hash[:10]}); restore these data, or choose another "
             "folder with --out"
         )
+
+
+def _check_negative_data(store: RecordStore, negative_data: Mapping[str, Sequence[str]]) -> None:
+    """The same for the data sets that the arms' negatives are drawn from."""
+    trials = store.read_trials()
+    columns = (trials[name].to_pylist() for name in ("arm", "negative_data_json"))
+    for arm, recorded in zip(*columns, strict=True):
+        for (title, known), now in zip(
+            json.loads(recorded or "[]"), negative_data.get(arm, ()), strict=False
+        ):
+            if known != now:
+                raise UserError(
+                    f"{store.root}: arm {arm!r} drew negatives from another {title} than it is now (content "
+                    f"hash {known[:10]}, now {now[:10]}); restore these data, or choose another folder with "
+                    "--out"
+                )
 
 
 def require_owned(store: RecordStore) -> None:

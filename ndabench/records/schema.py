@@ -35,6 +35,12 @@ TRIALS = pa.schema(
         _column("dataset_hash", _TEXT, "hash of the decoded data and their preparation", nullable=True),
         _column("arm", _TEXT, "name of the arm; none is the baseline"),
         _column("negative", _TEXT, "the negative augmentation's label; empty without one", nullable=True),
+        _column(
+            "negative_data_json",
+            _TEXT,
+            "titles and content hashes of the data sets that negatives are drawn from, JSON pairs",
+            nullable=True,
+        ),
         _column("positive", _TEXT, "the positive augmentation's label; empty without one", nullable=True),
         _column(
             "lambda",
@@ -134,6 +140,7 @@ class TrialRow:
     status: Status
     dataset_hash: str | None = None
     negative: str | None = None
+    negative_data_json: str | None = None
     positive: str | None = None
     lambda_: float | None = None
     lambda_meaning: str | None = None

@@ -8,7 +8,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from ndabench.augmentations.specification import NegativeSpec, Rule, build_redrawn, check, registered, resolve
+from ndabench.augmentations.specification import (
+    NegativeSpec,
+    Rule,
+    build_redrawn,
+    check,
+    configurations,
+    registered,
+    require_rule,
+    resolve,
+)
 from ndabench.data.registry import MODALITIES, DataConfig, modality_of, of_modality
 from ndabench.errors import UserError, unknown
 from ndabench.metrics.registry import EvaluationConfig, EvaluationEntry
@@ -128,6 +137,18 @@ def build_negative(task: TaskConfig, spec: NegativeSpec | None) -> "Augmentation
 def check_augmentation(task: TaskConfig, spec: NegativeSpec, shape: tuple[int, ...]) -> None:
     """`UserError` where what the task shows of images or frames (C, H, W) does not fit the augmentation."""
     check(spec, task.shown_shape(shape), rule_of(task))
+
+
+def require_negative(task: TaskConfig, spec: NegativeSpec) -> None:
+    """`UserError` where a part of the augmentation does not have the task's rule, or needs labels that the
+    task's networks do not see; imports no torch."""
+    require_rule(spec, rule_of(task))
+    for config in configurations(spec):
+        if config.needs_labels and not getattr(task, "conditional", False):
+            raise UserError(
+                f"{config.label}: is drawn by the labels of the images, which only a conditional gan sees; "
+                "set task.conditional, or leave labels out"
+            )
 
 
 def augmentation_label(task: TaskConfig, spec: NegativeSpec | None) -> str:

@@ -27,6 +27,8 @@ class TrialSetup:
     """The data set, loaded: `ImageData` or `ClipData`."""
     negative: Augmentation | None = None
     """T as the trial names it. If λ gives T no weight, T is not even drawn: see `weighted_negative`."""
+    negative_data: tuple[str, ...] = ()
+    """The content hashes of the data sets that T is drawn from."""
     positive: Augmentation | None = None
     """Changes the real samples themselves (PDA)."""
     lambda_: float = None  # type: ignore[assignment]  # None stands for the plain one until __post_init__

@@ -227,6 +227,7 @@ class Trainer:
 def _identity(setup: TrialSetup) -> dict[str, Any]:
     """What must be equal for a checkpoint to be continued, as plain data."""
     changeable = set(setup.definition.changeable_on_resume)
+    drawn_from = setup.negative_data if setup.weighted_negative is not None else ()
     return {
         **without({"path"}, setup.config.model_dump(mode="json", exclude=changeable)),
         "lambda": setup.lambda_,
@@ -235,6 +236,7 @@ def _identity(setup: TrialSetup) -> dict[str, Any]:
         "horizontal_flip": setup.horizontal_flip,
         "seed": setup.seed,
         "data": setup.data.content_hash,
+        **({"negative_data": list(drawn_from)} if drawn_from else {}),
     }
 
 

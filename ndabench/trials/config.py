@@ -9,21 +9,23 @@ import json
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
 
-from ndabench.augmentations.specification import NegativeSpec, require_rule
+from ndabench.augmentations.specification import NegativeSpec, configurations
 from ndabench.config import Config, Seed, parse, without
 from ndabench.data.registry import DataConfig
+from ndabench.errors import UserError
 from ndabench.metrics.registry import EvaluationConfig
 from ndabench.records import TrialRow
 from ndabench.registry import plugins_first
-from ndabench.tasks.registry import TASKS, AnyTaskConfig, augmentation_label, rule_of
+from ndabench.tasks.registry import TASKS, AnyTaskConfig, augmentation_label, require_negative
 
 
 class TrialConfig(Config):
@@ -51,7 +53,11 @@ class TrialConfig(Config):
     def _augmentations_are_the_tasks(self) -> "TrialConfig":
         for spec in (self.negative, self.positive):
             if spec is not None:
-                require_rule(spec, rule_of(self.task))
+                require_negative(self.task, spec)
+        for config in configurations(self.positive):
+            raise UserError(
+                f"positive: {config.label} replaces the training images; it can only be a negative"
+            )
         return self
 
     @classmethod
@@ -97,7 +103,7 @@ the `decoder` of videos, since each decoder rounds colours differently.
 
 
 def without_locations(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A dumped configuration without the `LOCATION_KEYS` of its data and evaluations.
+    """A dumped configuration without the `LOCATION_KEYS` of its data, evaluations and negatives.
 
     Also left out: the path of the weights that its task starts from, since the configuration holds their
     hash, and the `plugins`, since other arms may need more of them.
@@ -107,7 +113,28 @@ def without_locations(config: Mapping[str, Any]) -> dict[str, Any]:
         "task": without({"path"}, config["task"]),
         "data": without(LOCATION_KEYS, config["data"]),
         "evaluate": [without(LOCATION_KEYS, part) for part in config["evaluate"]],
+        **{key: negative_without_locations(config[key]) for key in AUGMENTATIONS if config.get(key)},
+        **({"arms": [_arm_without_locations(arm) for arm in config["arms"]]} if "arms" in config else {}),
     }
+
+
+AUGMENTATIONS = ("negative", "positive")
+
+
+def negative_without_locations(dumped: Any) -> Any:
+    """A dumped negative without the `LOCATION_KEYS` of the data sets that parts of it are drawn from."""
+    if isinstance(dumped, list):
+        return [negative_without_locations(part) for part in dumped]
+    if not isinstance(dumped, Mapping):
+        return dumped
+    return {
+        key: without(LOCATION_KEYS, value) if key == "data" else negative_without_locations(value)
+        for key, value in dumped.items()
+    }
+
+
+def _arm_without_locations(arm: Any) -> Any:
+    return {**arm, **{key: negative_without_locations(arm[key]) for key in AUGMENTATIONS if arm.get(key)}}
 
 
 class Prepared(NamedTuple):
@@ -119,6 +146,8 @@ class Prepared(NamedTuple):
     """How many combinations of settings took training steps."""
     notes: tuple[str, ...] = ()
     """Lines for the user: how many outputs of each negative equal their input."""
+    negative_data: Mapping[str, Sequence[str]] = MappingProxyType({})
+    """The content hashes of the data sets that the negative of each arm is drawn from, if any."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from ndabench.tasks.trainer import Trainer, build_trainer
 from ndabench.trials.checkpoints import load_checkpoint, save_checkpoint
 from ndabench.trials.config import Prepared, Provenance, TrialConfig, planned_row
 from ndabench.trials.negative_changes import measured, negative_changes
+from ndabench.trials.negative_data import negative_data, require_apart
 
 CHECKED_STEPS = 2
 
@@ -38,11 +39,16 @@ def prepare(
     has one worker, and counts the outputs of each negative that equal their input.
     """
     first, checked, notes = trials[0], set[Hashable](), dict[str, str]()
+    drawn_from = dict[str, tuple[str, ...]]()
     data = _load(first, device)
     for trial in trials:
         for spec in (trial.negative, trial.positive):
             if spec is not None:
                 check_augmentation(trial.task, spec, data.image_shape)
+        if trial.arm not in drawn_from and (negatives := negative_data(trial, torch.device("cpu"))):
+            for one in negatives:
+                require_apart(one, data)
+            drawn_from[trial.arm] = tuple(one.content_hash for one in negatives)
         trainer = _build(trial, data, Workers(world_size=num_workers, device=device))
         combination = _combination(trial)
         steps = check and num_workers == 1 and trial.task.num_steps > 0
@@ -55,7 +61,7 @@ def prepare(
             notes[label] = f"{label}: {negative_changes(trial, data)}"
     sampling = getattr(first.task, "sampling", None)
     prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling))
-    return Prepared(data.content_hash, len(checked), tuple(notes.values()))
+    return Prepared(data.content_hash, len(checked), tuple(notes.values()), drawn_from)
 
 
 def _load(trial: TrialConfig, device: torch.device) -> Any:
@@ -89,6 +95,7 @@ def _build(trial: TrialConfig, data: Any, workers: Workers) -> Trainer:
             trial.task,
             data,
             negative=build_negative(trial.task, trial.negative),
+            negative_data=tuple(one.content_hash for one in negative_data(trial, workers.device)),
             positive=build_positive(trial.task, trial.positive),
             lambda_=trial.lambda_,
             seed=trial.seed,
@@ -110,7 +117,12 @@ def run_trial(
     recorder = TrialRecorder(_new_row(trial, provenance, workers), store, workers.is_main)
     try:
         data = _load(trial, workers.device)
-        recorder.note(dataset=data.name, dataset_hash=data.content_hash)
+        drawn_from = [(one.name, one.content_hash) for one in negative_data(trial, workers.device)]
+        recorder.note(
+            dataset=data.name,
+            dataset_hash=data.content_hash,
+            negative_data_json=json.dumps(drawn_from) if drawn_from else None,
+        )
         for note in data.notes:
             recorder.remark(note)
         trainer = _build(trial, data, workers)

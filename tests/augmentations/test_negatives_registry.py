@@ -33,9 +33,12 @@ from ndabench.config import Config, parse
 class Arm(Config):
     negative: NegativeSpec
 
-forms = [{"name": name, **{k: p.default for k, p in e.parameters.items()}} for name, e in NEGATIVES.items()]
-forms += [{"name": name, "variant": "released"} for name, e in NEGATIVES.items() if e.released]
-forms += [{"chain": list(NEGATIVES)}, {"mixture": {name: 1 for name in NEGATIVES}}]
+plain = {name: entry for name, entry in NEGATIVES.items() if entry.configured is None}
+forms = [{"name": name, **{k: p.default for k, p in e.parameters.items()}} for name, e in plain.items()]
+forms += [{"name": name, "variant": "released"} for name, e in plain.items() if e.released]
+forms += [{"chain": list(plain)}, {"mixture": {name: 1 for name in plain}}]
+forms += [{"name": "dataset", "data": {"name": "image_folder", "path": "/data"}, "labels": "same_class"}]
+forms += [{"chain": [{"name": "dataset", "data": "dots"}, "jigsaw"]}]
 for form in forms:
     spec = parse(Arm, {"negative": form}, "arm").negative
     spec.label, spec.dump()

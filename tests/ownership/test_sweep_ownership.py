@@ -109,3 +109,26 @@ def test_a_key_that_an_older_version_did_not_know_has_its_default(tmp_path: Path
     del owner["task"]["latent_dim"], owner["objective"]
     store.write_bytes("sweep.yaml", yaml.safe_dump(owner).encode())
     check_ownership(store, sweep(), resume=True)
+
+
+def test_negatives_may_move_and_must_keep_their_content(tmp_path: Path) -> None:
+    def against(path: str) -> SweepConfig:
+        data = {"name": "image_folder", "path": path, "known_as": "near misses"}
+        return sweep(arms=["none", {"name": "near", "negative": {"name": "dataset", "data": data}}])
+
+    def take(path: str, content: str) -> None:
+        hashes = {"near": [content * 64]}
+        take_ownership(store, against(path), resume=True, data_hash="1", negative_data=hashes)
+
+    store = RecordStore(str(tmp_path))
+    take_ownership(store, against("/a"), resume=False, data_hash="1")
+    trial = next(one for one in against("/a").grid_trials() if one.arm == "near")
+    pairs = f'[["image_folder:near misses", "{"a" * 64}"]]'
+    store.write_trial(replace(planned_row(trial, Provenance("s")), negative_data_json=pairs))
+    take("/b", "a")
+    with pytest.raises(UserError) as caught:
+        take("/b", "b")
+    assert str(caught.value) == (
+        f"{tmp_path}: arm 'near' drew negatives from another image_folder:near misses than it is now "
+        "(content hash aaaaaaaaaa, now bbbbbbbbbb); restore these data, or choose another folder with --out"
+    )

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 import torch
 
+from ndabench.config import parse
+from ndabench.data.negatives import DatasetNegative
+from ndabench.data.negatives_config import DatasetNegativeConfig
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics import evaluating, probing
@@ -91,8 +94,24 @@ def _toy(**changes: Any) -> TrialSetup:
     return TrialSetup(ndabench_toy.GaussianConfig(**STEPS), gan_toys.toy_data(), **{**keys, **changes})
 
 
+def _gan_against_dots(**changes: Any) -> TrialSetup:
+    """Negatives that are images of another data set."""
+    dots = {
+        "name": "dots",
+        "count": [1, 2],
+        "channels": 1,
+        "image_size": 16,
+        "smallest": 0.1,
+        "largest": 0.12,
+    }
+    config = parse(DatasetNegativeConfig, {"data": {**dots, "num_images": 40}}, "negative")
+    keys = {"negative": DatasetNegative(config), "negative_data": ("0a1b",)}
+    return _gan(conditional=True)(**{**keys, **changes})
+
+
 SETUPS: dict[str, Callable[..., TrialSetup]] = {
     "gan": _gan(),
+    "gan against dots": _gan_against_dots,
     "conditional gan": _gan(conditional=True, losses="non_saturating", reference=True),
     "moco": _images({**contrastive_toys.SYMMETRIC, "queue_size": 64}),
     "simclr": _images("simclr"),

@@ -14,7 +14,6 @@ validation part of an outlier set, the test value never sees that part: a λ cho
 other outliers. The mean over sets is the paper's mean.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from torch import Tensor
 
 from ndabench.augmentations.specification import Negative, check
 from ndabench.data.feeding import ResidentSplit
-from ndabench.data.images import ConcatImages, ImageData, ImageSplit, to_float
+from ndabench.data.images import ConcatImages, ImageData, ImageSplit, digests, to_float
 from ndabench.data.registry import load_data
 from ndabench.data.sheets import sheet
 from ndabench.data.source import ImageConfig
@@ -90,10 +89,10 @@ def prepare_outliers(config: OutlierEvaluation, preparation: Preparation) -> Non
     data: ImageData = preparation.data
     for negative in config.negatives:
         check(negative, data.image_shape)
-    known = {digest for split in _splits(data) for digest in _digests(split)}
+    known = set(digests(data))
     for outliers in config.outliers:
         found = _load(outliers, data, preparation.device)
-        shared = sum(digest in known for split in _splits(found) for digest in _digests(split))
+        shared = sum(digest in known for digest in digests(found))
         if shared:
             raise UserError(
                 f"{config.name}: {shared} images of {found.name} are also in the data set {data.name}; "
@@ -296,17 +295,6 @@ def _like(outliers: ImageConfig, data: ImageData) -> ImageConfig:
 
 def _load(outliers: ImageConfig, data: ImageData, device: torch.device) -> ImageData:
     return load_data(_like(outliers, data), device)
-
-
-def _splits(data: ImageData) -> tuple[ImageSplit, ...]:
-    return data.train, data.validation, data.test
-
-
-def _digests(split: ImageSplit) -> Iterator[bytes]:
-    """A digest of every image's pixels."""
-    for images, _ in split.batches(torch.arange(len(split)).split(BATCH_SIZE)):
-        for image in images.cpu().numpy():
-            yield hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def _some(split: ImageSplit, count: int | None) -> ImageSplit:

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from ndabench.augmentations.compose import Augmentation
 from ndabench.data.images import ImageData
+from ndabench.data.negatives import DatasetNegative
 from ndabench.data.sheets import COLUMNS, sheet
 from ndabench.errors import UserError
 from ndabench.losses.adversarial import ADVERSARIAL_LOSSES
@@ -51,6 +53,7 @@ class GanTask:
         check_batch(setup, "images")
         self.config, self.data, self.workers = config, data, workers
         self.negative, self.lambda_ = setup.weighted_negative, setup.lambda_
+        self.negatives_of = labelled(self.negative, data.class_names, workers.device)
         self.real = RealImages(setup)
         self.loss = ADVERSARIAL_LOSSES[config.losses]
         self.discriminator_forward = negatives_apart if config.reference else one_forward
@@ -100,8 +103,8 @@ class GanTask:
             with torch.no_grad():
                 fake = self._fakes()
             batches = {"logit_real": (shard(real), shard(labels)), "logit_fake": fake}
-            if self.negative is not None:
-                negative = self.negative(real, generator=self.streams["negatives"])
+            if self.negatives_of is not None:
+                negative = self.negatives_of(real, labels, generator=self.streams["negatives"])
                 batches["logit_negative"] = (shard(negative), shard(labels))
             if self.config.consistency_weight:
                 changed = flip_and_shift(real, generator=self.streams["consistency"])
@@ -184,6 +187,17 @@ class GanTask:
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
+
+
+def labelled(
+    negative: Augmentation | None, class_names: tuple[str, ...], device: torch.device
+) -> Callable[..., Tensor] | None:
+    """`negative` as a function `(images, labels, *, generator)`; most negatives do not look at the labels."""
+    if negative is None:
+        return None
+    if isinstance(negative, DatasetNegative) and negative.config.needs_labels:
+        return negative.by_class(class_names, device)
+    return lambda images, labels, *, generator: negative(images, generator=generator)
 
 
 def _networks(setup: TrialSetup, num_classes: int) -> tuple[nn.Module, nn.Module]:
