@@ -1,4 +1,4 @@
-"""The console script: `ndabench sweep|train|report|preview`; each command is also a module to run."""
+"""The console script `ndabench sweep|train|report|preview|import-records`; each is also a module to run."""
 
 from ndabench.interruption import leave_when_interrupted
 
@@ -7,12 +7,13 @@ def main() -> None:
     leave_when_interrupted()
     # late: a Ctrl-C while they are imported ends with a line, too
     from ndabench.command_line import run
+    from ndabench.import_records import import_records
     from ndabench.preview import preview
     from ndabench.report import report
     from ndabench.sweep import sweep
     from ndabench.train import train
 
-    run(sweep, train, report, preview)
+    run(sweep, train, report, preview, import_records)
 
 
 if __name__ == "__main__":

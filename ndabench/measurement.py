@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Better = Literal["lower", "higher", "neither"]
-MetricKind = Literal["curve", "metric"]
+MetricKind = Literal["curve", "metric", "check"]
 MeasuredSplit = Literal["", "validation", "test"]
 
 NEGATIVES_EQUAL = "negatives_equal"
@@ -29,7 +29,7 @@ class Measurement:
     seconds: float = 0.0
     """Wall time that the measurement itself took."""
     kind: MetricKind = "curve"
-    """A training curve, or a metric: the result of an evaluation."""
+    """A training curve, a metric (the result of an evaluation), or a check of a machine (benchmarks/gpu)."""
     metric: str = ""
     """The metric's own name, such as `fd_classifier`; empty where the key it is stored under is the name."""
     split: MeasuredSplit = ""

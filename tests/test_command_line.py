@@ -12,6 +12,7 @@ import pytest
 
 from ndabench import cli
 from ndabench.command_line import run
+from ndabench.import_records import import_records
 from ndabench.planning.sweep_file import read_sweep
 from ndabench.preview import preview
 from ndabench.report import report
@@ -26,6 +27,7 @@ OPTIONS = {
     train: ["FILE", "--set", "--arm", "--lambda", "--seed", "--out", "--resume"],
     report: ["FOLDER"],
     preview: ["FILE", "--set", "--out", "--images", "--seed"],
+    import_records: ["FILES", "--out"],
 }
 
 
@@ -46,17 +48,21 @@ def output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Ca
     return run_it
 
 
+def _name(command: Callable[..., None]) -> str:
+    return command.__name__.replace("_", "-")
+
+
 def test_the_console_script_lists_its_commands(output: Callable[..., str]) -> None:
     text = output(cli.main, "--help")
     for command in OPTIONS:
-        assert command.__name__ in text
+        assert _name(command) in text
         assert str(command.__doc__).splitlines()[0] in text
 
 
 @pytest.mark.parametrize("command", OPTIONS, ids=lambda command: command.__name__)
 def test_help_lists_every_option(output: Callable[..., str], command: Callable[..., None]) -> None:
     alone = output(lambda: run(command), "--help")
-    joined = output(cli.main, command.__name__, "--help")
+    joined = output(cli.main, _name(command), "--help")
     for option in OPTIONS[command]:
         assert option.lower() in alone.lower()
         assert option.lower() in joined.lower()

@@ -16,8 +16,13 @@ import torch
 from rich.console import Console
 
 from benchmarks.gpu.checks import CHECKS
-from benchmarks.gpu.results import LOG, SUMMARY, Bench, read
+from benchmarks.gpu.results import LOG, RESULTS, SUMMARY, Bench, read
 from benchmarks.gpu.running import Check, run_checks, summarise
+from ndabench.import_records import import_records
+from ndabench.records import RecordStore
+from ndabench.reporting.page import report_spec
+from ndabench.reporting.specs import TableSpec
+from tests.command_lines import CommandLine
 
 ROOT = Path(__file__).parents[1]
 THERE = [
@@ -59,6 +64,28 @@ def test_every_check_is_rehearsed_or_says_that_it_needs_a_card(rehearsal: Path) 
     assert all(line["passed"] for line in judged)
     assert {line["kind"] for line in judged} == {"proof"}, "a rehearsal judges no speed"
     assert (rehearsal / SUMMARY).read_text().count("needs a card") == 1
+    names = [(line["check"], line["name"]) for line in lines]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.slow
+def test_what_a_rehearsal_measured_appears_in_a_report(rehearsal: Path, command_line: CommandLine) -> None:
+    assert command_line(import_records, str(rehearsal / RESULTS), "--out", str(command_line.out)) == (0, "")
+    lines = [line for line in read(rehearsal) if line["status"] == "measured"]
+    spec = report_spec(RecordStore(str(command_line.out)))
+    (section,) = [section for section in spec.sections if section.id == "checks"]
+    (table,) = section.blocks
+    assert isinstance(table, TableSpec)
+    shown = {(row[0].text, row[1].text): row for row in table.rows}
+    assert shown.keys() == {(line["check"], line["name"]) for line in lines}
+    for line in lines:
+        row = shown[line["check"], line["name"]]
+        assert row[2].sort == line["value"]
+        assert row[7].text == ("" if line["passed"] is None else "met")
+    judged = sum(line["passed"] is not None for line in lines)
+    assert spec.headline[0].endswith(f": {judged} of {judged} values with a target met it.")
+    assert "(rehearsal)" in spec.headline[0]
+    assert b"<table" in (command_line.out / "report.html").read_bytes()
 
 
 def _run(checks: list[Check], folder: Path, seconds: float = 60.0) -> list[dict[str, Any]]:

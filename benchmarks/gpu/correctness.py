@@ -225,13 +225,13 @@ def checkpoints_move(bench: Bench) -> None:
     places = [bench.device, torch.device("cpu"), bench.device]
     for task in TASKS:
         content, saved = b"", None
-        for before, place in zip([None, *places], places, strict=False):
+        for leg, (before, place) in enumerate(zip([None, *places], places, strict=False), start=1):
+            where = f"{task}, leg {leg} on {place.type}"
             trainers = [small_training(task, place, tiny=bench.rehearse, log_every=2) for _ in range(2)]
             if saved is not None:
                 state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
                 for trainer in trainers:
                     trainer.load_state_dict(state)
-                where = f"{task} on {place.type}"
                 apart = max(_apart(saved, trainers[0]))
                 bench.proved(f"{where}: weights", apart, at_most=0, note="the weights as they were saved")
                 streams = [
@@ -243,7 +243,7 @@ def checkpoints_move(bench: Bench) -> None:
                 bench.proved(f"{where}: noted", float(noted == moved), at_least=1)
             take_steps(trainers[0], 2)
             values = torch.tensor(list(trainers[0].task.curves.read().values()))
-            bench.proved(f"{task} trains on {place.type}", float(values.isfinite().all()), at_least=1)
+            bench.proved(f"{where}: trains", float(values.isfinite().all()), at_least=1)
             buffer = io.BytesIO()
             torch.save(trainers[0].state_dict(), buffer)
             content, saved = buffer.getvalue(), trainers[0]

@@ -97,7 +97,11 @@ METRICS = pa.schema(
         _column("sweep", _REPEATED, "name of the sweep"),
         _column("trial_id", _REPEATED, "the trial measured"),
         _column("step", _INTEGER, "training steps done when it was measured"),
-        _column("kind", _REPEATED, "curve (of the training) or metric (the result of an evaluation)"),
+        _column(
+            "kind",
+            _REPEATED,
+            "curve (of the training), metric (the result of an evaluation) or check (of a machine)",
+        ),
         _column("metric", _REPEATED, "name of the curve or metric, for example fd_classifier"),
         _column("split", _REPEATED, "validation or test; empty for a curve"),
         _column("label", _REPEATED, "what `as` in the sweep file adds to the name; empty without it"),

@@ -71,6 +71,8 @@ class Frames:
 
     trials: pd.DataFrame
     metrics: pd.DataFrame
+    checks: pd.DataFrame
+    """What `benchmarks/gpu` measured, in the columns of `metrics`."""
     artifacts: pd.DataFrame
     groups: list[Group]
     settings: list[Setting]
@@ -141,7 +143,9 @@ def load(store: RecordStore) -> Frames:
     trials["repeat"] = trials["seed"].isin(sweep["seeds"]) if sweep.get("seeds") else True
     groups, trials["group"] = _groups(trials)
     settings, trials["setting"] = _settings(trials, arms)
-    metrics = _with_names(_escaped(store.read_metrics(METRIC_COLUMNS).to_pandas()))
+    measured = _with_names(_escaped(store.read_metrics(METRIC_COLUMNS).to_pandas()))
+    of_checks = measured["kind"] == "check"
+    metrics, checks = measured[~of_checks].copy(), measured[of_checks]
     metrics["protocol_json"] = _with_first_names(
         metrics["protocol_json"], {str(key): str(name) for key, name in names.items()}
     )
@@ -150,6 +154,7 @@ def load(store: RecordStore) -> Frames:
     return Frames(
         trials,
         _of_known_trials(metrics, trials),
+        _of_known_trials(checks, trials),
         _of_known_trials(artifacts, trials),
         groups,
         settings,

@@ -18,6 +18,7 @@ from ndabench.errors import UserError
 from ndabench.records import RecordStore, read_status
 from ndabench.records.damage import warn_once
 from ndabench.reporting import drawing, paper
+from ndabench.reporting.checks import check_sentences, check_tables
 from ndabench.reporting.comparison import Comparison, comparisons
 from ndabench.reporting.figures import lambda_figures, step_figures
 from ndabench.reporting.formatting import count, duration
@@ -73,8 +74,10 @@ def report_spec(store: RecordStore) -> ReportSpec:
     store = store.noting(note)
     frames = load(store)
     compared = comparisons(frames)
+    only_checks = not frames.checks.empty and not compared
     sections = [
-        Section("results", "Results", _results(frames, compared)),
+        Section("results", "Results", [] if only_checks else _results(frames, compared)),
+        Section("checks", "Checks of a machine", check_tables(frames)),
         Section("over-lambda", "Over λ", [group for group in [lambda_figures(frames, compared)] if group]),
         Section("over-training", "Over training", step_figures(frames, compared)),
         Section("pictures", "Pictures", sheet_specs(store, frames, compared)),
@@ -90,7 +93,11 @@ def report_spec(store: RecordStore) -> ReportSpec:
             *_left(store),
             Fact("written", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"),
         ],
-        headline=[*headline(frames, compared), *_damage(list(damage))],
+        headline=[
+            *check_sentences(frames),
+            *([] if only_checks else headline(frames, compared)),
+            *_damage(list(damage)),
+        ],
         sections=[section for section in sections if section.blocks],
     )
 
