@@ -58,4 +58,11 @@ NON_SATURATING = AdversarialLoss(
 )
 """The cross-entropy loss with the generator's non-saturating form (Goodfellow et al., arXiv 1406.2661)."""
 
-ADVERSARIAL_LOSSES = {"hinge": HINGE, "non_saturating": NON_SATURATING}
+WASSERSTEIN = AdversarialLoss(
+    taken_for_real=lambda logit: -logit,
+    taken_for_fake=lambda logit: logit,
+    not_fooled=lambda logit: -logit,
+)
+"""The critic's loss (Arjovsky et al., arXiv 1701.07875), which needs a penalty on the critic's gradient."""
+
+ADVERSARIAL_LOSSES = {"hinge": HINGE, "non_saturating": NON_SATURATING, "wasserstein": WASSERSTEIN}

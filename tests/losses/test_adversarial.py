@@ -19,6 +19,7 @@ def _softplus(value: float) -> float:
 
 ORACLES = {
     "hinge": (lambda v: max(0.0, 1 - v), lambda v: max(0.0, 1 + v), lambda v: -v),
+    "wasserstein": (lambda v: -v, lambda v: v, lambda v: -v),
     "non_saturating": (lambda v: _softplus(-v), _softplus, lambda v: _softplus(-v)),
 }
 

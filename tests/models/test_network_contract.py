@@ -25,7 +25,7 @@ PUBLISHED: Mapping[str, Mapping[int, tuple[int, int]]] = {
 }
 """Parameters of generator and discriminator at 32×32, width 64 and 128 latent dimensions, by the number of
 classes, as in the released code."""
-REFUSED: Mapping[str, set[int]] = {"biggan": {1, 7, 24, 100}, "toy_mlp": set()}
+REFUSED: Mapping[str, set[int]] = {"biggan": {1, 7, 24, 100}, "dcgan": {1, 7, 24, 100}, "toy_mlp": set()}
 SPECTRALLY_NORMALISED = {"biggan"}
 every_network = pytest.mark.parametrize("name", NAMES)
 conditional_or_not = pytest.mark.parametrize("num_classes", [1, 3])

@@ -106,7 +106,8 @@ def _gan_against_dots(**changes: Any) -> TrialSetup:
     }
     config = parse(DatasetNegativeConfig, {"data": {**dots, "num_images": 40}}, "negative")
     keys = {"negative": DatasetNegative(config), "negative_data": ("0a1b",)}
-    return _gan(conditional=True)(**{**keys, **changes})
+    settings = {"losses": "wasserstein_gp", "network": "dcgan", "width": 4, "learning_rate": 1e-3}
+    return _gan(conditional=True, **settings)(**{**keys, **changes})
 
 
 SETUPS: dict[str, Callable[..., TrialSetup]] = {

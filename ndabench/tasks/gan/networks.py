@@ -17,6 +17,12 @@ class BigGanConfig(Config):
     name: Literal["biggan"] = "biggan"
 
 
+class DcganConfig(Config):
+    """DCGAN for square images of 8 to 128 pixels, with a discriminator that normalises nothing."""
+
+    name: Literal["dcgan"] = "dcgan"
+
+
 @dataclass(frozen=True)
 class GanNetwork:
     """One architecture."""
@@ -33,5 +39,9 @@ class GanNetwork:
 
 
 NETWORKS: Registry[GanNetwork] = Registry(
-    "network", {"biggan": GanNetwork(BigGanConfig, "ndabench.models.biggan:build_biggan")}
+    "network",
+    {
+        "biggan": GanNetwork(BigGanConfig, "ndabench.models.biggan:build_biggan"),
+        "dcgan": GanNetwork(DcganConfig, "ndabench.models.dcgan:build_dcgan"),
+    },
 )

@@ -6,7 +6,8 @@ One training step is `num_discriminator_steps` steps of the discriminator on
 
 and then one of the generator, whose loss knows neither λ nor T. `losses.adversarial` defines the losses and
 the costs `taken_for_real` and `taken_for_fake`. Evaluations sample the moving average of the generator's
-weights.
+weights. `wasserstein_gp` adds a penalty on the gradient of D between real images and fakes, which are T(x)
+with probability 1 − λ, as they are in the loss.
 """
 
 import functools
@@ -20,7 +21,8 @@ from ndabench.data.images import ImageData
 from ndabench.data.negatives import DatasetNegative
 from ndabench.data.sheets import COLUMNS, sheet
 from ndabench.errors import UserError
-from ndabench.losses.adversarial import ADVERSARIAL_LOSSES
+from ndabench.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
+from ndabench.losses.gradient_penalties import wasserstein_penalty
 from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.models.ema import MovingAverage
 from ndabench.registry import load
@@ -35,6 +37,11 @@ from ndabench.tasks.setup import TrialSetup, check_batch
 from ndabench.tasks.task import Stateful
 
 STREAMS = ("noise", "labels", "negatives", "positives", "flips")
+LOSSES: Mapping[str, AdversarialLoss] = {
+    **{name: ADVERSARIAL_LOSSES[name] for name in ("hinge", "non_saturating")},
+    "wasserstein_gp": ADVERSARIAL_LOSSES["wasserstein"],
+}
+"""What the key `losses` names."""
 
 
 class GanTask:
@@ -55,7 +62,7 @@ class GanTask:
         self.negative, self.lambda_ = setup.weighted_negative, setup.lambda_
         self.negatives_of = labelled(self.negative, data.class_names, workers.device)
         self.real = RealImages(setup)
-        self.loss = ADVERSARIAL_LOSSES[config.losses]
+        self.loss = LOSSES[config.losses]
         self.discriminator_forward = negatives_apart if config.reference else one_forward
         num_classes = len(data.class_names) if config.conditional else 1
         self.generator, self.discriminator = _networks(setup, num_classes)
@@ -75,7 +82,9 @@ class GanTask:
         )
         self.generator_optimizer = adam(self.generator.parameters())
         self.discriminator_optimizer = adam(self.discriminator.parameters())
-        streams = (*STREAMS, "consistency") if config.consistency_weight else STREAMS
+        self.penalised = config.losses == "wasserstein_gp" and config.gradient_penalty > 0
+        optional = {"consistency": config.consistency_weight, "interpolation": self.penalised}
+        streams = (*STREAMS, *(name for name, used in optional.items() if used))
         self.streams = {name: setup.stream(name, workers.device) for name in streams}
         self.curves = Curves(workers)
         self.picture_every = config.sample_every
@@ -117,8 +126,26 @@ class GanTask:
         if "logit_changed" in parts:
             difference = consistency(parts["logit_real"], parts["logit_changed"])
             loss = loss + self.config.consistency_weight * difference
+        if self.penalised:
+            loss = loss + self.config.gradient_penalty * self._gradient_penalty(batches)
         self._descend(loss, self.discriminator_optimizer, self.discriminator)
         self.curves.add({"loss_discriminator": loss, **parts})
+
+    def _gradient_penalty(self, batches: Mapping[str, Batch]) -> Tensor:
+        """The penalty between each real image and a fake, which is a negative with probability 1 − λ.
+
+        The critic is told the real image's label. It is not compiled here: compiled networks cannot be
+        differentiated twice.
+        """
+        (real, labels), (fake, _) = batches["logit_real"], batches["logit_fake"]
+        shape = (2, self.config.batch_size, 1, 1, 1)
+        uniform = torch.rand(shape, generator=self.streams["interpolation"], device=real.device)
+        place, kind = map(self.workers.shard, uniform)
+        if "logit_negative" in batches:
+            fake = torch.where(kind < self.lambda_, fake, batches["logit_negative"][0])
+        mixed = torch.lerp(fake, real, place)
+        with self._autocast():
+            return wasserstein_penalty(lambda images: self.discriminator(images, labels), mixed)
 
     def _train_generator(self) -> None:
         """One optimiser step on L_G = E[not_fooled(D(G(z)))]; the discriminator's weights need no gradient
