@@ -1,6 +1,5 @@
 """Batches that separate processes decode just before they are needed: streamed images and videos."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ndabench.errors import UserError
+from ndabench.machine import usable_cpus
 
 BATCHES_AHEAD = 2
 """Batches that each decoding process keeps ready or is decoding."""
@@ -18,7 +18,7 @@ Batch = tuple[Tensor, Tensor]
 
 def decoding_processes(wanted: int) -> int:
     """The number of decoding processes if `wanted` are requested: at most one per core."""
-    return min(wanted, len(os.sched_getaffinity(0)))
+    return min(wanted, usable_cpus())
 
 
 def decoded_batches(

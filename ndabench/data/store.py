@@ -9,7 +9,6 @@ trials on one machine share their pages. A set that is to be streamed is decoded
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,6 +23,7 @@ from ndabench.data.config import SplitName
 from ndabench.data.source import ImageConfig, Pictures, Pixels, Source, read_pixels
 from ndabench.data.splits import Rows
 from ndabench.errors import UserError, first_of
+from ndabench.machine import usable_cpus
 
 MANIFEST = "manifest.json"
 FORMAT = 2
@@ -188,7 +188,7 @@ def _windows(config: ImageConfig, pictures: Pictures, shape: Shape) -> Iterator[
         return pixels
 
     num_rows = len(pictures.labels)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for start in range(0, num_rows, WINDOW):
             yield np.stack(list(pool.map(read, range(start, min(start + WINDOW, num_rows)))))
 

@@ -4,6 +4,8 @@ import contextlib
 import logging
 import os
 import socket
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,20 @@ import ray
 
 from ndabench.errors import UserError
 from ndabench.interruption import keep_handlers
+from ndabench.machine import usable_cpus
 from ndabench.orchestration.ray_patches import patch_ray
 from ndabench.orchestration.ray_private import ray_constants
 from ndabench.planning.resources import Node
+from ndabench.scratch import PREFIX, scratch_folder
 
 SECONDS_TO_ANSWER = 10
+RAY_FOLDER = "r"
+"""In the temporary folder of the sweep: Ray opens its own folder to all users."""
+LONGEST_SOCKET_PATH = 107 if sys.platform == "linux" else 103
+"""Bytes in the path of a Unix socket."""
+LENGTH_BELOW = len(
+    f"/{PREFIX}abcdefgh/{RAY_FOLDER}/session_2026-01-01_00-00-00_000000_{2**22}/sockets/plasma_store"
+)
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 ENVIRONMENT = {
@@ -40,8 +51,9 @@ def connect(address: str | None) -> Iterator[bool]:
     """Connects to Ray for the duration of the block; yields whether this call started Ray on this machine.
 
     It takes the connection that exists, else the cluster at `address`, else the one at $RAY_ADDRESS. Else it
-    starts a Ray that listens on loopback only, and stops it afterwards. Raises `UserError` where no cluster
-    answers, or where Ray does not start.
+    starts a Ray that listens on loopback only, in a temporary folder that only this user may enter, and
+    afterwards stops it and deletes the folder. Raises `UserError` where no cluster answers, or where Ray does
+    not start.
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -54,28 +66,48 @@ def connect(address: str | None) -> Iterator[bool]:
     patch_ray()
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
-    try:
-        if local:
-            _start_here()
-        else:
-            _join(address, settings)
-        keep_handlers()  # Ray has put its own in their place, and they end the process without a line
-        for name in ("ray", "ray.train", "ray.data"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the trial's own line says why it ended
-        yield local
-    finally:
-        ray.shutdown()
-        ray_constants.ENABLE_RAY_CLUSTER = True
+    with scratch_folder(parent_of_sockets()) if local else contextlib.nullcontext() as folder:
+        try:
+            if folder is not None:
+                _start_here(folder / RAY_FOLDER)
+            else:
+                _join(address, settings)
+            keep_handlers()  # Ray has put its own in their place, and they end the process without a line
+            for name in ("ray", "ray.train", "ray.data"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the trial's own line says why it ended
+            yield local
+        finally:
+            ray.shutdown()
+            ray_constants.ENABLE_RAY_CLUSTER = True
 
 
-def _start_here() -> None:
+def parent_of_sockets() -> Path:
+    """The folder below which Ray will make its Unix sockets; `UserError` where its path is too long for them.
+
+    `RAY_TMPDIR`, else `TMPDIR`, else /tmp, as for Ray itself.
+    """
+    fallback = tempfile.gettempdir() if sys.platform == "linux" else "/tmp"  # a Mac's is too long
+    parent = Path(os.environ.get("RAY_TMPDIR") or fallback).absolute()
+    length, room = len(os.fsencode(parent)), LONGEST_SOCKET_PATH - LENGTH_BELOW
+    if length > room:
+        name = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR"
+        raise UserError(
+            f"{name}: the path {parent} is too long for Ray's Unix sockets ({length} bytes, at most {room}); "
+            "set RAY_TMPDIR to a shorter one, such as /tmp"
+        )
+    return parent
+
+
+def _start_here(folder: Path) -> None:
     os.environ.setdefault("RAY_task_events_report_interval_ms", "0")  # only a dashboard needs them
     # Without this Ray takes 127.0.0.1 for this machine's address in its network, and listens everywhere.
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         ray.init(
             address="local",
+            num_cpus=usable_cpus(),
+            _temp_dir=str(folder),
             include_dashboard=False,
             dashboard_host="127.0.0.1",
             _node_ip_address="127.0.0.1",

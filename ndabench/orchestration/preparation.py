@@ -8,8 +8,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -19,6 +17,7 @@ from ndabench.orchestration.capacity import reserved
 from ndabench.planning.capacity import Say
 from ndabench.planning.resources import Resources
 from ndabench.planning.sweep_file import SweepConfig
+from ndabench.scratch import scratch_folder
 from ndabench.trials.config import Prepared
 
 Answer = tuple[str | None, Prepared | None]
@@ -52,12 +51,11 @@ def prepare_sweep(config: SweepConfig, *, local: bool, check: bool, say: Say) ->
 
 def _in_a_child(trials: list[str], num_workers: int, check: bool) -> Answer:
     """With all the threads of this machine; a Ray task would have those of one worker."""
-    with tempfile.TemporaryDirectory(prefix="ndabench-prepare-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         request = {"trials": trials, "num_workers": num_workers, "check": check}
         (folder / "request.json").write_text(json.dumps(request))
         child = subprocess.Popen(
-            [sys.executable, "-m", "ndabench.orchestration.preparation_process", name],
+            [sys.executable, "-m", "ndabench.orchestration.preparation_process", str(folder)],
             stdin=subprocess.PIPE,  # closes when this process ends, and with it the child
             stdout=STANDARD_ERROR,
             start_new_session=True,  # Ctrl-C interrupts the driver, which then ends the child

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from ndabench.errors import UserError
+from ndabench.machine import usable_cpus
 from ndabench.records.trial_recorder import one_line
 from ndabench.trials.config import Prepared, TrialConfig
 from ndabench.trials.run import prepare
@@ -45,6 +46,7 @@ def main() -> None:
     logger = logging.getLogger("ndabench")
     logger.setLevel(logging.INFO)
     logger.addHandler(logging.StreamHandler())
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # PyTorch knows no quotas
     folder = Path(sys.argv[1])
     request = json.loads((folder / "request.json").read_text())
     answer = prepare_trials(

@@ -1,6 +1,5 @@
 """Runs a whole sweep: reads what is recorded, and runs the remaining trials with Ray Tune."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -40,6 +39,7 @@ from ndabench.planning.sweep_file import SweepConfig
 from ndabench.planning.sweep_state import Ending, Event, SweepState, TrialEnded, TrialProgressed
 from ndabench.planning.trial_queue import TrialQueue
 from ndabench.records import RecordStore
+from ndabench.scratch import scratch_folder
 from ndabench.tracking.mirror import Mirror
 from ndabench.tracking.registry import make_trackers
 from ndabench.trials.config import Prepared, Provenance, git_commit
@@ -171,7 +171,7 @@ def _tune(
         halving.replay(recorded_values(config, store))
         scheduler = HalvingScheduler(halving, queue)
     stopper = SweepStopper(supervisor, config.time_budget_seconds)
-    with tempfile.TemporaryDirectory(prefix="ndabench-tune-") as scratch:
+    with scratch_folder() as scratch:
         tuner = Tuner(
             trainable(store.root, asdict(provenance), resources, watched_metric(config)),
             tune_config=TuneConfig(
@@ -185,7 +185,7 @@ def _tune(
             ),
             run_config=RunConfig(
                 # Tune's own files are scratch: a sweep is resumed from its records.
-                storage_path=scratch,
+                storage_path=str(scratch),
                 verbose=0,
                 stop=stopper,
                 callbacks=[

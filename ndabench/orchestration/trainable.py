@@ -8,7 +8,6 @@ controller, a process next to the coordinator, needs no PyTorch either. Ray's in
 """
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,6 +26,7 @@ from ndabench.orchestration.ray_private import DataParallelTrainer, DatasetsCall
 from ndabench.orchestration.trial_protocol import TrialDescription, fail
 from ndabench.planning.resources import Resources
 from ndabench.records.trial_recorder import one_line
+from ndabench.scratch import scratch_folder
 
 
 def trainable(
@@ -56,9 +56,9 @@ def _run_alone(description: TrialDescription) -> None:
 def _run_nested(description: TrialDescription) -> None:
     resources = size_now(description.resources)
     timeout = resources.max_silence_seconds
-    with tempfile.TemporaryDirectory(prefix="ndabench-train-") as scratch:
+    with scratch_folder() as scratch:
         try:
-            _trainer(description, resources, scratch).fit()
+            _trainer(description, resources, str(scratch)).fit()
         except ray.train.TrainingFailedError as error:
             failures = getattr(error, "worker_failures", {0: getattr(error, "controller_failure", error)})
             mistake = next(filter(is_mistake, failures.values()), None)

@@ -8,15 +8,16 @@ An event file grows while a trial runs, but an object in a store cannot grow. Fo
 written in a temporary folder and copied when the trial, or the driver, ends.
 """
 
+import contextlib
 import importlib.util
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ndabench.records import RecordStore, TrialRow
+from ndabench.scratch import scratch_folder
 from ndabench.tracking.config import TensorBoardConfig
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class TensorBoardTracker:
         self._writers: dict[str, EventsWriter] = {}
         self._unsent: set[str] = set()
         """Trials whose closed files still have to be copied to the sweep's folder."""
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: Path | None = None
+        self._open = contextlib.ExitStack()
 
     def begin(self, row: TrialRow) -> int:
         """Opens a new file for the trial; returns -1, since it has no steps yet."""
@@ -85,8 +87,7 @@ class TensorBoardTracker:
                 self._finish(trial_id)
             except Exception as error:  # storage may raise anything; other trials' curves are still copied
                 problems.append(error)
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._open.close()
         if problems:
             raise problems[0]
 
@@ -108,8 +109,8 @@ class TensorBoardTracker:
         if not self._copies:
             return Path(self._store.local_path(f"{FOLDER}/{trial_id}"))
         if self._temporary is None:  # not before a trial begins: `close` is only called by then
-            self._temporary = tempfile.TemporaryDirectory(prefix="ndabench-curves-")
-        return Path(self._temporary.name, trial_id)
+            self._temporary = self._open.enter_context(scratch_folder())
+        return self._temporary / trial_id
 
 
 def _import_without_torch() -> None:

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,10 +35,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def environment(shared: Path) -> dict[str, str]:
+def temporary() -> Iterator[Path]:
+    """The commands' folder for temporary files: short, because Ray's sockets lie in it."""
+    folder = Path(tempfile.mkdtemp(prefix="nda-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def environment(shared: Path, temporary: Path) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "NDABENCH_"))}
     cache = os.environ.get("NDABENCH_CACHE", str(shared / "cache"))
-    return {**kept, "NDABENCH_CACHE": cache, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+    ours = {"NDABENCH_CACHE": cache, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+    return {**kept, **ours}
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from ndabench.config import parse
 from ndabench.measurement import displayed_name
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore, read_status
+from ndabench.scratch import delete_orphans
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300
@@ -186,14 +187,24 @@ class Bench:
         return Command(self.folder, [*prefix, sys.executable, "-m", *arguments], self.environment)
 
     def run(self, *arguments: str) -> Ended:
-        """Runs `python -m …` to its end, and sees that it leaves no process behind."""
+        """Runs `python -m …` to its end, and sees that it leaves no process and no folder behind."""
+        self.clear_orphans()
         command = self.start(*arguments)
         try:
             ended = command.ended()
             wait_until(lambda: not command.processes(), "no process is left behind")
         finally:
             command.kill()
+        assert not self.clear_orphans()
         return ended
+
+    def clear_orphans(self) -> set[Path]:
+        """Deletes the temporary folders of commands that are gone, and returns them; Ray's own would stay."""
+        place = Path(self.environment["TMPDIR"])
+        before = set(place.glob("ndabench-*"))
+        delete_orphans(place)
+        assert not (place / "ray").exists()
+        return before - set(place.glob("ndabench-*"))
 
     def sweep(self, *arguments: str) -> Ended:
         return self.run(*UNCHECKED_SWEEP, *arguments)

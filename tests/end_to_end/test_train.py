@@ -1,5 +1,6 @@
 """One trial without Ray, killed and resumed; a sweep then finds it done, is stopped, and goes on."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def some_but_not_all(checkpoints: Path, last: int) -> bool:
 def test_a_killed_trial_continues_and_then_a_stopped_sweep(
     bench: Bench, without_ray: Bench, reference: Reference
 ) -> None:
-    file, out = bench.file(resources={"max_concurrent": 1}), bench.folder / "out"
+    file, out = bench.file(), bench.folder / "out"
     (trial,) = (t.trial_id for t in tiny().grid_trials() if t.arm == "jigsaw" and t.seed == 1)
     assert without_ray.sweep(file, "--out", str(out)).code == 1, "a sweep does need ray"
     assert not out.exists()
@@ -71,10 +72,11 @@ def trains_one(bench: Bench, out: Path, trial: str, options: list[str]) -> None:
 
 
 def is_stopped(bench: Bench, out: Path, options: list[str]) -> None:
-    """Ctrl-C in the middle of a sweep; `kill` does the same to the jobs of test_job.py."""
+    """Ctrl-C in the middle of a sweep that may use one CPU; `kill` stops the jobs of test_job.py."""
     (trained,) = statuses(out)
     before = times_written(out, {trained})
-    command = bench.start(*UNCHECKED_SWEEP, *options, "--resume")
+    one_cpu = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))))
+    command = bench.start(*UNCHECKED_SWEEP, *options, "--resume", prefix=one_cpu)
     try:
         wait_until(lambda: in_the_middle(out) or not command.running, "a sweep is in its middle")
         assert command.listens_on() == {"127.0.0.1"}
@@ -84,8 +86,10 @@ def is_stopped(bench: Bench, out: Path, options: list[str]) -> None:
         wait_until(lambda: not command.processes(), "no process is left behind")
     finally:
         command.kill()
+    assert not bench.clear_orphans()
     assert_stopped_in_order(ended, options[0], out)
-    assert "4 trials, 1 of them done" in ended.stdout
+    assert "resources.max_concurrent is 2; 1 fit at a time\n" in ended.stdout
+    assert "4 trials, 1 of them done, 1 at a time" in ended.stdout
     assert set(statuses(out).values()) == {"finished", "stopped"}
     assert times_written(out, {trained}) == before
 

@@ -6,7 +6,6 @@ The result is cached by the files' names, sizes and times, so that all splits an
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from ndabench.data.build_cache import build_once, cache_folder
 from ndabench.data.videos.decoding import scan
 from ndabench.data.videos.facts import VideoFacts
 from ndabench.errors import UserError
+from ndabench.machine import usable_cpus
 
 logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10.0
@@ -39,7 +39,7 @@ def scan_once(paths: Sequence[Path]) -> dict[Path, VideoFacts | str]:
 
     def scan_all(entry: Path) -> None:
         # Threads suffice: FFmpeg decodes without the interpreter's lock.
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(usable_cpus()) as pool:
             found = tuple(_counted(pool.map(_facts, distinct), len(distinct)))
         text = Scanned(found=found).model_dump_json(exclude_defaults=True)
         (entry / SCAN).write_text(text, encoding="utf-8")

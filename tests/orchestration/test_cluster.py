@@ -1,0 +1,53 @@
+"""Where a local Ray keeps its files: below a path that is short enough for its Unix sockets."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from command_lines import CommandLine
+
+from ndabench.errors import UserError
+from ndabench.orchestration.cluster import LENGTH_BELOW, LONGEST_SOCKET_PATH, parent_of_sockets
+from ndabench.sweep import sweep
+
+
+def test_the_longest_socket_path_is_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for length in (LONGEST_SOCKET_PATH, LONGEST_SOCKET_PATH + 1):
+        with socket.socket(socket.AF_UNIX) as one:
+            if length == LONGEST_SOCKET_PATH:
+                one.bind("s" * length)
+            else:
+                with pytest.raises(OSError, match="too long"):
+                    one.bind("s" * length)
+
+
+def test_a_long_temporary_folder_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = LONGEST_SOCKET_PATH - LENGTH_BELOW
+    fits = "/" + "é" * ((room - 1) // 2)
+    monkeypatch.setenv("RAY_TMPDIR", fits)
+    assert parent_of_sockets() == Path(fits)
+    monkeypatch.setenv("RAY_TMPDIR", f"{fits}xx")
+    length = len(os.fsencode(fits)) + 2
+    with pytest.raises(UserError) as caught:
+        parent_of_sockets()
+    assert str(caught.value) == (
+        f"RAY_TMPDIR: the path {fits}xx is too long for Ray's Unix sockets ({length} bytes, at most {room}); "
+        "set RAY_TMPDIR to a shorter one, such as /tmp"
+    )
+
+
+def test_a_sweep_says_so_before_it_starts_anything(
+    command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where Ray would go by the general `TMPDIR`."""
+    long = tmp_path / ("t" * 90)
+    long.mkdir()
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    line = command_line.error(sweep, command_line.file(), "--out", str(command_line.out))
+    assert line.startswith(f"error: TMPDIR: the path {long} is too long for Ray's Unix sockets (")
+    assert not list(long.iterdir())
