@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,8 @@ from ndabench.trials.config import without_locations
 
 OWNER_FILE = "sweep.yaml"
 MUST_AGREE = ("task", "data", "evaluate", "objective")
+RECORDED = ("trials", "metrics", "artifacts", "files", "checkpoints", "tensorboard")
+"""The folders of what trials record."""
 
 
 def take_ownership(
@@ -37,13 +39,20 @@ def take_ownership(
     """Marks the folder as this sweep's. Raises `UserError` where `check_ownership` does, and where recorded
     trials saw data of another content than `data_hash`, or drew their negatives from data of another content
     than `negative_data` gives for their arm.
+
+    Replaces what another sweep, or one of other data, recorded without a single training step.
     """
     check_ownership(store, config, resume=resume)
-    _check_content(store.without_retry(), config, data_hash)
-    _check_negative_data(store.without_retry(), negative_data)
+    now = store.without_retry()
+    other = _other_content(now, config, data_hash) or _other_negative_data(now, negative_data)
+    if problem := _conflict(now, config) or other:
+        if _has_run(now):
+            raise UserError(problem)
+        for folder in RECORDED:
+            now.delete(folder)
     mine = config.model_dump(mode="json", by_alias=True)
     text = f"# {PLACEHOLDER}\n{yaml.safe_dump(mine, sort_keys=False, allow_unicode=True)}"
-    store.without_retry().write_bytes(OWNER_FILE, sealed(text.encode()))
+    now.write_bytes(OWNER_FILE, sealed(text.encode()))
 
 
 def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
@@ -51,44 +60,69 @@ def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) ->
 
     A resumed sweep may add arms, seeds and searched values. Its task, data and evaluations must be the same,
     or its arms would no longer be comparable. An arm must not change either, or the report would average the
-    results of two different arms under one name.
+    results of two different arms under one name. None of that matters before a trial has taken a step.
     """
-    mine = config.model_dump(mode="json", by_alias=True)
-    where = store.root
     now = store.without_retry()  # a mistake in --out must not look like an outage
-    existing = now.read_bytes(OWNER_FILE)
-    version = now.schema_version()
+    theirs, where = _owner(now), store.root
+    if theirs is None:
+        return
+    if not resume and theirs["name"] == config.name:
+        raise UserError(
+            f"{where} already holds this sweep: continue it with --resume, or choose another --out"
+        )
+    problem = _conflict(now, config)
+    if problem and (not resume or _has_run(now)):
+        raise UserError(problem)
+
+
+def _owner(store: RecordStore) -> dict[str, Any] | None:
+    """The sweep that the folder belongs to; None for a new one, `UserError` where that cannot be told."""
+    where, version = store.root, store.schema_version()
     if version is not None and version < SCHEMA_VERSION:
         raise UserError(
             f"{where} holds records of schema version {version}, which ndabench.report still reads; "
             f"a sweep can only continue version {SCHEMA_VERSION}: choose another folder with --out"
         )
-    if existing is None and now.list("trials"):
-        raise UserError(f"{where} holds the records of an unknown sweep; choose another folder with --out")
+    existing = store.read_bytes(OWNER_FILE)
     if existing is not None:
-        theirs = _read_owner(existing, store.local_path(OWNER_FILE))
-        if theirs["name"] != mine["name"]:
-            raise UserError(
-                f"{where} belongs to the sweep {theirs['name']!r}; choose another folder with --out"
+        return _read_owner(existing, store.local_path(OWNER_FILE))
+    if store.list("trials"):
+        raise UserError(f"{where} holds the records of an unknown sweep; choose another folder with --out")
+    return None
+
+
+def _conflict(store: RecordStore, config: SweepConfig) -> str:
+    """Why the results of this sweep do not belong with those in the folder; empty if they do."""
+    theirs, where = _owner(store), store.root
+    if theirs is None:
+        return ""
+    mine = config.model_dump(mode="json", by_alias=True)
+    if theirs["name"] != mine["name"]:
+        return f"{where} belongs to the sweep {theirs['name']!r}; choose another folder with --out"
+    before, after = without_locations(theirs), without_locations(mine)
+    for key in MUST_AGREE:
+        if changed := _difference(before[key], after[key], key):
+            return (
+                f"{where} was started with another {changed}, which a resumed sweep must keep; "
+                "choose another folder with --out"
             )
-        if not resume:
-            raise UserError(
-                f"{where} already holds this sweep: continue it with --resume, or choose another --out"
+    known = {arm["name"]: arm for arm in before["arms"]}
+    for arm in after["arms"]:
+        if known.get(arm["name"], arm) != arm:
+            return (
+                f"{where} was started with another arm {arm['name']!r}, which a resumed sweep must keep; "
+                "give the new arm another name, or choose another folder with --out"
             )
-        before, after = without_locations(theirs), without_locations(mine)
-        for key in MUST_AGREE:
-            if changed := _difference(before[key], after[key], key):
-                raise UserError(
-                    f"{where} was started with another {changed}, which a resumed sweep must keep; "
-                    "choose another folder with --out"
-                )
-        known = {arm["name"]: arm for arm in before["arms"]}
-        for arm in after["arms"]:
-            if known.get(arm["name"], arm) != arm:
-                raise UserError(
-                    f"{where} was started with another arm {arm['name']!r}, which a resumed sweep must keep; "
-                    "give the new arm another name, or choose another folder with --out"
-                )
+    return ""
+
+
+def _has_run(store: RecordStore) -> bool:
+    """Whether any trial in the folder has taken a training step, or may be taking its first one now."""
+    files = [PurePosixPath(path) for path in (*store.list("metrics"), *store.list("checkpoints"))]
+    ended = {"failed", "stopped"}  # every other status is a result, or of a process that may live
+    return bool(set(store.read_trials()["status"].to_pylist()) - ended) or any(
+        file.stem != f"{0:09d}" for file in files
+    )
 
 
 def _read_owner(content: bytes, path: str) -> dict[str, Any]:
@@ -128,20 +162,23 @@ def _difference(theirs: Any, mine: Any, key: str) -> str:
     return f"{key} ({str(theirs)[:80]}, now {str(mine)[:80]})"
 
 
-def _check_content(store: RecordStore, config: SweepConfig, data_hash: str) -> None:
-    """The folder of a data set may move, and its content must stay: one row of results per content."""
+def _other_content(store: RecordStore, config: SweepConfig, data_hash: str) -> str:
+    """Why the trials in the folder saw other data; empty if they saw these. A data set's folder may move, and
+    its content must stay: one row of results per content."""
     seen = {known for known in store.read_trials()["dataset_hash"].to_pylist() if known}
-    if other := sorted(seen - {data_hash}):
-        path = getattr(config.data, "path", None)
-        where = f" in {path}" if path is not None else ""
-        raise UserError(
-            f"{store.root}: its trials were trained on other data than {config.data.title}{where} holds now "
-            f"(content hash {other[0][:10]}, now {data_hash[:10]}); restore these data, or choose another "
-            "folder with --out"
-        )
+    other = sorted(seen - {data_hash})
+    if not other:
+        return ""
+    path = getattr(config.data, "path", None)
+    where = f" in {path}" if path is not None else ""
+    return (
+        f"{store.root}: its trials were trained on other data than {config.data.title}{where} holds now "
+        f"(content hash {other[0][:10]}, now {data_hash[:10]}); restore these data, or choose another "
+        "folder with --out"
+    )
 
 
-def _check_negative_data(store: RecordStore, negative_data: Mapping[str, Sequence[str]]) -> None:
+def _other_negative_data(store: RecordStore, negative_data: Mapping[str, Sequence[str]]) -> str:
     """The same for the data sets that the arms' negatives are drawn from."""
     trials = store.read_trials()
     columns = (trials[name].to_pylist() for name in ("arm", "negative_data_json"))
@@ -150,11 +187,12 @@ def _check_negative_data(store: RecordStore, negative_data: Mapping[str, Sequenc
             json.loads(recorded or "[]"), negative_data.get(arm, ()), strict=False
         ):
             if known != now:
-                raise UserError(
+                return (
                     f"{store.root}: arm {arm!r} drew negatives from another {title} than it is now (content "
                     f"hash {known[:10]}, now {now[:10]}); restore these data, or choose another folder with "
                     "--out"
                 )
+    return ""
 
 
 def require_owned(store: RecordStore) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from ndabench.config import parse
 from ndabench.errors import UserError
+from ndabench.measurement import Measurement
 from ndabench.ownership import check_ownership, sole_driver, take_ownership
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
@@ -71,6 +72,8 @@ def test_one_driver_at_a_time(tmp_path: Path) -> None:
 def test_a_folder_belongs_to_one_sweep(tmp_path: Path) -> None:
     store = RecordStore(str(tmp_path))
     take_ownership(store, sweep(), resume=False, data_hash="1")
+    trial = planned_row(sweep().grid_trials()[0], Provenance("s"))
+    store.write_trial(replace(trial, status="finished"))
     with pytest.raises(UserError, match="already holds this sweep: continue it with --resume"):
         take_ownership(store, sweep(), resume=False, data_hash="1")
     with pytest.raises(UserError, match="belongs to the sweep 's'"):
@@ -78,6 +81,62 @@ def test_a_folder_belongs_to_one_sweep(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"another task.num_steps \(4, now 9\)"):
         take_ownership(store, sweep(task={"name": "gan", "num_steps": 9}), resume=True, data_hash="1")
     take_ownership(store, sweep(seeds=[0, 1, 2]), resume=True, data_hash="1")
+
+
+OTHERS = {
+    "another batch": {"task": {"name": "gan", "num_steps": 4, "batch_size": 8}},
+    "another name": {"name": "other"},
+    "another arm": {"arms": ["none", {"name": "jigsaw", "negative": {"name": "jigsaw", "grid": 3}}]},
+    "other data": {},
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_folder_in_which_nothing_ever_ran_may_be_resumed_with_another_file(
+    tmp_path: Path, case: str
+) -> None:
+    """A batch that does not fit into memory, for example, fails in the first step of every trial."""
+    first, other, store = sweep(), sweep(**OTHERS[case]), RecordStore(str(tmp_path))
+    take_ownership(store, first, resume=False, data_hash="1")
+    planned = planned_row(first.grid_trials()[0], Provenance("s"))
+    failed = replace(planned, status="failed", error="out of memory", dataset_hash="1")
+    score = {"fd": Measurement(1.0, better="lower", protocol={})}
+    store.write_trial(failed)
+    store.write_progress("s", failed.trial_id, 0, score, {"samples.png": b"png"})
+    with pytest.raises(UserError):
+        check_ownership(store, other, resume=False)
+    check_ownership(store, other, resume=True)
+    take_ownership(store, first, resume=True, data_hash="1")
+    assert store.read_trials().num_rows == 1, "the same sweep keeps what it has"
+    take_ownership(store, other, resume=True, data_hash="2")
+    assert not store.read_trials().num_rows
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.yaml"]
+    check_ownership(store, other, resume=True)
+
+
+@pytest.mark.parametrize(
+    "ran", ["a step", "a checkpoint", "compacted metrics", "running", "finished", "diverged"]
+)
+def test_a_folder_in_which_something_ran_keeps_its_file(tmp_path: Path, ran: str) -> None:
+    first, store = sweep(), RecordStore(str(tmp_path))
+    take_ownership(store, first, resume=False, data_hash="1")
+    row = replace(planned_row(first.grid_trials()[0], Provenance("s")), status="stopped", dataset_hash="1")
+    match ran:
+        case "a step" | "compacted metrics":
+            loss = {"loss": Measurement(1.0, better="lower", protocol={})}
+            store.write_progress("s", row.trial_id, 2, loss, {})
+            if ran == "compacted metrics":
+                store.compact(row.trial_id)
+        case "a checkpoint":
+            store.write_bytes(f"checkpoints/{row.trial_id}/000000002.pt", b"")
+        case "running" | "finished" | "diverged":
+            row = replace(row, status=ran)
+    store.write_trial(row)
+    with pytest.raises(UserError, match=r"another task\.num_steps"):
+        check_ownership(store, sweep(task={"name": "gan", "num_steps": 9}), resume=True)
+    with pytest.raises(UserError, match="trained on other data"):
+        take_ownership(store, first, resume=True, data_hash="2")
+    assert store.read_trials().num_rows == 1
 
 
 @pytest.mark.parametrize(
