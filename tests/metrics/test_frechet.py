@@ -136,5 +136,5 @@ def test_features_that_are_not_finite_are_refused(bad: float) -> None:
 def test_too_few_features_are_refused(num: int) -> None:
     moments = Moments(3, torch.device("cpu"))
     moments.update(features(num, 3, 1))
-    with pytest.raises(UserError, match=f"at least 2 images on each side, got {num}"):
-        moments.gaussian()
+    with pytest.raises(UserError, match=f"at least 2 generated images, got {num}"):
+        moments.gaussian("generated images")

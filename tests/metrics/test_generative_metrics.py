@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,18 @@ def test_subsets_larger_than_a_split_are_refused_early(data: ImageData) -> None:
         UserError, match="subset_size 91 must not exceed the 90 images of the validation split"
     ):
         prepare([KidConfig(subset_size=91)], Preparation(data, CPU))
+
+
+@pytest.mark.parametrize(
+    ("split", "remedy"), [("validation", "raise data.validation_fraction"), ("test", "add images to it")]
+)
+def test_a_split_of_one_image_is_refused_early_by_name(data: ImageData, split: str, remedy: str) -> None:
+    """A Fréchet distance needs a covariance; the number of generated images has its own bound."""
+    images: TensorSplit = getattr(data, split)
+    small = replace(data, **{split: TensorSplit(images.images[:1], images.labels[:1])})
+    with pytest.raises(UserError) as error:
+        prepare([FrechetConfig()], Preparation(small, CPU))
+    assert str(error.value) == (
+        f"fd_classifier: a Fréchet distance needs at least 2 real images, and the {split} split of striped "
+        f"has 1; {remedy}"
+    )

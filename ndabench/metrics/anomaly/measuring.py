@@ -193,9 +193,9 @@ def _measure(
         start = clock()
         inside = _some(getattr(data, split), config.images_per_set)
         with torch.no_grad():
-            inside_scores = _scores(score, inside)
+            inside_scores = _scores(config, score, inside, f"the {split} split of {data.name}")
             sets = list(_outlier_sets(config, data, inside, split, workers.device))
-            scores = [_scores(score, one.images) for one in sets]
+            scores = [_scores(config, score, one.images, one.title) for one in sets]
         counts = [ScoreCounts.of(inside_scores, found) for found in scores]
         measurements += _measurements(config, data, split, len(inside), sets, counts, clock() - start)
         if split == "test" and workers.is_main:
@@ -208,10 +208,13 @@ def _measure(
     return Evaluated(by_name(measurements), files)
 
 
-def _scores(score: Score, split: ImageSplit) -> np.ndarray[Any, np.dtype[np.float64]]:
-    found = score(split).double().cpu().numpy()
+def _scores(
+    config: OutlierEvaluation, score: Score, images: ImageSplit, described: str
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    found = score(images).double().cpu().numpy()
     if not np.isfinite(found).all():
-        raise UserError(f"anomaly: {(~np.isfinite(found)).sum()} of {len(found)} scores are not finite")
+        count = (~np.isfinite(found)).sum()
+        raise UserError(f"{config.name}: {count} of {len(found)} scores of {described} are not finite")
     return found
 
 

@@ -79,6 +79,15 @@ class FrechetConfig(GeneratorEvaluation):
 
     name: Literal["fd"] = "fd"
 
+    def check(self, data: DataFacts) -> None:
+        more = {"validation": "raise data.validation_fraction", "test": "add images to it"}
+        for split, images in (("validation", data.validation), ("test", data.test)):
+            if len(images) < 2:
+                raise UserError(
+                    f"{self.metric}: a Fréchet distance needs at least 2 real images, and the {split} "
+                    f"split of {data.name} has {len(images)}; {more[split]}"
+                )
+
 
 class KidConfig(GeneratorEvaluation):
     """`kid`, the kernel distance: `kid`, or `kid_classifier`. See `kid.py`."""

@@ -148,14 +148,15 @@ def load_reference(
         extractor.name,
         extractor.weights_sha256[:32],
     )
-    compute = partial(_compute_reference, images, extractor)
+    described = f"images of the {split} split of {data.name}"
+    compute = partial(_compute_reference, images, extractor, described)
     return _load_reference(compute_once("references", "-".join(identity), compute), device)
 
 
-def _compute_reference(images: ImageSplit, extractor: Extractor) -> dict[str, Any]:
+def _compute_reference(images: ImageSplit, extractor: Extractor, described: str) -> dict[str, Any]:
     batches = (batch for batch, _ in images.batches(in_order(len(images), BATCH_SIZE)))
     features, _ = extract(extractor, batches)
-    reference = FrechetReference.of(moments_of(features).gaussian())
+    reference = FrechetReference.of(moments_of(features).gaussian(described))
     return {
         "features": features.cpu(),
         "mean": reference.gaussian.mean.cpu(),

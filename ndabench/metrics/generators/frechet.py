@@ -59,14 +59,15 @@ class Moments:
         for part in (self._count, self._sum, self._outer):
             workers.all_reduce_sum(part)
 
-    def gaussian(self) -> Gaussian:
-        """Raises `UserError` for fewer than two features or one that is not finite."""
+    def gaussian(self, images: str = "images") -> Gaussian:
+        """Raises `UserError`, which says whose features these are, for fewer than two or one that is not
+        finite."""
         count = int(self._count.item())
         if count < 2:
-            raise UserError(f"a Fréchet distance needs at least 2 images on each side, got {count}")
+            raise UserError(f"a Fréchet distance needs at least 2 {images}, got {count}")
         if not torch.isfinite(self._outer).all():
             raise UserError(
-                f"a Fréchet distance needs finite features; among those of {count} images some are not"
+                f"a Fréchet distance needs finite features; among those of {count} {images} some are not"
             )
         mean = self._sum / count
         return Gaussian(mean, (self._outer - count * mean.outer(mean)) / (count - 1))
@@ -92,7 +93,7 @@ def frechet_distance_of_features(reference: FrechetReference, features: Tensor) 
     With X the centred features, Σ = XᵀX / (n − 1), so that the roots of R Σ R's eigenvalues are the singular
     values of X R / √(n − 1): n of them instead of d, and none lost to rounding under the square root.
     """
-    gaussian = moments_of(features).gaussian()
+    gaussian = moments_of(features).gaussian("generated images")
     centred = features.to(torch.float64) - gaussian.mean
     singular_values = torch.linalg.svdvals(centred @ reference.root / (len(features) - 1) ** 0.5)
     return _distance(reference, gaussian, singular_values.sum())

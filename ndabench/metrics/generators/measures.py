@@ -50,7 +50,7 @@ def measure_frechet(config: FrechetConfig, subject: GeneratorSubject, *, test: b
             return frechet_distance_of_features(frechet, drawn.all_features(config.num_samples))
         moments = moments_of(drawn.own_features(config.num_samples))
         moments.all_reduce(drawn.workers)
-        return frechet_distance(frechet, moments.gaussian())
+        return frechet_distance(frechet, moments.gaussian("generated images"))
 
     return _measure_splits(config, subject, distance, test=test)
 
