@@ -1,6 +1,7 @@
 """Text from outside as errors, terminals and logs show it."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,9 @@ def test_secrets_of_a_uri_are_masked(uri: str, safe: str) -> None:
         ("", "--out: needs a folder or a URI, got ''"),
         ("a\x1b[2J", r"--out: needs a folder or a URI, got 'a\x1b[2J'"),
         ("~nobody-here/x", "~nobody-here/x: no user has the home folder ~nobody-here"),
+        ("s3:/bucket/x", "s3: has two slashes after it in a URI; did you mean s3://bucket/x?"),
+        ("S3:bucket/x", "S3: has two slashes after it in a URI; did you mean s3://bucket/x?"),
+        ("gs:/tok:S@bucket/x", "gs: has two slashes after it in a URI; did you mean gs://***@bucket/x?"),
         ("s3://", "s3://: names no bucket or host; it must look like s3://bucket/folder"),
         ("gs://tok:S@bucket/x", "gs://***@bucket/x: a URI with a secret in it would appear in logs"),
         ("hdfs://u:S@host/x", "hdfs://***@host/x: a URI with a secret in it"),
@@ -71,6 +75,25 @@ def test_a_wrong_out_is_one_line_without_its_secret(out: str, line: str) -> None
     assert "S@" not in said
     assert "hunter2" not in said
     assert said.isprintable()
+
+
+@pytest.mark.parametrize("aborts", [False, True])
+def test_an_azure_uri_without_a_login_is_one_line(
+    aborts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some versions of Azure's library abort the process that asks, so a child asks first."""
+    for key in [key for key in os.environ if key.startswith("AZURE_")]:
+        monkeypatch.delenv(key)
+    if aborts:
+        aborting = tmp_path / "python"
+        aborting.write_text("#!/bin/sh\nkill -ABRT $$\n")
+        aborting.chmod(0o755)
+        monkeypatch.setattr("sys.executable", str(aborting))
+    out = f"abfs://container@nobody{aborts:d}.dfs.core.windows.net/x"
+    with pytest.raises(UserError) as raised:
+        RecordStore(out)
+    assert str(raised.value).startswith(f"{out}: cannot be opened (")
+    assert "\n" not in str(raised.value)
 
 
 def test_very_many_trials_are_counted_first_and_asked_for(command_line: CommandLine) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from ndabench.data.class_folders import is_junk
 from ndabench.data.config import FullPath
 from ndabench.data.source import FilePictures, ImageConfig, Source
 from ndabench.errors import UserError
@@ -39,6 +40,7 @@ class TinyImageNetConfig(ImageConfig):
             (path, label)
             for label, name in enumerate(names)
             for path in sorted((folder / name / "images").glob("*.JPEG"))
+            if not is_junk(path.name)
         ]
         if not found:
             raise UserError(f"{folder}: has no pictures <class>/images/*.JPEG")

@@ -37,6 +37,7 @@ MOST_REASON = 200
 _KEY_BEFORE_AT = {"s3", "gs", "gcs"}
 """Schemes whose user part is a key, not a name."""
 _WITH_A_BUCKET = {*_KEY_BEFORE_AT, "abfs", "abfss"}
+_SCHEMES = {*_WITH_A_BUCKET, "hdfs", "viewfs", "file"}
 _OBJECT_STORES = {"s3", "gcs", "abfs"}
 
 
@@ -55,6 +56,7 @@ class FileTree:
                 raise UserError(f"{root}: cannot be opened ({shortened(reason_, MOST_REASON)})") from None
             self.root = root.rstrip("/")
         else:
+            _check_slashes(root)
             try:
                 self.root = self.base = str(Path(root).expanduser().absolute())
             except RuntimeError:
@@ -202,6 +204,14 @@ class FileTree:
             return [action(item) for item in items]
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             return list(pool.map(action, items))
+
+
+def _check_slashes(path: str) -> None:
+    """`UserError` for `s3:/bucket/folder`: a folder named `s3:` on the local disk is not meant."""
+    scheme, colon, rest = path.partition(":")
+    if colon and scheme.lower() in _SCHEMES:
+        meant = f"{scheme.lower()}://{rest.lstrip('/')}"
+        raise UserError(f"{scheme}: has two slashes after it in a URI; did you mean {shown_text(meant)}?")
 
 
 def _check_uri(uri: str) -> None:

@@ -153,6 +153,7 @@ def test_tiny_imagenet(tmp_path: Path) -> None:
                 Image.fromarray(image[::-1]).save(root / "val" / "images" / picture)
                 annotations.append(f"{picture}\t{name}\t0\t0\t62\t62")
     (root / "val" / "val_annotations.txt").write_text("\n".join(annotations))
+    (root / "train" / names[0] / "images" / f"._{names[0]}_0.JPEG").write_bytes(b"of macOS")
     data = load(name="tiny_imagenet", path=str(tmp_path))
     assert data.class_names == tuple(names)
     assert (len(data.train) + len(data.validation), len(data.test)) == (16, 6)

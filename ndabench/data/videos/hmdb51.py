@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from ndabench.data.class_folders import is_junk
 from ndabench.data.config import FullPath
 from ndabench.data.videos.source import (
     Video,
@@ -47,7 +48,8 @@ class Hmdb51Config(VideoConfig):
     def lists(self) -> VideoLists:
         lists = self.path / self.split_lists
         ending = f"_test_split{self.split}.txt"
-        files = {file.name.removesuffix(ending): file for file in sorted(lists.glob(f"*{ending}"))}
+        found = [file for file in sorted(lists.glob(f"*{ending}")) if not is_junk(file.name)]
+        files = {file.name.removesuffix(ending): file for file in found}
         if not files:
             raise UserError(f"{lists}: has no file <class>{ending}")
         class_names = tuple(sorted(files))
