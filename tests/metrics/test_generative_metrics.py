@@ -25,7 +25,7 @@ from ndabench.metrics.generators.extraction import extract, extract_share
 from ndabench.metrics.generators.frechet import FrechetReference, frechet_distance, moments_of
 from ndabench.metrics.registry import EvaluationConfig, evaluations_of
 from ndabench.metrics.subjects import Preparation
-from tests.metrics.striped import images_of, striped_data, striped_images
+from tests.metrics.striped import TensorSplit, images_of, striped_data, striped_images
 from tests.metrics.toy_generator import measure
 
 CPU = torch.device("cpu")

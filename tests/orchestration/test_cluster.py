@@ -5,11 +5,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from command_lines import CommandLine
 
 from ndabench.errors import UserError
 from ndabench.orchestration.cluster import LENGTH_BELOW, LONGEST_SOCKET_PATH, parent_of_sockets
 from ndabench.sweep import sweep
+from tests.command_lines import CommandLine
 
 
 def test_the_longest_socket_path_is_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
