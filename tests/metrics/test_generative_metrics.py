@@ -200,7 +200,8 @@ def test_subsets_larger_than_a_split_are_refused_early(data: ImageData) -> None:
 def test_a_split_of_one_image_is_refused_early_by_name(data: ImageData, split: str, remedy: str) -> None:
     """A Fréchet distance needs a covariance; the number of generated images has its own bound."""
     images: TensorSplit = getattr(data, split)
-    small = replace(data, **{split: TensorSplit(images.images[:1], images.labels[:1])})
+    one = TensorSplit(images.images[:1], images.labels[:1])
+    small = replace(data, validation=one) if split == "validation" else replace(data, test=one)
     with pytest.raises(UserError) as error:
         prepare([FrechetConfig()], Preparation(small, CPU))
     assert str(error.value) == (

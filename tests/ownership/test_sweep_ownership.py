@@ -83,7 +83,7 @@ def test_a_folder_belongs_to_one_sweep(tmp_path: Path) -> None:
     take_ownership(store, sweep(seeds=[0, 1, 2]), resume=True, data_hash="1")
 
 
-OTHERS = {
+OTHERS: dict[str, dict[str, Any]] = {
     "another batch": {"task": {"name": "gan", "num_steps": 4, "batch_size": 8}},
     "another name": {"name": "other"},
     "another arm": {"arms": ["none", {"name": "jigsaw", "negative": {"name": "jigsaw", "grid": 3}}]},
