@@ -128,15 +128,18 @@ class OneOf:
         registry: Mapping[str, Any],
         config_of: Callable[[Any], type[Config]] = lambda entry: entry.config,
         short_form: Callable[[Any], Any] = named,
+        dumps_bare_names: bool = False,
     ) -> None:
         """`config_of` finds an entry's configuration class; `short_form` expands what may be written short,
-        by default a bare name."""
+        by default a bare name. With `dumps_bare_names` a configuration that has no key but its name is dumped
+        as that name."""
         self._registry, self._config_of, self._short_form = registry, config_of, short_form
+        self._dumps_bare_names = dumps_bare_names
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self._validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True),
+            serialization=core_schema.plain_serializer_function_ser_schema(self._dump, info_arg=True),
         )
 
     def _validate(self, value: Any) -> Config:
@@ -158,6 +161,6 @@ class OneOf:
         except ValidationError as error:
             raise PartError(classes[name], error) from None
 
-
-def _dump(config: Config, info: SerializationInfo) -> dict[str, Any]:
-    return config.model_dump(mode=info.mode, by_alias=bool(info.by_alias))
+    def _dump(self, config: Config, info: SerializationInfo) -> Any:
+        dumped = config.model_dump(mode=info.mode, by_alias=bool(info.by_alias))
+        return dumped["name"] if self._dumps_bare_names and set(dumped) == {"name"} else dumped

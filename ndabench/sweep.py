@@ -149,7 +149,7 @@ def _plan_lines(config: "SweepConfig") -> "Iterator[tuple[int, str, str, str, st
     search, repeats = config.search, len(config.seeds)
     seeds = ", ".join(map(str, config.seeds))
     for arm in config.arms:
-        if search.sampler == "grid":
+        if search.is_grid:
             for setting in config.settings_of(arm):
                 trial = config.trial(arm, setting, config.seeds[0])
                 parameters = ", ".join(f"{key}={value}" for key, value in trial.parameters.items())
@@ -158,7 +158,7 @@ def _plan_lines(config: "SweepConfig") -> "Iterator[tuple[int, str, str, str, st
             continue
         each = config.task_of(arm).num_images
         if dimensions := config.dimensions_of(arm):
-            how = f"× {search.sampler}"
+            how = f"× {search.sampler.name}"
             yield search.trials_per_arm, how, arm.name, "", ", ".join(dimensions), str(search.seed), each
         yield repeats, "× the best", arm.name, "", "", seeds, each
 

@@ -12,8 +12,11 @@ from ndabench.augmentations.registry import NEGATIVES
 from ndabench.data.registry import DATA_SETS
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
 from ndabench.metrics.registry import EVALUATIONS
+from ndabench.planning.samplers import SAMPLERS
 from ndabench.registry import Registry
+from ndabench.tasks.contrastive.encoders import ENCODERS
 from ndabench.tasks.contrastive.methods import METHODS
+from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES
 from ndabench.tasks.gan.networks import NETWORKS
 from ndabench.tasks.registry import TASKS
 from ndabench.tracking.registry import TRACKERS
@@ -27,6 +30,9 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     NETWORKS,
     METHODS,
     TRACKERS,
+    ENCODERS,
+    ADVERSARIAL_LOSSES,
+    SAMPLERS,
 )
 
 

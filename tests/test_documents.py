@@ -23,12 +23,18 @@ from ndabench.measurement import Measurement
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
 from ndabench.metrics.registry import EVALUATIONS
 from ndabench.planning.resources import Resources
+from ndabench.planning.samplers import SAMPLERS
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore, TrialRow, schema
 from ndabench.records.status import SweepStatus
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig, VideoContrastiveConfig
+from ndabench.tasks.contrastive.encoders import ENCODERS
+from ndabench.tasks.contrastive.methods import METHODS
 from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES
+from ndabench.tasks.gan.networks import NETWORKS
 from ndabench.tasks.registry import TASKS
+from ndabench.tracking.registry import TRACKERS
 from tests.registrations import REGISTRIES, kept_registries
 
 CLIP_NEGATIVES = implementations("clips")
@@ -88,7 +94,10 @@ def test_the_example_of_a_negative_is_one() -> None:
 
 def test_the_examples_of_every_other_registry_register(monkeypatch: pytest.MonkeyPatch) -> None:
     configs = types.ModuleType("my_package.configs")
-    for name in ("Brightness", "Byol", "Gaussian", "Print", "Stripes", "Unet"):
+    for name in (
+        *("Brightness", "Byol", "Gaussian", "Halton", "LeastSquares", "Print", "Stripes", "Unet"),
+        "Vit",
+    ):
         setattr(configs, f"{name}Config", type(f"{name}Config", (Config,), {}))
     monkeypatch.setitem(sys.modules, "my_package", types.ModuleType("my_package"))
     monkeypatch.setitem(sys.modules, "my_package.configs", configs)
@@ -202,6 +211,12 @@ def test_every_key_is_named(config: type, files: list[str]) -> None:
         (_ours(DATA_SETS, lambda entry: entry.config.__module__), "tasks.md"),
         (_ours(EVALUATIONS, lambda entry: entry.measure), "tasks.md"),
         (_ours(EXTRACTORS, lambda entry: entry.open), "tasks.md"),
+        (_ours(METHODS, lambda entry: entry.build), "tasks.md"),
+        (_ours(ENCODERS, lambda entry: entry.build), "tasks.md"),
+        (_ours(NETWORKS, lambda entry: entry.build), "tasks.md"),
+        (_ours(ADVERSARIAL_LOSSES, lambda entry: entry.build), "tasks.md"),
+        (_ours(SAMPLERS, lambda entry: entry.config.__module__), "sweep-file.md"),
+        (_ours(TRACKERS, lambda entry: entry.make), "sweep-file.md"),
     ],
 )
 def test_every_name_in_a_registry_is_named(names: Iterable[str], file: str) -> None:

@@ -1,4 +1,4 @@
-"""A package outside ndabench adds a task, a data set, a negative, an extractor and an evaluation.
+"""A package outside ndabench adds an entry to every registry.
 
 `tests/outside/ndabench_toy` uses the public registries alone: YAML → dry run → sweep → Parquet → HTML.
 """
@@ -44,6 +44,19 @@ def test_a_dry_run_plans_it(tmp_path: Path) -> None:
     assert f"total work: {2 * 12 * 8} images" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("file", "shown"),
+    [
+        ("pull", ["× toy_spread", "toy_upside_down", f"total work: {2 * 3 * 4 * 8} images"]),
+        ("perceptrons", ["2 trials", "toy_upside_down", f"total work: {2 * 2 * 4 * 8} images"]),
+    ],
+)
+def test_its_parts_go_into_the_tasks_of_ndabench(tmp_path: Path, file: str, shown: list[str]) -> None:
+    done = run("ndabench.sweep", str(OUTSIDE / f"{file}.yaml"), "--dry-run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all(text in done.stdout for text in shown), done.stdout
+
+
 @pytest.mark.slow
 def test_a_sweep_over_it_ends_in_parquet_and_html(tmp_path: Path) -> None:
     done = run("ndabench.sweep", str(STRIPES), "--out", "out", folder=tmp_path)
@@ -63,6 +76,10 @@ def test_a_sweep_over_it_ends_in_parquet_and_html(tmp_path: Path) -> None:
     assert set(measured[measured.split == "validation"].step) == {0, 6, 12}
     protocol = json.loads(measured[measured.metric == "fd_toy_pixels"].protocol_json.iloc[0])
     assert (protocol["extractor"], protocol["resize"]) == ("toy_pixels", "averaged to 4×4")
+    for trial in trials.trial_id:
+        *steps, end = (tmp_path / f"out/lines/{trial}.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in steps] == [0, 4, 6, 8, 12]
+        assert json.loads(end) == {"status": "finished"}
     report = (tmp_path / "out/report.html").read_text()
     for shown in ("fd_toy_pixels", "toy_brightness", "toy_upside_down", "toy_stripes"):
         assert shown in report, shown

@@ -26,6 +26,8 @@ class AdversarialLoss:
     """The discriminator's cost of the logit of a fake, generated or negative."""
     not_fooled: Callable[[Tensor], Tensor]
     """The generator's cost of the logit of an image that it made."""
+    gradient_penalty: float = 0.0
+    """Weight of `gradient_penalties.wasserstein_penalty`, which the caller adds to the loss of D."""
 
     def discriminator(self, real: Tensor, fake: Tensor, negative: Tensor | None, lambda_: float) -> Tensor:
         """E[taken_for_real(real)] + λ·E[taken_for_fake(fake)] + (1 − λ)·E[taken_for_fake(negative)].
@@ -44,25 +46,30 @@ class AdversarialLoss:
         return self.not_fooled(fake).mean()
 
 
-HINGE = AdversarialLoss(
-    taken_for_real=lambda logit: F.relu(1 - logit),
-    taken_for_fake=lambda logit: F.relu(1 + logit),
-    not_fooled=lambda logit: -logit,
-)
-"""The hinge loss (Lim and Ye, arXiv 1705.02894), with which the paper trains."""
+def hinge() -> AdversarialLoss:
+    """The hinge loss (Lim and Ye, arXiv 1705.02894), with which the paper trains."""
+    return AdversarialLoss(
+        taken_for_real=lambda logit: F.relu(1 - logit),
+        taken_for_fake=lambda logit: F.relu(1 + logit),
+        not_fooled=lambda logit: -logit,
+    )
 
-NON_SATURATING = AdversarialLoss(
-    taken_for_real=lambda logit: F.softplus(-logit),
-    taken_for_fake=F.softplus,
-    not_fooled=lambda logit: F.softplus(-logit),
-)
-"""The cross-entropy loss with the generator's non-saturating form (Goodfellow et al., arXiv 1406.2661)."""
 
-WASSERSTEIN = AdversarialLoss(
-    taken_for_real=lambda logit: -logit,
-    taken_for_fake=lambda logit: logit,
-    not_fooled=lambda logit: -logit,
-)
-"""The critic's loss (Arjovsky et al., arXiv 1701.07875), which needs a penalty on the critic's gradient."""
+def non_saturating() -> AdversarialLoss:
+    """The cross-entropy with the generator's non-saturating form (Goodfellow et al., arXiv 1406.2661)."""
+    return AdversarialLoss(
+        taken_for_real=lambda logit: F.softplus(-logit),
+        taken_for_fake=F.softplus,
+        not_fooled=lambda logit: F.softplus(-logit),
+    )
 
-ADVERSARIAL_LOSSES = {"hinge": HINGE, "non_saturating": NON_SATURATING, "wasserstein": WASSERSTEIN}
+
+def wasserstein_gp(*, gradient_penalty: float) -> AdversarialLoss:
+    """The critic's loss (Arjovsky et al., arXiv 1701.07875) with a penalty on its gradient (Gulrajani et al.,
+    arXiv 1704.00028)."""
+    return AdversarialLoss(
+        taken_for_real=lambda logit: -logit,
+        taken_for_fake=lambda logit: logit,
+        not_fooled=lambda logit: -logit,
+        gradient_penalty=gradient_penalty,
+    )

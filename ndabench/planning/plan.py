@@ -1,10 +1,10 @@
-"""Which trial runs next: grid, random search or Optuna's TPE, with the same budget for every arm.
+"""Which trial runs next: those of a grid, or settings from a sampler, with the same budget for every arm.
 
 A sampled search runs `trials_per_arm` settings in each arm with a dedicated seed, `search.seed`. It chooses
 each arm's best setting on the validation split and repeats that setting over all seeds: the reported seeds
-took no part in the choice. Random settings are drawn from the same seed in every arm, so that all arms are
-tuned on the same draws. A setting is tried once: a search with fewer than `trials_per_arm` settings ends when
-it has tried them all.
+took no part in the choice. A sampler that learns nothing from values, such as random, draws from the same
+seed in every arm, so that all arms are tuned on the same draws. A setting is tried once: a search with fewer
+than `trials_per_arm` settings ends when it has tried them all.
 
 A plan is rebuilt from the records alone, so a resumed sweep needs no other state.
 """
@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 from ndabench.planning.outcomes import Outcome
 from ndabench.planning.search_space import Dimension, Search
 from ndabench.planning.sweep_file import Arm, SweepConfig
+from ndabench.registry import load
 from ndabench.trials.config import TrialConfig
 
 ATTEMPTS = 100
@@ -45,7 +46,7 @@ class Plan(Protocol):
 def make_plan(config: SweepConfig, recorded: Iterable[Outcome]) -> Plan:
     """The plan of a sweep, without the trials that have ended according to `recorded`."""
     known = {outcome.trial.trial_id: outcome for outcome in recorded}
-    return ListedPlan(config, known) if config.search.sampler == "grid" else SearchPlan(config, known)
+    return ListedPlan(config, known) if config.search.is_grid else SearchPlan(config, known)
 
 
 class ListedPlan:
@@ -66,7 +67,7 @@ class ListedPlan:
 
 
 class SearchPlan:
-    """Random or TPE searches of all arms in parallel, each followed by its repeats."""
+    """The searches of all arms in parallel, each followed by its repeats."""
 
     def __init__(self, config: SweepConfig, known: Mapping[str, Outcome]) -> None:
         self._arms = deque(ArmSearch(config, arm, known) for arm in config.arms)
@@ -109,7 +110,7 @@ class ArmSearch:
             self._ask()
             self.tell(outcome)
         settings = [self._setting(outcome.trial) for outcome in mine if not outcome.ended]
-        if config.search.sampler == "random":
+        if not config.search.sampled_by.adapts:
             settings = draw(config.search, keep=set(dimensions))
             self._unasked = max(0, len(settings) - len(replayed))
         for setting in settings:
@@ -187,11 +188,11 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def draw(search: Search, keep: set[str]) -> list[dict[str, Any]]:
-    """The random settings of a sweep, without duplicates and restricted to the keys in `keep`.
+    """The settings of a sweep that no value changes, without duplicates and restricted to the keys in `keep`.
 
     All dimensions are drawn whatever `keep` is, so that every arm gets the same draws.
     """
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=search.seed))
+    study = optuna.create_study(sampler=_sampler(search, search.seed))
     distributions = {key: distribution(dimension) for key, dimension in search.dimensions.items()}
     drawn = [study.ask(distributions).params for _ in range(search.trials_per_arm if keep else 0)]
     kept = [{key: value for key, value in params.items() if key in keep} for params in drawn]
@@ -201,9 +202,18 @@ def draw(search: Search, keep: set[str]) -> list[dict[str, Any]]:
 def _study(config: SweepConfig, seed: int) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=seed),
+        sampler=_sampler(config.search, seed),
         direction="maximize" if config.mode == "max" else "minimize",
     )
+
+
+def _sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
+    build = search.sampled_by.build
+    assert build is not None, "a grid has no sampler"
+    sampler: optuna.samplers.BaseSampler = load(build)(
+        seed=seed, **search.sampler.model_dump(exclude={"name"})
+    )
+    return sampler
 
 
 def _has_ended(trial: TrialConfig, known: Mapping[str, Outcome]) -> bool:

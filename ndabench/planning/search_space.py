@@ -1,13 +1,15 @@
 """What a sweep searches: the keys, where their values come from, and by which sampler."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from ndabench.config import Config
 from ndabench.errors import nearest
 from ndabench.foreign_text import shown, shown_text
+from ndabench.planning.samplers import SAMPLERS, GridConfig, SamplerConfig, SearchSampler, sampled_names
+from ndabench.registry import OneOf
 
 LAMBDA = "lambda"
 OF_ARMS = "arms."
@@ -67,9 +69,9 @@ class Search(Config):
     """
 
     dimensions: dict[str, Dimension] = Field(default_factory=dict)
-    sampler: Literal["grid", "random", "tpe"] = "grid"
+    sampler: Annotated[SamplerConfig, OneOf(SAMPLERS, dumps_bare_names=True)] = GridConfig()
     trials_per_arm: int = Field(
-        16, ge=1, le=10**5, description="settings tried in each arm by random and tpe"
+        16, ge=1, le=10**5, description="settings tried in each arm, unless the sampler is grid"
     )
     seed: int = Field(
         1_000_003, ge=0, lt=2**31, description="the seed of the search trials; the repeats do not use it"
@@ -99,13 +101,23 @@ class Search(Config):
     @model_validator(mode="after")
     def _consistent(self) -> "Search":
         ranges = [key for key, dimension in self.dimensions.items() if dimension.choice is None]
-        if self.sampler == "grid" and ranges:
+        if self.is_grid and ranges:
             raise ValueError(
-                f"a grid needs a list of values for {ranges[0]!r}; or set sampler: random or tpe"
+                f"a grid needs a list of values for {ranges[0]!r}; or set sampler: {sampled_names()}"
             )
         nested = [
             key for key, d in self.dimensions.items() if any(isinstance(c, list) for c in d.choice or ())
         ]
-        if self.sampler != "grid" and nested:
+        if not self.is_grid and nested:
             raise ValueError(f"{nested[0]!r} is a list of lists, which only sampler: grid can search")
         return self
+
+    @property
+    def sampled_by(self) -> SearchSampler:
+        """The sampler's entry."""
+        return SAMPLERS[self.sampler.name]
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether every setting is listed, and none drawn."""
+        return self.sampled_by.build is None

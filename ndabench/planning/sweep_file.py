@@ -17,6 +17,7 @@ from ndabench.config import Config, Seed, SomeSteps, override, parse, value_at, 
 from ndabench.errors import UserError, nearest, unknown
 from ndabench.measurement import displayed_name
 from ndabench.planning.resources import Resources
+from ndabench.planning.samplers import sampled_names
 from ndabench.planning.search_space import LAMBDA, OF_ARMS, Dimension, Search
 from ndabench.registry import plugins_first
 from ndabench.tasks.definition import TaskConfig
@@ -136,21 +137,21 @@ class SweepConfig(Config):
             raise ValueError(f"a seed is listed twice in seeds {list(self.seeds)}")
         check_data(self.task, self.data)
         self._check_keys()
-        if self.search.sampler != "grid":
+        if not self.search.is_grid:
             if self.search.dimensions and self.objective is None:
                 example = f"{{metric: {self.evaluate[0].metrics[0]}}}" if self.evaluate else "{metric: …}"
-                raise ValueError(f"sampler: {self.search.sampler} needs an objective, e.g. {example}")
+                raise ValueError(f"sampler: {self.search.sampler.name} needs an objective, e.g. {example}")
             if self.search.seed in self.seeds:
                 raise ValueError(f"search.seed {self.search.seed} must not be one of the repeats' seeds")
         elif self.scheduler is not None:
             raise ValueError(
-                "asha stops search trials early and a grid has none; set search.sampler: random or tpe"
+                f"asha stops search trials early and a grid has none; set search.sampler: {sampled_names()}"
             )
         self._check_objective()
         for arm in self.arms:  # every value that a range or list can give is checked before anything runs
             for setting in self.boundary_settings(arm):
                 self.trial(arm, setting, self.seeds[0])
-            if self.search.sampler == "grid":
+            if self.search.is_grid:
                 self._check_for_equal_values(arm)
         self._check_for_equal_arms()
         self._check_intervals()
@@ -337,7 +338,7 @@ class SweepConfig(Config):
 
     def trial_count(self) -> int:
         """How many trials the whole sweep will run; fewer where a search has too few settings."""
-        if self.search.sampler == "grid":
+        if self.search.is_grid:
             settings = (
                 math.prod(len(dimension.choice or ()) for dimension in self.dimensions_of(arm).values())
                 for arm in self.arms

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ndabench.errors import UserError
-from ndabench.losses.adversarial import HINGE
+from ndabench.losses.adversarial import hinge
 from ndabench.metrics.features import frozen
 from ndabench.models.ema import MovingAverage
 from ndabench.models.spectral_norm import SpectralWeight
@@ -73,7 +73,10 @@ def steps(networks: Networks, count: int = 3) -> None:
         noise, labels = inputs(seed=60 + step)
         fake = generator(noise, labels)
         logits = discriminator(torch.cat([real, fake.detach()]), torch.cat([labels, labels]))
-        losses = HINGE.generator(discriminator(fake, labels)), HINGE.discriminator(*logits.chunk(2), None, 1)
+        losses = (
+            hinge().generator(discriminator(fake, labels)),
+            hinge().discriminator(*logits.chunk(2), None, 1),
+        )
         for network, loss in zip(networks, losses, strict=True):
             parameters = list(network.parameters())
             for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):

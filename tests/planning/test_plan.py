@@ -1,5 +1,6 @@
 """Plans hand out the same trials however often they are interrupted, and tune every arm on the same draws."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,9 +8,11 @@ import pytest
 from ndabench.config import parse
 from ndabench.planning.outcomes import Outcome
 from ndabench.planning.plan import Plan, make_plan
+from ndabench.planning.samplers import SAMPLERS
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.trials.config import TrialConfig
+from tests.registrations import toy_registered
 
 BASE = {
     "name": "s",
@@ -20,6 +23,9 @@ BASE = {
     "evaluate": [{"name": "fd"}],
     "objective": {"metric": "fd_classifier"},
 }
+SAMPLED = ["random", "tpe", "toy_spread"]
+SAME_IN_EVERY_ARM = ["random", "toy_spread"]
+every_sampler = pytest.mark.parametrize("sampler", SAMPLED)
 RANGES = {"lambda": {"uniform": [0.1, 0.9]}, "learning_rate": {"log_uniform": [1e-4, 1e-2]}}
 
 
@@ -53,7 +59,18 @@ def ids(outcomes: list[Outcome]) -> list[str]:
     return [outcome.trial.trial_id for outcome in outcomes]
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.fixture(scope="module", autouse=True)
+def toy_is_registered() -> Iterator[None]:
+    with toy_registered():
+        yield
+
+
+def test_the_suite_runs_over_every_sampler_of_ours_and_the_toy() -> None:
+    assert {name for name, entry in SAMPLERS.items() if entry.build is not None} == set(SAMPLED)
+    assert {name for name in SAMPLED if not SAMPLERS[name].adapts} == set(SAME_IN_EVERY_ARM)
+
+
+@every_sampler
 def test_search_then_repeats_of_the_best(sampler: str) -> None:
     config = sweep(search={**RANGES, "sampler": sampler, "trials_per_arm": 6})
     outcomes = play(make_plan(config, []))
@@ -69,16 +86,18 @@ def test_search_then_repeats_of_the_best(sampler: str) -> None:
         assert {t.lambda_ for t in repeats} == {best.lambda_}
 
 
-def test_random_search_tunes_every_arm_on_the_same_draws() -> None:
-    config = sweep(search={**RANGES, "sampler": "random", "trials_per_arm": 5})
+@pytest.mark.parametrize("sampler", SAME_IN_EVERY_ARM)
+def test_a_sampler_that_learns_nothing_tunes_every_arm_on_the_same_draws(sampler: str) -> None:
+    config = sweep(search={**RANGES, "sampler": sampler, "trials_per_arm": 5})
     trials = [o.trial for o in play(make_plan(config, [])) if o.trial.seed == config.search.seed]
     rates = {arm: sorted(learning_rate(t) for t in trials if t.arm == arm) for arm in ("none", "jigsaw")}
     assert rates["none"] == rates["jigsaw"]
 
 
+@pytest.mark.parametrize("sampler", SAME_IN_EVERY_ARM)
 @pytest.mark.parametrize("killed_after", [0, 1, 5, 11, 13, 15])
-def test_an_interrupted_random_search_ends_with_the_same_trials(killed_after: int) -> None:
-    config = sweep(search={**RANGES, "sampler": "random", "trials_per_arm": 6})
+def test_interrupted_it_ends_with_the_same_trials(sampler: str, killed_after: int) -> None:
+    config = sweep(search={**RANGES, "sampler": sampler, "trials_per_arm": 6})
     whole = play(make_plan(config, []))
     plan = make_plan(config, [])
     before = play(plan, killed_after)
@@ -118,7 +137,7 @@ def test_an_arm_that_never_finishes_ends_the_plan() -> None:
     assert count == 3 + 3 + 2
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@every_sampler
 @pytest.mark.parametrize("killed_after", [0, 3, 7])
 def test_no_setting_is_tried_twice(sampler: str, killed_after: int) -> None:
     """Two trials of one setting would be one trial, running twice over the same records."""

@@ -14,10 +14,11 @@ from ndabench.models.clip_encoders import ClipEncoder
 from ndabench.models.resnet2d3d import ResNet2d3d
 from ndabench.models.split_batch_norm import average_running_moments
 from ndabench.models.weights import export_encoder, load_encoder_weights
-from ndabench.tasks.contrastive.clip_encoder_configs import (
-    AnyClipEncoderConfig,
+from ndabench.tasks.contrastive.build_encoders import build_encoder
+from ndabench.tasks.contrastive.encoders import (
     ClipEncoderConfig,
     CsnConfig,
+    EncoderConfig,
     R2plus1dConfig,
     R3d18Config,
     ResNet2d3dConfig,
@@ -25,7 +26,6 @@ from ndabench.tasks.contrastive.clip_encoder_configs import (
     SlowFastConfig,
     X3dConfig,
 )
-from ndabench.tasks.contrastive.clip_encoders import build_clip_encoder
 from tests.tasks.closeness import assert_close
 from tests.two_workers import on_two_workers
 
@@ -39,13 +39,15 @@ class Task(Config):
     encoder: ClipEncoderConfig = ResNet2d3dConfig()
 
 
-def read(encoder: Any) -> AnyClipEncoderConfig:
+def read(encoder: Any) -> EncoderConfig:
     return parse(Task, {"encoder": encoder}, "task").encoder
 
 
 def build(encoder: Any, seed: int = 0, workers: Workers | None = None, **options: Any) -> ClipEncoder:
-    options = {"batch_norm_splits": 1, "workers": workers or Workers(), **options}
-    return build_clip_encoder(read(encoder), SHAPE, generator=torch.Generator().manual_seed(seed), **options)
+    options = {"batch_norm_splits": 1, "channels_last": False, "workers": workers or Workers(), **options}
+    built = build_encoder(read(encoder), SHAPE, generator=torch.Generator().manual_seed(seed), **options)
+    assert isinstance(built, ClipEncoder)
+    return built
 
 
 @pytest.mark.parametrize(

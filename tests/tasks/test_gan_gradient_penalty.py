@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from ndabench.losses.gradient_penalties import wasserstein_penalty
+from ndabench.tasks.gan.losses import WassersteinGpConfig
 from tests.tasks.gan_toys import JIGSAW, toy_config, toy_trainer
 
 LAMBDA, WEIGHT, RATE = 0.25, 10.0, 1e-2
@@ -92,8 +93,8 @@ def test_the_penalty_of_a_linear_critic_is_known() -> None:
 
 
 def test_without_negatives_the_stream_and_the_loss_are_the_plain_ones() -> None:
-    plain = toy_trainer(config={**CONFIG, "gradient_penalty": 0.0})
+    plain = toy_trainer(config={**CONFIG, "losses": {"name": "wasserstein_gp", "gradient_penalty": 0}})
     assert "interpolation" not in plain.task.streams
     assert "interpolation" in toy_trainer(config=CONFIG).task.streams
     assert "interpolation" not in toy_trainer(config={"losses": "hinge"}).task.streams
-    assert toy_config().gradient_penalty == WEIGHT
+    assert toy_config(losses="wasserstein_gp").losses == WassersteinGpConfig(gradient_penalty=WEIGHT)

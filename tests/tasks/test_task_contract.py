@@ -110,6 +110,20 @@ def _gan_against_dots(**changes: Any) -> TrialSetup:
     return _gan(conditional=True, **settings)(**{**keys, **changes})
 
 
+def _gan_of_toys(**changes: Any) -> TrialSetup:
+    """Networks and losses from outside."""
+    import_toy()
+    return _gan(network="toy_mlp", losses="toy_least_squares", learning_rate=1e-3)(**changes)
+
+
+def _method_of_toys(**changes: Any) -> TrialSetup:
+    """A method and an encoder from outside."""
+    import_toy()
+    keys = {"evaluations": [KnnConfig(every=2, neighbours=5)], "negative": contrastive_toys.STITCH}
+    own = contrastive_toys.toy_settings(**STEPS, method="toy_pull", encoder="toy_means")
+    return TrialSetup(own, contrastive_toys.toy_pictures(), **{"lambda_": 1.0, **keys, **changes})
+
+
 SETUPS: dict[str, Callable[..., TrialSetup]] = {
     "gan": _gan(),
     "gan against dots": _gan_against_dots,
@@ -119,6 +133,8 @@ SETUPS: dict[str, Callable[..., TrialSetup]] = {
     "dpc": _clips(),
     "clip moco": _clips(method=video_toys.MOCO),
     "toy": _toy,
+    "gan of toys": _gan_of_toys,
+    "method of toys": _method_of_toys,
 }
 every_task = pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS.keys())
 ENCODERS = ("moco", "simclr", "dpc", "clip moco")

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from ndabench.data.videos.clips import ClipData, ClipRequest
 from ndabench.data.videos.sampling import global_clips, random_clips
 from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
+from ndabench.models.clip_encoders import ClipEncoder
 from ndabench.random_streams import stream_seed
-from ndabench.tasks.contrastive.clip_encoders import build_clip_encoder
+from ndabench.tasks.contrastive.build_encoders import build_encoder
 from ndabench.tasks.contrastive.config import VideoContrastiveConfig
 from ndabench.tasks.contrastive.task import ContrastiveTask
 from ndabench.tasks.setup import TrialSetup, check_batch
@@ -35,7 +36,7 @@ class Clips:
         self.setup, self.workers = setup, setup.workers
         self.config: VideoContrastiveConfig = setup.config
         self.data: ClipData = setup.data
-        self.encoder = build_clip_encoder(
+        self.encoder = build_encoder(
             self.config.encoder,
             self.config.shown_shape(self.data.frame_shape),
             batch_norm_splits=self.config.method.batch_norm_splits,
@@ -76,4 +77,5 @@ class Clips:
         )
 
     def exports(self) -> Mapping[str, nn.Module]:
-        return {"encoder.pt": self.encoder.body}
+        body = self.encoder.body if isinstance(self.encoder, ClipEncoder) else self.encoder
+        return {"encoder.pt": body}

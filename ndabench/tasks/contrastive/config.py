@@ -16,9 +16,14 @@ from ndabench.config import BatchSize, Milestones, Momentum, NonNegative, Positi
 from ndabench.data.videos.clip_sampling import ClipSampling
 from ndabench.errors import UserError
 from ndabench.registry import OneOf
-from ndabench.tasks.contrastive.clip_encoder_configs import ClipEncoderConfig, ResNet2d3dConfig
 from ndabench.tasks.contrastive.dpc_config import DpcConfig
-from ndabench.tasks.contrastive.image_encoder_configs import EncoderConfig, PixelsConfig, ResNetConfig
+from ndabench.tasks.contrastive.encoders import (
+    ENCODERS,
+    ClipEncoderConfig,
+    ImageEncoderConfig,
+    ResNet2d3dConfig,
+    ResNetConfig,
+)
 from ndabench.tasks.contrastive.methods import METHODS
 from ndabench.tasks.contrastive.moco_config import MocoConfig
 from ndabench.tasks.definition import TaskConfig
@@ -88,14 +93,14 @@ class ImageContrastiveConfig(ContrastiveConfig):
 
     name: Literal["image_contrastive"] = "image_contrastive"
     method: Annotated[Any, OneOf(METHODS.where(lambda method: "images" in method.learns_from))] = MocoConfig()
-    encoder: EncoderConfig = ResNetConfig()
+    encoder: ImageEncoderConfig = ResNetConfig()
 
     @model_validator(mode="after")
     def _fits_together(self) -> "ImageContrastiveConfig":
         if self.num_steps == 0:
             return self
-        if isinstance(self.encoder, PixelsConfig):
-            raise ValueError("the encoder pixels has nothing to train; set num_steps: 0")
+        if not ENCODERS[self.encoder.name].trainable:
+            raise ValueError(f"the encoder {self.encoder.name} has nothing to train; set num_steps: 0")
         self.method.check(self)
         return self
 
@@ -106,9 +111,11 @@ class ImageContrastiveConfig(ContrastiveConfig):
 
 
 def check_image_evaluations(config: ImageContrastiveConfig, evaluations: Sequence[Any]) -> None:
-    """`UserError` for an evaluation that needs the layers of a ResNet where there are only pixels."""
-    if isinstance(config.encoder, PixelsConfig) and any(one.name == "detection" for one in evaluations):
-        raise UserError("evaluate: detection needs a ResNet to start from; the encoder pixels has no layers")
+    """`UserError` for an evaluation that needs the layers of a ResNet where the encoder is none."""
+    if not isinstance(config.encoder, ResNetConfig) and any(one.name == "detection" for one in evaluations):
+        raise UserError(
+            f"evaluate: detection needs a ResNet to start from; the encoder {config.encoder.name} is none"
+        )
 
 
 class VideoContrastiveConfig(ContrastiveConfig):

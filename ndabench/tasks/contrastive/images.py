@@ -10,10 +10,10 @@ from ndabench.data.images import ImageData
 from ndabench.data.sampling import shuffled_batches
 from ndabench.data.sheets import COLUMNS
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
-from ndabench.models.resnet import ResNet
 from ndabench.random_streams import stream_seed
+from ndabench.tasks.contrastive.build_encoders import build_encoder
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
-from ndabench.tasks.contrastive.image_encoders import build_encoder
+from ndabench.tasks.contrastive.encoders import ENCODERS
 from ndabench.tasks.contrastive.task import ContrastiveTask
 from ndabench.tasks.setup import TrialSetup, check_batch
 
@@ -58,4 +58,4 @@ class Images:
         return ImageEncoderSubject(features, self.data, seed=self.setup.seed, workers=self.workers)
 
     def exports(self) -> Mapping[str, nn.Module]:
-        return {"encoder.pt": self.encoder} if isinstance(self.encoder, ResNet) else {}
+        return {"encoder.pt": self.encoder} if ENCODERS[self.config.encoder.name].trainable else {}

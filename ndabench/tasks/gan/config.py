@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ndabench.config import BatchSize, Config, Momentum, NonNegative, Positive, Size, SomeSteps, Steps
+from ndabench.config import BatchSize, Config, Momentum, Positive, Size, SomeSteps, Steps
 from ndabench.registry import OneOf
 from ndabench.tasks.definition import TaskConfig
+from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES, HingeConfig, LossesConfig
 from ndabench.tasks.gan.networks import NETWORKS, BigGanConfig
 
 
@@ -23,9 +24,8 @@ class GanConfig(TaskConfig):
     conditional: bool = False
     """Whether the networks see the class labels. A negative keeps the label of its image."""
 
-    losses: Literal["hinge", "non_saturating", "wasserstein_gp"] = "hinge"
-    gradient_penalty: NonNegative = 10.0
-    """Weight of the penalty of `wasserstein_gp` on the critic's gradient; the other losses have none."""
+    losses: Annotated[LossesConfig, OneOf(ADVERSARIAL_LOSSES, dumps_bare_names=True)] = HingeConfig()
+    """The costs of logits that discriminator and generator minimise."""
     batch_size: BatchSize = 64
     """Real images in a discriminator step, over all workers."""
     num_steps: SomeSteps = 2000

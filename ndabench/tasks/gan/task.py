@@ -21,7 +21,7 @@ from ndabench.data.images import ImageData
 from ndabench.data.negatives import DatasetNegative
 from ndabench.data.sheets import COLUMNS, sheet
 from ndabench.errors import UserError
-from ndabench.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
+from ndabench.losses.adversarial import AdversarialLoss
 from ndabench.losses.gradient_penalties import wasserstein_penalty
 from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.models.ema import MovingAverage
@@ -30,6 +30,7 @@ from ndabench.tasks.acceleration import compiled_if_possible
 from ndabench.tasks.curves import Curves
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.gan.consistency import consistency, flip_and_shift
+from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES
 from ndabench.tasks.gan.networks import NETWORKS
 from ndabench.tasks.gan.real_images import Batch, RealImages
 from ndabench.tasks.gan.sampling import LatentSpace, Sampler
@@ -37,11 +38,6 @@ from ndabench.tasks.setup import TrialSetup, check_batch
 from ndabench.tasks.task import Stateful
 
 STREAMS = ("noise", "labels", "negatives", "positives", "flips")
-LOSSES: Mapping[str, AdversarialLoss] = {
-    **{name: ADVERSARIAL_LOSSES[name] for name in ("hinge", "non_saturating")},
-    "wasserstein_gp": ADVERSARIAL_LOSSES["wasserstein"],
-}
-"""What the key `losses` names."""
 
 
 class GanTask:
@@ -62,7 +58,8 @@ class GanTask:
         self.negative, self.lambda_ = setup.weighted_negative, setup.lambda_
         self.negatives_of = labelled(self.negative, data.class_names, workers.device)
         self.real = RealImages(setup)
-        self.loss = LOSSES[config.losses]
+        build_loss = load(ADVERSARIAL_LOSSES[config.losses.name].build)
+        self.loss: AdversarialLoss = build_loss(**config.losses.model_dump(exclude={"name"}))
         self.discriminator_forward = negatives_apart if config.reference else one_forward
         num_classes = len(data.class_names) if config.conditional else 1
         self.generator, self.discriminator = _networks(setup, num_classes)
@@ -82,7 +79,7 @@ class GanTask:
         )
         self.generator_optimizer = adam(self.generator.parameters())
         self.discriminator_optimizer = adam(self.discriminator.parameters())
-        self.penalised = config.losses == "wasserstein_gp" and config.gradient_penalty > 0
+        self.penalised = self.loss.gradient_penalty > 0
         optional = {"consistency": config.consistency_weight, "interpolation": self.penalised}
         streams = (*STREAMS, *(name for name, used in optional.items() if used))
         self.streams = {name: setup.stream(name, workers.device) for name in streams}
@@ -127,7 +124,7 @@ class GanTask:
             difference = consistency(parts["logit_real"], parts["logit_changed"])
             loss = loss + self.config.consistency_weight * difference
         if self.penalised:
-            loss = loss + self.config.gradient_penalty * self._gradient_penalty(batches)
+            loss = loss + self.loss.gradient_penalty * self._gradient_penalty(batches)
         self._descend(loss, self.discriminator_optimizer, self.discriminator)
         self.curves.add({"loss_discriminator": loss, **parts})
 

@@ -18,8 +18,11 @@ from ndabench.measurement import Better
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS, ExtractorEntry
 from ndabench.metrics.registry import EVALUATIONS, EvaluationEntry
+from ndabench.planning.samplers import SAMPLERS, SamplerConfig, SearchSampler
+from ndabench.tasks.contrastive.encoders import ENCODERS, Encoder, EncoderConfig
 from ndabench.tasks.contrastive.methods import METHODS, ContrastiveMethod
 from ndabench.tasks.definition import LambdaRule, TaskConfig, TaskDefinition
+from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES, GanLosses, LossesConfig
 from ndabench.tasks.gan.networks import NETWORKS, GanNetwork
 from ndabench.tasks.registry import TASKS
 from ndabench.tracking.registry import TRACKERS, TrackerEntry
@@ -89,6 +92,28 @@ class MlpConfig(Config):
     """Units of the hidden layer for each unit of the task's `width`."""
 
 
+class LeastSquaresConfig(LossesConfig):
+    """Least squares as the losses of generator and discriminator."""
+
+    name: Literal["toy_least_squares"] = "toy_least_squares"
+    target: float = Field(1.0, gt=0)
+
+
+class MeansConfig(EncoderConfig):
+    """A linear layer over sixteen mean brightnesses of each channel."""
+
+    name: Literal["toy_means"] = "toy_means"
+    dimension: int = Field(8, ge=1, le=1024)
+
+
+class SpreadConfig(SamplerConfig):
+    """Settings that are spread evenly over the search space."""
+
+    name: Literal["toy_spread"] = "toy_spread"
+    skip: int = Field(0, ge=0, le=1000)
+    """Points of the sequence that are left out at its beginning."""
+
+
 class LinesConfig(Config):
     """A file of JSON lines for each trial."""
 
@@ -132,3 +157,8 @@ EVALUATIONS.register(
 METHODS.register("toy_pull", ContrastiveMethod(PullConfig, "ndabench_toy.learning:Pull"))
 NETWORKS.register("toy_mlp", GanNetwork(MlpConfig, "ndabench_toy.networks:build"))
 TRACKERS.register("toy_lines", TrackerEntry(LinesConfig, "ndabench_toy.tracking:LinesTracker"))
+ADVERSARIAL_LOSSES.register(
+    "toy_least_squares", GanLosses(LeastSquaresConfig, "ndabench_toy.losses:least_squares")
+)
+ENCODERS.register("toy_means", Encoder(MeansConfig, "ndabench_toy.encoding:build", "images"))
+SAMPLERS.register("toy_spread", SearchSampler(SpreadConfig, "ndabench_toy.searching:Spread", adapts=False))
