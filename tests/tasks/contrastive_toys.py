@@ -9,6 +9,7 @@ from ndabench.augmentations.registry import implementations
 from ndabench.data.feeding import ResidentSplit
 from ndabench.data.images import ImageData
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
+from ndabench.tasks.contrastive.task import ContrastiveTask
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import Trainer, build_trainer
 
@@ -54,3 +55,15 @@ def toy_settings(**changes: Any) -> ImageContrastiveConfig:
 
 def toy_training(config: dict[str, Any] | None = None, size: int = 8, **arguments: Any) -> Trainer:
     return build_trainer(TrialSetup(toy_settings(**(config or {})), toy_pictures(size=size), **arguments))
+
+
+def contrastive_task(trainer: Trainer) -> ContrastiveTask:
+    """What it trains, on images or on clips."""
+    assert isinstance(trainer.task, ContrastiveTask)
+    return trainer.task
+
+
+def inputs_of(trainer: Trainer) -> Any:
+    """What the method sees in the next step."""
+    task = contrastive_task(trainer)
+    return task.method.inputs(next(task.batches(trainer.step)))

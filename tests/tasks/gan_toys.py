@@ -11,6 +11,7 @@ from ndabench.augmentations.registry import implementations
 from ndabench.data.feeding import ResidentSplit
 from ndabench.data.images import ImageData
 from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.gan.task import GanTask
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import Trainer, build_trainer
 
@@ -49,8 +50,14 @@ def toy_config(**changes: Any) -> GanConfig:
 
 
 def toy_trainer(*, config: Mapping[str, Any] | None = None, **arguments: Any) -> Trainer:
-    """A toy GAN at step 0; its `task` is a `GanTask`."""
+    """A toy GAN at step 0."""
     return build_trainer(TrialSetup(toy_config(**(config or {})), toy_data(), **arguments))
+
+
+def gan_task(trainer: Trainer) -> GanTask:
+    """What `toy_trainer` trains."""
+    assert isinstance(trainer.task, GanTask)
+    return trainer.task
 
 
 def leaves(state: Any, path: str = "") -> dict[str, Any]:

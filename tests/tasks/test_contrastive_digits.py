@@ -1,5 +1,7 @@
 """On real handwritten digits contrastive training makes an encoder better than it was."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -23,10 +25,10 @@ MOCO = {"name": "moco", "queue_size": 256, "batch_norm_splits": 4, "symmetric": 
     [pytest.param(MOCO, 0.03, 250, marks=pytest.mark.release), ("simclr", 0.1, 120)],
 )
 def test_probes_rise_and_views_come_nearer_than_negatives(
-    method: object, rate: float, num_steps: int
+    method: str | dict[str, Any], rate: float, num_steps: int
 ) -> None:
     """MoCo takes longer than SimCLR: its queue has to turn over first."""
-    data = load_images(parse(ImageDataConfig, {"name": "digits"}, "data"), device=torch.device("cpu"))  # type: ignore[arg-type]
+    data = load_images(parse(ImageDataConfig, {"name": "digits"}, "data"), device=torch.device("cpu"))
     settings = {
         "method": method,
         "encoder": {"name": "resnet", "width": 8},

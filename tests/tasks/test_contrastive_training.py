@@ -5,20 +5,35 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeLbfgsConfig
+from ndabench.metrics.subjects import Subject
 from ndabench.tasks.contrastive.moco import Moco
+from ndabench.tasks.contrastive.source import Source
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError
 from ndabench.tasks.trainer import Trainer, build_trainer
-from tests.tasks.contrastive_toys import MOCO, STITCH, SYMMETRIC, toy_pictures, toy_settings, toy_training
+from tests.tasks.contrastive_toys import (
+    MOCO,
+    STITCH,
+    SYMMETRIC,
+    contrastive_task,
+    inputs_of,
+    toy_pictures,
+    toy_settings,
+    toy_training,
+)
 from tests.tasks.gan_toys import differences
 from tests.tasks.stopping import assert_resumes_exactly
 
-METHODS = {"moco": {"method": MOCO}, "symmetric moco": {"method": SYMMETRIC}, "simclr": {"method": "simclr"}}
+METHODS: dict[str, dict[str, Any]] = {
+    "moco": {"method": MOCO},
+    "symmetric moco": {"method": SYMMETRIC},
+    "simclr": {"method": "simclr"},
+}
 PROBE = ("val_linear_probe_lbfgs", "linear_probe_lbfgs", "linear_probe_lbfgs_penalty")
 
 
@@ -63,8 +78,9 @@ def test_negatives_change_the_training_but_not_its_views_or_order(method: str) -
 
 def test_nda_keys_never_enter_the_queue() -> None:
     trainer = toy_training({"num_nda_keys": 3}, negative=STITCH, lambda_=1.0)
-    assert isinstance(trainer.task.method, Moco)
-    queue = trainer.task.method.queue
+    moco = contrastive_task(trainer).method
+    assert isinstance(moco, Moco)
+    queue = moco.queue
     before = queue.keys.clone()
     run = trainer.run()
     next(run)
@@ -75,16 +91,15 @@ def test_nda_keys_never_enter_the_queue() -> None:
 
 def test_the_key_network_trails_the_trained_one() -> None:
     trainer = toy_training({"method": {**MOCO, "key_momentum": 0.75}, "num_steps": 1})
-    assert isinstance(trainer.task.method, Moco)
-    start = [p.clone() for p in trainer.task.method.network.parameters()]
+    moco = contrastive_task(trainer).method
+    assert isinstance(moco, Moco)
+    start = [p.clone() for p in moco.network.parameters()]
     list(trainer.run())
-    now = list(trainer.task.method.network.parameters())
-    assert all(
-        torch.equal(a, b) for a, b in zip(start, trainer.task.method.key_network.parameters(), strict=True)
-    )
+    now = list(moco.network.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(start, moco.key_network.parameters(), strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(start, now, strict=True))
-    trainer.task.method.loss(trainer.task.method.inputs(next(trainer.task.batches(trainer.step))))
-    for first, last, key in zip(start, now, trainer.task.method.key_network.parameters(), strict=True):
+    moco.loss(inputs_of(trainer))
+    for first, last, key in zip(start, now, moco.key_network.parameters(), strict=True):
         torch.testing.assert_close(key, 0.75 * first + 0.25 * last)
 
 
@@ -141,19 +156,21 @@ def test_nothing_is_read_ahead_while_it_is_measured() -> None:
     trainer = toy_training(evaluations=[KnnConfig(every=2, neighbours=5)])
     expected = [(p.step, {n: m.value for n, m in p.metrics.items()}) for p in trainer.run()]
     trainer = toy_training(evaluations=[KnnConfig(every=2, neighbours=5)])
-    trainer.task.source = watched = Watched(trainer.task.source)
+    task = contrastive_task(trainer)
+    task.source = watched = Watched(task.source)
     assert [(p.step, {n: m.value for n, m in p.metrics.items()}) for p in trainer.run()] == expected
     assert watched.begun == [0, 2]
+    assert watched.looked_at == 3
 
 
 class Watched:
     """A source that is not to be asked for measurements while it gives out batches."""
 
-    def __init__(self, source: Any) -> None:
-        self.source, self.begun, self.open = source, [], False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.source, name)
+    def __init__(self, source: Source) -> None:
+        self.source, self.open, self.looked_at = source, False, 0
+        self.begun: list[int] = []
+        self.encoder, self.example, self.shown = source.encoder, source.example, source.shown
+        self.exports = source.exports
 
     def batches(self, start: int) -> Iterator[Tensor]:
         self.begun.append(start)
@@ -163,9 +180,10 @@ class Watched:
         finally:
             self.open = False
 
-    def evaluate(self, features: Any, evaluations: Any, *, test: bool) -> Any:
+    def subject(self, features: nn.Module) -> Subject:
         assert not self.open
-        return self.source.evaluate(features, evaluations, test=test)
+        self.looked_at += 1
+        return self.source.subject(features)
 
 
 def test_no_steps_only_evaluate() -> None:
@@ -186,9 +204,8 @@ def test_an_exported_encoder_is_where_another_arm_can_start(tmp_path: Any) -> No
     file.write_bytes(last.artifacts["encoder.pt"])
     encoder = {"name": "resnet", "width": 2, "weights": str(file)}
     started = toy_training({"encoder": encoder, "num_steps": 0}, seed=5)
-    assert (
-        differences(started.task.source.encoder.state_dict(), trained.task.source.encoder.state_dict()) == []
-    )
+    encoders = (contrastive_task(one).source.encoder for one in (started, trained))
+    assert differences(*(network.state_dict() for network in encoders)) == []
     with pytest.raises(UserError, match=r"encoder\.pt holds the weights of ResNet-18 of width 2 .* width 4"):
         toy_training({"encoder": {**encoder, "width": 4}})
 
@@ -198,7 +215,7 @@ def test_positives_change_every_view_and_no_raw_image() -> None:
         return torch.zeros_like(images)
 
     trainer = toy_training({"nda_source": "raw"}, positive=grey_out, negative=STITCH, lambda_=1.0)
-    (pair,) = trainer.task.method.inputs(next(trainer.task.batches(trainer.step)))
+    (pair,) = inputs_of(trainer)
     assert not pair.query.any()
     assert not pair.key.any()
     assert pair.nda[0].any()
@@ -210,7 +227,7 @@ def test_nda_keys_are_made_of_the_querys_own_image(source: str) -> None:
         return -images
 
     trainer = toy_training({"nda_source": source, "num_nda_keys": 2}, negative=negate, lambda_=1.0)
-    (pair,) = trainer.task.method.inputs(next(trainer.task.batches(trainer.step)))
+    (pair,) = inputs_of(trainer)
     source_view = pair.query[pair.order] if source == "query" else pair.key
     assert [torch.equal(nda, -source_view) for nda in pair.nda] == [True, True]
 
@@ -218,7 +235,7 @@ def test_nda_keys_are_made_of_the_querys_own_image(source: str) -> None:
 def test_views_may_have_another_size() -> None:
     for source in ("query", "raw"):
         trainer = toy_training({"views": {"size": 4}, "nda_source": source}, negative=STITCH, lambda_=1.0)
-        (pair,) = trainer.task.method.inputs(next(trainer.task.batches(trainer.step)))
+        (pair,) = inputs_of(trainer)
         assert pair.query.shape == pair.nda[0].shape == (8, 3, 4, 4)
     assert toy_settings(views={"size": 4}).shown_shape((3, 8, 8)) == (3, 4, 4)
 

@@ -1,21 +1,23 @@
 """torch.compile as a setting: it trains to the same values, and where it fails the training continues without
 it."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
 from ndabench.tasks import acceleration
 from ndabench.tasks.acceleration import compiled_if_possible
-from tests.tasks.gan_toys import JIGSAW, differences, toy_trainer
+from tests.tasks.gan_toys import JIGSAW, differences, gan_task, toy_trainer
 
 
 def test_where_compiling_fails_the_network_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(network: nn.Module, **_: object) -> nn.Module:
+    def broken(network: nn.Module, **_: object) -> Callable[..., torch.Tensor]:
         def call(*_: object) -> torch.Tensor:
             raise RuntimeError("no compiler here\nand a long story")
 
-        return call  # type: ignore[return-value]
+        return call
 
     monkeypatch.setattr(acceleration.torch, "compile", broken)
     plain, compiling = toy_trainer(), toy_trainer(config={"compile": True})
@@ -45,7 +47,7 @@ def test_compiled_training_stays_near_eager_training() -> None:
 
 def test_trying_to_compile_leaves_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceleration.torch, "compile", lambda network, **_: network)
-    network = toy_trainer().task.discriminator
+    network = gan_task(toy_trainer()).discriminator
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     _, failure = compiled_if_possible(network, torch.zeros(2, 1, 8, 8), torch.zeros(2, dtype=torch.long))
     assert failure == ""

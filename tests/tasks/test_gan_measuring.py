@@ -15,11 +15,11 @@ from ndabench.data.images import to_float
 from ndabench.data.sheets import comparison_sheet, sheet
 from ndabench.measurement import MeasuredSplit, Measurement
 from ndabench.metrics.generators.config import FrechetConfig
-from ndabench.metrics.generators.subject import BatchNormMode, GeneratorSubject
+from ndabench.metrics.generators.subject import BatchNormMode, GeneratorSubject, Weights
 from ndabench.metrics.results import Evaluated, by_name
 from ndabench.tasks import trainer as training_loop
 from ndabench.tasks.task import Progress
-from tests.tasks.gan_toys import JIGSAW, differences, toy_data, toy_trainer
+from tests.tasks.gan_toys import JIGSAW, differences, gan_task, toy_data, toy_trainer
 
 
 class Ledger(list[dict[str, Any]]):
@@ -123,13 +123,13 @@ def test_the_protocol_says_how_samples_were_drawn(ledger: Ledger) -> None:
 def test_the_average_is_what_is_sampled() -> None:
     trainer = toy_trainer()
     list(trainer.run())
-    before = trainer.task.sampler.sample(8, stream="x")
+    before = gan_task(trainer).sampler.sample(8, stream="x")
     with torch.no_grad():
-        trainer.task.generator.to_image.bias += 1
-    assert torch.equal(trainer.task.sampler.sample(8, stream="x"), before)
+        gan_task(trainer).generator.get_parameter("to_image.bias").add_(1)
+    assert torch.equal(gan_task(trainer).sampler.sample(8, stream="x"), before)
     with torch.no_grad():
-        trainer.task.average.network.to_image.bias += 1
-    assert not torch.equal(trainer.task.sampler.sample(8, stream="x"), before)
+        gan_task(trainer).average.network.get_parameter("to_image.bias").add_(1)
+    assert not torch.equal(gan_task(trainer).sampler.sample(8, stream="x"), before)
 
 
 @pytest.mark.parametrize("batch_norm", ["running", "batch"])
@@ -137,12 +137,12 @@ def test_the_live_generator_is_sampled_and_judged_without_a_trace(batch_norm: Ba
     """Both networks are in training mode, in which a forward pass would move moments and spectral vectors."""
     trainer = toy_trainer(config={"conditional": True})
     list(trainer.run())
-    task, before = trainer.task, copy.deepcopy(trainer.state_dict())
+    task, before = gan_task(trainer), copy.deepcopy(trainer.state_dict())
     subject = task.subject(4)
     assert (subject.weights, subject.batch_norm) == ("ema", "running")
+    modes: tuple[Weights, ...] = ("ema", "live")
     samples = {
-        weights: subject.sample(8, stream="x", weights=weights, batch_norm=batch_norm)
-        for weights in ("ema", "live")
+        weights: subject.sample(8, stream="x", weights=weights, batch_norm=batch_norm) for weights in modes
     }
     assert not torch.equal(samples["ema"], samples["live"])
     assert all(images.shape == (8, 1, 8, 8) and images.dtype == torch.uint8 for images in samples.values())

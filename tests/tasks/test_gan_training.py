@@ -13,7 +13,7 @@ from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError
 from ndabench.tasks.trainer import Trainer, build_trainer
-from tests.tasks.gan_toys import JIGSAW, differences, toy_config, toy_data, toy_trainer
+from tests.tasks.gan_toys import JIGSAW, differences, gan_task, toy_config, toy_data, toy_trainer
 
 
 def _trained(**arguments: Any) -> tuple[Trainer, dict[str, Any]]:
@@ -53,16 +53,16 @@ def test_a_negative_sees_each_global_real_batch_and_keeps_its_labels() -> None:
 
     trainer = toy_trainer(negative=spy, lambda_=0.5, config={"conditional": True})
     judged: list[tuple[Tensor, Tensor]] = []
-    discriminate = trainer.task.discriminator.forward
+    discriminate = gan_task(trainer).discriminator.forward
 
     def record(images: Tensor, labels: Tensor) -> Tensor:
         judged.append((images, labels))
         return discriminate(images, labels)
 
-    trainer.task.discriminate = record
-    real = trainer.task.real.batches(trainer.task.streams, start=0)
+    gan_task(trainer).discriminate = record
+    real = gan_task(trainer).real.batches(trainer.task.streams, start=0)
     images, labels = next(real)
-    trainer.task._train_discriminator(images, labels)
+    gan_task(trainer)._train_discriminator(images, labels)
     ((all_images, all_labels),) = judged
     assert torch.equal(seen[0], images)
     assert torch.equal(all_images[:8], images)
@@ -76,17 +76,19 @@ def test_reference_mode_judges_the_negatives_apart() -> None:
     for reference in (False, True):
         trainer = toy_trainer(negative=JIGSAW, lambda_=0.25, config={"reference": reference})
         sizes[reference] = []
-        trainer.task.discriminator.register_forward_hook(
+        gan_task(trainer).discriminator.register_forward_hook(
             lambda _, inputs, __, sizes=sizes[reference]: sizes.append(len(inputs[0]))
         )
-        trainer.task._train_discriminator(*next(trainer.task.real.batches(trainer.task.streams, start=0)))
-        assert trainer.task.sampler.batch_statistics is reference
+        gan_task(trainer)._train_discriminator(
+            *next(gan_task(trainer).real.batches(trainer.task.streams, start=0))
+        )
+        assert gan_task(trainer).sampler.batch_statistics is reference
     assert sizes == {False: [24], True: [16, 8]}
 
 
 def test_a_positive_augmentation_enters_where_the_real_images_do() -> None:
     trainer = toy_trainer(positive=lambda images, *, generator: images * 0 + 0.5)
-    images, labels = next(trainer.task.real.batches(trainer.task.streams, start=0))
+    images, labels = next(gan_task(trainer).real.batches(trainer.task.streams, start=0))
     assert torch.equal(images, torch.full_like(images, 0.5))
     assert torch.equal(labels, torch.zeros(8, dtype=torch.long))
 
@@ -96,8 +98,8 @@ def test_flips_mirror_about_half_of_the_real_images() -> None:
         toy_trainer(config={"batch_size": 64}),
         toy_trainer(config={"batch_size": 64}, horizontal_flip=True),
     )
-    before, _ = next(plain.task.real.batches(plain.task.streams, start=0))
-    after, _ = next(flipped.task.real.batches(flipped.task.streams, start=0))
+    before, _ = next(gan_task(plain).real.batches(plain.task.streams, start=0))
+    after, _ = next(gan_task(flipped).real.batches(flipped.task.streams, start=0))
     mirrored = (after == before.flip(-1)).flatten(1).all(1)
     kept = (after == before).flatten(1).all(1)
     assert (mirrored ^ kept).all()
@@ -123,7 +125,7 @@ def test_several_discriminator_steps_take_a_new_batch_each() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_loss_and_precision_trains_on_finite_numbers(losses: str, precision: str) -> None:
     trainer, _ = _trained(negative=JIGSAW, lambda_=0.5, config={"losses": losses, "precision": precision})
-    assert all(parameter.dtype == torch.float32 for parameter in trainer.task.generator.parameters())
+    assert all(parameter.dtype == torch.float32 for parameter in gan_task(trainer).generator.parameters())
 
 
 def test_progress_comes_when_something_is_due_once_a_step() -> None:
@@ -159,7 +161,7 @@ def test_divergence_ends_the_training_with_step_and_reason() -> None:
     run = trainer.run()
     next(run)
     with torch.no_grad():
-        trainer.task.generator.to_image.bias.fill_(float("nan"))
+        gan_task(trainer).generator.get_parameter("to_image.bias").fill_(float("nan"))
     with pytest.raises(DivergedError, match=r"^loss_discriminator is nan at step 3$"):
         list(run)
 
@@ -167,7 +169,7 @@ def test_divergence_ends_the_training_with_step_and_reason() -> None:
 def test_a_weight_that_is_not_finite_is_a_divergence() -> None:
     trainer = toy_trainer()
     with torch.no_grad():
-        trainer.task.discriminator.linear.bias.fill_(float("inf"))
+        gan_task(trainer).discriminator.get_parameter("linear.bias").fill_(float("inf"))
     with pytest.raises(DivergedError, match="discriminator's weights is inf at step 0"):
         next(trainer.run())
 

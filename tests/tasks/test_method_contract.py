@@ -49,8 +49,7 @@ def task_of(
     data = contrastive_toys.toy_pictures() if modality == "images" else video_toys.toy_videos()
     negative = contrastive_toys.STITCH if modality == "images" else video_toys.SPLICE
     keys = {"negative": negative, "lambda_": lambda_, "seed": seed, **setup}
-    task: ContrastiveTask = build_trainer(TrialSetup(config, data, **keys)).task
-    return task
+    return contrastive_toys.contrastive_task(build_trainer(TrialSetup(config, data, **keys)))
 
 
 def batch_of(task: ContrastiveTask) -> Tensor:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from contrastive_toys import toy_training as toy_contrastive
-from gan_toys import JIGSAW, toy_trainer
 
 from ndabench.errors import OutOfMemoryError, UserError
 from ndabench.metrics.generators.config import FrechetConfig
 from ndabench.metrics.image_encoders.config import KnnConfig
 from ndabench.tasks.memory import is_out_of_memory
+from tests.tasks.contrastive_toys import toy_training as toy_contrastive
+from tests.tasks.gan_toys import JIGSAW, toy_trainer
 
 ON_CUDA = (
     "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.00 "

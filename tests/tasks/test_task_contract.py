@@ -31,7 +31,7 @@ from ndabench.tasks.trainer import Trainer, build_trainer
 from tests.registrations import import_toy, toy_registered
 from tests.tasks import contrastive_toys, gan_toys, video_toys
 from tests.tasks.closeness import assert_close
-from tests.tasks.gan_toys import differences, leaves
+from tests.tasks.gan_toys import differences, gan_task, leaves
 from tests.two_workers import by_one_worker, on_two_workers
 
 NUM_STEPS = 4
@@ -183,7 +183,8 @@ def test_the_same_seed_gives_the_same_curve_and_another_seed_another(setup: Any)
 @every_task_again_and_again
 def test_killed_at_any_pause_and_resumed_it_ends_the_same(setup: Any) -> None:
     whole = build_trainer(setup())
-    states, history = [], {}
+    states: list[tuple[int, Mapping[str, Any]]] = []
+    history: dict[int, dict[str, float]] = {}
     for progress in whole.run():
         states.append((progress.step, whole.state_dict()))
         history.setdefault(progress.step, {}).update(_values(progress))
@@ -272,7 +273,7 @@ def test_the_moving_average_follows_every_step(name: str) -> None:
     setup = SETUPS[name]()
     config = setup.config.model_copy(update={"ema_decay": 0.5, "ema_start": 2})
     trainer = build_trainer(replace(setup, config=config))
-    generator, average = trainer.task.generator, trainer.task.average.network
+    generator, average = gan_task(trainer).generator, gan_task(trainer).average.network
     expected: dict[str, torch.Tensor] = {}
     last = 0
     for progress in trainer.run():
@@ -381,9 +382,9 @@ def test_two_workers_take_the_steps_of_one_at_the_same_global_batch(tmp_path: Pa
         assert differences(main[name]["networks"], other[name]["networks"]) == [], name
         assert main[name]["history"] == other[name]["history"], name
         for step, tolerance in ((1, 1e-4), (2, 1e-2)):
-            curves = [
+            ours, theirs = (
                 {key: value for key, value in run[name]["history"][step].items() if "loss" in key}
                 for run in (main, alone)
-            ]
-            assert curves[0], name
-            assert_close(*curves, tolerance)
+            )
+            assert ours, name
+            assert_close(ours, theirs, tolerance)

@@ -10,8 +10,9 @@ from torch import Tensor
 from ndabench.augmentations.registry import implementations
 from ndabench.errors import UserError
 from ndabench.tasks.contrastive.dpc import DpcInputs, DpcMethod
+from tests.tasks.contrastive_toys import contrastive_task, inputs_of
 from tests.tasks.gan_toys import differences
-from tests.tasks.video_toys import DPC, SPLICE, inputs_of, toy_settings, toy_training
+from tests.tasks.video_toys import DPC, SPLICE, toy_settings, toy_training
 
 CLIP_NEGATIVES = implementations("clips")
 
@@ -22,10 +23,10 @@ def test_the_loss_of_dpc_is_that_of_a_loop_over_clips_steps_and_locations(scope:
     method = {**DPC, "nda_scope": scope, "dropout": 0.0}
     config = {"method": method, "num_nda_keys": 2, "nda_scale": scale, "batch_size": 4}
     trainer = toy_training(config, size=32, negative=SPLICE, lambda_=weight)
-    inputs = inputs_of(trainer)
-    assert isinstance(trainer.task.method, DpcMethod)
-    network = trainer.task.method.network
-    loss = float(trainer.task.method.loss(inputs)["loss"].detach())
+    inputs, dpc = inputs_of(trainer), contrastive_task(trainer).method
+    assert isinstance(dpc, DpcMethod)
+    network = dpc.network
+    loss = float(dpc.loss(inputs)["loss"].detach())
 
     def maps(clips: Tensor, blocks: int) -> Tensor:  # [N, blocks, D, h, w], block by block
         length = clips.shape[2] // blocks
@@ -83,7 +84,7 @@ def test_no_negative_of_dpc_is_a_target(name: str) -> None:
         return
     trainer = toy_training({"clip_frames": 16, "batch_size": 24}, negative=CLIP_NEGATIVES[name], lambda_=1.0)
     noise = torch.randint(0, 256, (24, 3, 16, 16, 16), dtype=torch.uint8, generator=torch.Generator())
-    inputs = trainer.task.method.inputs(noise)
+    inputs = contrastive_task(trainer).method.inputs(noise)
     targets = inputs.clips.unflatten(2, (4, 4)).transpose(1, 2)[:, 2:].flatten(0, 1)
     negatives = inputs.nda[0].flatten(0, 1)
     equal = (negatives[:, None] == targets).flatten(2).all(2)
@@ -93,9 +94,10 @@ def test_no_negative_of_dpc_is_a_target(name: str) -> None:
 def test_nda_keys_of_dpc_move_no_moments_and_are_trained_only_where_asked() -> None:
     def gradients(**changes: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         trainer = toy_training({"method": {**DPC, **changes}}, negative=SPLICE, lambda_=1.0)
-        assert isinstance(trainer.task.method, DpcMethod)
-        trainer.task.method.loss(inputs_of(trainer))["loss"].backward()
-        network = trainer.task.method.network
+        dpc = contrastive_task(trainer).method
+        assert isinstance(dpc, DpcMethod)
+        dpc.loss(inputs_of(trainer))["loss"].backward()
+        network = dpc.network
         return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}, {
             n: b.clone() for n, b in network.named_buffers()
         }
@@ -105,6 +107,7 @@ def test_nda_keys_of_dpc_move_no_moments_and_are_trained_only_where_asked() -> N
     assert differences(moments, same_moments) == []
     assert "/encoder.conv1.weight" in differences(trained, fixed)
     plain = toy_training()
-    assert isinstance(plain.task.method, DpcMethod)
-    plain.task.method.loss(inputs_of(plain))
-    assert differences(dict(plain.task.method.network.named_buffers()), moments) == []
+    dpc = contrastive_task(plain).method
+    assert isinstance(dpc, DpcMethod)
+    dpc.loss(inputs_of(plain))
+    assert differences(dict(dpc.network.named_buffers()), moments) == []

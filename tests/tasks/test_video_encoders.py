@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ndabench.tasks.trainer import Trainer
+from tests.tasks.contrastive_toys import contrastive_task
 from tests.tasks.gan_toys import differences
 from tests.tasks.video_toys import DPC, SPLICE, toy_training
 
@@ -48,14 +49,14 @@ LARGE = ("r3d_18", "r2plus1d_18", "s3d")
 )
 def test_it_trains_and_resumes_from_a_checkpoint(name: str) -> None:
     whole = _task(name)
-    start = {key: value.clone() for key, value in whole.task.method.network.named_parameters()}
+    start = {key: value.clone() for key, value in contrastive_task(whole).method.network.named_parameters()}
     for progress in whole.run():
         if progress.step == 1:
             buffer = io.BytesIO()
             torch.save(whole.state_dict(), buffer)
     moved = [
         key
-        for key, value in whole.task.method.network.named_parameters()
+        for key, value in contrastive_task(whole).method.network.named_parameters()
         if not torch.equal(value, start[key])
     ]
     assert len(moved) > 0.9 * len(start), "every layer has a gradient"

@@ -14,9 +14,9 @@ from ndabench.errors import UserError
 from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig, RetrievalConfig
 from ndabench.models.dpc import Dpc
 from ndabench.tasks.contrastive.dpc import DpcMethod
-from ndabench.tasks.contrastive.task import ContrastiveTask
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import Trainer, build_trainer
+from tests.tasks.contrastive_toys import contrastive_task, inputs_of
 from tests.tasks.gan_toys import differences
 from tests.tasks.stopping import assert_resumes_exactly
 from tests.tasks.video_toys import (
@@ -24,7 +24,6 @@ from tests.tasks.video_toys import (
     METHODS,
     MOCO,
     SPLICE,
-    inputs_of,
     toy_settings,
     toy_training,
     toy_videos,
@@ -37,11 +36,6 @@ def _never(clips: Tensor, *, generator: torch.Generator) -> Tensor:
 
 def _state(trainer: Trainer) -> dict[str, Any]:
     return {key: value for key, value in trainer.state_dict().items() if key not in ("made_by", "streams")}
-
-
-def _task(trainer: Trainer) -> ContrastiveTask:
-    assert isinstance(trainer.task, ContrastiveTask)
-    return trainer.task
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -121,12 +115,16 @@ def test_its_files_are_film_strips_at_first_and_the_encoder_at_last(tmp_path: An
     (tmp_path / "encoder.pt").write_bytes(files[4]["encoder.pt"])
     encoder = {"name": "resnet2d3d", "width": 2, "stem": "cifar", "weights": str(tmp_path / "encoder.pt")}
     started = toy_training({"encoder": encoder, "method": MOCO, "num_steps": 0}, seed=5)
-    assert differences(*(_task(one).source.encoder.body.state_dict() for one in (trainer, started))) == []
+    bodies = (contrastive_task(one).source.encoder.get_submodule("body") for one in (trainer, started))
+    assert differences(*(body.state_dict() for body in bodies)) == []
     (tmp_path / "dpc.pt").write_bytes(files[4]["dpc.pt"])
     whole = {**DPC, "weights": str(tmp_path / "dpc.pt")}
     measured = toy_training({"method": whole, "num_steps": 0}, seed=5)
     assert (
-        differences(_task(measured).method.features.state_dict(), _task(trainer).method.features.state_dict())
+        differences(
+            contrastive_task(measured).method.features.state_dict(),
+            contrastive_task(trainer).method.features.state_dict(),
+        )
         == []
     )
     with pytest.raises(UserError, match=r"dpc\.pt does not fit DPC over this encoder"):
@@ -235,9 +233,10 @@ def test_a_configuration_that_does_not_fit_together(changes: dict[str, Any], mes
 
 def test_the_network_that_is_measured_is_the_one_that_is_trained() -> None:
     trainer = toy_training()
-    assert isinstance(trainer.task.method, DpcMethod)
-    assert isinstance(trainer.task.method.network, Dpc)
-    trained = {id(p) for p in trainer.task.method.network.parameters()}
-    measured = {id(p) for p in _task(trainer).method.features.parameters()}
-    exported = {id(p) for p in _task(trainer).source.encoder.body.parameters()}
+    task = contrastive_task(trainer)
+    assert isinstance(task.method, DpcMethod)
+    assert isinstance(task.method.network, Dpc)
+    trained = {id(p) for p in task.method.network.parameters()}
+    measured = {id(p) for p in task.method.features.parameters()}
+    exported = {id(p) for p in task.source.encoder.get_submodule("body").parameters()}
     assert exported < measured < trained

@@ -10,6 +10,7 @@ from ndabench.distributed import Workers
 from ndabench.metrics.clip_encoders.config import RetrievalConfig
 from ndabench.tasks.trainer import Trainer
 from tests.tasks.closeness import assert_close
+from tests.tasks.contrastive_toys import contrastive_task
 from tests.tasks.video_toys import DPC, MOCO, SPLICE, toy_training
 from tests.two_workers import by_one_worker, on_two_workers
 
@@ -31,11 +32,11 @@ def _task(config: dict[str, Any], workers: Workers) -> Trainer:
 
 def _gradients(config: dict[str, Any], workers: Workers) -> dict[str, Any]:
     """Of a first step, in float64: in float32 DPC's first layers keep but two digits of theirs."""
-    trainer = _task(config, workers)
-    network = trainer.task.method.network.double()
-    inputs = trainer.task.method.inputs(next(trainer.task.batches(0)))
+    task = contrastive_task(_task(config, workers))
+    network = task.method.network.double()
+    inputs = task.method.inputs(next(task.batches(0)))
     inputs = replace(inputs, clips=inputs.clips.double(), nda=[nda.double() for nda in inputs.nda])
-    trainer.task.method.loss(inputs)["loss"].backward()
+    task.method.loss(inputs)["loss"].backward()
     workers.average_gradients(network.parameters())
     return {name: parameter.grad for name, parameter in network.named_parameters()}
 
@@ -44,7 +45,7 @@ def _run(config: dict[str, Any], workers: Workers) -> dict[str, Any]:
     trainer = _task(config, workers)
     progress = list(trainer.run())
     return {
-        "network": trainer.task.method.network.state_dict(),
+        "network": contrastive_task(trainer).method.network.state_dict(),
         "metrics": [{name: m.value for name, m in p.metrics.items()} for p in progress],
         "files": [sorted(p.artifacts) for p in progress],
     }
@@ -63,8 +64,8 @@ def test_two_workers_at_half_the_batch_take_the_same_steps_on_clips(tmp_path: Pa
     assert_close(main["gradients"], together["gradients"], 1e-9)
     for name, alone in together["runs"].items():
         first, second = main["runs"][name], other["runs"][name]
-        losses = [[m["loss"] for m in run["metrics"] if "loss" in m] for run in (first, alone)]
-        assert_close(*losses, 1e-4)
+        ours, theirs = ([m["loss"] for m in run["metrics"] if "loss" in m] for run in (first, alone))
+        assert_close(ours, theirs, 1e-4)
         assert_close(first["network"], second["network"], 0)
         assert_close(first["metrics"], second["metrics"], 0)
         assert first["files"][0] == ["negatives.png", "views.png"]

@@ -10,10 +10,11 @@ from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.models.weights import export_encoder
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
+from ndabench.tasks.contrastive.image_encoder_configs import ResNetConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import build_trainer
 from ndabench.trials.config import TrialConfig
-from tests.tasks.contrastive_toys import MOCO, toy_pictures
+from tests.tasks.contrastive_toys import MOCO, contrastive_task, toy_pictures
 
 ENCODER = {"name": "resnet", "width": 2}
 
@@ -24,9 +25,8 @@ def config(weights: Any) -> ImageContrastiveConfig:
 
 
 def exported(path: Path, seed: int) -> Path:
-    path.write_bytes(
-        export_encoder(build_trainer(TrialSetup(config(None), toy_pictures(), seed=seed)).task.source.encoder)
-    )
+    trainer = build_trainer(TrialSetup(config(None), toy_pictures(), seed=seed))
+    path.write_bytes(export_encoder(contrastive_task(trainer).source.encoder))
     return path
 
 
@@ -54,6 +54,8 @@ def test_changed_weights_make_another_trial_and_unchanged_ones_do_not(tmp_path: 
 def test_weights_that_changed_after_the_sweep_was_read_are_refused(tmp_path: Path) -> None:
     path = exported(tmp_path / "encoder.pt", seed=0)
     read = config(str(path))
+    assert isinstance(read.encoder, ResNetConfig)
+    assert read.encoder.weights is not None
     assert read.encoder.weights.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     trainer = build_trainer(TrialSetup(read, toy_pictures()))
     exported(path, seed=1)

@@ -72,8 +72,3 @@ def toy_settings(**changes: Any) -> VideoContrastiveConfig:
 
 def toy_training(config: dict[str, Any] | None = None, size: int = 16, **arguments: Any) -> Trainer:
     return build_trainer(TrialSetup(toy_settings(**(config or {})), toy_videos(size=size), **arguments))
-
-
-def inputs_of(trainer: Trainer) -> Any:
-    """What the method sees in the next step."""
-    return trainer.task.method.inputs(next(trainer.task.batches(trainer.step)))

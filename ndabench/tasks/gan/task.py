@@ -77,8 +77,8 @@ class GanTask:
         adam = functools.partial(
             torch.optim.Adam, lr=config.learning_rate, betas=config.betas, fused=config.fused
         )
-        self.generator_optimizer = adam(self.generator.parameters())
-        self.discriminator_optimizer = adam(self.discriminator.parameters())
+        self.generator_optimizer: torch.optim.Optimizer = adam(self.generator.parameters())
+        self.discriminator_optimizer: torch.optim.Optimizer = adam(self.discriminator.parameters())
         self.penalised = self.loss.gradient_penalty > 0
         optional = {"consistency": config.consistency_weight, "interpolation": self.penalised}
         streams = (*STREAMS, *(name for name, used in optional.items() if used))
