@@ -228,8 +228,9 @@ def test_what_is_known_of_each_extractor_is_in_the_table() -> None:
     for name in _ours(EXTRACTORS, lambda entry: entry.open):
         entry = EXTRACTORS[name]
         size = "as stored" if entry.input_size is None else f"{entry.input_size}×{entry.input_size}"
+        seen = "{}, {:g} to {:.3g}".format(size, *entry.input_range)
         (row,) = re.findall(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
-        assert row == f"| `{name}` | {entry.dimension} | {size} | {entry.resize} | {entry.weights} |"
+        assert row == f"| `{name}` | {entry.dimension} | {seen} | {entry.resize} | {entry.weights} |"
 
 
 def _words_in_code(text: str) -> set[str]:

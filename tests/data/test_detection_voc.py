@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ndabench.config import parse
-from ndabench.data.detection.scenes import ConcatScenes, DetectionData
+from ndabench.data.detection.scenes import DetectionData
 from ndabench.data.registry import SceneDataConfig, load_data
 from ndabench.errors import UserError
 from tests.data.voc_layout import annotation_xml, object_xml, write_devkit, write_picture
@@ -90,8 +90,7 @@ def test_the_cut_follows_seed_and_fraction(devkit: Path) -> None:
     assert not set(train) & set(validation)
     assert levels(load(devkit, validation_fraction=0.3).validation) == validation
     assert levels(load(devkit, validation_fraction=0.3, split_seed=1).validation) != validation
-    assert levels(ConcatScenes(data.train, data.validation)) == train + validation
-    assert len(ConcatScenes(data.train, data.validation).objects) == 10
+    assert len(data.train.objects) + len(data.validation.objects) == 10
 
 
 def test_the_parent_of_the_devkit_will_do(devkit: Path) -> None:

@@ -105,24 +105,6 @@ class SourceScenes:
         return scene(torch.from_numpy(self.pictures.read(row)), self.objects[row])
 
 
-@dataclass(frozen=True)
-class ConcatScenes:
-    """The scenes of `first`, and after them those of `second`."""
-
-    first: SceneSplit
-    second: SceneSplit
-
-    @property
-    def objects(self) -> Sequence[Objects]:
-        return [*self.first.objects, *self.second.objects]
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.second)
-
-    def __getitem__(self, row: int) -> Scene:
-        return self.first[row] if row < len(self.first) else self.second[row - len(self.first)]
-
-
 def scene(image: Tensor, objects: Objects) -> Scene:
     """A picture, uint8 `[3, H, W]`, with its objects."""
     return Scene(image, objects.boxes, objects.labels, objects.difficult)
