@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ndabench.tasks.contrastive.image_encoder_configs import ResNetConfig
 
 from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.models.weights import export_encoder
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
+from ndabench.tasks.contrastive.encoders import ResNetConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import build_trainer
 from ndabench.trials.config import TrialConfig
