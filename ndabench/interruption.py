@@ -51,6 +51,18 @@ def keep_handlers() -> None:
             signal.signal(number, handler)
 
 
+@contextmanager
+def handlers_restored() -> Iterator[None]:
+    """After the block the handlers are as before it: Ray Tune leaves one that ignores the next Ctrl-C."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # one that was not installed from Python
+                signal.signal(number, handler)
+
+
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
     sys.stderr.write("interrupted\n")
     sys.stderr.flush()

@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from ndabench.errors import UserError
 
 PREFIX = "ndabench-"
 OWNER = ".ndabench-owner"
+LONGEST_SOCKET_PATH = 107 if sys.platform == "linux" else 103
+"""Bytes in the path of a Unix socket."""
 SECONDS_TO_DELETE = 5.0
 """Processes that are just ending may still write into a folder while it is deleted."""
 
@@ -61,6 +64,19 @@ def delete_orphans(parent: Path) -> None:
                 _delete(folder, seconds=0)
             finally:
                 os.close(lock)
+
+
+def require_short_path(folder: Path, socket: str, variable: str, remedy: str) -> None:
+    """`UserError` where a Unix socket at `folder`/`socket` would have too long a path.
+
+    The error names the environment variable that the folder comes from, and the remedy.
+    """
+    length, room = len(os.fsencode(folder)), LONGEST_SOCKET_PATH - len(f"/{socket}")
+    if length > room:
+        raise UserError(
+            f"{variable}: the path {folder} is too long for Unix sockets ({length} bytes, at most {room}); "
+            f"{remedy}"
+        )
 
 
 def _own(folder: Path) -> int:

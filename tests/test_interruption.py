@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ndabench.interruption import handlers_restored
 from ndabench.records import RecordStore
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +46,16 @@ def test_while_modules_are_imported(number: signal.Signals) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_handlers_of_libraries_do_not_stay() -> None:
+    """Ray Tune's would swallow the first Ctrl-C in the report; tests/end_to_end interrupts one."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = [signal.getsignal(number) for number in numbers]
+    with handlers_restored():
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 @pytest.mark.parametrize("command", COMMANDS)

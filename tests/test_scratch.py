@@ -1,13 +1,17 @@
 """Temporary folders: for this user alone, gone after their block, and after `kill -9` at the next start."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils.data import TensorDataset
 
+from ndabench.data.decoded_batches import decoded_batches
 from ndabench.errors import UserError
-from ndabench.scratch import PREFIX, delete_orphans, scratch_folder
+from ndabench.scratch import LONGEST_SOCKET_PATH, PREFIX, delete_orphans, scratch_folder
 
 OWNER = """
 import sys, time
@@ -69,3 +73,21 @@ def test_a_place_that_takes_none_is_one_line(tmp_path: Path) -> None:
     told = r"file: no temporary folder can be made there \(File exists\); set TMPDIR"
     with pytest.raises(UserError, match=told), scratch_folder(tmp_path / "file"):
         pass
+
+
+def test_the_longest_path_of_a_socket_is_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("s" * LONGEST_SOCKET_PATH)
+    with socket.socket(socket.AF_UNIX) as one, pytest.raises(OSError, match="too long"):
+        one.bind("s" * (LONGEST_SOCKET_PATH + 1))
+
+
+def test_decoding_processes_need_a_short_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python puts their sockets below `TMPDIR`; the error would come as a traceback from each of them."""
+    long = tmp_path / ("t" * 80)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    batches = decoded_batches(TensorDataset(), [[0]], processes=1, device=torch.device("cpu"))
+    with pytest.raises(UserError, match=rf"TMPDIR: the path {long} is too long .*decode_workers to 0"):
+        next(batches)

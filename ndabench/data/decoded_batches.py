@@ -1,6 +1,8 @@
 """Batches that separate processes decode just before they are needed: streamed images and videos."""
 
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,9 +11,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from ndabench.errors import UserError
 from ndabench.machine import usable_cpus
+from ndabench.scratch import require_short_path
 
 BATCHES_AHEAD = 2
 """Batches that each decoding process keeps ready or is decoding."""
+
+LONGEST_SOCKET = "pymp-abcdefgh/listener-abcdefgh"
+"""Of Python's multiprocessing, over which the processes send their batches."""
 
 Batch = tuple[Tensor, Tensor]
 
@@ -30,6 +36,9 @@ def decoded_batches(
     decoding process, it would arrive as a traceback. The processes end when the iterator is dropped; with
     none, this process decodes.
     """
+    if processes:
+        remedy = "set TMPDIR to a shorter one, such as /tmp, or decode_workers to 0"
+        require_short_path(Path(tempfile.gettempdir()), LONGEST_SOCKET, "TMPDIR", remedy)
     # Any iterable of batches serves, and whatever `__getitems__` gives; the stubs want lists.
     sampler: Any = batches
     as_it_is: Any = _as_it_is

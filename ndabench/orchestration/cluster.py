@@ -18,15 +18,13 @@ from ndabench.machine import usable_cpus
 from ndabench.orchestration.ray_patches import patch_ray
 from ndabench.orchestration.ray_private import ray_constants
 from ndabench.planning.resources import Node
-from ndabench.scratch import PREFIX, scratch_folder
+from ndabench.scratch import PREFIX, require_short_path, scratch_folder
 
 SECONDS_TO_ANSWER = 10
 RAY_FOLDER = "r"
 """In the temporary folder of the sweep: Ray opens its own folder to all users."""
-LONGEST_SOCKET_PATH = 107 if sys.platform == "linux" else 103
-"""Bytes in the path of a Unix socket."""
-LENGTH_BELOW = len(
-    f"/{PREFIX}abcdefgh/{RAY_FOLDER}/session_2026-01-01_00-00-00_000000_{2**22}/sockets/plasma_store"
+LONGEST_SOCKET = (
+    f"{PREFIX}abcdefgh/{RAY_FOLDER}/session_2026-01-01_00-00-00_000000_{2**22}/sockets/plasma_store"
 )
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
@@ -89,13 +87,8 @@ def parent_of_sockets() -> Path:
     """
     fallback = tempfile.gettempdir() if sys.platform == "linux" else "/tmp"  # a Mac's is too long
     parent = Path(os.environ.get("RAY_TMPDIR") or fallback).absolute()
-    length, room = len(os.fsencode(parent)), LONGEST_SOCKET_PATH - LENGTH_BELOW
-    if length > room:
-        name = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR"
-        raise UserError(
-            f"{name}: the path {parent} is too long for Ray's Unix sockets ({length} bytes, at most {room}); "
-            "set RAY_TMPDIR to a shorter one, such as /tmp"
-        )
+    variable = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR"
+    require_short_path(parent, LONGEST_SOCKET, variable, "set RAY_TMPDIR to a shorter one, such as /tmp")
     return parent
 
 

@@ -8,6 +8,7 @@ import ray.tune
 from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 from rich.console import Console
 
+from ndabench.interruption import handlers_restored
 from ndabench.orchestration.capacity import PlacementGroupCleaner
 from ndabench.orchestration.cluster import live_nodes
 from ndabench.orchestration.heartbeat import HeartbeatMonitor, forget_heartbeats
@@ -197,6 +198,7 @@ def _tune(
                 failure_config=FailureConfig(max_failures=0),
             ),
         )
-        tuner.fit()
+        with handlers_restored():
+            tuner.fit()
         forget_heartbeats()
     return stopper.out_of_time

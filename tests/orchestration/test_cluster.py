@@ -1,30 +1,19 @@
 """Where a local Ray keeps its files: below a path that is short enough for its Unix sockets."""
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
 from ndabench.errors import UserError
-from ndabench.orchestration.cluster import LENGTH_BELOW, LONGEST_SOCKET_PATH, parent_of_sockets
+from ndabench.orchestration.cluster import LONGEST_SOCKET, parent_of_sockets
+from ndabench.scratch import LONGEST_SOCKET_PATH
 from ndabench.sweep import sweep
 from tests.command_lines import CommandLine
 
 
-def test_the_longest_socket_path_is_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for length in (LONGEST_SOCKET_PATH, LONGEST_SOCKET_PATH + 1):
-        with socket.socket(socket.AF_UNIX) as one:
-            if length == LONGEST_SOCKET_PATH:
-                one.bind("s" * length)
-            else:
-                with pytest.raises(OSError, match="too long"):
-                    one.bind("s" * length)
-
-
 def test_a_long_temporary_folder_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = LONGEST_SOCKET_PATH - LENGTH_BELOW
+    room = LONGEST_SOCKET_PATH - len(f"/{LONGEST_SOCKET}")
     fits = "/" + "é" * ((room - 1) // 2)
     monkeypatch.setenv("RAY_TMPDIR", fits)
     assert parent_of_sockets() == Path(fits)
@@ -33,7 +22,7 @@ def test_a_long_temporary_folder_is_named_with_the_remedy(monkeypatch: pytest.Mo
     with pytest.raises(UserError) as caught:
         parent_of_sockets()
     assert str(caught.value) == (
-        f"RAY_TMPDIR: the path {fits}xx is too long for Ray's Unix sockets ({length} bytes, at most {room}); "
+        f"RAY_TMPDIR: the path {fits}xx is too long for Unix sockets ({length} bytes, at most {room}); "
         "set RAY_TMPDIR to a shorter one, such as /tmp"
     )
 
@@ -49,5 +38,5 @@ def test_a_sweep_says_so_before_it_starts_anything(
     monkeypatch.setenv("TMPDIR", str(long))
     monkeypatch.setattr("tempfile.tempdir", None)
     line = command_line.error(sweep, command_line.file(), "--out", str(command_line.out))
-    assert line.startswith(f"error: TMPDIR: the path {long} is too long for Ray's Unix sockets (")
+    assert line.startswith(f"error: TMPDIR: the path {long} is too long for Unix sockets (")
     assert not list(long.iterdir())

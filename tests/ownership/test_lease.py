@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -138,3 +140,36 @@ def test_a_damaged_lease_is_waited_for_and_then_taken(content: bytes, store: Rec
     assert not mine.lost
     mine.release()
     assert store.read_bytes(LEASE) is None
+
+
+IN_THE_BACKGROUND = """
+import sys, time
+from ndabench.command_line import run
+from ndabench.ownership import lease, sole_driver
+from ndabench.records import RecordStore
+
+def drive(out: str) -> None:
+    with sole_driver(RecordStore(out)):
+        print("held", flush=True)
+        time.sleep(120)
+
+quick = lease.LeaseTiming(renewal=0.1, death=0.7, settling=0.2)
+lease.LeaseTiming = lambda: quick
+run(drive)
+"""
+
+
+def test_a_driver_in_the_background_of_a_script_ends_with_its_lease(store: RecordStore) -> None:
+    """A shell that is not interactive lets what follows `&` ignore the signal that a lost lease sends."""
+    command = ["env", "--ignore-signal=INT", sys.executable, "-c", IN_THE_BACKGROUND, store.root]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as driver:
+        try:
+            assert driver.stdout is not None
+            assert driver.stdout.readline() == "held\n"
+            store.write_bytes(LEASE, json.dumps(OTHER).encode())
+            _, stderr = driver.communicate(timeout=30)
+        finally:
+            driver.kill()
+    assert driver.returncode == 2
+    assert stderr == (f"error: {store.root}: another driver took this sweep over while this one was silent\n")
