@@ -53,6 +53,7 @@ def take_ownership(
     mine = config.model_dump(mode="json", by_alias=True)
     text = f"# {PLACEHOLDER}\n{yaml.safe_dump(mine, sort_keys=False, allow_unicode=True)}"
     now.write_bytes(OWNER_FILE, sealed(text.encode()))
+    now.delete_unfinished()
 
 
 def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:

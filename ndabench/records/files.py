@@ -9,8 +9,10 @@ import contextlib
 import copy
 import errno
 import os
+import re
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +34,9 @@ T = TypeVar("T")
 AT_A_TIME = 16
 """Concurrent requests to an object store."""
 
+SECONDS_UNFINISHED = 3600
+"""A process that writes a file changes it at least this often."""
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 MOST_REASON = 200
 """Characters that an error repeats of what a storage library says."""
 _KEY_BEFORE_AT = {"s3", "gs", "gcs"}
@@ -198,6 +203,16 @@ class FileTree:
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 
+    def delete_unfinished(self) -> None:
+        """Removes the temporary files of writers that were killed: those that have not grown for an hour."""
+        if self.filesystem.type_name in _OBJECT_STORES:
+            return
+        selector = fs.FileSelector(self.base, allow_not_found=True, recursive=True)
+        before = time.time_ns() - SECONDS_UNFINISHED * 10**9
+        for entry in self.perform(lambda: self.filesystem.get_file_info(selector), ".", "read"):
+            if _TEMPORARY.fullmatch(entry.base_name) and entry.mtime_ns < before:
+                self.delete(entry.path.removeprefix(f"{self.base}/"))
+
     def each(self, action: Callable[[A], T], items: Sequence[A]) -> list[T]:
         """What `action` returns for every item, in order; concurrent if each waits for a network."""
         if self.is_local or len(items) < 2:
@@ -252,7 +267,7 @@ def _with_options(uri: str) -> str:
 
 
 def _temporary_name(target: str) -> str:
-    """A name next to `target` that dataset readers skip (leading dot) and globs for `*.parquet` miss."""
+    """A name (`_TEMPORARY`) next to `target`: dataset readers skip it, and globs for `*.parquet` miss it."""
     path = PurePosixPath(target)
     return str(path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"))
 

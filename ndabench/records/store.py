@@ -192,6 +192,10 @@ class RecordStore:
         """`delete` of many files, and on a disk of the folders that become empty."""
         self._files.delete_all(paths)
 
+    def delete_unfinished(self) -> None:
+        """Removes the temporary files of processes that were killed while they wrote."""
+        self._files.delete_unfinished()
+
     def local_path(self, path: str) -> str:
         """`path` as a user would type it: an absolute local path, or a URI."""
         return self._files.shown(path)

@@ -1,5 +1,7 @@
 """A folder belongs to one sweep, and one driver at a time writes in it."""
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,26 @@ def test_a_folder_belongs_to_one_sweep(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"another task.num_steps \(4, now 9\)"):
         take_ownership(store, sweep(task={"name": "gan", "num_steps": 9}), resume=True, data_hash="1")
     take_ownership(store, sweep(seeds=[0, 1, 2]), resume=True, data_hash="1")
+
+
+def test_what_a_killed_process_was_writing_is_deleted(tmp_path: Path) -> None:
+    """A checkpoint may be large; what is young may belong to a process that lives."""
+    names = [
+        "checkpoints/none-1/.000000010.pt.0123456789ab.tmp",
+        "trials/.none-1.parquet.0123456789ab.tmp",
+        "notes/.draft.tmp",
+        "notes/x.0123456789ab.tmp",
+    ]
+    for name in names:
+        for age, folder in ((3700, tmp_path / "old"), (60, tmp_path / "young")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"x")
+            os.utime(folder / name, (time.time() - age,) * 2)
+    for folder, kept in (("old", names[2:]), ("young", names)):
+        store = RecordStore(str(tmp_path / folder))
+        take_ownership(store, sweep(), resume=False, data_hash="1")
+        files = [file for file in (tmp_path / folder).rglob("*.tmp") if file.is_file()]
+        assert {str(file.relative_to(tmp_path / folder)) for file in files} == set(kept)
 
 
 OTHERS: dict[str, dict[str, Any]] = {
