@@ -11,6 +11,7 @@ more with views made beforehand ("views free"). All contestants take turns in on
 
 import copy
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -125,11 +126,11 @@ def main(
 ) -> None:
     """Times one training step of every variant and prints a table."""
     console, on = Console(width=100), torch.device(device)
-    sizes = {"batch_size": batch_size, "width": width, "steps": steps, "device": on}
-    rivals = {RIVAL: True, f"{RIVAL}, views free": False} if checkout else {}
-    builders = {
-        name: partial(lightlys, checkout, **sizes, with_views=views) for name, views in rivals.items()
-    }
+    sizes: dict[str, Any] = {"batch_size": batch_size, "width": width, "steps": steps, "device": on}
+    builders: dict[str, Callable[[], Steps]] = {}
+    if checkout is not None:
+        for name, views in ((RIVAL, True), (f"{RIVAL}, views free", False)):
+            builders[name] = partial(lightlys, checkout, **sizes, with_views=views)
     builders |= {name: partial(ours, VARIANTS[name], **sizes) for name in variant or VARIANTS}
     race_of_steps(
         console,

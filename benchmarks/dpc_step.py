@@ -15,7 +15,7 @@ import gc
 import importlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -244,9 +244,11 @@ def main(
             raise typer.BadParameter("the largest batch is sought on CUDA devices alone")
         show_largest_batches(console, names, sizes, on)
         return
-    timed = {"steps": steps, "device": on}
-    rivals = {RIVAL: False, f"{RIVAL}, bf16": True} if checkout else {}
-    builders = {name: partial(released, checkout, sizes, **timed, bf16=bf16) for name, bf16 in rivals.items()}
+    timed: dict[str, Any] = {"steps": steps, "device": on}
+    builders: dict[str, Callable[[], Steps]] = {}
+    if checkout is not None:
+        for name, bf16 in ((RIVAL, False), (f"{RIVAL}, bf16", True)):
+            builders[name] = partial(released, checkout, sizes, **timed, bf16=bf16)
     builders |= {name: partial(ours, VARIANTS[name], sizes, **timed) for name in names}
     race_of_steps(
         console,

@@ -64,8 +64,11 @@ def moments_contestants(features: Tensor) -> Contestants:
         metric = FrechetInceptionDistance(given).set_dtype(torch.float64).to(features.device)
         for chunk in features.split(4096):
             metric.update(chunk, real=True)
-        count, mean = metric.real_features_num_samples, metric.real_features_sum / len(features)
-        covariance = (metric.real_features_cov_sum - count * mean.outer(mean)) / (count - 1)
+        total, products, count = metric.real_features_sum, metric.real_features_cov_sum, len(features)
+        assert isinstance(total, Tensor)
+        assert isinstance(products, Tensor)
+        mean = total / count
+        covariance = (products - count * mean.outer(mean)) / (count - 1)
         return covariance.trace().item()
 
     return {

@@ -152,7 +152,7 @@ def main(
 ) -> None:
     """Times one training step of every variant and prints a table."""
     console, on = Console(width=100), torch.device(device)
-    sizes = {"batch_size": batch_size, "width": width, "steps": steps, "device": on}
+    sizes: dict[str, Any] = {"batch_size": batch_size, "width": width, "steps": steps, "device": on}
     builders = {RIVAL: partial(released, checkout, **sizes)} if checkout else {}
     builders |= {name: partial(ours, VARIANTS[name], **sizes) for name in variant or VARIANTS}
     race_of_steps(

@@ -81,7 +81,7 @@ def released_transforms(path: Path) -> types.ModuleType:
         raise typer.BadParameter(f"{path} holds no train_fns_aug.py")
     sys.modules |= {name: types.ModuleType(name) for name in ("utils", "losses")}
     if not torch.cuda.is_available():
-        torch.Tensor.cuda = lambda self, *_: self  # type: ignore[method-assign,assignment]
+        torch.Tensor.cuda = lambda self, *_: self  # type: ignore[method-assign]  # on a machine without a GPU
     module = module_from_spec(spec)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

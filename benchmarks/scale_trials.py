@@ -100,7 +100,7 @@ class Watch:
             rows = sum(1 for _ in os.scandir(f"{self.store.root}/trials")) if self.started else 0
             self.ended.append(rows)
             self.resident.append(resident_mib())
-            others = below(ray._private.worker._global_node.all_processes["raylet"][0].process.pid)
+            others = below(ray_node().all_processes["raylet"][0].process.pid)
             self.processor |= others
             self.others.append(sum(map(resident_mib, others)))
             self.shared = max(self.shared, in_object_store())
@@ -157,9 +157,14 @@ def resident_mib(pid: int | str = "self") -> float:
         return 0.0
 
 
+def ray_node() -> Any:
+    """The node that `connect` started; to a type checker Ray's own name for it is None."""
+    return ray._private.worker._global_node
+
+
 def processes() -> dict[str, float]:
     """Resident MiB of Ray's own processes."""
-    started = ray._private.worker._global_node.all_processes
+    started = ray_node().all_processes
     return {name: resident_mib(started[name][0].process.pid) for name in ("gcs_server", "raylet")}
 
 
@@ -206,7 +211,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     with connect(None):
         before, processor = processes(), time.process_time()
-        session = Path(ray._private.worker._global_node.get_session_dir_path())
+        session = Path(ray_node().get_session_dir_path())
         start = time.perf_counter()
         with StatusFile(store, config.name) as status, Watch(store, Path(scratch), session) as watch:
             if options.profile:

@@ -35,14 +35,14 @@ from torch.utils.data import DataLoader, RandomSampler
 from benchmarks import racing
 from ndabench.data.videos.clips import ClipRequest
 from ndabench.data.videos.decoding import read_frames
-from ndabench.data.videos.digit_files import write_moving_digits
+from ndabench.data.videos.digit_files import Codec, write_moving_digits
 from ndabench.data.videos.feeding import DecodedClips, ScannedVideo
 from ndabench.data.videos.load import DECODERS
 from ndabench.data.videos.sampling import random_clips
 from ndabench.data.videos.scanning import scan_once
 from ndabench.data.videos.source import Framing, Video
 from ndabench.data.videos.torchcodec_decoding import require_torchcodec
-from ndabench.data.videos.video_folder import SUFFIXES
+from ndabench.data.videos.video_folder import VIDEOS
 from ndabench.errors import UserError
 
 SIDE = 128
@@ -50,7 +50,7 @@ FRAMING = Framing(SIDE, SIDE, crop=True)
 
 
 def scanned(folder: Path) -> list[ScannedVideo]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEOS.suffixes)
     start = time.perf_counter()
     facts = scan_once(paths)
     print(f"{len(paths)} videos scanned (or read from the cache) in {time.perf_counter() - start:.1f} s")
@@ -146,10 +146,11 @@ def main(
             os.environ["NDABENCH_CACHE"] = str(
                 Path(written, "cache")
             )  # else the scan would outlive the files
-            for codec, group in (("mpeg4", 1), ("libx264", 2)):
+            groups: dict[Codec, int] = {"mpeg4": 1, "libx264": 2}
+            for codec, group in groups.items():
                 write_moving_digits(
                     Path(written, codec),
-                    codec=codec,  # type: ignore[arg-type]
+                    codec=codec,
                     sizes=((240, 320),),
                     seconds=7.2,
                     clips_per_group=2,
@@ -169,7 +170,7 @@ def main(
             clips = pytorchvideo_clips(videos, frames * stride / 25, stride, workers)
             assert len(list(islice(clips, num_clips))) == num_clips
 
-        contestants = {
+        contestants: dict[str, racing.Steps] = {
             "pytorchvideo": theirs,
             "ndabench, no DataLoader": lambda: alone(videos, list(islice(requests, batches))),
             **{f"ndabench, {decoder}": partial(ours, decoder) for decoder in splits},

@@ -16,6 +16,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from math import pi
 from pathlib import Path
 from typing import Annotated, Any
@@ -162,7 +163,7 @@ def compete(parts: dict[str, Part], images: Tensor, draws: Draws, rounds: int) -
     order = random.Random(0)
     for turn in range(WARM_UP_CALLS + rounds):
         for name in order.sample(list(parts), len(parts)):
-            taken = seconds_of(lambda part=parts[name]: part(images, draws), images.device)  # type: ignore[misc]
+            taken = seconds_of(partial(parts[name], images, draws), images.device)
             if turn >= WARM_UP_CALLS:
                 seconds[name].append(taken)
     return seconds
@@ -173,7 +174,7 @@ def table_for(shape: tuple[int, int, int, int], device: torch.device, rounds: in
     small = torch.rand(shape[0], 3, 8, 8, generator=generator, device=device)
     images = functional.interpolate(small, shape[2:], mode="bicubic").clamp(0, 1)
     draws = views.draw_views(ViewsConfig(blur=0.5), shape[0], shape[1:], generator=generator)
-    entries = {
+    entries: dict[str, dict[str, Part]] = {
         "ours": with_all(our_parts()),
         "kornia": with_all(kornia_parts()),
         "torchvision, looped": with_all(torchvision_parts(draws)),

@@ -75,7 +75,7 @@ class _Selection(Mapping[str, Entry]):
         entry = self._registry.get(name)
         if entry is None or not self._chosen(entry):
             raise unknown(self._registry.kind, name, self)
-        return entry  # type: ignore[no-any-return]  # `get` of a Mapping may give the default's type
+        return entry
 
     def __contains__(self, name: object) -> bool:
         return any(name == known for known in self)

@@ -104,7 +104,7 @@ class _Loader(yaml.SafeLoader):
         if (character := acting_character(event.value)) is not None:
             name = {"\n": "line break", "\t": "tab"}.get(character, f"control character {character!a}")
             raise UserError(f"line {_line(event)}: {shown(event.value)} contains a {name}; remove it")
-        return super().compose_scalar_node(anchor)  # type: ignore[no-any-return]  # PyYAML's stubs say Any
+        return super().compose_scalar_node(anchor)
 
     def compose_mapping_node(self, anchor: Any) -> MappingNode:
         node: MappingNode = super().compose_mapping_node(anchor)

@@ -1,7 +1,7 @@
 """Checkpoints: a damaged one is skipped and reported, and costs only the steps since the one before it."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def trial() -> TrialConfig:
     return parse(SweepConfig, {**TINY, "task": task, "arms": ["none"]}, "tiny").grid_trials()[0]
 
 
-def run(store: RecordStore) -> Iterator[Progress]:
+def run(store: RecordStore) -> Generator[Progress]:
     return run_trial(trial(), store, Provenance("tiny"), Workers())
 
 
@@ -38,7 +38,7 @@ def interrupted(store: RecordStore, after: int) -> list[str]:
     for progress in running:
         if progress.step > after:
             break
-    running.close()  # type: ignore[attr-defined]
+    running.close()
     return sorted(store.list(f"checkpoints/{trial().trial_id}"), reverse=True)
 
 

@@ -22,7 +22,7 @@ from tests.command_lines import CommandLine
 
 ROOT = Path(__file__).parent.parent
 SWEEP_FILES = sorted((ROOT / "sweeps").rglob("*.yaml"))
-OPTIONS = {
+OPTIONS: dict[Callable[..., None], list[str]] = {
     sweep: ["FILE", "--set", "--out", "--resume", "--dry-run", "--check", "--no-check", "--address"],
     train: ["FILE", "--set", "--arm", "--lambda", "--seed", "--out", "--resume"],
     report: ["FOLDER"],

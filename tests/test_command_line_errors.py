@@ -35,7 +35,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-IN_THE_FILE = {
+IN_THE_FILE: dict[str, tuple[dict[str, Any], str]] = {
     "unknown key": ({"sceduler": "none"}, "unknown key 'sceduler'; did you mean 'scheduler'"),
     "unknown task key": (
         {"task": {**TINY["task"], "wdith": 8}},
@@ -125,7 +125,7 @@ def test_a_wrong_assignment(command_line: CommandLine, assignment: str, expected
     assert re.search(expected, line), line
 
 
-BEFORE_TRAINING = {
+BEFORE_TRAINING: dict[str, tuple[dict[str, Any], str]] = {
     "a grid that does not divide": (
         {"arms": [{"negative": {"name": "jigsaw", "grid": 3}}]},
         "jigsaw: .*16×16.*3",
@@ -235,7 +235,7 @@ def test_the_folder_of_another_sweep(command_line: CommandLine) -> None:
     claim = (command_line.folder / "results" / "sweep.yaml").read_bytes()
     longer = {**TINY["task"], "num_steps": 3}
     other = {"name": "none", "task": {"latent_dim": 16}}
-    refused = {
+    refused: dict[str, tuple[dict[str, Any], list[str]]] = {
         "belongs to the sweep 'tiny'; choose another folder with --out": ({"name": "other"}, ["--resume"]),
         "was started with another task.num_steps (2, now 3)": ({"task": longer}, ["--resume"]),
         "was started with another arm 'none'": ({"arms": [other, "jigsaw"]}, ["--resume"]),

@@ -1,6 +1,7 @@
 """Configuration errors are one line that names the key, the value and what would be right."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import pytest
@@ -65,7 +66,7 @@ def test_a_wrong_assignment_is_named(assignment: str) -> None:
         override({"a": {"b": 1}}, [assignment])
 
 
-def test_the_environment_fills_in(tmp_path, monkeypatch) -> None:
+def test_the_environment_fills_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "f.yaml"
     file.write_text('path: ${SOMEWHERE}/x\nother: ["${NOWHERE:-here}"]\n')
     monkeypatch.setenv("SOMEWHERE", "/data")
@@ -77,7 +78,7 @@ def test_the_environment_fills_in(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("text", ["- 1\n", "a: [", "a: !!python/object:os.system {}\n"])
-def test_bad_yaml_is_refused(tmp_path, text: str) -> None:
+def test_bad_yaml_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "f.yaml"
     file.write_text(text)
     with pytest.raises(UserError, match=r"f\.yaml"):

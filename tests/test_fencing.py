@@ -1,6 +1,6 @@
 """A process that was cut off and still runs stops writing once it can know of its successor."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -26,7 +26,7 @@ def make_trial() -> TrialConfig:
 TRIAL = make_trial()
 
 
-def run(store: RecordStore) -> Iterator[Progress]:
+def run(store: RecordStore) -> Generator[Progress]:
     return run_trial(TRIAL, store, Provenance("tiny"), Workers())
 
 
@@ -72,9 +72,9 @@ def test_the_old_process_is_stopped_by_its_caller(store: RecordStore) -> None:
     new = run(store)
     until(new, 3)
     before = files(store)
-    old.close()  # type: ignore[attr-defined]
+    old.close()
     assert files(store) == before
-    new.close()  # type: ignore[attr-defined]
+    new.close()
     assert row(store).status == "stopped"
 
 

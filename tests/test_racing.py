@@ -19,7 +19,8 @@ def _out_of_memory() -> Steps:
 
 def test_all_that_can_be_built_run_equally_often_and_are_shown_with_the_rival() -> None:
     taken: list[str] = []
-    console = Console(file=io.StringIO(), width=300)
+    printed = io.StringIO()
+    console = Console(file=printed, width=300)
     builders = {name: _builder(name, taken) for name in ("theirs", "ours")} | {"large": _out_of_memory}
     race_of_steps(
         console,
@@ -33,6 +34,6 @@ def test_all_that_can_be_built_run_equally_often_and_are_shown_with_the_rival() 
         unit="clips",
     )
     assert sorted(taken) == ["ours"] * 4 + ["theirs"] * 4, "a round to warm up, and three that count"
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = printed.getvalue()
     assert "left out: large (no room)" in text
     assert all(part in text for part in ("× theirs", "clips/s", "batch 4, medians of 3 rounds"))

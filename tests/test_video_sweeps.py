@@ -66,6 +66,7 @@ def test_a_sweep_over_videos_is_read_written_and_run(tmp_path: Any) -> None:
     clips = torch.rand(4, 3, 10, 8, 8)
     for built, expected in ((blocks, "shuffle_blocks"), (tiles, "jigsaw")):
         parameters = {"per": "frame"} if expected == "jigsaw" else {}
+        assert built.negative is not None
         output = built.negative(clips, generator=torch.Generator().manual_seed(1))
         rule = CLIP_NEGATIVES[expected]
         assert torch.equal(output, rule(clips, generator=torch.Generator().manual_seed(1), **parameters))

@@ -18,6 +18,7 @@ def gathered_and_gradient(workers: Workers) -> tuple[Tensor, Tensor]:
     everywhere = workers.all_gather_with_gradient(own)
     logits = workers.shard(weights) @ everywhere.T
     logits.logsumexp(1).sum().backward()
+    assert own.grad is not None
     return everywhere.detach(), own.grad
 
 

@@ -43,7 +43,8 @@ class StandIn:
 
     def __init__(self, setup: TrialSetup) -> None:
         self.built.append(setup)
-        self.curves, self.streams = Curves(setup.workers), {}
+        self.curves = Curves(setup.workers)
+        self.streams: dict[str, Any] = {}
 
     def batches(self, start: int) -> Iterator[None]:
         return itertools.repeat(None)

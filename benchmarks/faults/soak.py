@@ -92,7 +92,9 @@ class Soak:
     def pause(self, sweep: Command, out: Path) -> None:
         if self.chance.random() > BLINDLY:
             before = checkpoints(out)
-            wait_until(lambda: not sweep.running or checkpoints(out) - before, "a trial gets further", 0.2)
+            wait_until(
+                lambda: not sweep.running or bool(checkpoints(out) - before), "a trial gets further", 0.2
+            )
         time.sleep(self.chance.uniform(*PAUSES))
 
     def kill_something(self, sweep: Command, nested: bool) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.gpu.float64 import InFloat64, SharedDraws, gradients, relative_difference
 from benchmarks.gpu.results import Bench
 from benchmarks.gpu.setups import TASKS, TRAININGS, small_training, take_steps
-from ndabench.augmentations.registry import implementations
+from ndabench.augmentations.registry import Rule, implementations
 from ndabench.tasks.acceleration import choose_kernels
 from ndabench.tasks.task import DivergedError
 from ndabench.tasks.trainer import Trainer
@@ -69,7 +69,8 @@ def _trace(
                     part.double()
         choose_kernels(trainer.config, device, lambda: "")
         before = {name: [p.detach().clone() for p in n.parameters()] for name, n in networks.items()}
-        losses, first = [], {}
+        losses: list[Tensor] = []
+        first: dict[str, list[Tensor]] = {}
         for step in range(NUM_STEPS):
             take_steps(trainer, 1)
             first = first or gradients(networks)
@@ -124,10 +125,11 @@ def _same(left: Any, right: Any) -> bool:
 
 def negatives_keep_their_contract(bench: Bench) -> None:
     """Every negative with a generator on the device: shape, dtype, change, repeatability, no host read."""
-    for medium, shape in (("corrected", (3, 32, 32)), ("clips", (3, 10, 32, 32))):
+    shapes: dict[Rule, tuple[int, ...]] = {"corrected": (3, 32, 32), "clips": (3, 10, 32, 32)}
+    for medium, shape in shapes.items():
         for dtype in (torch.uint8, torch.float32):
             broken = []
-            negatives = implementations(medium)  # type: ignore[arg-type]  # the two are rules
+            negatives = implementations(medium)
             for name, function in negatives.items():
                 reason = _breach(function, shape, dtype, bench)
                 if reason:

@@ -163,7 +163,9 @@ def test_arms_from_sets_of_different_seeds_are_different_arms() -> None:
         for seed in (1, 2)
     ]
     config = parse(SweepConfig, {"name": "s", "task": "gan", "data": DOTS, "arms": arms}, "file")
-    assert [one.negative.label for one in config.arms] == ["dataset(dots 1+2)"] * 2
+    assert [one.negative.label for one in config.arms if one.negative is not None] == [
+        "dataset(dots 1+2)"
+    ] * 2
     ids = {one.trial_id.partition("-")[2] for one in config.grid_trials()}
     assert len(ids) == 2
 

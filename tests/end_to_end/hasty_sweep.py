@@ -7,5 +7,6 @@ from ndabench.ownership import lease
 from ndabench.sweep import sweep
 
 if __name__ == "__main__":
-    lease.LeaseTiming = partial(lease.LeaseTiming, renewal=1.0, death=10.0, settling=1.0)
+    hasty = partial(lease.LeaseTiming, renewal=1.0, death=10.0, settling=1.0)
+    lease.LeaseTiming = hasty  # type: ignore[misc, assignment]  # no setting of a sweep has these times
     run(sweep)

@@ -3,9 +3,11 @@
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +28,7 @@ RESOURCES = {
     "max_silence_seconds": SILENCE,
     "max_restarts": 5,  # it is so quick that a fault may be faster than the word of its progress
 }
-FAULTS = {
+FAULTS: Mapping[int, Mapping[str, Any]] = {
     4: {"ranks": [1], "what": "kill"},
     8: {"what": "kill"},  # both workers
     12: {"ranks": [1], "what": "stop"},

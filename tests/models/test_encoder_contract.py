@@ -113,10 +113,11 @@ def test_the_suite_runs_over_every_encoder_of_ours_and_the_toy() -> None:
 
 @every_encoder
 def test_a_sweep_file_names_it(name: str) -> None:
-    task = ImageContrastiveConfig if ENCODERS[name].encodes == "images" else VideoContrastiveConfig
-    other = VideoContrastiveConfig if ENCODERS[name].encodes == "images" else ImageContrastiveConfig
+    tasks = (ImageContrastiveConfig, VideoContrastiveConfig)
+    task, other = tasks if ENCODERS[name].encodes == "images" else reversed(tasks)
     keys = {"num_steps": 0, "method": "moco", "encoder": {"name": name, **SMALL[name]}}
     read = parse(task, keys, "task")
+    assert isinstance(read, tasks)
     assert isinstance(read.encoder, ENCODERS[name].config)
     assert parse(task, read.model_dump(mode="json"), "task") == read
     with pytest.raises(UserError, match=f"encoder.name: unknown name '{name}'"):

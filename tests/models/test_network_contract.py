@@ -49,7 +49,7 @@ def built(name: str, *, seed: int = 0, **changes: Any) -> Networks:
         "workers": None,
         "memory_format": torch.contiguous_format,
     }
-    keys = entry.config(name=name).model_dump(exclude={"name"})
+    keys = entry.config.model_validate({"name": name}).model_dump(exclude={"name"})
     return load(entry.build)(**{**keys, **sizes, **changes})
 
 
@@ -73,9 +73,10 @@ def steps(networks: Networks, count: int = 3) -> None:
         noise, labels = inputs(seed=60 + step)
         fake = generator(noise, labels)
         logits = discriminator(torch.cat([real, fake.detach()]), torch.cat([labels, labels]))
+        of_real, of_fake = logits.chunk(2)
         losses = (
             hinge().generator(discriminator(fake, labels)),
-            hinge().discriminator(*logits.chunk(2), None, 1),
+            hinge().discriminator(of_real, of_fake, None, 1),
         )
         for network, loss in zip(networks, losses, strict=True):
             parameters = list(network.parameters())

@@ -19,8 +19,9 @@ from ndabench.planning.outcomes import (
 )
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
+from ndabench.records.schema import Status
 from ndabench.trials.checkpoints import has_checkpoint
-from ndabench.trials.config import Provenance, planned_row
+from ndabench.trials.config import Provenance, TrialConfig, planned_row
 
 SWEEP = parse(
     SweepConfig,
@@ -41,14 +42,15 @@ FINISHED, PRUNED, STOPPED, FAILED, UNRECORDED = SWEEP.grid_trials()
 @pytest.fixture
 def store(tmp_path: Path) -> RecordStore:
     store = RecordStore(str(tmp_path))
-    for trial, status, error in (
+    endings: tuple[tuple[TrialConfig, Status, str], ...] = (
         (FINISHED, "finished", ""),
         (PRUNED, "pruned", "stopped early by the scheduler"),
         (STOPPED, "stopped", "interrupted"),
         (FAILED, "failed", "no"),
-    ):
+    )
+    for trial, status, error in endings:
         row = planned_row(trial, Provenance("tiny"))
-        store.write_trial(replace(row, status=status, error=error))  # type: ignore[arg-type]
+        store.write_trial(replace(row, status=status, error=error))
     for step, value in ((5, 7.0), (9, 3.0)):
         measured = {
             "val_fd_classifier": Measurement(

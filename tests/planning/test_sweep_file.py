@@ -1,5 +1,7 @@
 """A sweep file means the trials it says, and says so when it is wrong."""
 
+from typing import Any
+
 import pytest
 
 from ndabench.config import parse
@@ -17,7 +19,7 @@ BASE = {
 }
 
 
-def sweep(**changes) -> SweepConfig:
+def sweep(**changes: Any) -> SweepConfig:
     return parse(SweepConfig, {**BASE, **changes}, "s.yaml")
 
 
@@ -48,10 +50,11 @@ def test_a_configuration_survives_being_written() -> None:
 
 def test_other_parameters_are_searched_in_every_arm() -> None:
     config = sweep(search={"lambda": [0.5], "learning_rate": [1e-4, 2e-4]})
-    rates = {t.arm: set() for t in config.grid_trials()}
+    rates: dict[str, set[float]] = {}
     for trial in config.grid_trials():
-        rates[trial.arm].add(trial.task.learning_rate)
-        assert trial.parameters == {"learning_rate": trial.task.learning_rate}
+        rate = trial.task.model_dump()["learning_rate"]
+        rates.setdefault(trial.arm, set()).add(rate)
+        assert trial.parameters == {"learning_rate": rate}
     assert set(map(frozenset, rates.values())) == {frozenset({1e-4, 2e-4})}
 
 
@@ -59,7 +62,8 @@ def test_an_arm_may_set_keys_of_the_task_for_itself() -> None:
     short = {"name": "short", "task": {"num_steps": 2, "learning_rate": 0.5}}
     config = sweep(arms=["none", short], search={"learning_rate": [1e-4, 2e-4]}, seeds=[0])
     # what an arm sets is not searched in it, and no parameter of its trials
-    assert [(t.arm, t.task.num_steps, t.task.learning_rate, t.parameters) for t in config.grid_trials()] == [
+    trials = [(t, t.task.model_dump()) for t in config.grid_trials()]
+    assert [(t.arm, task["num_steps"], task["learning_rate"], t.parameters) for t, task in trials] == [
         ("none", 4, 1e-4, {"learning_rate": 1e-4}),
         ("none", 4, 2e-4, {"learning_rate": 2e-4}),
         ("short", 2, 0.5, {}),
@@ -232,7 +236,8 @@ def test_a_nested_key_of_the_task_is_searched() -> None:
     task = {"name": "image_contrastive", "method": {"name": "moco", "queue_size": 512}, "batch_size": 64}
     search = {"method.queue_size": [256, 512]}
     config = parse(SweepConfig, {**BASE, "seeds": [0], "task": task, "arms": ["none"], "search": search}, "f")
-    found = [(trial.task.method.queue_size, trial.parameters) for trial in config.grid_trials()]
+    trials = [(trial.task.model_dump(), trial.parameters) for trial in config.grid_trials()]
+    found = [(task["method"]["queue_size"], parameters) for task, parameters in trials]
     assert found == [(256, {"method.queue_size": 256}), (512, {"method.queue_size": 512})]
 
 

@@ -66,7 +66,10 @@ def record(store: RecordStore, trial: Trial, progress: dict[int, dict[str, Measu
     started = START + timedelta(minutes=4 * trial.seed)
     ended = trial.status != "running"
     negative = trial.negative if trial.negative is not None else "" if trial.lambda_ == 1 else trial.arm
-    config = {"task": {"name": trial.task, "conditional": trial.conditional}, "arm": trial.arm}
+    config: dict[str, Any] = {
+        "task": {"name": trial.task, "conditional": trial.conditional},
+        "arm": trial.arm,
+    }
     config |= {"evaluate": [{"name": name} for name in trial.evaluate]} if trial.evaluate else {}
     row = TrialRow(
         sweep="synthetic",

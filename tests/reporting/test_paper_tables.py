@@ -32,11 +32,11 @@ def measures(trial: TrialConfig, measure: Published, value: PaperValue) -> bool:
     """Whether the report shows `value` next to the trial's value of the metric."""
     if trial.task.name != measure.task:
         return False
-    labels = [augmentation_label(trial.task, spec) for spec in (trial.negative, trial.positive)]
+    negative, positive = (augmentation_label(trial.task, spec) for spec in (trial.negative, trial.positive))
     conditional = bool(getattr(trial.task, "conditional", False))
     lambda_ = trial.lambda_ if trial.negative is not None else None
     return any(
-        paper_value(measure, data, conditional, *labels, lambda_, trial.arm) == value
+        paper_value(measure, data, conditional, negative, positive, lambda_, trial.arm) == value
         for data in measured_on(trial, measure.metric)
     )
 

@@ -308,10 +308,8 @@ def test_repeats_that_did_not_finish_are_counted_and_the_best_is_none_of_the_sur
         record(store, Trial("none", 1, seed), finals(20.0 + seed))
         record(store, Trial("cutout", 0.25, seed), finals(21.0 + seed * 1.1))
         record(store, Trial("flip", 0.25, seed, "failed", "out of memory"), {})
-        status = "finished" if seed == 0 else "diverged"
-        record(store, Trial("jigsaw", 0.25, seed, status, ""), finals(1.0))
-        status = "finished" if seed == 0 else "running"
-        record(store, Trial("mixup", 0.25, seed, status, ""), finals(2.0))
+        record(store, Trial("jigsaw", 0.25, seed, "finished" if seed == 0 else "diverged", ""), finals(1.0))
+        record(store, Trial("mixup", 0.25, seed, "finished" if seed == 0 else "running", ""), finals(2.0))
     (table,) = summary_tables(store)
     counts = dict(zip(texts(table, "arm"), texts(table, "n"), strict=True))
     assert counts == {
@@ -510,7 +508,9 @@ def test_the_papers_probes_are_next_to_the_probe_of_its_recipe(store: RecordStor
         "an encoder left untrained is not the paper's"
     )
     assert "paper" not in [column.name for column in knn.columns]
-    assert any("For orientation" in block.title for block in report_spec(store).sections[0].blocks[-1:])
+    last = report_spec(store).sections[0].blocks[-1]
+    assert isinstance(last, TableSpec)
+    assert "For orientation" in last.title
 
 
 def test_an_empty_sweep_and_one_without_results_can_be_reported(store: RecordStore) -> None:

@@ -1,5 +1,7 @@
 """Records that come from elsewhere: what acts on a terminal or a page is shown, not sent."""
 
+from pathlib import Path
+
 import pytest
 
 from ndabench.measurement import NEGATIVES_EQUAL, NEGATIVES_NEARLY_EQUAL, Measurement
@@ -13,7 +15,7 @@ ACTING = "\x1b[2J\x1b]0;owned\x07\u202e\0"
 
 
 @pytest.fixture
-def tampered(tmp_path) -> RecordStore:
+def tampered(tmp_path: Path) -> RecordStore:
     store = RecordStore(str(tmp_path / "q?a [b] [/c]"))
     for seed in (0, 1):
         for arm in ("none", f"a{ACTING}[/b]"):
@@ -48,7 +50,7 @@ def test_a_folder_with_markup_and_a_question_mark_is_named_as_it_is(
     assert f"report   {tampered.root}/report.html" in printed
 
 
-def test_the_report_says_how_often_a_negative_changes_nothing(tmp_path) -> None:
+def test_the_report_says_how_often_a_negative_changes_nothing(tmp_path: Path) -> None:
     store = RecordStore(str(tmp_path))
     shares = {
         NEGATIVES_EQUAL: Measurement(0.25, protocol={"outputs": 512}),

@@ -101,9 +101,11 @@ def test_decisions_and_their_intervals_equal_those_of_an_independent_implementat
         assert difference.significant == (place in rejected)
         steps = [m for m in range(tests, 0, -1) if raw[place] < 0.05 / m] if place in rejected else []
         expected = oracle.confidence_interval(1 - 0.05 / (steps[0] if steps else tests))
-        ends = (difference.summary.low, difference.summary.high)
-        assert ends == pytest.approx(tuple(expected), rel=1e-9, abs=1e-9)
-        assert not ends[0] <= 0 <= ends[1] if place in rejected else ends[0] <= 0 <= ends[1]
+        low, high = difference.summary.low, difference.summary.high
+        assert low is not None
+        assert high is not None
+        assert (low, high) == pytest.approx(tuple(expected), rel=1e-9, abs=1e-9)
+        assert (low <= 0 <= high) == (place not in rejected)
 
 
 @settings(deadline=None, max_examples=300)

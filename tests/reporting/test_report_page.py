@@ -14,6 +14,7 @@ from scipy import stats
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
 from ndabench.records import RecordStore
+from ndabench.records.schema import Status
 from ndabench.report import report
 from ndabench.reporting import summary_tables, write_report
 from ndabench.reporting.comparison import comparisons
@@ -51,7 +52,8 @@ def test_curves_show_mean_and_interval_over_seeds(store: RecordStore) -> None:
 
 
 def test_curves_leave_out_diverged_trials_and_nan(store: RecordStore) -> None:
-    for seed, status in ((0, "finished"), (1, "diverged"), (2, "running")):
+    statuses: tuple[Status, ...] = ("finished", "diverged", "running")
+    for seed, status in enumerate(statuses):
         curve = {step: {"loss": Measurement(math.nan if step == 2 else float(seed))} for step in range(4)}
         record(store, Trial("none", 1, seed, status), curve)
     (figure,) = steps(store)

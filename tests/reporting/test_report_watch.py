@@ -76,7 +76,9 @@ def test_a_status_of_another_time_is_understood_or_refused(store: RecordStore) -
     plain = json.loads(Path(store.local_path("status.json")).read_text())
     store.write_bytes("status.json", json.dumps({**plain, "mood": "good"}).encode())
     assert read_status(store) == OVER
-    for wrong in ({**plain, "schema_version": 3}, {**plain, "started": "soon"}, [], {"schema_version": 1}):
+    later, undated = {**plain, "schema_version": 3}, {**plain, "started": "soon"}
+    wrong: object
+    for wrong in (later, undated, [], {"schema_version": 1}):
         store.write_bytes("status.json", json.dumps(wrong).encode())
         with pytest.raises(UserError, match=r"status\.json: "):
             read_status(store)

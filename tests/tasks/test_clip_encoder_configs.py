@@ -67,7 +67,7 @@ def build(encoder: Any, seed: int = 0, workers: Workers | None = None, **options
 )
 def test_short_names(short: str, config: Config) -> None:
     assert read(short) == config
-    assert read({"name": config.name}) == type(config)()
+    assert read({"name": config.name}) == type(config).model_validate({})
 
 
 @pytest.mark.parametrize(

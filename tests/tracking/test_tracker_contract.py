@@ -76,7 +76,7 @@ def _mlflow(store: RecordStore) -> Shown:
 
 def _wandb(store: RecordStore) -> Shown:
     """What `wandb sync` makes of all files: a server leaves out what is no later than its last step."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # generated code
 
     points: Points = []
     ending, last = "", -1

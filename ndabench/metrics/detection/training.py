@@ -76,7 +76,7 @@ class DetectorTraining:
         pictures, targets = zip(*examples, strict=True)
         losses = detector.losses(pictures, targets, generators)
         self.optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]  # torch's stubs
+        torch.stack(list(losses.values())).sum().backward()
         workers.average_gradients(detector.parameters())
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * config.rate_factor(self.step)

@@ -10,26 +10,37 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+Fault = Mapping[str, Any]
+"""What the file says of one; see `faults.py`. A trainer is `Any` here, as its class would import torch."""
 FOLDER = os.environ.get("NDABENCH_TEST_FAULTS", "")
 
 
-class Sabotage:
+class Sabotage(MetaPathFinder):
     """Lets ndabench.trials.run be imported, and then puts the faults into the trainers that it builds."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if name != "ndabench.trials.run":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.loader is not None
         execute = spec.loader.exec_module
 
-        def execute_and_sabotage(module):
+        def execute_and_sabotage(module: Any) -> None:
             execute(module)
             build = module.build_trainer
 
-            def build_trainer(setup):
+            def build_trainer(setup: Any) -> Any:
                 trainer = build(setup)
                 trial, run = f"{'none' if setup.negative is None else 'negative'} {setup.seed}", trainer.run
                 trainer.run = lambda: _sabotaged(trainer, run(), trial, setup.workers.rank)
@@ -37,11 +48,11 @@ class Sabotage:
 
             module.build_trainer = build_trainer
 
-        spec.loader.exec_module = execute_and_sabotage
+        spec.loader.exec_module = execute_and_sabotage  # type: ignore[method-assign]  # the sabotage
         return spec
 
 
-def _sabotaged(trainer, progresses, trial, rank):
+def _sabotaged(trainer: Any, progresses: Iterator[Any], trial: str, rank: int) -> Iterator[Any]:
     """The progress of a trial; of each, what is to happen happens before it is recorded."""
     faults = [
         fault
@@ -55,7 +66,7 @@ def _sabotaged(trainer, progresses, trial, rank):
         yield progress
 
 
-def _is_due(fault, rank):
+def _is_due(fault: Fault, rank: int) -> bool:
     """Whether it has not happened so often already, in whichever process."""
     for count in range(1, fault.get("times", 1) + 1):
         name = f"{fault['what']} of {fault['trial']} at {fault['step']}, rank {rank}, {count}"
@@ -65,32 +76,32 @@ def _is_due(fault, rank):
     return False
 
 
-def _wait(fault, trainer):
+def _wait(fault: Fault, trainer: Any) -> None:
     """Until the test lets the trial go on, or ends it."""
     while not (Path(FOLDER) / f"go on, {fault['trial']} at {fault['step']}").exists():
         time.sleep(0.05)
 
 
-def _fail(fault, trainer):
+def _fail(fault: Fault, trainer: Any) -> None:
     raise RuntimeError("sabotage")
 
 
-def _fill_memory(fault, trainer, most=6 * 2**30, piece=16 * 2**20):
+def _fill_memory(fault: Fault, trainer: Any, most: int = 6 * 2**30, piece: int = 16 * 2**20) -> None:
     """Takes memory until somebody stops it; says so if nobody does."""
-    taken = []
+    taken: list[bytes] = []
     while sum(map(len, taken)) < most:
         taken.append(b"x" * piece)
         time.sleep(0.05)
     raise MemoryError("nobody stopped it")
 
 
-def _spoil_weights(fault, trainer):
+def _spoil_weights(fault: Fault, trainer: Any) -> None:
     for network in trainer.task.networks().values():
         for parameter in network.parameters():
             parameter.data.fill_(float("nan"))
 
 
-HAPPENINGS = {
+HAPPENINGS: Mapping[str, Callable[[Fault, Any], None]] = {
     "kill": lambda fault, trainer: os.kill(os.getpid(), signal.SIGKILL),
     "stop": lambda fault, trainer: os.kill(os.getpid(), signal.SIGSTOP),
     "wait": _wait,

@@ -29,6 +29,6 @@ def build(
     generator: torch.Generator,
     workers: Any,
     **keywords: Any,
-) -> Means:
+) -> nn.Module:
     """The encoder; it has no batch norm to split, and no convolutions whose memory has a format."""
     return drawn(lambda: Means(image_shape[0], config.dimension), generator).to(workers.device)
