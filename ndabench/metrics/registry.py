@@ -29,6 +29,7 @@ from typing import Annotated
 
 from ndabench.metrics.anomaly.config import AnomalyConfig, FeatureAnomalyConfig
 from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig, DpcFinetuneConfig, RetrievalConfig
+from ndabench.metrics.counting.config import CountConfig
 from ndabench.metrics.detection.config import DetectionConfig
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.config import FrechetConfig, InceptionScoreConfig, KidConfig
@@ -81,6 +82,12 @@ EVALUATIONS: Registry[EvaluationEntry] = Registry(
             GENERATOR,
             "ndabench.metrics.anomaly.measuring:measure_anomaly",
             "ndabench.metrics.anomaly.measuring:prepare_outliers",
+        ),
+        "count": EvaluationEntry(
+            CountConfig,
+            GENERATOR,
+            "ndabench.metrics.counting.measuring:measure_count",
+            "ndabench.metrics.counting.measuring:prepare_counters",
         ),
         "knn": EvaluationEntry(KnnConfig, IMAGE_ENCODER, "ndabench.metrics.image_encoders.knn:measure_knn"),
         "linear_probe_lbfgs": EvaluationEntry(

@@ -10,6 +10,7 @@ from ndabench.records import RecordStore
 from ndabench.reporting.anomaly import draw_scores, read_scores
 from ndabench.reporting.comparison import Comparison, leading
 from ndabench.reporting.confusion import draw_confusion, read_confusion
+from ndabench.reporting.counts import draw_counts, read_counts
 from ndabench.reporting.formatting import count
 from ndabench.reporting.frames import Frames
 from ndabench.reporting.specs import Sheet, SheetSpec, Size
@@ -20,6 +21,7 @@ TITLES = {
     "detections": "Detections",
     "negatives": "Negatives, as training sees them",
     "views": "Views",
+    "counts": "Numbers of objects in generated and in real images",
     "anomaly": "Anomaly scores of the test images and of the outliers",
     "outliers": "Outliers that look most like the data set, a set in each row",
     "confusion_dpc_finetune": "Confusion matrix, after fine-tuning",
@@ -100,7 +102,7 @@ def _sheets(store: RecordStore, frames: Frames, pictures: pd.DataFrame, title: s
 
 
 def _sheet(data: bytes, caption: str, alt: str) -> Sheet | None:
-    """A PNG as it is, confusion counts and anomaly scores drawn; None for anything else."""
+    """A PNG as it is; confusions, anomaly scores and numbers of objects drawn; None for anything else."""
     if data.startswith(PNG) and len(data) >= 24:
         width, height = struct.unpack(">II", data[16:24])
         return Sheet(caption, alt, "image/png", data, width, height)
@@ -108,4 +110,6 @@ def _sheet(data: bytes, caption: str, alt: str) -> Sheet | None:
         return Sheet(caption, alt, "image/svg+xml", *draw_confusion(confusion))
     if (scores := read_scores(data)) is not None:
         return Sheet(caption, alt, "image/svg+xml", *draw_scores(scores))
+    if (counts := read_counts(data)) is not None:
+        return Sheet(caption, alt, "image/svg+xml", *draw_counts(counts))
     return None
