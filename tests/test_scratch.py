@@ -4,10 +4,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
-from torch.utils.data import TensorDataset
+from torch import Tensor
+from torch.utils.data import Dataset, TensorDataset
 
 from ndabench.data.decoded_batches import decoded_batches
 from ndabench.errors import UserError
@@ -88,6 +90,7 @@ def test_decoding_processes_need_a_short_path(tmp_path: Path, monkeypatch: pytes
     long = tmp_path / ("t" * 80)
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))
-    batches = decoded_batches(TensorDataset(), [[0]], processes=1, device=torch.device("cpu"))
+    nothing = cast(Dataset[tuple[Tensor, Tensor]], TensorDataset())
+    batches = decoded_batches(nothing, [[0]], processes=1, device=torch.device("cpu"))
     with pytest.raises(UserError, match=rf"TMPDIR: the path {long} is too long .*decode_workers to 0"):
         next(batches)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ndabench.config import parse
 from ndabench.data.images import ImageData
-from ndabench.data.registry import DataConfig, load_data
+from ndabench.data.registry import ImageDataConfig, load_data
 from ndabench.data.source import Pixels
 from ndabench.errors import UserError
 from ndabench.metrics.counting import measuring
@@ -29,7 +29,7 @@ SMALL = {"name": "dots", "num_images": 150, "image_size": 24, "smallest": 0.1, "
 
 
 def dots(**keys: Any) -> ImageData:
-    return load_data(parse(DataConfig, {**SMALL, **keys}, "data"), CPU)
+    return load_data(parse(ImageDataConfig, {**SMALL, **keys}, "data"), CPU)
 
 
 def drawn(count: int, seed: int = 5) -> Tensor:
@@ -185,7 +185,7 @@ def test_what_cannot_be_counted_is_one_line(keys: dict[str, Any], line: str) -> 
 
     def prepared() -> None:
         config = parse(EvaluationConfig, {"name": "count", **keys}, "evaluate")
-        prepare([config], Preparation(load_data(parse(DataConfig, data, "data"), CPU), CPU))
+        prepare([config], Preparation(load_data(parse(ImageDataConfig, data, "data"), CPU), CPU))
 
     with pytest.raises(UserError, match=line) as caught:
         prepared()

@@ -98,11 +98,11 @@ def test_what_a_killed_process_was_writing_is_deleted(tmp_path: Path) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(b"x")
             os.utime(folder / name, (time.time() - age,) * 2)
-    for folder, kept in (("old", names[2:]), ("young", names)):
-        store = RecordStore(str(tmp_path / folder))
+    for aged, kept in (("old", names[2:]), ("young", names)):
+        store = RecordStore(str(tmp_path / aged))
         take_ownership(store, sweep(), resume=False, data_hash="1")
-        files = [file for file in (tmp_path / folder).rglob("*.tmp") if file.is_file()]
-        assert {str(file.relative_to(tmp_path / folder)) for file in files} == set(kept)
+        files = [file for file in (tmp_path / aged).rglob("*.tmp") if file.is_file()]
+        assert {str(file.relative_to(tmp_path / aged)) for file in files} == set(kept)
 
 
 OTHERS: dict[str, dict[str, Any]] = {
