@@ -88,14 +88,17 @@ def _on_the_cluster(trials: list[str], resources: Resources, check: bool, say: S
             num_gpus=resources.gpus_per_worker,
             scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0),
         )
-        answer: Answer = ray.get(task.remote(trials, resources.workers, check))
+        answer: Answer = ray.get(task.remote(trials, resources, check))
         return answer
 
 
-def _prepare_here(trials: list[str], num_workers: int, check: bool) -> Answer:
-    import torch  # late: only in the task's own process, never in the driver
-
+def _prepare_here(trials: list[str], resources: Resources, check: bool) -> Answer:
+    # late: only in the task's own process, never in the driver
     from ndabench.orchestration.preparation_process import prepare_trials
+    from ndabench.orchestration.training_device import training_device
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return prepare_trials(trials, num_workers, device, check=check)
+    try:
+        device = training_device(resources.model_copy(update={"workers": 1}))
+    except UserError as error:
+        return str(error), None
+    return prepare_trials(trials, resources.workers, device, check=check)

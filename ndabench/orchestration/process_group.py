@@ -79,8 +79,12 @@ def _free_address() -> tuple[str, int]:
 
 
 def _join(communication: str, address: str, port: int, rank: int, size: int) -> None:
-    import torch.distributed as dist  # late: only in a worker, see above
+    # late: only in a worker, see above
+    import torch
+    import torch.distributed as dist
 
+    if not torch.cuda.is_available():  # a trial that needs GPUs will say so
+        communication = "gloo"
     context = ray.train.get_context()
     os.environ |= {
         "MASTER_ADDR": address,

@@ -78,7 +78,7 @@ def _trainer(description: TrialDescription, resources: Resources, scratch: str) 
     return NestedTrainer(
         _worker,
         train_loop_config={"description": description},
-        backend_config=ProcessGroupConfig("nccl" if resources.gpus_per_worker else "gloo"),
+        backend_config=ProcessGroupConfig("nccl" if resources.trains_on_gpus else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
             use_gpu=bool(resources.gpus_per_worker),

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import ray.train
-import ray.train.torch
 import ray.tune
 import torch
 
 from ndabench.distributed import Workers
 from ndabench.orchestration.failure_reasons import is_mistake
+from ndabench.orchestration.training_device import training_device
 from ndabench.orchestration.trial_protocol import TrialDescription, fail
 from ndabench.ownership import require_owned
 from ndabench.records import RecordStore
@@ -27,9 +27,8 @@ Report = Callable[[dict[str, Any]], None]
 
 def train_alone(description: TrialDescription) -> None:
     """Trains in Tune's own process for the trial."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        _train(description, Workers(device=device), ray.tune.report)
+        _train(description, Workers(device=training_device(description.resources)), ray.tune.report)
     except DivergedError:
         return
     except Exception as error:
@@ -38,7 +37,7 @@ def train_alone(description: TrialDescription) -> None:
 
 def train_with_others(description: TrialDescription) -> None:
     """Trains as one of several workers, in a process that Ray Train has started."""
-    workers = Workers.current(ray.train.torch.get_device())
+    workers = Workers.current(training_device(description.resources))
     with contextlib.suppress(DivergedError):  # a result, the same on all workers: a restart would not help
         _train(description, workers, ray.train.report)
 

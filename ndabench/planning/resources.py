@@ -38,6 +38,9 @@ class Resources(Config):
     """If not all workers fit, a trial starts with fewer, at least this many; None: it waits."""
     cpus_per_worker: float = Field(1, ge=SMALLEST, le=10_000)
     gpus_per_worker: float = Field(0, ge=0, le=1000)
+    device: Literal["auto", "cpu"] = "auto"
+    """auto: workers train on the GPUs that they reserve, or on CPUs where they reserve none. cpu: on CPUs in
+    any case, for instance to try where trials are placed."""
     memory_gib_per_worker: float = Field(0, ge=0, le=10**6)
     """Ray reserves this much, so that it does not place two large workers on one small node; it is not
     enforced."""
@@ -89,6 +92,10 @@ class Resources(Config):
         least = self.min_workers or self.workers
         counts = [count for count in range(self.workers, least - 1, -1) if self.workers % count == 0]
         return [self.model_copy(update={"workers": count, "min_workers": None}) for count in counts]
+
+    @property
+    def trains_on_gpus(self) -> bool:
+        return self.gpus_per_worker > 0 and self.device == "auto"
 
     @property
     def worker_bundle(self) -> dict[str, float]:

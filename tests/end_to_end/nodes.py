@@ -48,13 +48,18 @@ class Nodes:
         resources: Mapping[str, float] | None = None,
         ip: str = LOOPBACK,
         prefix: Sequence[str] = (),
+        gpus: int = 0,
         **environment: str,
     ) -> Command:
-        """Starts a node, the head if it is the first; `prefix` is a command to run it in."""
+        """Starts a node, the head if it is the first; `prefix` is a command to run it in.
+
+        Ray believes in `gpus` that are only declared.
+        """
         kind = "worker" if self.all else "head"
         parameters: dict[str, Any] = {
             "node_ip_address": ip,
             "num_cpus": cpus,
+            "num_gpus": gpus,
             "resources": resources or {},
             "object_store_memory": 80 * 2**20,
             **({"gcs_address": self.address} if self.all else {"gcs_server_port": self._port}),

@@ -16,7 +16,7 @@ from ray._private.parameter import RayParams
 def main(kind: str, parameters: dict) -> None:
     given = RayParams(**parameters)
     given.update_if_absent(
-        num_gpus=0, min_worker_port=0, max_worker_port=0, include_dashboard=False, include_log_monitor=False
+        min_worker_port=0, max_worker_port=0, include_dashboard=False, include_log_monitor=False
     )
     if kind == "worker":
         given.update_if_absent(redis_address=given.gcs_address, node_manager_port=0)

@@ -19,7 +19,11 @@ PRIVATE_PACKAGES = (
     "ray.util.client",
 )
 """Ray documents none of these as its interface, though their names begin with no underscore."""
-TRAINING = {"orchestration/training_process.py", "orchestration/preparation_process.py"}
+TRAINING = {
+    "orchestration/training_process.py",
+    "orchestration/training_device.py",
+    "orchestration/preparation_process.py",
+}
 """The files that only training and preparing processes import."""
 
 
