@@ -147,7 +147,8 @@ class Command:
 
         def gone() -> bool:
             for pid in self.processes():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.kill(pid, signal.SIGKILL)
             return not self.running and not self.processes()
 
         wait_until(gone, "every process is gone")
