@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ndabench.data.images import ImageData
+from ndabench.data.pairs.pairs import PairedData
 from ndabench.data.videos.clips import ClipData, ClipRequest
 from ndabench.errors import UserError
 
@@ -41,6 +42,17 @@ def image_preview(
     images, _ = next(iter(data.train.batches([torch.arange(min(count, len(data.train)))])))
     made = dict(_applied(negatives, images, seed))
     return Preview("images", {"real": images, **made}, len(made))
+
+
+def pair_preview(
+    data: PairedData, negatives: Negatives, shown_shape: tuple[int, ...], *, count: int, seed: int
+) -> Preview:
+    """The first `count` training pairs, and the negatives of their targets."""
+    rows = [torch.arange(min(count, len(data.train)))]
+    inputs, _ = next(iter(data.inputs["train"].batches(rows)))
+    targets, _ = next(iter(data.train.batches(rows)))
+    made = dict(_applied(negatives, targets, seed))
+    return Preview("pairs", {"input": inputs, "target": targets, **made}, len(made))
 
 
 def clip_preview(

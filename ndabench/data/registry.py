@@ -44,6 +44,8 @@ from ndabench.data.drawn import NoiseConfig, ShapesConfig
 from ndabench.data.dtd import DtdConfig
 from ndabench.data.image_folder import ImageFolderConfig
 from ndabench.data.image_parquet import ImageParquetConfig
+from ndabench.data.pairs.digit_outlines import DigitOutlinesConfig
+from ndabench.data.pairs.folders import CityscapesConfig, FacadesConfig, PairedFolderConfig
 from ndabench.data.places365 import Places365Config
 from ndabench.data.source import ImageConfig
 from ndabench.data.stl10 import Stl10Config
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
 
     Data: TypeAlias = ImageData | ClipData | DetectionData
 
-Modality = Literal["images", "videos", "detection"]
+Modality = Literal["images", "videos", "pairs", "detection"]
 
 
 class ModalityFacts(NamedTuple):
@@ -87,6 +89,12 @@ MODALITIES: Mapping[Modality, ModalityFacts] = {
     ),
     "videos": ModalityFacts(
         "videos", "clips", "ndabench.data.videos.load:load_clips", "ndabench.data.previews:clip_preview"
+    ),
+    "pairs": ModalityFacts(
+        "pairs of images",
+        "pairs",
+        "ndabench.data.pairs.pairs:load_pairs",
+        "ndabench.data.previews:pair_preview",
     ),
     "detection": ModalityFacts("scenes", "scenes", "ndabench.data.detection.scenes:load_detection"),
 }
@@ -128,6 +136,10 @@ DATA_SETS: Registry[DataSet] = Registry(
         "ucf101": DataSet(Ucf101Config, "videos"),
         "hmdb51": DataSet(Hmdb51Config, "videos"),
         "video_folder": DataSet(VideoFolderConfig, "videos"),
+        "digit_outlines": DataSet(DigitOutlinesConfig, "pairs"),
+        "paired_folder": DataSet(PairedFolderConfig, "pairs"),
+        "facades": DataSet(FacadesConfig, "pairs"),
+        "cityscapes": DataSet(CityscapesConfig, "pairs"),
         "scattered_digits": DataSet(ScatteredDigitsConfig, "detection"),
         "voc": DataSet(VocConfig, "detection"),
     },

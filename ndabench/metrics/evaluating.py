@@ -42,7 +42,7 @@ def evaluate(
         if evaluation.key in done:
             continue
         entry = EVALUATIONS[evaluation.name]
-        assert entry.subject == subject.kind, f"{evaluation.name} measures a {entry.subject}"
+        assert entry.measures(subject.kind), f"{evaluation.name} measures a {entry.subject}"
         measure = load(entry.measure)
         if inspect.isgeneratorfunction(measure):
             here = resume_from is not None and resume_from.evaluation == evaluation.key

@@ -34,7 +34,8 @@ from ndabench.metrics.detection.config import DetectionConfig
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.config import FrechetConfig, InceptionScoreConfig, KidConfig
 from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeLbfgsConfig, LinearProbeSgdConfig
-from ndabench.metrics.subjects import CLIP_ENCODER, GENERATOR, IMAGE_ENCODER
+from ndabench.metrics.subjects import CLIP_ENCODER, GENERATOR, IMAGE_ENCODER, TRANSLATOR
+from ndabench.metrics.translators.config import L1Config, SegmentationConfig
 from ndabench.registry import OneOf, Registry
 
 
@@ -43,8 +44,8 @@ class EvaluationEntry:
     """One evaluation: its configuration, what it looks at, and its implementation, named lazily."""
 
     config: type[Evaluation]
-    subject: str
-    """The kind of subject: one of those in `subjects.py`, or a plugin's own."""
+    subject: str | tuple[str, ...]
+    """The kind of subject, or the kinds: those in `subjects.py`, or a plugin's own."""
     measure: str
     """The function `(config, subject, *, test) -> Evaluated`.
 
@@ -55,25 +56,29 @@ class EvaluationEntry:
     """The function `(config, preparation) -> None` that fetches or fits what `measure` will need, before any
     training, and raises `UserError` for what would stop it; None where there is nothing to prepare."""
 
+    def measures(self, subject: str) -> bool:
+        """Whether it looks at this kind of subject."""
+        return subject in ((self.subject,) if isinstance(self.subject, str) else self.subject)
+
 
 EVALUATIONS: Registry[EvaluationEntry] = Registry(
     "evaluation",
     {
         "fd": EvaluationEntry(
             FrechetConfig,
-            GENERATOR,
+            (GENERATOR, TRANSLATOR),
             "ndabench.metrics.generators.measures:measure_frechet",
             "ndabench.metrics.generators.measures:prepare_extractor",
         ),
         "kid": EvaluationEntry(
             KidConfig,
-            GENERATOR,
+            (GENERATOR, TRANSLATOR),
             "ndabench.metrics.generators.measures:measure_kid",
             "ndabench.metrics.generators.measures:prepare_extractor",
         ),
         "inception_score": EvaluationEntry(
             InceptionScoreConfig,
-            GENERATOR,
+            (GENERATOR, TRANSLATOR),
             "ndabench.metrics.generators.measures:measure_inception_score",
             "ndabench.metrics.generators.measures:prepare_extractor",
         ),
@@ -88,6 +93,13 @@ EVALUATIONS: Registry[EvaluationEntry] = Registry(
             GENERATOR,
             "ndabench.metrics.counting.measuring:measure_count",
             "ndabench.metrics.counting.measuring:prepare_counters",
+        ),
+        "l1": EvaluationEntry(L1Config, TRANSLATOR, "ndabench.metrics.translators.measures:measure_l1"),
+        "segmentation": EvaluationEntry(
+            SegmentationConfig,
+            TRANSLATOR,
+            "ndabench.metrics.translators.segmentation:measure_segmentation",
+            "ndabench.metrics.translators.segmentation:prepare_segmentation",
         ),
         "knn": EvaluationEntry(KnnConfig, IMAGE_ENCODER, "ndabench.metrics.image_encoders.knn:measure_knn"),
         "linear_probe_lbfgs": EvaluationEntry(
@@ -140,4 +152,4 @@ EvaluationConfig = Annotated[Evaluation, OneOf(EVALUATIONS)]
 def evaluations_of(subject: str) -> Mapping[str, EvaluationEntry]:
     """The evaluations of one kind of subject, the usual one first, as a view that also shows later
     entries."""
-    return EVALUATIONS.where(lambda entry: entry.subject == subject)
+    return EVALUATIONS.where(lambda entry: entry.measures(subject))

@@ -30,6 +30,7 @@ from ndabench.tasks.contrastive.config import (
 )
 from ndabench.tasks.definition import LambdaRule, TaskConfig, TaskDefinition
 from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.paired.config import PairedGanConfig
 
 if TYPE_CHECKING:
     from ndabench.augmentations.compose import Augmentation
@@ -44,6 +45,16 @@ NDA_KEYS = LambdaRule(
     meaning="weight of the NDA keys among the negatives, 0 being the plain loss",
 )
 """λ of the contrastive tasks: the weight of the NDA keys among the negatives; 0 is the plain loss."""
+FAKES_SHARE = LambdaRule(
+    baseline=1.0,
+    default=0.25,
+    low=0.0,
+    high=1.0,
+    low_open=True,
+    weighs="shares the fakes' weight with a negative",
+    meaning="weight of the generated fakes, 1 being the plain objective; the negatives weigh 1 − λ",
+)
+"""λ of the adversarial tasks: the weight of the generated fakes; 1 is the plain objective."""
 NDA_SETTINGS = frozenset({"num_nda_keys", "nda_scale", "nda_source"})
 
 
@@ -55,19 +66,18 @@ TASKS: Registry[TaskDefinition] = Registry(
             build="ndabench.tasks.gan.task:GanTask",
             learns_from="images",
             produces="generator",
-            lambda_rule=LambdaRule(
-                baseline=1.0,
-                default=0.25,
-                low=0.0,
-                high=1.0,
-                low_open=True,
-                weighs="shares the fakes' weight with a negative",
-                meaning="weight of the generated fakes, 1 being the plain objective; "
-                "the negatives weigh 1 − λ",
-            ),
+            lambda_rule=FAKES_SHARE,
             changeable_on_resume=frozenset(
                 {"num_steps", "log_every", "checkpoint_every", "sample_every", "num_sheet_rows", "compile"}
             ),
+        ),
+        "paired_gan": TaskDefinition(
+            config=PairedGanConfig,
+            build="ndabench.tasks.paired.task:PairedGanTask",
+            learns_from="pairs",
+            produces="translator",
+            lambda_rule=FAKES_SHARE,
+            treatment=frozenset({"negative_pair"}),
         ),
         "image_contrastive": TaskDefinition(
             config=ImageContrastiveConfig,

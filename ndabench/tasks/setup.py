@@ -10,8 +10,8 @@ from ndabench.augmentations.compose import Augmentation
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.random_streams import random_stream
+from ndabench.registry import load
 from ndabench.tasks.definition import TaskDefinition
-from ndabench.tasks.registry import TASKS
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class TrialSetup:
 
     @property
     def definition(self) -> TaskDefinition:
-        return TASKS[self.config.name]
+        # By name: the registry knows every task's settings, and the tasks build on this module.
+        definition: TaskDefinition = load("ndabench.tasks.registry:TASKS")[self.config.name]
+        return definition
 
     @property
     def weighted_negative(self) -> Augmentation | None:

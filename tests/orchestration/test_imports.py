@@ -146,3 +146,9 @@ def test_the_driver_imports_no_torch() -> None:
     """With the trackers and the report that a sweep may ask for."""
     imports = "ndabench.sweep, ndabench.orchestration.run, ndabench.tracking.tensorboard, ndabench.reporting"
     assert "torch" not in modules_after(imports)
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    """The import contracts see nothing of a folder without `__init__.py`."""
+    folders = {file.parent for file in ROOT.rglob("*.py")}
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from ndabench.errors import UserError
+from ndabench.interruption import interruptible
 from ndabench.ownership import lease as leases
 from ndabench.ownership import sole_driver
 from ndabench.ownership.lease import LEASE, Lease, LeaseTiming
@@ -107,7 +108,7 @@ def test_a_driver_that_was_silent_learns_that_it_was_replaced(store: RecordStore
 
 def test_a_replaced_driver_stops_with_one_line(quick: None, store: RecordStore) -> None:
     def drive() -> None:
-        with sole_driver(store):
+        with interruptible(), sole_driver(store):  # as a command does it
             store.write_bytes(LEASE, json.dumps(OTHER).encode())
             time.sleep(30)  # the driver's work, which the loss interrupts
 

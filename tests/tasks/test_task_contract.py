@@ -24,12 +24,13 @@ from ndabench.metrics.clip_encoders.config import RetrievalConfig
 from ndabench.metrics.generators.config import FrechetConfig
 from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeSgdConfig
 from ndabench.metrics.results import Evaluated, EvaluationProgress
+from ndabench.metrics.translators.config import L1Config
 from ndabench.tasks.registry import TASKS
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError
 from ndabench.tasks.trainer import Trainer, build_trainer
 from tests.registrations import import_toy, toy_registered
-from tests.tasks import contrastive_toys, gan_toys, video_toys
+from tests.tasks import contrastive_toys, gan_toys, paired_toys, video_toys
 from tests.tasks.closeness import assert_close
 from tests.tasks.gan_toys import differences, gan_task, leaves
 from tests.two_workers import by_one_worker, on_two_workers
@@ -86,6 +87,16 @@ def _clips(**config: Any) -> Callable[..., TrialSetup]:
     return setup
 
 
+def _pairs(**changes: Any) -> TrialSetup:
+    keys = {"negative": paired_toys.JIGSAW, "lambda_": 0.25, "horizontal_flip": True}
+    evaluations = [L1Config(every=2), _fd()]
+    return TrialSetup(
+        paired_toys.toy_config(**STEPS),
+        paired_toys.toy_pairs(),
+        **{**keys, "evaluations": evaluations, **changes},
+    )
+
+
 def _toy(**changes: Any) -> TrialSetup:
     ndabench_toy = import_toy()
     upside_down = importlib.import_module("ndabench_toy.negatives").upside_down
@@ -128,6 +139,7 @@ SETUPS: dict[str, Callable[..., TrialSetup]] = {
     "gan": _gan(),
     "gan against dots": _gan_against_dots,
     "conditional gan": _gan(conditional=True, losses="non_saturating", reference=True),
+    "pairs": _pairs,
     "moco": _images({**contrastive_toys.SYMMETRIC, "queue_size": 64}),
     "simclr": _images("simclr"),
     "dpc": _clips(),

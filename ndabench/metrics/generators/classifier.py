@@ -17,7 +17,7 @@ kinds of machines, let them share the cache.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from itertools import islice
@@ -84,7 +84,7 @@ def _load(entry: Path, device: torch.device) -> Extractor:
     network.requires_grad_(False).eval()
     return Extractor(
         name="classifier",
-        weights_sha256=_digest(kept["weights"]),
+        weights_sha256=weights_digest(kept["weights"]),
         forward=network,
         details={
             "recipe": RECIPE,
@@ -118,7 +118,7 @@ def train_classifier(data: ImageData) -> dict[str, Any]:
     num_steps = num_images // batch_size
     batches = islice(shuffled_batches(len(data.train), batch_size, seed=SEED), num_steps)
     examples = _examples(data.train, batches, rotations, generator)
-    with _one_thread(), torch.enable_grad():
+    with one_thread(), torch.enable_grad():
         _fit(network, examples, num_steps)
         accuracy = _accuracy(network, data.validation, rotations)
     return {
@@ -130,7 +130,7 @@ def train_classifier(data: ImageData) -> dict[str, Any]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Runs the block on one thread: the order of sums, and so the weights, depends on the number of
     threads."""
     before = torch.get_num_threads()
@@ -192,7 +192,8 @@ def _accuracy(network: Classifier, split: ImageSplit, rotations: bool) -> float:
     return round(correct / len(split), 4)
 
 
-def _digest(weights: dict[str, Tensor]) -> str:
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """Hex SHA-256 of the weights on a CPU, whatever the file that they come from."""
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         digest.update(name.encode())

@@ -24,7 +24,7 @@ from ndabench.metrics.generators.extraction import Extracted, Reference, load_re
 from ndabench.metrics.generators.frechet import frechet_distance, frechet_distance_of_features, moments_of
 from ndabench.metrics.generators.inception_score import inception_score
 from ndabench.metrics.generators.kid import kernel_distance
-from ndabench.metrics.generators.subject import GeneratorSubject
+from ndabench.metrics.generators.subject import DrawsImages
 from ndabench.metrics.results import Evaluated, by_name
 from ndabench.metrics.subjects import Preparation
 
@@ -36,7 +36,7 @@ def prepare_extractor(config: GeneratorEvaluation, preparation: Preparation) -> 
     open_extractor(config, preparation.data, preparation.device)
 
 
-def measure_frechet(config: FrechetConfig, subject: GeneratorSubject, *, test: bool) -> Evaluated:
+def measure_frechet(config: FrechetConfig, subject: DrawsImages, *, test: bool) -> Evaluated:
     """The Fréchet distance of generated images to real ones: `fid` with Inception-v3, else `fd_<extractor>`.
 
     Measures `val_<metric>` against the validation split and, with `test`, `<metric>` against the test split.
@@ -44,27 +44,27 @@ def measure_frechet(config: FrechetConfig, subject: GeneratorSubject, *, test: b
     name.
     """
 
-    def distance(drawn: Extracted, reference: LoadReference) -> float:
+    def distance(drawn: Extracted, reference: LoadReference, count: int) -> float:
         frechet = reference().frechet
-        if config.num_samples < drawn.features.shape[1]:
-            return frechet_distance_of_features(frechet, drawn.all_features(config.num_samples))
-        moments = moments_of(drawn.own_features(config.num_samples))
+        if count < drawn.features.shape[1]:
+            return frechet_distance_of_features(frechet, drawn.all_features(count))
+        moments = moments_of(drawn.own_features(count))
         moments.all_reduce(drawn.workers)
         return frechet_distance(frechet, moments.gaussian("generated images"))
 
     return _measure_splits(config, subject, distance, test=test)
 
 
-def measure_kid(config: KidConfig, subject: GeneratorSubject, *, test: bool) -> Evaluated:
+def measure_kid(config: KidConfig, subject: DrawsImages, *, test: bool) -> Evaluated:
     """The kernel distance of generated images to real ones: `kid` with Inception-v3, else `kid_<extractor>`.
 
     Measures `val_<metric>` against the validation split and, with `test`, `<metric>` against the test split.
     """
 
-    def distance(drawn: Extracted, reference: LoadReference) -> float:
+    def distance(drawn: Extracted, reference: LoadReference, count: int) -> float:
         mean, _ = kernel_distance(
             reference().features,
-            drawn.all_features(config.num_samples),
+            drawn.all_features(count),
             num_subsets=config.num_subsets,
             subset_size=config.subset_size,
             generator=Generator().manual_seed(SHUFFLE_SEED),
@@ -74,17 +74,15 @@ def measure_kid(config: KidConfig, subject: GeneratorSubject, *, test: bool) -> 
     return _measure_splits(config, subject, distance, test=test)
 
 
-def measure_inception_score(
-    config: InceptionScoreConfig, subject: GeneratorSubject, *, test: bool
-) -> Evaluated:
+def measure_inception_score(config: InceptionScoreConfig, subject: DrawsImages, *, test: bool) -> Evaluated:
     """The Inception Score as `val_<metric>` and, with `test`, also as `<metric>`.
 
     Both are the same number, since the score uses no real images.
     """
 
-    def score(drawn: Extracted, reference: LoadReference) -> float:
+    def score(drawn: Extracted, reference: LoadReference, count: int) -> float:
         mean, _ = inception_score(
-            drawn.all_logits(config.num_samples),
+            drawn.all_logits(count),
             num_splits=config.num_splits,
             generator=Generator().manual_seed(SHUFFLE_SEED),
         )
@@ -95,24 +93,26 @@ def measure_inception_score(
 
 def _measure_splits(
     config: GeneratorEvaluation,
-    subject: GeneratorSubject,
-    compute: Callable[[Extracted, LoadReference], float],
+    subject: DrawsImages,
+    compute: Callable[[Extracted, LoadReference, int], float],
     *,
     test: bool,
 ) -> Evaluated:
     """The results of `compute` for the drawn images and each split's reference."""
-    data, device = subject.data, subject.workers.device
-    drawn = subject.extracted(config)
     measurements = []
     splits: tuple[MeasuredSplit, ...] = ("validation", "test") if test else ("validation",)
     for split in splits:
+        source = subject.of_split(split)
+        data, drawn = source.data, source.extracted(config)
+        counted = config.model_copy(update={"num_samples": min(config.num_samples, source.num_samples)})
         start = subject.shared.clock()
-        value = compute(drawn, partial(load_reference, data, split, drawn.extractor, device))
+        reference = partial(load_reference, data, split, drawn.extractor, source.workers.device)
+        value = compute(drawn, reference, counted.num_samples)
         measurements.append(
             Measurement(
                 value,
                 better=config.better,
-                protocol={**_protocol(config, drawn, data, split), **subject.sampling},
+                protocol={**_protocol(counted, drawn, data, split), **source.sampling},
                 seconds=subject.shared.clock() - start,
                 kind="metric",
                 metric=config.metric,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
+from ndabench.measurement import MeasuredSplit
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.features import frozen
 from ndabench.metrics.generators.config import GeneratorEvaluation
@@ -35,6 +36,17 @@ class GeneratorSampler(Protocol):
 
     def protocol(self, *, weights: Weights, batch_norm: BatchNormMode) -> Mapping[str, Any]:
         """How the images were drawn, as plain data."""
+        ...
+
+
+class DrawsImages(Protocol):
+    """A subject whose images can be compared with those of a split."""
+
+    @property
+    def shared(self) -> SharedWork: ...
+
+    def of_split(self, split: MeasuredSplit) -> "GeneratorSubject":
+        """What is compared with the images of `split`."""
         ...
 
 
@@ -64,6 +76,10 @@ class GeneratorSubject:
     def plan(self, evaluations: Sequence[Evaluation]) -> None:
         self.num_samples = max((getattr(one, "num_samples", 0) for one in evaluations), default=0)
 
+    def of_split(self, split: MeasuredSplit) -> "GeneratorSubject":
+        """What is compared with the images of `split`: the same images for every split."""
+        return self
+
     @property
     def sampling(self) -> Mapping[str, Any]:
         """How the images of this round are drawn, for protocols."""
@@ -84,7 +100,7 @@ class GeneratorSubject:
     def samples(self) -> Tensor:
         """This worker's share of the images that all evaluations of this round look at, uint8
         `[share, C, H, W]`. The shares of all workers have room for `num_samples` images."""
-        return self.shared.get("samples", "samples", self._draw)
+        return self.shared.get("samples", ("samples", self.stream), self._draw)
 
     def _draw(self) -> Tensor:
         assert self.num_samples > 0, "an evaluation that looks at samples has a key num_samples"
@@ -104,11 +120,11 @@ class GeneratorSubject:
 
         def compute() -> Extracted:
             extractor = open_extractor(config, self.data, self.workers.device)
-            same = ("extracted", extractor.name, extractor.weights_sha256)
+            same = ("extracted", self.stream, extractor.name, extractor.weights_sha256)
             share = partial(extract_share, extractor, self.samples(), self.workers)
             return self.shared.get(config.features, same, share)
 
-        return self.shared.get(config.features, config.features, compute)
+        return self.shared.get(config.features, (self.stream, config.features), compute)
 
     def logit(self, images: Tensor, labels: Tensor) -> Tensor:
         """The discriminator's logits `[N]`, higher for real, of any float images `[N, C, H, W]` in [-1, 1]

@@ -1,0 +1,1 @@
+"""What is measured of a translator: its pictures next to the targets."""

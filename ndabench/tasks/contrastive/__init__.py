@@ -1,0 +1,1 @@
+"""Contrastive learning of images and clips, with keys of negatives."""

@@ -1,0 +1,1 @@
+"""A GAN of images, with negatives as further fakes."""
