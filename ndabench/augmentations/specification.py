@@ -119,8 +119,8 @@ class FromConfig:
 
     def require(self, rule: Rule) -> None:
         """Raises what `build` raises."""
-        if rule == "clips":
-            raise UserError(f"{self.config.name}: is for images only (for clips: {_listed('clips')})")
+        if rule not in ("corrected", "released"):
+            raise UserError(f"{self.config.name}: is for images only (for {rule}: {_listed(rule)})")
 
     @property
     def label(self) -> str:
