@@ -35,7 +35,7 @@ from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.config import FrechetConfig, InceptionScoreConfig, KidConfig
 from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeLbfgsConfig, LinearProbeSgdConfig
 from ndabench.metrics.subjects import CLIP_ENCODER, GENERATOR, IMAGE_ENCODER, TRANSLATOR
-from ndabench.metrics.translators.config import L1Config, SegmentationConfig
+from ndabench.metrics.translators.config import L1Config, LpipsConfig, SegmentationConfig
 from ndabench.registry import OneOf, Registry
 
 
@@ -95,6 +95,12 @@ EVALUATIONS: Registry[EvaluationEntry] = Registry(
             "ndabench.metrics.counting.measuring:prepare_counters",
         ),
         "l1": EvaluationEntry(L1Config, TRANSLATOR, "ndabench.metrics.translators.measures:measure_l1"),
+        "lpips": EvaluationEntry(
+            LpipsConfig,
+            TRANSLATOR,
+            "ndabench.metrics.translators.lpips:measure_lpips",
+            "ndabench.metrics.translators.lpips:prepare_lpips",
+        ),
         "segmentation": EvaluationEntry(
             SegmentationConfig,
             TRANSLATOR,

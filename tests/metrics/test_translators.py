@@ -17,8 +17,8 @@ from ndabench.metrics.evaluating import evaluate, prepare
 from ndabench.metrics.generators.config import FrechetConfig
 from ndabench.metrics.results import Evaluated
 from ndabench.metrics.subjects import Preparation
-from ndabench.metrics.translators import segmentation
-from ndabench.metrics.translators.config import L1Config, SegmentationConfig
+from ndabench.metrics.translators import lpips, segmentation
+from ndabench.metrics.translators.config import L1Config, LpipsConfig, SegmentationConfig
 from ndabench.metrics.translators.segmentation import IGNORED, class_map, confusion, scores
 from ndabench.metrics.translators.subject import TranslatorSubject
 from tests.tasks.paired_toys import PALETTE, toy_pairs
@@ -175,3 +175,53 @@ def test_torchvisions_segmenters_come_from_a_file(tmp_path: Path) -> None:
         segmentation.open_torchvision("fcn_resnet50", tmp_path / "nowhere.pth", 3)
     with pytest.raises(ValueError, match="weights go with segmenter"):
         SegmentationConfig(segmenter="fcn_resnet50")
+
+
+@pytest.fixture
+def lpips_files(tmp_path: Path) -> tuple[Path, Path]:
+    from torchvision.models import alexnet
+
+    weights, heads = tmp_path / "alexnet.pth", tmp_path / "alex.pth"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(alexnet(weights=None).state_dict(), weights)
+        fitted = {
+            f"lin{stage}.model.1.weight": torch.rand(1, c, 1, 1) for stage, c in enumerate(lpips.CHANNELS)
+        }
+    torch.save(fitted, heads)
+    return weights, heads
+
+
+def test_lpips_equals_torchmetrics_with_the_same_weights(lpips_files: tuple[Path, Path]) -> None:
+    from torchmetrics.functional.image.lpips import _LPIPS
+
+    weights, heads = lpips_files
+    theirs = _LPIPS(pretrained=False, net="alex", pnet_rand=True, use_dropout=True).eval()
+    layers = torch.load(weights, weights_only=True)
+    state = theirs.net.state_dict()
+    named = {key: layers["features." + key.split(".", 1)[1]] for key in state}
+    theirs.net.load_state_dict(named)
+    for stage, weight in enumerate(torch.load(heads, weights_only=True).values()):
+        getattr(theirs, f"lin{stage}").model[1].weight.data = weight
+    ours = lpips.open_lpips(weights, heads)
+    pictures = torch.rand(2, 3, 3, 64, 64, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    with torch.no_grad():
+        expected = theirs(pictures[0], pictures[1]).flatten()
+        torch.testing.assert_close(ours(pictures[0], pictures[1]), expected, rtol=1e-4, atol=1e-6)
+    assert (expected > 0).all()
+
+
+def test_lpips_reads_its_files_and_refuses_others(lpips_files: tuple[Path, Path], tmp_path: Path) -> None:
+    weights, heads = lpips_files
+    config = LpipsConfig(weights=weights, heads=heads)
+    assert set(measured(config, lambda inputs: inputs)) == {"val_lpips_alex", "lpips_alex"}
+    with pytest.raises(UserError, match=r"alex\.pth: not the weights of torchvision's alexnet"):
+        prepare([LpipsConfig(weights=heads, heads=heads)], Preparation(DATA, torch.device("cpu")))
+    with pytest.raises(UserError, match=r"alexnet\.pth: not the heads of lpips 0\.1"):
+        lpips.open_lpips(weights, weights)
+    with pytest.raises(UserError, match=r"nowhere\.pth: cannot be read \(No such file"):
+        lpips.open_lpips(tmp_path / "nowhere.pth", heads)
+    damaged = tmp_path / "damaged.pth"
+    damaged.write_bytes(b"?")
+    with pytest.raises(UserError, match=r"damaged\.pth: cannot be read as the weights"):
+        lpips.open_lpips(weights, damaged)

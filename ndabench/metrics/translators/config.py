@@ -35,6 +35,22 @@ class L1Config(TranslatorEvaluation):
         return ("l1",)
 
 
+class LpipsConfig(TranslatorEvaluation):
+    """`lpips_alex`: the mean perceptual distance between a translation and its target; see `lpips.py`."""
+
+    name: Literal["lpips"] = "lpips"
+    weights: FullPath
+    """File with the state dict of torchvision's AlexNet."""
+    heads: FullPath
+    """File with the weights of its stages, `alex.pth` of the package lpips, version 0.1."""
+
+    better: ClassVar[Better] = "lower"
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return ("lpips_alex",)
+
+
 class SegmentationConfig(TranslatorEvaluation):
     """How well a segmenter finds the classes of the input, a label map, in the translation.
 
