@@ -106,6 +106,9 @@ def place_tiles(images: Tensor, source: Tensor) -> Tensor:
 def rotation(height: int, width: int, degrees: float, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where each pixel of an image turned counter-clockwise about its centre comes from (nearest neighbour).
 
+    Of two neighbours that are equally near, the one with the even row or column. torchvision computes in
+    float32, whose rounding decides such ties: it differs in some of them, and in no other pixel.
+
     Returns `[H * W]` int64 positions and `[H * W]` bool: whether that position was outside the image (and the
     position is then arbitrary). Raises `UserError` when no pixel would move.
     """
@@ -114,10 +117,15 @@ def rotation(height: int, width: int, degrees: float, device: torch.device) -> t
     angle = math.radians(degrees)
     y = torch.arange(height, dtype=torch.float64)[:, None] + 0.5 - height / 2
     x = torch.arange(width, dtype=torch.float64) + 0.5 - width / 2
-    column = (math.cos(angle) * x - math.sin(angle) * y + width / 2).floor().long()
-    row = (math.sin(angle) * x + math.cos(angle) * y + height / 2).floor().long()
+    column = _nearest(math.cos(angle) * x - math.sin(angle) * y + (width - 1) / 2)
+    row = _nearest(math.sin(angle) * x + math.cos(angle) * y + (height - 1) / 2)
     outside = (row < 0) | (row >= height) | (column < 0) | (column >= width)
     position = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
     if torch.equal(position.flatten(), torch.arange(height * width)):
         raise UserError(f"rotate: {degrees} degrees moves no pixel of images of {height}×{width}")
     return position.flatten().to(device), outside.flatten().to(device)
+
+
+def _nearest(positions: Tensor) -> Tensor:
+    """The nearest whole numbers, of ties the even ones; sine and cosine are too inexact to show a tie."""
+    return positions.round(decimals=9).round().long()
