@@ -109,6 +109,10 @@ def test_a_sweep_over_it_ends_in_parquet_and_html(tmp_path: Path) -> None:
         ({"evaluate": ["knn"]}, "evaluate: task toy_gaussian: unknown evaluation 'knn'"),
         ({"data": "moving_digits"}, "data: task toy_gaussian learns from images; moving_digits holds videos"),
         ({"search": {"lambda": [11]}}, "search: lambda must lie in [0, 10], got 11"),
+        (
+            {"budget": "compute"},
+            "task toy_gaussian does not say how many images a step judges; take budget: steps",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path: Path, changes: dict, line: str) -> None:

@@ -23,7 +23,7 @@ from ndabench.records.retry import reason
 from ndabench.trials.config import without_locations
 
 OWNER_FILE = "sweep.yaml"
-MUST_AGREE = ("task", "data", "evaluate", "objective")
+MUST_AGREE = ("task", "data", "evaluate", "objective", "budget")
 RECORDED = ("trials", "metrics", "artifacts", "files", "checkpoints", "tensorboard")
 """The folders of what trials record."""
 
@@ -137,7 +137,7 @@ def _read_owner(content: bytes, path: str) -> dict[str, Any]:
             raise ValueError("it is no mapping of keys to values")
         filled = parse(SweepConfig, theirs, path).model_dump(mode="json", by_alias=True)
     except UserError as error:
-        filled, why = theirs, str(error).removeprefix(f"{path}: ")
+        filled, why = {"budget": "steps", **theirs}, str(error).removeprefix(f"{path}: ")
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         filled, why = {}, " ".join(str(error).split())[:200]
     missing = [key for key in ("name", "arms", *MUST_AGREE) if key not in filled]

@@ -61,7 +61,7 @@ class ArmwiseHalving:
         self._arms = {
             arm.name: SuccessiveHalving(
                 grace_steps=config.scheduler.grace_steps,
-                max_steps=max(1, config.task_of(arm).num_steps),
+                max_steps=max(1, config.longest_of(arm)),
                 reduction_factor=config.scheduler.reduction_factor,
                 mode=config.mode,
             )

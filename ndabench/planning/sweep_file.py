@@ -115,6 +115,8 @@ class SweepConfig(Config):
     arms: tuple[Arm, ...] = Field(min_length=1, max_length=1000)
     search: Search = Search()
     seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=100_000)
+    budget: Literal["steps", "compute"] = "steps"
+    """What all trials have equally much of: training steps, or images that are judged (see `task_of`)."""
     evaluate: tuple[EvaluationConfig, ...] = ()
     objective: Objective | None = None
     scheduler: Annotated[Asha | None, BeforeValidator(_scheduler)] = None
@@ -137,6 +139,7 @@ class SweepConfig(Config):
             raise ValueError(f"a seed is listed twice in seeds {list(self.seeds)}")
         check_data(self.task, self.data)
         self._check_keys()
+        self._check_budget()
         if not self.search.is_grid:
             if self.search.dimensions and self.objective is None:
                 example = f"{{metric: {self.evaluate[0].metrics[0]}}}" if self.evaluate else "{metric: …}"
@@ -184,7 +187,7 @@ class SweepConfig(Config):
 
     def _check_intervals(self) -> None:
         """What happens every so many steps must happen within a training, where there is any."""
-        longest = max(self.task_of(arm).num_steps for arm in self.arms)
+        longest = max(map(self.longest_of, self.arms))
         if longest == 0:
             return
         for evaluation in self.evaluate:
@@ -215,6 +218,15 @@ class SweepConfig(Config):
         lambdas = self.search.dimensions.get(LAMBDA)
         for value in lambdas.extremes if lambdas is not None else ():
             TASKS[self.task.name].lambda_rule.check(value, "search: ")
+
+    def _check_budget(self) -> None:
+        """`budget: compute` sets the steps of every trial, so nothing else may."""
+        if self.budget == "steps":
+            return
+        set_by = ["search"] if "num_steps" in self.search.dimensions else []
+        set_by += [f"arm {arm.name}: task" for arm in self.arms if arm.task.get("num_steps", 0) != 0]
+        if set_by:
+            raise ValueError(f"{set_by[0]}: num_steps follows from budget: compute; leave it out")
 
     def _check_objective(self) -> None:
         """The evaluations must be the task's; one must measure the objective, with ASHA also during
@@ -273,29 +285,53 @@ class SweepConfig(Config):
             raise UserError(f"search: {key}: arm {name!r} has no negative with parameters to search")
         return arms[name]
 
-    def task_of(self, arm: Arm, searched: Mapping[str, Any] | None = None) -> TaskConfig:
-        """The task of an arm's trials: the sweep's, with the arm's own keys and the searched values set."""
+    def task_of(self, arm: Arm, setting: Mapping[str, Any] | None = None) -> TaskConfig:
+        """The task of an arm's trials: the sweep's, with the arm's own keys and the searched values set.
+
+        With `budget: compute` it has as many steps as judge what `num_steps` steps of the sweep's task judge
+        with a negative, rounded down.
+        """
+        setting = setting or {}
         changed = {**self.task.model_dump(mode="json"), **with_current_names(type(self.task), arm.task)}
         where = f"arm {arm.name}"
-        for key, value in (searched or {}).items():
-            changed = with_value(changed, key.split("."), value, where)
-        return parse(type(self.task), changed, where)
+        for key in _of_task(setting):
+            changed = with_value(changed, key.split("."), setting[key], where)
+        task = parse(type(self.task), changed, where)
+        if self.budget == "steps" or task.num_steps == 0:
+            return task
+        weighs = self._lambda_of(arm, setting) != TASKS[task.name].lambda_rule.baseline
+        budget = self.task.judged_per_step(negative=True)
+        each = task.judged_per_step(negative=weighs)
+        if not budget or not each:
+            raise UserError(
+                f"budget: compute: task {task.name} does not say how many images a step judges; "
+                "take budget: steps"
+            )
+        steps = self.task.num_steps * budget // each
+        return parse(type(self.task), {**changed, "num_steps": steps}, f"{where}: budget: compute")
+
+    def longest_of(self, arm: Arm) -> int:
+        """The steps of the arm's longest trial, by the bounds of what is searched."""
+        return max(self.task_of(arm, setting).num_steps for setting in self.boundary_settings(arm))
+
+    def _lambda_of(self, arm: Arm, setting: Mapping[str, Any]) -> Any:
+        rule = TASKS[self.task.name].lambda_rule
+        return setting.get(LAMBDA, rule.default if arm.negative is not None else rule.baseline)
 
     def trial(self, arm: Arm, setting: Mapping[str, Any], seed: int) -> TrialConfig:
         """The trial of `arm` with the searched values of `setting`."""
         where = f"arm {arm.name}"
         of_negative = {key: value for key, value in setting.items() if key.startswith(OF_ARMS)}
-        searched = {key: value for key, value in setting.items() if key not in (LAMBDA, *of_negative)}
-        task = self.task_of(arm, searched)
+        lambda_ = self._lambda_of(arm, setting)
+        TASKS[self.task.name].lambda_rule.check(lambda_, f"{where}: ")
+        task = self.task_of(arm, setting)
         dumped = task.model_dump(mode="json")
-        parameters = {key: value_at(dumped, key.split(".")) for key in searched}  # 64.0 and 64 are one value
+        of_task = _of_task(setting)
+        parameters = {key: value_at(dumped, key.split(".")) for key in of_task}  # 64.0 and 64 are one value
         negative: Any = arm.negative
         if of_negative and arm.negative is not None:
             changed = {key.rpartition(".")[2]: value for key, value in of_negative.items()}
             negative = parse(cast(Any, NegativeSpec), {**arm.negative.dump(), **changed}, where)
-        rule = TASKS[task.name].lambda_rule
-        lambda_ = setting.get(LAMBDA, rule.default if arm.negative is not None else rule.baseline)
-        rule.check(lambda_, f"{where}: ")
         return parse(
             TrialConfig,
             {
@@ -346,6 +382,11 @@ class SweepConfig(Config):
             return sum(settings) * len(self.seeds)
         searched = sum(bool(self.dimensions_of(arm)) for arm in self.arms)
         return searched * self.search.trials_per_arm + len(self.arms) * len(self.seeds)
+
+
+def _of_task(setting: Mapping[str, Any]) -> list[str]:
+    """The searched keys of a setting that are the task's: neither λ nor a negative's parameter."""
+    return [key for key in setting if key != LAMBDA and not key.startswith(OF_ARMS)]
 
 
 def read_sweep(path: Path, assignments: list[str]) -> SweepConfig:

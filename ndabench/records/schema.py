@@ -69,6 +69,13 @@ TRIALS = pa.schema(
             nullable=True,
         ),
         _column(
+            "images_judged",
+            _INTEGER,
+            "images (or clips, or in DPC blocks) that the discriminator judged in its own steps, or that the "
+            "encoders embedded, over the whole training",
+            nullable=True,
+        ),
+        _column(
             "device",
             _TEXT,
             "the device that trained the model, for example cpu or NVIDIA H200",
@@ -155,6 +162,7 @@ class TrialRow:
     finished: datetime | None = None
     seconds: float | None = None
     images_per_second: float | None = None
+    images_judged: int | None = None
     device: str | None = None
     hosts: tuple[str, ...] = ()
     versions_json: str = "{}"

@@ -25,6 +25,9 @@ class Timed(Protocol):
     def num_images(self) -> int: ...
 
     @property
+    def num_judged(self) -> int | None: ...
+
+    @property
     def metrics(self) -> Mapping[str, Measurement]: ...
 
 
@@ -53,6 +56,7 @@ class TrialRecorder:
         self._seen: bytes | None = b""
         self._clock, self._earlier_seconds = time.monotonic(), 0.0
         self._training_seconds, self._num_images, self._first_image = 0.0, 0, 0
+        self._num_judged: int | None = None
         self._write()
 
     def note(self, **columns: Any) -> None:
@@ -99,7 +103,7 @@ class TrialRecorder:
         if progress is not None:
             measuring = sum(measurement.seconds for measurement in progress.metrics.values())
             self._training_seconds += time.monotonic() - start - measuring
-            self._num_images = progress.num_images
+            self._num_images, self._num_judged = progress.num_images, progress.num_judged
         return progress
 
     def spent(self) -> dict[str, Any]:
@@ -108,11 +112,18 @@ class TrialRecorder:
         return {"seconds": seconds, "num_images": self._num_images}
 
     def end(self, status: Literal["finished", "failed", "diverged"], error: str = "") -> None:
-        """Closes the row with its timings."""
+        """Closes the row with its timings and what it judged."""
         images = self._num_images - self._first_image
         rate = images / self._training_seconds if images else None
         seconds = self.spent()["seconds"]
-        self.note(status=status, error=error, finished=now(), seconds=seconds, images_per_second=rate)
+        self.note(
+            status=status,
+            error=error,
+            finished=now(),
+            seconds=seconds,
+            images_per_second=rate,
+            images_judged=self._num_judged,
+        )
 
     def stop(self) -> None:
         """Closes the row of a trial that its caller stops, unless it is closed already."""

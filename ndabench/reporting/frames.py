@@ -83,6 +83,8 @@ class Frames:
     """The name, on the test split, of the metric that the search looked at on the validation split."""
     sampled: bool
     """Whether the settings come from a random or TPE search, and not from a grid."""
+    budget: str
+    """What trials have equally much of: `steps` or `compute`."""
 
     def colour(self, setting: Setting) -> int:
         return self.arms.index(setting.arm)
@@ -163,6 +165,7 @@ def load(store: RecordStore) -> Frames:
         "\n".join(map(escaped, text.split("\n"))),
         _objective(sweep),
         _is_sampled(sweep),
+        "compute" if sweep.get("budget") == "compute" else "steps",
     )
 
 

@@ -20,6 +20,7 @@ from ndabench.records.damage import warn_once
 from ndabench.reporting import drawing, paper
 from ndabench.reporting.checks import check_sentences, check_tables
 from ndabench.reporting.comparison import Comparison, comparisons
+from ndabench.reporting.costs import costs_table
 from ndabench.reporting.figures import lambda_figures, step_figures
 from ndabench.reporting.formatting import count, duration
 from ndabench.reporting.frames import METRICS_GONE, SWEEP_FILE, Frames, load
@@ -123,7 +124,8 @@ def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
     if frames.doubled:
         again = count(frames.doubled, "finished trial")
         tables.append(TextSpec([f"{again} left out: a later one has the same arm, setting and seed."]))
-    return [*tables, *(paper.reference_table(*key) for key in published)]
+    costs = costs_table(frames)
+    return [*tables, *([costs] if costs else []), *(paper.reference_table(*key) for key in published)]
 
 
 def _comparison_tables(compared: Sequence[Comparison]) -> list[TableSpec]:

@@ -99,6 +99,14 @@ class TaskConfig(Config):
         """Real images or clips that the whole training consumes."""
         return self.num_steps * self.images_per_step
 
+    def judged_per_step(self, *, negative: bool) -> int | None:
+        """Images, clips or parts of clips that the discriminator judges, or the encoders embed, in a training
+        step over all workers, with or without a negative that has a weight.
+
+        It is what `budget: compute` makes equal. None where the task does not say.
+        """
+        return None
+
     @property
     def released_negatives(self) -> bool:
         """Whether negatives that name no variant follow the rules of the released code where it has one."""

@@ -29,6 +29,8 @@ class Progress:
     """Steps of the whole run."""
     num_images: int
     """Real images (or clips) consumed so far, over all workers."""
+    num_judged: int | None = None
+    """What the discriminator judged, or the encoders embedded, so far; see `TaskConfig.judged_per_step`."""
     metrics: Mapping[str, Measurement] = field(default_factory=dict)
     checkpoint_due: bool = False
     artifacts: Mapping[str, bytes] = field(default_factory=dict)

@@ -57,6 +57,7 @@ class Trainer:
         """How far a long evaluation is, while it runs."""
         self._moved: tuple[str, ...] = ()
         """What a reader must know of a state that another kind of device made."""
+        self._judged_per_step = setup.config.judged_per_step(negative=setup.weighted_negative is not None)
         self._identity = _identity(setup)
 
     def run(self) -> Iterator[Progress]:
@@ -134,6 +135,7 @@ class Trainer:
             step=self.step,
             num_steps=config.num_steps,
             num_images=self.step * config.images_per_step,
+            num_judged=None if self._judged_per_step is None else self.step * self._judged_per_step,
             checkpoint_due=self.step > 0 and self._due(config.checkpoint_every),
             artifacts=artifacts if self.workers.is_main else {},
         )

@@ -1,5 +1,6 @@
 """A whole sweep under Ray, as a user runs it; test_train.py stops one, test_storage.py kills one."""
 
+import json
 from collections import Counter
 
 import pytest
@@ -41,6 +42,9 @@ def test_the_records_of_a_sweep_are_whole(reference: Reference) -> None:
         assert row["finished"] > row["started"]
         assert row["seconds"] > 0
         assert row["images_per_second"] > 0
+        task = json.loads(row["config_json"])["task"]
+        seen = task["num_steps"] * task["num_discriminator_steps"] * task["batch_size"]
+        assert row["images_judged"] == seen * (2 if row["arm"] == "none" else 3)
     steps = Counter(
         (row["trial_id"], name_of(row))
         for row in store.read_metrics().to_pylist()

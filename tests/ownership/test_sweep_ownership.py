@@ -82,6 +82,8 @@ def test_a_folder_belongs_to_one_sweep(tmp_path: Path) -> None:
         take_ownership(store, sweep(name="other"), resume=True, data_hash="1")
     with pytest.raises(UserError, match=r"another task.num_steps \(4, now 9\)"):
         take_ownership(store, sweep(task={"name": "gan", "num_steps": 9}), resume=True, data_hash="1")
+    with pytest.raises(UserError, match=r"another budget \(steps, now compute\)"):
+        take_ownership(store, sweep(budget="compute"), resume=True, data_hash="1")
     take_ownership(store, sweep(seeds=[0, 1, 2]), resume=True, data_hash="1")
 
 

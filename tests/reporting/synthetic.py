@@ -53,6 +53,8 @@ class Trial:
     lambda_meaning: str | None = "weight of the negatives"
     evaluate: tuple[str, ...] = ()
     notes: str | None = None
+    images_judged: int | None = None
+    num_steps: int = 1000
 
     @property
     def trial_id(self) -> str:
@@ -67,7 +69,7 @@ def record(store: RecordStore, trial: Trial, progress: dict[int, dict[str, Measu
     ended = trial.status != "running"
     negative = trial.negative if trial.negative is not None else "" if trial.lambda_ == 1 else trial.arm
     config: dict[str, Any] = {
-        "task": {"name": trial.task, "conditional": trial.conditional},
+        "task": {"name": trial.task, "conditional": trial.conditional, "num_steps": trial.num_steps},
         "arm": trial.arm,
     }
     config |= {"evaluate": [{"name": name} for name in trial.evaluate]} if trial.evaluate else {}
@@ -91,6 +93,7 @@ def record(store: RecordStore, trial: Trial, progress: dict[int, dict[str, Measu
         finished=started + timedelta(seconds=191) if ended else None,
         seconds=191.4 if ended else None,
         images_per_second=842.0 if ended else None,
+        images_judged=trial.images_judged if ended else None,
         device="1 × cpu",
         hosts=("synthetic-host",),
         versions_json='{"ndabench": "0.1.0", "torch": "2.15.0"}',

@@ -13,6 +13,7 @@ from ndabench.measurement import Measurement
 from ndabench.records import RecordStore
 from ndabench.reporting import summary_tables
 from ndabench.reporting.comparison import Compared, Comparison, adjusted, comparisons
+from ndabench.reporting.costs import costs_table
 from ndabench.reporting.frames import Group, Setting, load
 from ndabench.reporting.headline import headline
 from ndabench.reporting.intervals import paired_difference
@@ -547,6 +548,28 @@ def test_arms_are_in_the_order_of_the_sweep_file(filled: RecordStore) -> None:
 
 
 def test_validation_is_collapsed_and_not_tested(filled: RecordStore) -> None:
-    tables = [block for block in report_spec(filled).sections[0].blocks if isinstance(block, TableSpec)]
+    tables = [block for block in report_spec(filled).sections[0].blocks if isinstance(block, TableSpec)][:3]
     assert [table.collapsed for table in tables] == [False, False, True]
     assert "p" not in [column.name for column in tables[2].columns]
+
+
+def test_what_each_arm_cost_is_shown_relative_to_the_baseline(store: RecordStore) -> None:
+    store.write_bytes("sweep.yaml", b"budget: compute")
+    for seed in range(2):
+        record(store, Trial("none", 1, seed, images_judged=9000, num_steps=1500), finals(20.0 + seed))
+        record(store, Trial("jigsaw", 0.25, seed, images_judged=8999, num_steps=999), finals(19.0))
+        record(store, Trial("old records", 0.25, seed), finals(19.0))
+        record(store, Trial("cutout", 0.25, seed, "diverged", images_judged=1), {})
+    costs = costs_table(load(store))
+    assert costs is not None
+    shown = {column.name: texts(costs, column.name) for column in costs.columns}
+    assert shown == {
+        "setting": ["none", "jigsaw at λ = 0.25", "old records at λ = 0.25"],
+        "n": ["2", "2", "2"],
+        "steps": ["1,500", "999", "1,000"],
+        "images judged": ["9,000", "8,999", "—"],
+        "× baseline": ["1", "1", "—"],
+        "time": ["3 min 11 s"] * 3,
+    }
+    assert costs.notes[0].startswith("Budget: compute.")
+    assert costs in report_spec(store).sections[0].blocks

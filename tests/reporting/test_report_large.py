@@ -28,7 +28,7 @@ def test_of_many_searched_settings_each_arms_best_are_shown(tmp_path: Path) -> N
         trial = Trial("jigsaw", 0.1, 1000, parameters=f'{{"method": "{letter}"}}')
         record(store, trial, finals(60.0 - place))
     record(store, Trial("cutout", 0.25, 1000), finals(70.0))
-    (table,) = tables(store, "results")
+    table, _ = tables(store, "results")
     jigsaw = [row for row in table.rows if row[0].text == "jigsaw (search only)"]
     assert [row[2].text for row in jigsaw] == list(letters[5:])
     assert [row[0].text for row in table.rows if "search only" not in row[0].text] == ["none", "jigsaw"]

@@ -6,7 +6,7 @@ in `moco_config.py`, `simclr_config.py` and `dpc_config.py`; views are configure
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -76,6 +76,14 @@ class ContrastiveConfig(TaskConfig):
                 f"num_warm_up_steps {self.num_warm_up_steps} must not exceed num_steps {self.num_steps}"
             )
         return self
+
+    def judged_per_step(self, *, negative: bool) -> int | None:
+        """Queries, keys and NDA keys that a step encodes: views of images or clips, or in DPC blocks.
+
+        None where the method's configuration has no `encodings`.
+        """
+        encodings: Callable[[int], int] | None = getattr(self.method, "encodings", None)
+        return None if encodings is None else self.batch_size * encodings(self.num_nda_keys * negative)
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of the step after `step` steps: linear warm-up, then half a cosine down to 0."""

@@ -41,6 +41,10 @@ class DpcConfig(Config):
             )
         return self
 
+    def encodings(self, num_nda_keys: int) -> int:
+        """Blocks of a clip that a step encodes: all of them, and the NDA keys of those to be predicted."""
+        return self.num_blocks + num_nda_keys * self.num_predicted
+
     def check(self, task: Any) -> None:
         """`UserError` for an encoder, clips, a batch or keys of the task that DPC cannot use."""
         if task.encoder.name != "resnet2d3d":

@@ -19,7 +19,10 @@ class ContrastiveMethod:
     """One method."""
 
     config: type[Config]
-    """It has `batch_norm_splits` and `check(task_config)`, which raises `UserError` for what does not fit."""
+    """It has `batch_norm_splits` and `check(task_config)`, which raises `UserError` for what does not fit.
+
+    With `encodings(num_nda_keys)`, how often a step encodes an image, `budget: compute` can use the method.
+    """
     build: str
     """Names the class or function that makes a `method.Method` from (setup, encoder, streams)."""
     learns_from: frozenset[Modality] = frozenset({"images", "videos"})

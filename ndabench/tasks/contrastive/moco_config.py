@@ -22,6 +22,10 @@ class MocoConfig(Config):
     batch_norm_splits: Size = 8
     """Parts of the global batch that are normalised separately; 1: the whole batch."""
 
+    def encodings(self, num_nda_keys: int) -> int:
+        """Views of an image that a step encodes: query, key and NDA keys, in each direction."""
+        return (2 + num_nda_keys) * (2 if self.symmetric else 1)
+
     def check(self, task: Any) -> None:
         """`UserError` where the queue does not take whole batches of keys."""
         if task.num_steps == 0:

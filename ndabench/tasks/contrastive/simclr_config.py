@@ -14,5 +14,9 @@ class SimclrConfig(Config):
     batch_norm_splits: Literal[1] = 1
     """Moments of the whole batch, both views of it together."""
 
+    def encodings(self, num_nda_keys: int) -> int:
+        """Views of an image that a step encodes: both are queries and keys at once, and have NDA keys."""
+        return 2 * (1 + num_nda_keys)
+
     def check(self, task: Any) -> None:
         """Any batch will do."""

@@ -64,6 +64,11 @@ class GanConfig(TaskConfig):
     def images_per_step(self) -> int:
         return self.num_discriminator_steps * self.batch_size
 
+    def judged_per_step(self, *, negative: bool) -> int:
+        """Real, generated, negative and (for consistency) changed images in the discriminator's own steps;
+        not the generated ones that it judges in the generator's step."""
+        return self.images_per_step * (2 + negative + (self.consistency_weight > 0))
+
     @property
     def released_negatives(self) -> bool:
         return self.reference

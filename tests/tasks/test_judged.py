@@ -1,0 +1,64 @@
+"""What a task says that a step judges is what passes through its networks."""
+
+from typing import Any
+
+import pytest
+from torch import nn
+
+from ndabench.tasks.contrastive.dpc import DpcMethod
+from ndabench.tasks.contrastive.moco import Moco
+from ndabench.tasks.trainer import Trainer
+from tests.tasks import contrastive_toys, gan_toys, video_toys
+
+NEGATIVES = {False: 0.0, True: 0.5}
+"""Whether there is a negative with a weight, and λ of the contrastive tasks then."""
+
+
+def seen_by(network: nn.Module) -> list[int]:
+    """Fills, at every call of `network` from now on, with the length of the batch."""
+    lengths: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: lengths.append(len(inputs[0])))
+    return lengths
+
+
+def judged_in(trainer: Trainer) -> int:
+    """What a whole run of one step reports to have judged."""
+    *_, last = trainer.run()
+    assert last.step == 1
+    assert last.num_judged is not None
+    return last.num_judged
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize("changes", [{}, {"consistency_weight": 10.0}, {"reference": True}])
+def test_in_a_gan_it_passes_through_the_discriminator(changes: dict[str, Any], negative: bool) -> None:
+    config = {"num_steps": 1, **changes}
+    trainer = gan_toys.toy_trainer(config=config, negative=gan_toys.JIGSAW, lambda_=0.25 if negative else 1.0)
+    lengths = seen_by(trainer.task.networks()["discriminator"])
+    generators_step = trainer.config.batch_size
+    assert judged_in(trainer) == sum(lengths) - generators_step
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize("method", [contrastive_toys.MOCO, contrastive_toys.SYMMETRIC, "simclr"])
+def test_in_contrastive_learning_it_passes_through_the_encoders(method: Any, negative: bool) -> None:
+    trainer = contrastive_toys.toy_training(
+        {"method": method, "num_steps": 1, "num_nda_keys": 2},
+        negative=contrastive_toys.STITCH,
+        lambda_=NEGATIVES[negative],
+    )
+    method = trainer.task.method
+    networks = [method.network, *([method.key_network] if isinstance(method, Moco) else [])]
+    lengths = [seen_by(network) for network in networks]
+    assert judged_in(trainer) == sum(map(sum, lengths))
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_in_dpc_blocks_pass_through_the_encoder(negative: bool) -> None:
+    trainer = video_toys.toy_training(
+        {"num_steps": 1, "num_nda_keys": 2}, negative=video_toys.SPLICE, lambda_=NEGATIVES[negative]
+    )
+    method = trainer.task.method
+    assert isinstance(method, DpcMethod)
+    lengths = seen_by(method.network.encoder)
+    assert judged_in(trainer) == sum(lengths)
