@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 CONFIDENCE = 0.95
 SIGNIFICANT = 0.05
@@ -59,7 +59,7 @@ def half_widths(n: np.ndarray, deviation: np.ndarray, confidence: float = CONFID
     """t((1 + confidence) / 2, n − 1) · s / √n for every element; NaN where n < 2."""
     n = np.asarray(n, float)
     degrees = np.where(n > 1, n - 1, np.nan)
-    quantile = stats.t.ppf((1 + confidence) / 2, degrees)
+    quantile = special.stdtrit(degrees, (1 + confidence) / 2)
     return quantile * np.asarray(deviation, float) / np.sqrt(np.maximum(n, 1))
 
 
@@ -83,8 +83,8 @@ def paired_difference(differences: Sequence[float]) -> Difference:
     if not summary.half_width:
         return Difference(replace(summary, half_width=None), None)
     degrees = summary.n - 1
-    standard_error = summary.half_width / stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
-    p = 2 * stats.t.sf(abs(summary.mean) / standard_error, degrees)
+    standard_error = summary.half_width / special.stdtrit(degrees, (1 + CONFIDENCE) / 2)
+    p = 2 * special.stdtr(degrees, -abs(summary.mean) / standard_error)
     return Difference(summary, float(p))
 
 
@@ -113,7 +113,7 @@ def _at_confidence(difference: Difference, confidence: float) -> Difference:
     """The difference with its interval at another confidence."""
     summary = difference.summary
     assert summary.half_width is not None
-    quantiles = stats.t.ppf([(1 + confidence) / 2, (1 + difference.confidence) / 2], summary.n - 1)
+    quantiles = special.stdtrit(summary.n - 1, [(1 + confidence) / 2, (1 + difference.confidence) / 2])
     half_width = summary.half_width * float(quantiles[0] / quantiles[1])
     return replace(difference, summary=replace(summary, half_width=half_width), confidence=confidence)
 
