@@ -29,8 +29,6 @@ class Progress:
     """Steps of the whole run."""
     num_images: int
     """Real images (or clips) consumed so far, over all workers."""
-    num_judged: int | None = None
-    """What the discriminator judged, or the encoders embedded, so far; see `TaskConfig.judged_per_step`."""
     metrics: Mapping[str, Measurement] = field(default_factory=dict)
     checkpoint_due: bool = False
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
@@ -39,6 +37,8 @@ class Progress:
     """What a reader of the metrics must know, one sentence each; kept with the trial."""
     evaluated: tuple[int, int] = (0, 0)
     """How many evaluations of this step are done, and how many units of the one that runs."""
+    num_judged: int | None = None
+    """What the discriminator judged, or the encoders embedded, so far; see `TaskConfig.judged_per_step`."""
 
 
 class DivergedError(RuntimeError):

@@ -71,6 +71,7 @@ def test_what_is_searched_or_set_by_an_arm_has_the_same_budget() -> None:
         ({"name": "image_contrastive", "method": "simclr", "num_nda_keys": 3}, "digits", 40, 10),
         ({"name": "video_contrastive"}, "moving_digits", 13, 10),
         ({"name": "gan", "consistency_weight": 10}, "digits", 13, 10),
+        ({"name": "gan", "losses": "wasserstein_gp"}, "digits", 13, 10),
     ],
 )
 def test_each_task_and_method_knows_what_it_judges(
@@ -78,6 +79,15 @@ def test_each_task_and_method_knows_what_it_judges(
 ) -> None:
     config = sweep(task={**task, "num_steps": 10}, data={"name": data}, arms=["none", "jigsaw"])
     assert steps(config) == {"none": plain, "jigsaw": with_negatives}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_of_ours_says_what_it_judges(name: str) -> None:
+    config = TASKS[name].config(name=name)
+    plain, with_negatives = (config.judged_per_step(negative=negative) for negative in (False, True))
+    assert plain is not None
+    assert with_negatives is not None
+    assert 0 < plain < with_negatives
 
 
 def test_an_arm_that_is_left_untrained_stays_so() -> None:

@@ -7,8 +7,10 @@ from torch import nn
 
 from ndabench.tasks.contrastive.dpc import DpcMethod
 from ndabench.tasks.contrastive.moco import Moco
-from ndabench.tasks.trainer import Trainer
-from tests.tasks import contrastive_toys, gan_toys, video_toys
+from ndabench.tasks.paired.task import PairedGanTask
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import Trainer, build_trainer
+from tests.tasks import contrastive_toys, gan_toys, paired_toys, video_toys
 
 NEGATIVES = {False: 0.0, True: 0.5}
 """Whether there is a negative with a weight, and λ of the contrastive tasks then."""
@@ -30,13 +32,39 @@ def judged_in(trainer: Trainer) -> int:
 
 
 @pytest.mark.parametrize("negative", [False, True])
-@pytest.mark.parametrize("changes", [{}, {"consistency_weight": 10.0}, {"reference": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"consistency_weight": 10.0},
+        {"reference": True},
+        {"losses": "wasserstein_gp", "network": "dcgan"},
+        {"losses": {"name": "wasserstein_gp", "gradient_penalty": 0}, "network": "dcgan"},
+    ],
+)
 def test_in_a_gan_it_passes_through_the_discriminator(changes: dict[str, Any], negative: bool) -> None:
     config = {"num_steps": 1, **changes}
     trainer = gan_toys.toy_trainer(config=config, negative=gan_toys.JIGSAW, lambda_=0.25 if negative else 1.0)
-    lengths = seen_by(trainer.task.networks()["discriminator"])
-    generators_step = trainer.config.batch_size
-    assert judged_in(trainer) == sum(lengths) - generators_step
+    lengths = seen_by(gan_toys.gan_task(trainer).discriminator)
+    assert judged_in(trainer) == sum(lengths) - trainer.config.batch_size, "the generator's step adds a batch"
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_in_a_translator_it_passes_through_the_discriminator(negative: bool) -> None:
+    trainer = build_trainer(
+        TrialSetup(
+            paired_toys.toy_config(num_steps=1),
+            paired_toys.toy_pairs(),
+            negative=paired_toys.JIGSAW,
+            lambda_=0.25 if negative else 1.0,
+        )
+    )
+    task = trainer.task
+    assert isinstance(task, PairedGanTask)
+    lengths = seen_by(task.discriminator)
+    assert judged_in(trainer) == sum(lengths) - trainer.config.batch_size, (
+        "the translator's step adds a batch"
+    )
 
 
 @pytest.mark.parametrize("negative", [False, True])
@@ -47,8 +75,8 @@ def test_in_contrastive_learning_it_passes_through_the_encoders(method: Any, neg
         negative=contrastive_toys.STITCH,
         lambda_=NEGATIVES[negative],
     )
-    method = trainer.task.method
-    networks = [method.network, *([method.key_network] if isinstance(method, Moco) else [])]
+    built = contrastive_toys.contrastive_task(trainer).method
+    networks = [built.network, *([built.key_network] if isinstance(built, Moco) else [])]
     lengths = [seen_by(network) for network in networks]
     assert judged_in(trainer) == sum(map(sum, lengths))
 
@@ -58,7 +86,7 @@ def test_in_dpc_blocks_pass_through_the_encoder(negative: bool) -> None:
     trainer = video_toys.toy_training(
         {"num_steps": 1, "num_nda_keys": 2}, negative=video_toys.SPLICE, lambda_=NEGATIVES[negative]
     )
-    method = trainer.task.method
+    method = contrastive_toys.contrastive_task(trainer).method
     assert isinstance(method, DpcMethod)
     lengths = seen_by(method.network.encoder)
     assert judged_in(trainer) == sum(lengths)

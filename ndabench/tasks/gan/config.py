@@ -65,9 +65,10 @@ class GanConfig(TaskConfig):
         return self.num_discriminator_steps * self.batch_size
 
     def judged_per_step(self, *, negative: bool) -> int:
-        """Real, generated, negative and (for consistency) changed images in the discriminator's own steps;
-        not the generated ones that it judges in the generator's step."""
-        return self.images_per_step * (2 + negative + (self.consistency_weight > 0))
+        """Real, generated and negative images in the discriminator's own steps, and those that the
+        consistency and the gradient's penalty add; not the generated ones in the generator's step."""
+        kinds = 2 + negative + (self.consistency_weight > 0) + self.losses.penalises_gradients
+        return self.images_per_step * kinds
 
     @property
     def released_negatives(self) -> bool:

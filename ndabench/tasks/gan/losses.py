@@ -16,6 +16,11 @@ class LossesConfig(Config):
 
     name: str
 
+    @property
+    def penalises_gradients(self) -> bool:
+        """Whether a discriminator step also judges, for each real image, one between it and a fake."""
+        return getattr(self, "gradient_penalty", 0.0) > 0
+
 
 class HingeConfig(LossesConfig):
     """The hinge loss, with which the paper trains."""

@@ -36,6 +36,10 @@ class PairedGanConfig(TaskConfig):
     num_sheet_rows: int = Field(2, ge=1, le=64)
     """Rows of eight pairs in a sheet."""
 
+    def judged_per_step(self, *, negative: bool) -> int:
+        """Real, translated and negative pairs in the discriminator's step; not those of the translator's."""
+        return self.batch_size * (2 + negative)
+
     def rate(self, step: int) -> float:
         """The learning rate of the step that follows `step` others."""
         falling = self.decay_share * self.num_steps
