@@ -22,6 +22,8 @@ CHECKS = (
     Check("two_processes_share", processes.two_processes_share, 40),
     Check("copies_are_whole", processes.copies_are_whole, 20),
     Check("out_of_memory", processes.out_of_memory_is_one_line, 20, needs_card=True),
+    Check("captured_matches_eager", correctness.captured_matches_eager, 40, needs_card=True),
+    Check("gan_captured", speed.gan_captured, 40, needs_card=True),
     Check("compiled_matches_eager", correctness.compiled_matches_eager, 90, needs_card=True),
     Check("gan_compiled", speed.gan_compiled, 120, needs_card=True),
     Check("sanitizer", processes.sanitizer_finds_nothing, 60, needs_card=True),

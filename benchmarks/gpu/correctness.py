@@ -256,6 +256,23 @@ def _apart(one: Trainer, other: Trainer) -> list[float]:
     return [relative_difference(list(right.parameters()), list(left.parameters())) for left, right in pairs]
 
 
+def captured_matches_eager(bench: Bench) -> None:
+    """Three steps of the GAN as a CUDA graph equal the eager ones: curves, weights and random streams."""
+    ends = []
+    with deterministic():
+        for captured in (False, True):
+            trainer = small_training("gan", bench.device, tiny=bench.rehearse, cuda_graph=captured)
+            take_steps(trainer, NUM_STEPS)
+            ends.append(trainer)
+    curves = [
+        torch.tensor(list(trainer.task.curves.read().values()), dtype=torch.float64) for trainer in ends
+    ]
+    bench.proved("curves", relative_difference([curves[1]], [curves[0]]), at_most=1e-5)
+    bench.proved("weights", max(_apart(*ends)), at_most=1e-5)
+    streams = [[one.get_state() for one in trainer.task.streams.values()] for trainer in ends]
+    bench.proved("random streams", float(_same(*streams)), at_least=1)
+
+
 def compiled_matches_eager(bench: Bench) -> None:
     """One step of the GAN and of MoCo with `compile: true` equals the eager one."""
     for task in ("gan", "moco"):

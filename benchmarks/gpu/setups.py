@@ -28,6 +28,7 @@ TRAININGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "gan": ("gan", {}),
     "conditional gan": ("gan", {"conditional": True, "losses": "non_saturating"}),
     "gan with consistency": ("gan", {"consistency_weight": 10.0}),
+    "gan with a gradient penalty": ("gan", {"losses": {"name": "wasserstein_gp"}}),
     "gan as released": ("gan", {"reference": True, "fused": False}),
     "moco": ("moco", {}),
     "simclr": ("simclr", {"num_nda_keys": 2}),

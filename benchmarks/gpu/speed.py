@@ -194,10 +194,18 @@ def _tensor_by_tensor(take: Steps) -> Steps:
 
 def gan_compiled(bench: Bench) -> None:
     """The best GAN step with `compile: true`, compared with the eager one in the same process."""
+    _compared_with_eager(bench, "compiled", {"compile": True})
+
+
+def gan_captured(bench: Bench) -> None:
+    """The best GAN step as one CUDA graph, compared with the eager one in the same process."""
+    _compared_with_eager(bench, "captured", {"cuda_graph": True})
+
+
+def _compared_with_eager(bench: Bench, name: str, keys: dict[str, Any]) -> None:
     sizes = _sizes(bench)
-    eager = gan_step.ours(BEST, **sizes)
-    compiled = gan_step.ours({**BEST, "compile": True}, **sizes)
-    samples = race_for({"eager": eager, "compiled": compiled}, 15, bench)
+    eager, other = gan_step.ours(BEST, **sizes), gan_step.ours({**BEST, **keys}, **sizes)
+    samples = race_for({"eager": eager, name: other}, 15, bench)
     images = gan_step.NUM_DISCRIMINATOR_STEPS * sizes["batch_size"] * sizes["steps"]
     for name, seconds in samples.items():
         speeds = rates(seconds, images)

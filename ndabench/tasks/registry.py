@@ -69,6 +69,7 @@ TASKS: Registry[TaskDefinition] = Registry(
             lambda_rule=FAKES_SHARE,
             changeable_on_resume=frozenset(
                 {"num_steps", "log_every", "checkpoint_every", "sample_every", "num_sheet_rows", "compile"}
+                | {"cuda_graph"}
             ),
         ),
         "paired_gan": TaskDefinition(

@@ -52,6 +52,8 @@ class GanConfig(TaskConfig):
     """Memory format of the convolutions: the same numbers, mostly faster."""
     fused: bool = True
     """Adam as one fused kernel."""
+    cuda_graph: bool = False
+    """On a GPU, with one worker: a step is one CUDA graph, with the same results. Not yet tried on a GPU."""
     sync_batch_norm: bool = True
     """Batch statistics over all workers. Without it each worker has its own, and a resumed run of several
     workers continues from those of the main worker."""

@@ -27,6 +27,7 @@ from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.models.ema import MovingAverage
 from ndabench.registry import load
 from ndabench.tasks.acceleration import compiled_if_possible
+from ndabench.tasks.cuda_graph import CapturedStep
 from ndabench.tasks.curves import Curves
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.gan.consistency import consistency, flip_and_shift
@@ -54,6 +55,9 @@ class GanTask:
         if height != width:
             raise UserError(f"{data.name}: a GAN needs square images, not {height}×{width}; set image_size")
         check_batch(setup, "images")
+        suits_a_graph = workers.device.type == "cuda" and workers.world_size == 1 and config.fused
+        if config.cuda_graph and not suits_a_graph:
+            raise UserError("cuda_graph: needs a GPU, a trial of one worker and fused: true; remove the key")
         self.config, self.data, self.workers = config, data, workers
         self.negative, self.lambda_ = setup.weighted_negative, setup.lambda_
         self.negatives_of = labelled(self.negative, data.class_names, workers.device)
@@ -87,6 +91,7 @@ class GanTask:
         self.picture_every = config.sample_every
         self.generate: Callable[..., Tensor] = self.generator
         self.discriminate: Callable[..., Tensor] = self.discriminator
+        self._captured: CapturedStep | None = None
 
     def batches(self, start: int) -> Iterator[list[Batch]]:
         """The global batches of real images of each step: one for every step of the discriminator."""
@@ -97,12 +102,30 @@ class GanTask:
 
     def training_step(self, batch: list[Batch], step: int) -> None:
         """The discriminator's steps, then one of the generator, which its moving average follows."""
-        for real, labels in batch:
-            self._train_discriminator(real, labels)
-        self._train_generator()
+        tensors = [tensor for pair in batch for tensor in pair]
+        if self.config.cuda_graph and self._captured is None:
+            self._captured = self.captured(tensors)
+        for values in (self._captured or self._descents)(tensors):
+            self.curves.add(values)
         self.average.update(self.generator, step + 1)
 
-    def _train_discriminator(self, real: Tensor, labels: Tensor) -> None:
+    def captured(self, example: Sequence[Tensor]) -> CapturedStep:
+        """`_descents` as one CUDA graph, for batches such as `example`."""
+        return CapturedStep(
+            self._descents,
+            example,
+            networks=[self.generator, self.discriminator],
+            optimizers=[self.generator_optimizer, self.discriminator_optimizer],
+            streams=list(self.streams.values()),
+        )
+
+    def _descents(self, batches: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+        """All of a step's descents, on images and labels by turns; the values for the curves."""
+        pairs = zip(batches[::2], batches[1::2], strict=True)
+        values = [self._train_discriminator(real, labels) for real, labels in pairs]
+        return [*values, self._train_generator()]
+
+    def _train_discriminator(self, real: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """One optimiser step on L_D, with a global batch of real images."""
         shard = self.workers.shard
         with self._autocast():
@@ -126,7 +149,7 @@ class GanTask:
         if self.penalised:
             loss = loss + self.loss.gradient_penalty * self._gradient_penalty(batches)
         self._descend(loss, self.discriminator_optimizer, self.discriminator)
-        self.curves.add({"loss_discriminator": loss, **parts})
+        return {"loss_discriminator": loss, **parts}
 
     def _gradient_penalty(self, batches: Mapping[str, Batch]) -> Tensor:
         """The penalty between each real image and a fake, which is a negative with probability 1 − λ.
@@ -144,7 +167,7 @@ class GanTask:
         with self._autocast():
             return wasserstein_penalty(lambda images: self.discriminator(images, labels), mixed)
 
-    def _train_generator(self) -> None:
+    def _train_generator(self) -> dict[str, Tensor]:
         """One optimiser step on L_G = E[not_fooled(D(G(z)))]; the discriminator's weights need no gradient
         for it."""
         self.discriminator.requires_grad_(False)
@@ -153,7 +176,7 @@ class GanTask:
         loss = self.loss.generator(logits)
         self._descend(loss, self.generator_optimizer, self.generator)
         self.discriminator.requires_grad_(True)
-        self.curves.add({"loss_generator": loss})
+        return {"loss_generator": loss}
 
     def _fakes(self) -> Batch:
         """This worker's share of a batch from the generator, with the labels that it was made for."""
