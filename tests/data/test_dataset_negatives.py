@@ -1,5 +1,6 @@
 """Negatives that are images of another data set: what is drawn, for which label, and what is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from ndabench.augmentations.specification import NegativeSpec, check
 from ndabench.config import Config, parse
 from ndabench.data.images import to_uint8
 from ndabench.data.negatives import kept
+from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.planning.sweep_file import SweepConfig
+from ndabench.records import RecordStore
 from ndabench.tasks.contrastive.method import random_streams
 from ndabench.tasks.contrastive.view_pairs import view_pairs
 from ndabench.tasks.gan.task import labelled
 from ndabench.tasks.setup import TrialSetup
-from ndabench.trials.config import TrialConfig
+from ndabench.trials.config import Provenance, TrialConfig
 from ndabench.trials.negative_data import negative_data, require_apart
+from ndabench.trials.run import prepare, run_trial
 from tests.tasks.contrastive_toys import toy_pictures, toy_settings
 
 CPU = torch.device("cpu")
@@ -134,7 +138,7 @@ def test_what_does_not_fit_is_one_line(keys: dict[str, Any], line: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def trial(negative: dict[str, Any], **keys: Any) -> TrialConfig:
+def trial(negative: dict[str, Any] | None, **keys: Any) -> TrialConfig:
     config = {"arm": "x", "task": "gan", "data": DOTS, "negative": negative, "lambda": 0.25, **keys}
     return parse(TrialConfig, config, "trial")
 
@@ -182,3 +186,34 @@ def test_contrastive_keys_are_the_images_as_they_are() -> None:
     [(images, _)] = split.batches([torch.arange(len(split))])
     known = {image.numpy().tobytes() for image in images}
     assert {image.numpy().tobytes() for image in (*first, *second)} <= known
+
+
+def test_a_trial_is_prepared_with_its_negatives_and_records_their_content(tmp_path: Path) -> None:
+    tiny = {
+        "name": "dots",
+        "count": [1],
+        "image_size": 8,
+        "smallest": 0.14,
+        "largest": 0.15,
+        "num_images": 40,
+    }
+    task = {"name": "gan", "width": 2, "latent_dim": 4, "batch_size": 4, "num_steps": 1, "num_sheet_rows": 1}
+    keys: dict[str, Any] = {"task": task, "data": tiny}
+    same = trial({"name": "dataset", "data": tiny}, **keys)
+    with pytest.raises(UserError, match="40 images of dots 1 are also in dots 1"):
+        prepare([same], CPU)
+    good = trial({"name": "dataset", "data": {**tiny, "seed": 1}}, **keys)
+    prepared = prepare([good], CPU)
+    [negatives] = negative_data(good, CPU)
+    assert prepared.negative_data == {"x": (negatives.content_hash,)}
+    store = RecordStore(str(tmp_path))
+    list(run_trial(good, store, Provenance("s"), Workers()))
+    row = store.read_trial(good.trial_id)
+    assert row is not None
+    assert json.loads(row.negative_data_json or "") == [["dots 1", negatives.content_hash]]
+    assert row.dataset_hash != negatives.content_hash
+    plain = trial(None, **{**keys, "arm": "none", "lambda": 1.0})
+    list(run_trial(plain, store, Provenance("s"), Workers()))
+    row = store.read_trial(plain.trial_id)
+    assert row is not None
+    assert row.negative_data_json is None
