@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from gan_toys import JIGSAW, differences, toy_trainer
 
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.tasks import cuda_graph
 from ndabench.tasks.cuda_graph import Outputs
 from ndabench.tasks.trainer import Trainer
+from tests.tasks.gan_toys import JIGSAW, differences, toy_trainer
 
 NUM_STEPS = 4
 
