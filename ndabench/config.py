@@ -2,6 +2,14 @@
 
 Every configuration class derives from `Config`, is defined next to the code that uses it, and is read through
 `parse`, which names the key, the value and what would be right.
+
+    >>> class SgdConfig(Config):
+    ...     learning_rate: float = Field(0.1, gt=0, le=10)
+    >>> parse(SgdConfig, {"learning_rate": 0.03}, "sweep.yaml")
+    SgdConfig(learning_rate=0.03)
+    >>> parse(SgdConfig, {"learnin_rate": 0.03}, "sweep.yaml")
+    Traceback (most recent call last):
+    ndabench.errors.UserError: sweep.yaml: unknown key 'learnin_rate'; did you mean 'learning_rate'? ...
 """
 
 import logging

@@ -8,6 +8,12 @@ Differences from `yaml.safe_load`:
   a number;
 - nesting, aliases and sizes are bounded, so that no file exhausts the stack, the memory or patience;
 - characters that act on a terminal or a page, such as escapes, are refused.
+
+    >>> parse_yaml("learning_rate: 1e-3\\npath: ${DATA:-/data}/cifar10", variables={})
+    {'learning_rate': 0.001, 'path': '/data/cifar10'}
+    >>> parse_yaml("seeds: [0]\\nseeds: [1]")
+    Traceback (most recent call last):
+    ndabench.errors.UserError: lines 1 and 2: the key 'seeds' is given twice; keep one
 """
 
 import os

@@ -1,4 +1,15 @@
-"""One augmentation from several: a mixture (one of them for each image or clip) or a chain (all in turn)."""
+"""One augmentation from several: a mixture (one of them for each image or clip) or a chain (all in turn).
+
+>>> from functools import partial
+>>> from ndabench.augmentations.registry import implementations
+>>> negatives = implementations("corrected")
+>>> either = mixture([negatives["jigsaw"], negatives["cutout"]], weights=[1, 3])
+>>> upside_down = chain([negatives["flip"], partial(negatives["rotate"], degrees=180.0)])
+>>> images = torch.arange(4.0).view(1, 1, 2, 2)
+>>> upside_down(images, generator=torch.Generator())[0, 0]
+tensor([[2., 3.],
+        [0., 1.]])
+"""
 
 from collections.abc import Sequence
 from itertools import accumulate

@@ -1,9 +1,14 @@
 """The negatives by name, and the types, defaults and ranges of their parameters, all without importing torch.
 
-    from ndabench.augmentations.registry import NEGATIVES
-
-    jigsaw = NEGATIVES["jigsaw"].images.load()
-    negatives = jigsaw(images, generator=torch.Generator().manual_seed(0), grid=4)
+    >>> import torch
+    >>> from ndabench.augmentations.registry import NEGATIVES
+    >>> images = torch.arange(16.0).view(1, 1, 4, 4)
+    >>> jigsaw = NEGATIVES["jigsaw"].images.load()
+    >>> jigsaw(images, generator=torch.Generator().manual_seed(0), grid=2)[0, 0]
+    tensor([[10., 11.,  2.,  3.],
+            [14., 15.,  6.,  7.],
+            [ 0.,  1.,  8.,  9.],
+            [ 4.,  5., 12., 13.]])
 
 Code outside ndabench adds a negative as a function. It takes images `[N, C, H, W]`, uint8 or float in
 [-1, 1], and a generator on their device; it returns new images of the same shape and dtype, draws all random

@@ -13,6 +13,19 @@ and dumps one canonical form, which it reads again and which leaves out paramete
 does not know the task, and so accepts negatives for images and for clips: `build` refuses those that the
 task's rule does not have, `check` those that do not fit the size of its images or clips. Reading imports no
 torch.
+
+    >>> import torch
+    >>> from ndabench.config import parse
+    >>> negative = parse(NegativeSpec, {"mixture": {"jigsaw": 1, "cutout": 3}}, "sweep.yaml")
+    >>> negative.label
+    'jigsaw*1+cutout*3'
+    >>> negative.dump()
+    {'mixture': [{'of': {'name': 'jigsaw'}, 'weight': 1.0}, {'of': {'name': 'cutout'}, 'weight': 3.0}]}
+    >>> negative.build("corrected")(torch.zeros(8, 3, 32, 32), generator=torch.Generator()).shape
+    torch.Size([8, 3, 32, 32])
+    >>> check(negative, (3, 33, 33))
+    Traceback (most recent call last):
+    ndabench.errors.UserError: jigsaw: a grid of 2 does not divide images of 33×33; ...
 """
 
 from collections.abc import Iterator, Mapping

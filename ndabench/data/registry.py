@@ -1,10 +1,13 @@
 """The data sets by name, and `load_data`, which opens one. Nothing here imports torch.
 
-    from ndabench.data.registry import DATA_SETS, DataConfig, load_data
-
-    config = parse(DataConfig, {"name": "digits", "image_size": 32}, "data")
-    data = load_data(config, torch.device("cpu"))
-    images, labels = next(data.train.batches(in_order(len(data.train), 64)))
+    >>> import torch
+    >>> from ndabench.config import parse
+    >>> from ndabench.data.sampling import in_order
+    >>> config = parse(DataConfig, {"name": "digits", "image_size": 32}, "sweep.yaml: data")
+    >>> data = load_data(config, torch.device("cpu"))
+    >>> images, labels = next(data.train.batches(in_order(len(data.train), 64)))
+    >>> images.shape, images.dtype
+    (torch.Size([64, 1, 32, 32]), torch.uint8)
 
 Code outside ndabench adds a data set of images by a configuration that finds and opens the pictures; ndabench
 decodes, checks, caches, splits and streams them:

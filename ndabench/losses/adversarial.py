@@ -7,6 +7,13 @@ NDA-GAN (Sinha et al., ICLR 2021, arXiv 2102.05113) trains
 where P̄ is the distribution of negatives T(x): the discriminator treats a negative as another fake, and the
 two kinds of fakes share the weight that a plain GAN gives to its generated images. The generator's loss knows
 neither λ nor P̄.
+
+    >>> import torch
+    >>> real, fake, negative = torch.tensor([0.5, 2.0]), torch.tensor([-2.0, 0.0]), torch.tensor([1.0, -1.0])
+    >>> hinge().discriminator(real, fake, negative, lambda_=0.25)  # 0.25 + 0.25 · 0.5 + 0.75 · 1
+    tensor(1.1250)
+    >>> hinge().generator(fake)
+    tensor(1.)
 """
 
 from collections.abc import Callable

@@ -7,6 +7,13 @@ InfoNCE (van den Oord et al., arXiv 1807.03748) as MoCo has it, and SimCLR's NT-
 
 λ weighs the NDA term; λ → 0 is the plain loss. α scales the similarity inside the exponent (Ge et al.,
 NeurIPS 2021, arXiv 2110.14189); α = 1 treats k̄ as any other negative. All vectors have length 1.
+
+    >>> query, key = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.8, 0.6]])
+    >>> negatives, jigsaws = torch.tensor([[0.0, 1.0], [-1.0, 0.0]]), torch.tensor([[[0.6, 0.8]]])
+    >>> info_nce(query, key, negatives, temperature=0.5)["loss"]
+    tensor(0.2064)
+    >>> info_nce(query, key, negatives, temperature=0.5, nda=NdaKeys(jigsaws, weight=1.0))["loss"]
+    tensor(0.6416)
 """
 
 import math

@@ -2,6 +2,14 @@
 
 An evaluation measures a *subject*: what a task hands over when it is measured, such as its generator or its
 encoder (see `ndabench.metrics.subjects`). A task can be measured by every evaluation of its subject's kind.
+What an entry measures follows from its keys:
+
+    >>> from ndabench.config import parse
+    >>> parse(EvaluationConfig, {"name": "fd"}, "evaluate").metrics
+    ('fd_classifier',)
+    >>> parse(EvaluationConfig, {"name": "fd", "extractor": "inception", "as": "10k"}, "evaluate").metrics
+    ('fid_10k',)
+
 Code outside ndabench adds an evaluation with one entry:
 
     from ndabench.metrics.registry import EVALUATIONS, EvaluationEntry

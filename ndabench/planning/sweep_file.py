@@ -2,6 +2,11 @@
 
 `SweepConfig` is the whole file; `grid_trials` lists the trials of a grid. docs/sweep-file.md is the
 reference, `sweeps/` has examples.
+
+    >>> sweep = {"name": "tiny", "task": "gan", "data": "digits", "arms": ["none", "jigsaw"]}
+    >>> sweep |= {"search": {"lambda": [0.25, 0.5]}, "seeds": [0]}
+    >>> [(trial.arm, trial.lambda_) for trial in parse(SweepConfig, sweep, "sweep.yaml").grid_trials()]
+    [('none', 1.0), ('jigsaw', 0.25), ('jigsaw', 0.5)]
 """
 
 import itertools

@@ -19,6 +19,14 @@ The runner, the sweep file, the preview, the report and the docs know a task onl
     )
 
 `build` names a function or class that makes a `task.Task` of a `setup.TrialSetup`.
+
+    >>> from ndabench.tasks.registry import TASKS
+    >>> rule = TASKS["gan"].lambda_rule
+    >>> rule.baseline, rule.range  # the plain GAN, and where λ may lie
+    (1.0, '(0, 1]')
+    >>> rule.check(0, "search: ")
+    Traceback (most recent call last):
+    ndabench.errors.UserError: search: lambda must lie in (0, 1], got 0
 """
 
 import math

@@ -3,6 +3,10 @@
 The protocol is the authors': the images are put in random order and cut into equal splits, and the score is
 the mean over the splits. With a classifier other than Inception-v3 it has another name and another range
 (1 to the number of that classifier's classes).
+
+    >>> sure_and_spread = 100 * torch.eye(4).repeat(5, 1)
+    >>> inception_score(sure_and_spread, num_splits=1, generator=Generator())
+    (4.0, 0.0)
 """
 
 import math
