@@ -74,7 +74,10 @@ class Config(BaseModel):
     """A frozen piece of configuration that refuses unknown keys."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {}
-    """Former names of keys, which are still read for a release, and their names now."""
+    """Former names of keys, which are still read for a release, and their names now.
+
+    A name with a dot is that of a key in a nested configuration: `ema.decay`.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, validate_default=True
@@ -134,17 +137,32 @@ def _reads_as_number(text: str) -> bool:
     return True
 
 
-def with_current_names(kind: type[Config], keys: Mapping[str, Any]) -> dict[str, Any]:
+def with_current_names(
+    kind: type[Config], keys: Mapping[str, Any], *, dotted: bool = False
+) -> dict[str, Any]:
     """`keys` of a `kind` with former names replaced by the current ones; warns once of each.
 
+    A current name with a dot becomes a key of the nested mapping or, if `keys` are `dotted`, stays as it is.
     Raises `UserError` where both names are there.
     """
-    for former, name in kind.RENAMED.items():
-        if former in keys and name in keys:
+    given = {former: name for former, name in kind.RENAMED.items() if former in keys}
+    current: dict[str, Any] = {
+        given.get(key, key): value for key, value in keys.items() if dotted or "." not in given.get(key, key)
+    }
+    for former, name in given.items():
+        path = [name] if dotted else name.split(".")
+        if _holds(keys, path):
             raise UserError(f"{former} is the former name of {name}; keep {name} and remove {former}")
-        if former in keys:
-            _warn_of_former_name(former, name)
-    return {kind.RENAMED.get(key, key): value for key, value in keys.items()}
+        _warn_of_former_name(former, name)
+        if len(path) > 1:
+            current = with_value(current, path, keys[former], former)
+    return current
+
+
+def _holds(data: Any, path: Sequence[str]) -> bool:
+    """Whether nested mappings have the key at the end of `path`."""
+    head, *rest = path
+    return isinstance(data, Mapping) and head in data and (not rest or _holds(data[head], rest))
 
 
 @cache

@@ -13,6 +13,10 @@ NEGATIVES_EQUAL = "negatives_equal"
 NEGATIVES_NEARLY_EQUAL = "negatives_nearly_equal"
 """The share of them that change almost nothing."""
 
+OF_LIVE_WEIGHTS = "_live"
+"""Ends the name of a metric of a generator's weights in training, where the metric itself is of their moving
+average."""
+
 
 @dataclass(frozen=True)
 class Measurement:

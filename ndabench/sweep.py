@@ -66,6 +66,7 @@ def sweep(
         return
 
     if check_only:
+        print_cautions(config, console)
         # late: planning must not wait for Ray
         from ndabench.orchestration.cluster import connect
         from ndabench.orchestration.run import check_sweep
@@ -75,6 +76,7 @@ def sweep(
         return
     store = RecordStore(results_folder(out, config.name))
     check_ownership(store, config, resume=resume)
+    print_cautions(config, console)
     again = continuation("sweep", file, {"out": out, "address": address}, set_ or [])
     try:
         result = _run_and_report(config, store, resume, not no_check, address, console)
@@ -141,6 +143,13 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
     console.print(table)
     console.print(f"each trial requests {config.resources}", highlight=False, markup=False)
     console.print(f"total work: {work:,} {unit}", highlight=False, markup=False)
+    print_cautions(config, console)
+
+
+def print_cautions(config: "SweepConfig", console: Console) -> None:
+    """Prints a line for each setting that may be a mistake."""
+    for caution in config.cautions:
+        console.print(f"caution: {caution}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _plan_lines(config: "SweepConfig") -> "Iterator[tuple[int, str, str, str, str, str, int]]":

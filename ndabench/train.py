@@ -53,6 +53,8 @@ def train(
     config = read_sweep(file, set_ or [])
     trial = choose(config, arm, lambda_, seed)
     workers = start_workers()
+    for caution in trial.task.cautions if workers.is_main else ():
+        print(f"caution: {caution}")
     torch.set_num_threads(max(1, int(config.resources.cpus_per_worker)))  # as in a sweep, to the same bits
     store = RecordStore(results_folder(out, config.name))
     mirror = Mirror(store, make_trackers(config.track, config.name, store) if workers.is_main else [])

@@ -12,6 +12,7 @@ import pytest
 
 from ndabench import cli
 from ndabench.command_line import run
+from ndabench.errors import UserError
 from ndabench.import_records import import_records
 from ndabench.planning.sweep_file import read_sweep
 from ndabench.preview import preview
@@ -96,6 +97,7 @@ def test_every_sweep_file_can_be_planned(
     assert f"{file.stem}: " in text
     assert "each trial requests " in text
     assert "total work: " in text
+    assert "caution" not in text
     assert not list(tmp_path.iterdir())
 
 
@@ -161,3 +163,32 @@ def test_no_check_starts_without_trying_steps(
     with pytest.raises(ReachedError) as raised:
         run(sweep)
     assert raised.value.args == (checked,)
+
+
+def test_a_long_moving_average_is_said_before_anything_runs(
+    command_line: CommandLine,
+    output: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """In one line, at a dry run, a check and both starts; each is stopped where it would begin to work."""
+    from ndabench import sweep as sweeping
+    from ndabench import train as training
+    from ndabench.orchestration import cluster
+
+    def stopped(*_: object, **__: object) -> None:
+        raise UserError("stopped here")
+
+    file = command_line.file(task={"name": "gan", "num_steps": 200, "ema": {"decay": 0.99}})
+    line = "caution: task.ema: the moving average is 100 steps long and the training 200;"
+    assert output(lambda: run(sweep), file, "--dry-run").count(line) == 1
+    for module, name in ((cluster, "connect"), (sweeping, "_run_and_report"), (training, "_take")):
+        monkeypatch.setattr(module, name, stopped)
+    out = str(command_line.out)
+    for command, *flags in ((sweep, "--check"), (sweep, "--out", out), (train, "--out", out)):
+        monkeypatch.setattr(sys, "argv", ["ndabench", file, *flags])
+        with pytest.raises(SystemExit):
+            run(command)
+        printed = capsys.readouterr()
+        assert printed.out.count(line) == 1, (flags, printed)
+        assert printed.err == "error: stopped here\n"

@@ -18,7 +18,7 @@ from ndabench.metrics.generators.config import FrechetConfig
 from ndabench.metrics.image_encoders.config import KnnConfig
 from ndabench.metrics.subjects import Preparation
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
-from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.gan.config import EmaConfig, GanConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import build_trainer
 
@@ -47,7 +47,7 @@ def _gan(bench: Bench, arm: str, lambda_: float) -> None:
         log_every=every,
         checkpoint_every=10**6,
         sample_every=every,
-        ema_start=bench.sized(1000, 1),
+        ema=EmaConfig(decay=0.999, start=bench.sized(1000, 1)),
         precision=bench.sized("bf16", "fp32"),
     )
     prepare([evaluation], Preparation(data, bench.device, 1, None))

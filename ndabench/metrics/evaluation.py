@@ -69,9 +69,19 @@ class Evaluation(Config):
         raise NotImplementedError
 
     @property
+    def diagnostics(self) -> tuple[str, ...]:
+        """The names of further values, which explain the others and are no objective, without the label."""
+        return ()
+
+    @property
     def metrics(self) -> tuple[str, ...]:
-        """The names of the values, which no other evaluation of a sweep file may have."""
+        """The names of the values that may be an objective."""
         return tuple(map(self.rename, self.measures))
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """The names of all values, which no other evaluation of a sweep file may have."""
+        return (*self.metrics, *map(self.rename, self.diagnostics))
 
     @property
     def key(self) -> str:

@@ -106,7 +106,7 @@ def _with_current_search_keys(value: Any) -> Any:
     name = task.get("name") if isinstance(task, Mapping) else task
     if not isinstance(search, Mapping) or not isinstance(name, str) or name not in TASKS:
         return value
-    return {**value, "search": with_current_names(TASKS[name].config, search)}
+    return {**value, "search": with_current_names(TASKS[name].config, search, dotted=True)}
 
 
 class SweepConfig(Config):
@@ -297,11 +297,12 @@ class SweepConfig(Config):
         with a negative, rounded down.
         """
         setting = setting or {}
-        changed = {**self.task.model_dump(mode="json"), **with_current_names(type(self.task), arm.task)}
-        where = f"arm {arm.name}"
-        for key in _of_task(setting):
+        kind, searched, where = type(self.task), _of_task(setting), f"arm {arm.name}"
+        changed = {**self.task.model_dump(mode="json"), **with_current_names(kind, arm.task)}
+        changed = kind.making_way(changed, searched)
+        for key in searched:
             changed = with_value(changed, key.split("."), setting[key], where)
-        task = parse(type(self.task), changed, where)
+        task = parse(kind, changed, where)
         if self.budget == "steps" or task.num_steps == 0:
             return task
         weighs = self._lambda_of(arm, setting) != TASKS[task.name].lambda_rule.baseline
@@ -313,7 +314,7 @@ class SweepConfig(Config):
                 "take budget: steps"
             )
         steps = self.task.num_steps * budget // each
-        return parse(type(self.task), {**changed, "num_steps": steps}, f"{where}: budget: compute")
+        return parse(kind, {**changed, "num_steps": steps}, f"{where}: budget: compute")
 
     def longest_of(self, arm: Arm) -> int:
         """The steps of the arm's longest trial, by the bounds of what is searched."""
@@ -367,6 +368,16 @@ class SweepConfig(Config):
         longest = max((len(d.extremes) for d in dimensions.values()), default=1)
         for i in range(longest):
             yield {key: d.extremes[min(i, len(d.extremes) - 1)] for key, d in dimensions.items()}
+
+    @property
+    def cautions(self) -> list[str]:
+        """What may be a mistake in the settings of some arm, one line each; it stops nothing."""
+        trials = (
+            self.trial(arm, setting, self.seeds[0])
+            for arm in self.arms
+            for setting in self.boundary_settings(arm)
+        )
+        return list(dict.fromkeys(caution for trial in trials for caution in trial.task.cautions))
 
     def grid_trials(self) -> list[TrialConfig]:
         """The trials of a grid, seed by seed, so that a sweep cut short has every arm at its first seeds."""

@@ -4,6 +4,7 @@ import json
 import math
 from typing import Literal
 
+from ndabench.measurement import OF_LIVE_WEIGHTS
 from ndabench.reporting import paper
 from ndabench.reporting.comparison import Compared, Comparison
 from ndabench.reporting.formatting import (
@@ -23,6 +24,11 @@ from ndabench.reporting.trial_tables import TROUBLE
 
 MOST_SEARCHED = 20
 """Per arm, the number of settings shown that only the search has tried."""
+LIVE = (
+    "A diagnostic of the moving average, and no objective: the same for the generator's weights in training. "
+    "An average that is much worse lags behind them; one that is much better steadies a training whose last "
+    "weights are a matter of chance."
+)
 VERDICTS = {"good": " better", "bad": " worse", "": ""}
 DIRECTIONS = {"lower": "↓ lower is better", "higher": "↑ higher is better", "neither": ""}
 
@@ -212,7 +218,9 @@ def _notes(comparison: Comparison, siblings: list[Comparison], measure: Publishe
             f"{comparison.name} was measured under {len(siblings)} protocols, which are never averaged or "
             f"compared with each other. This table: {_differing(comparison, siblings)}."
         )
-    if comparison.on_validation:
+    if comparison.metric.endswith(OF_LIVE_WEIGHTS):
+        notes.append(LIVE)
+    elif comparison.on_validation:
         notes.append("Searches and schedulers use these values; compare arms on the test split.")
     notes += _difference_notes(comparison)
     if any(row.summary.n == 1 for row in comparison.rows):

@@ -30,7 +30,7 @@ The runner, the sweep file, the preview, the report and the docs know a task onl
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +119,23 @@ class TaskConfig(Config):
     def released_negatives(self) -> bool:
         """Whether negatives that name no variant follow the rules of the released code where it has one."""
         return False
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Keys with what they mean together with keys that may change on resume: a checkpoint must agree in
+        it."""
+        return {}
+
+    @classmethod
+    def making_way(cls, keys: Mapping[str, Any], searched: Collection[str]) -> dict[str, Any]:
+        """`keys` of such a task without those that the `searched` keys (dotted) replace, since they set the
+        same in other units."""
+        return dict(keys)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What may be a mistake in these settings, one line each; it stops nothing."""
+        return ()
 
     def shown_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of what augmentations see, given that of the data set's images (C, H, W) or frames."""

@@ -125,7 +125,7 @@ def check_evaluations(task: TaskConfig, evaluations: Sequence[EvaluationConfig])
     for evaluation in evaluations:
         if evaluation.name not in known:
             raise UserError(f"evaluate: task {task.name}: {unknown('evaluation', evaluation.name, known)}")
-    named_by = [(name, evaluation.name) for evaluation in evaluations for name in evaluation.metrics]
+    named_by = [(name, evaluation.name) for evaluation in evaluations for name in evaluation.reported]
     counts = Counter(name for name, _ in named_by)
     for name, of_evaluation in named_by:
         if counts[name] > 1:

@@ -232,6 +232,7 @@ def _identity(setup: TrialSetup) -> dict[str, Any]:
     drawn_from = setup.negative_data if setup.weighted_negative is not None else ()
     return {
         **without({"path"}, setup.config.model_dump(mode="json", exclude=changeable)),
+        **setup.config.resolved,
         "lambda": setup.lambda_,
         "negative": setup.weighted_negative is not None,
         "positive": setup.positive is not None,

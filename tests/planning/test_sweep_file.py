@@ -7,6 +7,7 @@ import pytest
 from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.planning.sweep_file import SweepConfig
+from ndabench.tasks.gan.config import GanConfig
 from ndabench.trials.config import TrialConfig
 
 BASE = {
@@ -17,6 +18,11 @@ BASE = {
     "search": {"lambda": [0.25, 0.5]},
     "seeds": [0, 1],
 }
+
+
+def _gan(trial: TrialConfig) -> GanConfig:
+    assert isinstance(trial.task, GanConfig)
+    return trial.task
 
 
 def sweep(**changes: Any) -> SweepConfig:
@@ -294,3 +300,52 @@ def test_former_names_are_read_in_a_search_and_kept_out_of_it_by_an_arms_own() -
     ).grid_trials()
     found = [(trial.arm, trial.task.model_dump()["lr_milestones"]) for trial in trials]
     assert found == [("none", (0.5,)), ("none", (0.85,)), ("own", (0.3,))]
+
+
+def test_former_names_of_nested_keys_are_read_in_the_task_a_search_and_an_arm() -> None:
+    former = sweep(
+        task={"name": "gan", "num_steps": 100, "ema_decay": 0.9},
+        arms=["none", {"name": "own", "task": {"ema_decay": 0.5}}],
+        search={"ema_start": [3, 5]},
+        seeds=[0],
+    )
+    current = sweep(
+        task={"name": "gan", "num_steps": 100, "ema": {"decay": 0.9}},
+        arms=["none", {"name": "own", "task": {"ema": {"decay": 0.5}}}],
+        search={"ema.start": [3, 5]},
+        seeds=[0],
+    )
+    assert [t.trial_id for t in former.grid_trials()] == [t.trial_id for t in current.grid_trials()]
+    assert [(t.arm, _gan(t).average) for t in former.grid_trials()] == [
+        ("none", {"decay": 0.9, "start": 3}),
+        ("none", {"decay": 0.9, "start": 5}),
+        ("own", {"decay": 0.5, "start": 5}),
+    ]
+
+
+@pytest.mark.parametrize("task", [{}, {"ema": {"images": 10_000, "start": 5}}])
+@pytest.mark.parametrize("key", ["ema.decay", "ema_decay"])
+def test_a_searched_length_of_the_average_replaces_that_of_the_file(task: dict, key: str) -> None:
+    config = sweep(task={"name": "gan", "num_steps": 100, **task}, search={key: [0.8, 0.9]}, seeds=[0])
+    found = {(t.arm, _gan(t).average["decay"], _gan(t).average["start"]) for t in config.grid_trials()}
+    assert found == {(arm, decay, 5) for arm in ("none", "jigsaw", "flip as PDA") for decay in (0.8, 0.9)}
+    again = parse(SweepConfig, config.model_dump(mode="json", by_alias=True), "again")
+    assert [t.trial_id for t in again.grid_trials()] == [t.trial_id for t in config.grid_trials()]
+    with pytest.raises(UserError, match="give one of decay, images and share, not decay and share"):
+        sweep(search={key: [0.8], "ema.share": [0.1]})
+
+
+def test_the_baseline_is_searched_over_the_generators_rate_as_well() -> None:
+    config = sweep(search={"lambda": [0.5], "generator_learning_rate": [1e-4, 2e-4]}, seeds=[0])
+    rates = [(t.arm, _gan(t).generator_learning_rate) for t in config.grid_trials()]
+    assert rates == [(arm, rate) for arm in ("none", "jigsaw", "flip as PDA") for rate in (1e-4, 2e-4)]
+
+
+def test_what_may_be_a_mistake_is_said_once_for_all_arms() -> None:
+    task = {"name": "gan", "num_steps": 100}
+    assert sweep(task=task).cautions == []
+    found = sweep(task=task, search={"lambda": [0.5], "ema.decay": [0.9, 0.96, 0.98]}).cautions
+    assert [line.partition(" steps long")[0] for line in found] == [
+        "task.ema: the moving average is 25",
+        "task.ema: the moving average is 50",
+    ]

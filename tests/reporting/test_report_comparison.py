@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from ndabench.reporting.frames import Group, Setting, load
 from ndabench.reporting.headline import headline
 from ndabench.reporting.intervals import paired_difference
 from ndabench.reporting.page import report_spec
-from ndabench.reporting.specs import TableSpec, TextSpec
+from ndabench.reporting.specs import Block, TableSpec, TextSpec
 from ndabench.reporting.trial_tables import unfinished_table
 from tests.reporting.synthetic import TEST_PROTOCOL, Trial, finals, measured, record
 
@@ -573,3 +574,24 @@ def test_what_each_arm_cost_is_shown_relative_to_the_baseline(store: RecordStore
     }
     assert costs.notes[0].startswith("Budget: compute.")
     assert costs in report_spec(store).sections[0].blocks
+
+
+def test_the_weights_in_training_are_shown_apart_and_not_among_the_findings(store: RecordStore) -> None:
+    protocol = {**TEST_PROTOCOL, "reference_split": "validation", "weights": "live"}
+    for arm, weight, values in (("none", 1, NONE), ("jigsaw", 0.25, JIGSAW)):
+        for seed, value in enumerate(values):
+            live = measured(value + 9, protocol=protocol, metric="fd_classifier_live", split="validation")
+            values_by_step = finals(value, value + 1)
+            values_by_step[100]["val_fd_classifier_live"] = live
+            record(store, Trial(arm, weight, seed), values_by_step)
+    table = next(block for block in _results(store) if isinstance(block, TableSpec) and "live" in block.title)
+    assert table.title == "val_fd_classifier_live ↓ lower is better, validation split"
+    assert table.collapsed
+    assert table.notes[0].startswith("A diagnostic of the moving average, and no objective")
+    assert not any("Searches and schedulers" in note for note in table.notes)
+    assert "p" not in [column.name for column in table.columns]
+    assert not any("live" in sentence for sentence in headlines(store))
+
+
+def _results(store: RecordStore) -> Sequence[Block]:
+    return next(section.blocks for section in report_spec(store).sections if section.id == "results")

@@ -43,7 +43,7 @@ def toy_config(**changes: Any) -> GanConfig:
         "log_every": 1,
         "checkpoint_every": 100,
         "num_sheet_rows": 1,
-        "ema_start": 2,
+        "ema": {"decay": 0.999, "start": 2},
         "learning_rate": 1e-2,
     }
     return GanConfig(**{**settings, **changes})

@@ -10,7 +10,7 @@ from ndabench.config import parse
 from ndabench.data.load import load_images
 from ndabench.data.registry import ImageDataConfig
 from ndabench.metrics.generators.config import FrechetConfig
-from ndabench.tasks.gan.config import GanConfig
+from ndabench.tasks.gan.config import EmaConfig, GanConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import build_trainer
 
@@ -28,9 +28,8 @@ def test_a_short_training_improves_much_on_the_untrained_generator(
     data = load_images(
         parse(ImageDataConfig, {"name": "digits", "image_size": 16}, "data"), device=torch.device("cpu")
     )
-    config = GanConfig(
-        width=8, latent_dim=32, batch_size=16, num_steps=60, learning_rate=2e-3, ema_decay=0.95, ema_start=20
-    )
+    average = EmaConfig(decay=0.95, start=20)
+    config = GanConfig(width=8, latent_dim=32, batch_size=16, num_steps=60, learning_rate=2e-3, ema=average)
     trainer = build_trainer(TrialSetup(config, data, **arm, evaluations=[FrechetConfig(num_samples=500)]))
     first, *_, last = trainer.run()
     assert last.metrics["val_fd_classifier"].value < first.metrics["val_fd_classifier"].value / 2

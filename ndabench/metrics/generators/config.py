@@ -11,12 +11,17 @@ from pydantic import Field, field_validator, model_validator
 
 from ndabench.data.config import FullPath
 from ndabench.errors import UserError, unknown
-from ndabench.measurement import Better
+from ndabench.measurement import OF_LIVE_WEIGHTS, Better
 from ndabench.metrics.evaluation import DataFacts, Evaluation
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS, metric_name
 
 SHUFFLE_SEED = 0
 """The seed of the draws that an evaluation makes itself (subsets, splits): equal for every generator."""
+
+
+def of_live(piece: Hashable) -> Hashable:
+    """The piece of shared work that is done for the weights in training as well."""
+    return ("live", piece)
 
 
 class GeneratorEvaluation(Evaluation):
@@ -75,9 +80,29 @@ class GeneratorEvaluation(Evaluation):
 
 
 class FrechetConfig(GeneratorEvaluation):
-    """`fd`, the Fréchet distance: `fid`, or `fd_classifier`. See `frechet.py`."""
+    """`fd`, the Fréchet distance: `fid`, or `fd_classifier`. See `frechet.py`.
+
+    Of a generator whose weights are averaged it also measures the weights in training, on the validation
+    split: `fd_classifier_live`. An average that is much worse than they are lags behind; where they jump and
+    the average does not, the training is unstable.
+    """
 
     name: Literal["fd"] = "fd"
+    live: bool = True
+    """Whether to measure the weights in training as well; it takes as long again."""
+
+    @property
+    def diagnostics(self) -> tuple[str, ...]:
+        return (self.live_metric,) if self.live else ()
+
+    @property
+    def live_metric(self) -> str:
+        """The name of the value of the weights in training, without its label."""
+        return self.metric + OF_LIVE_WEIGHTS
+
+    @property
+    def shares(self) -> tuple[Hashable, ...]:
+        return (*super().shares, *(of_live(piece) for piece in super().shares if self.live))
 
     def check(self, data: DataFacts) -> None:
         more = {"validation": "raise data.validation_fraction", "test": "add images to it"}

@@ -24,11 +24,13 @@ from ndabench.metrics.generators.extraction import Extracted, Reference, load_re
 from ndabench.metrics.generators.frechet import frechet_distance, frechet_distance_of_features, moments_of
 from ndabench.metrics.generators.inception_score import inception_score
 from ndabench.metrics.generators.kid import kernel_distance
-from ndabench.metrics.generators.subject import DrawsImages
-from ndabench.metrics.results import Evaluated, by_name
+from ndabench.metrics.generators.subject import DrawsImages, GeneratorSubject
+from ndabench.metrics.results import Evaluated, by_name, merge
 from ndabench.metrics.subjects import Preparation
 
 LoadReference = Callable[[], Reference]
+Compute = Callable[[Extracted, LoadReference, int], float]
+"""The value of the drawn images, of which as many count as it is told."""
 
 
 def prepare_extractor(config: GeneratorEvaluation, preparation: Preparation) -> None:
@@ -41,7 +43,7 @@ def measure_frechet(config: FrechetConfig, subject: DrawsImages, *, test: bool) 
 
     Measures `val_<metric>` against the validation split and, with `test`, `<metric>` against the test split.
     `frechet.py` has the formula, `extraction.py` and `inception.py` the features, `extractor_registry.py` the
-    name.
+    name. `val_<metric>_live` is the same of the weights in training, if `config` asks for it.
     """
 
     def distance(drawn: Extracted, reference: LoadReference, count: int) -> float:
@@ -52,7 +54,12 @@ def measure_frechet(config: FrechetConfig, subject: DrawsImages, *, test: bool) 
         moments.all_reduce(drawn.workers)
         return frechet_distance(frechet, moments.gaussian("generated images"))
 
-    return _measure_splits(config, subject, distance, test=test)
+    found = _measure_splits(config, subject, distance, test=test)
+    source = subject.of_split("validation")
+    if not (config.live and source.averaged):
+        return found
+    live = _measured(config, source.live(), distance, "validation", config.live_metric)
+    return merge([found, Evaluated(by_name([live]))])
 
 
 def measure_kid(config: KidConfig, subject: DrawsImages, *, test: bool) -> Evaluated:
@@ -92,34 +99,35 @@ def measure_inception_score(config: InceptionScoreConfig, subject: DrawsImages, 
 
 
 def _measure_splits(
-    config: GeneratorEvaluation,
-    subject: DrawsImages,
-    compute: Callable[[Extracted, LoadReference, int], float],
-    *,
-    test: bool,
+    config: GeneratorEvaluation, subject: DrawsImages, compute: Compute, *, test: bool
 ) -> Evaluated:
     """The results of `compute` for the drawn images and each split's reference."""
-    measurements = []
     splits: tuple[MeasuredSplit, ...] = ("validation", "test") if test else ("validation",)
-    for split in splits:
-        source = subject.of_split(split)
-        data, drawn = source.data, source.extracted(config)
-        counted = config.model_copy(update={"num_samples": min(config.num_samples, source.num_samples)})
-        start = subject.shared.clock()
-        reference = partial(load_reference, data, split, drawn.extractor, source.workers.device)
-        value = compute(drawn, reference, counted.num_samples)
-        measurements.append(
-            Measurement(
-                value,
-                better=config.better,
-                protocol={**_protocol(counted, drawn, data, split), **source.sampling},
-                seconds=subject.shared.clock() - start,
-                kind="metric",
-                metric=config.metric,
-                split=split,
-            )
+    return Evaluated(
+        by_name(
+            [_measured(config, subject.of_split(split), compute, split, config.metric) for split in splits]
         )
-    return Evaluated(by_name(measurements))
+    )
+
+
+def _measured(
+    config: GeneratorEvaluation, source: GeneratorSubject, compute: Compute, split: MeasuredSplit, metric: str
+) -> Measurement:
+    """The result of `compute` for the images of `source` and the reference of `split`, called `metric`."""
+    data, drawn = source.data, source.extracted(config)
+    counted = config.model_copy(update={"num_samples": min(config.num_samples, source.num_samples)})
+    start = source.shared.clock()
+    reference = partial(load_reference, data, split, drawn.extractor, source.workers.device)
+    value = compute(drawn, reference, counted.num_samples)
+    return Measurement(
+        value,
+        better=config.better,
+        protocol={"metric": metric, **_protocol(counted, drawn, data, split), **source.sampling},
+        seconds=source.shared.clock() - start,
+        kind="metric",
+        metric=metric,
+        split=split,
+    )
 
 
 def _protocol(
@@ -127,7 +135,6 @@ def _protocol(
 ) -> dict[str, Any]:
     compared = {"reference_split": split, "reference_size": len(getattr(data, split))}
     return {
-        "metric": config.metric,
         "num_samples": config.num_samples,
         "data": data.name,
         "data_hash": data.content_hash,

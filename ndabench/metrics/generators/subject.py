@@ -1,7 +1,7 @@
 """A generator to be measured: the images drawn from it, their features, and its discriminator's logits."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -13,7 +13,7 @@ from ndabench.distributed import Workers
 from ndabench.measurement import MeasuredSplit
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.features import frozen
-from ndabench.metrics.generators.config import GeneratorEvaluation
+from ndabench.metrics.generators.config import FrechetConfig, GeneratorEvaluation, of_live
 from ndabench.metrics.generators.extraction import Extracted, extract_share, open_extractor
 from ndabench.metrics.subjects import GENERATOR, SharedWork
 
@@ -70,11 +70,24 @@ class GeneratorSubject:
     """Classes that the discriminator distinguishes; 1 where it is unconditional."""
     workers: Workers = field(default_factory=Workers)
     shared: SharedWork = field(default_factory=SharedWork)
+    averaged: bool = False
+    """Whether `weights` are an average that differs from those in training, which the sampler also has."""
     num_samples: int = 0
     """The largest `num_samples` of the evaluations of the round."""
+    num_live_samples: int = 0
+    """The same of the evaluations that also measure the weights in training."""
 
     def plan(self, evaluations: Sequence[Evaluation]) -> None:
         self.num_samples = max((getattr(one, "num_samples", 0) for one in evaluations), default=0)
+        live = [one.num_samples for one in evaluations if isinstance(one, FrechetConfig) and one.live]
+        self.num_live_samples = max(live, default=0)
+
+    def live(self) -> "GeneratorSubject":
+        """The same generator with the weights in training, from the same noise."""
+        return replace(self, weights="live", num_samples=self.num_live_samples)
+
+    def _piece(self, piece: Hashable) -> Hashable:
+        return of_live(piece) if self.weights == "live" else piece
 
     def of_split(self, split: MeasuredSplit) -> "GeneratorSubject":
         """What is compared with the images of `split`: the same images for every split."""
@@ -100,7 +113,8 @@ class GeneratorSubject:
     def samples(self) -> Tensor:
         """This worker's share of the images that all evaluations of this round look at, uint8
         `[share, C, H, W]`. The shares of all workers have room for `num_samples` images."""
-        return self.shared.get("samples", ("samples", self.stream), self._draw)
+        piece = self._piece("samples")
+        return self.shared.get(piece, (piece, self.stream), self._draw)
 
     def _draw(self) -> Tensor:
         assert self.num_samples > 0, "an evaluation that looks at samples has a key num_samples"
@@ -118,13 +132,15 @@ class GeneratorSubject:
     def extracted(self, config: GeneratorEvaluation) -> Extracted:
         """The features and logits of `samples()` by the extractor that `config` names."""
 
+        piece = self._piece(config.features)
+
         def compute() -> Extracted:
             extractor = open_extractor(config, self.data, self.workers.device)
             same = ("extracted", self.stream, extractor.name, extractor.weights_sha256)
             share = partial(extract_share, extractor, self.samples(), self.workers)
-            return self.shared.get(config.features, same, share)
+            return self.shared.get(piece, self._piece(same), share)
 
-        return self.shared.get(config.features, (self.stream, config.features), compute)
+        return self.shared.get(piece, (self.stream, piece), compute)
 
     def logit(self, images: Tensor, labels: Tensor) -> Tensor:
         """The discriminator's logits `[N]`, higher for real, of any float images `[N, C, H, W]` in [-1, 1]

@@ -47,9 +47,17 @@ class Sampler:
     """The generator in training; None where it may not be sampled."""
 
     def subject(
-        self, data: ImageData, *, step: int, discriminator: nn.Module | None = None
+        self,
+        data: ImageData,
+        *,
+        step: int,
+        discriminator: nn.Module | None = None,
+        averaged: bool = False,
     ) -> GeneratorSubject:
-        """The subject that evaluations measure after `step` training steps on `data`."""
+        """The subject that evaluations measure after `step` training steps on `data`.
+
+        `averaged`: whether the average differs from the weights in training, which then are measured, too.
+        """
         return GeneratorSubject(
             self,
             discriminator,
@@ -59,6 +67,7 @@ class Sampler:
             batch_norm="batch" if self.batch_statistics else "running",
             num_classes=self.latents.num_classes,
             workers=self.workers,
+            averaged=averaged,
         )
 
     def protocol(self, *, weights: Weights, batch_norm: BatchNormMode) -> Mapping[str, Any]:

@@ -67,7 +67,7 @@ class GanTask:
         self.discriminator_forward = negatives_apart if config.reference else one_forward
         num_classes = len(data.class_names) if config.conditional else 1
         self.generator, self.discriminator = _networks(setup, num_classes)
-        self.average = MovingAverage(self.generator, decay=config.ema_decay, start=config.ema_start)
+        self.average = MovingAverage(self.generator, **config.average)
         self.latents = LatentSpace(config.latent_dim, num_classes)
         self.sampler = Sampler(
             self.average.network,
@@ -78,11 +78,12 @@ class GanTask:
             workers=workers,
             live=self.generator,
         )
-        adam = functools.partial(
-            torch.optim.Adam, lr=config.learning_rate, betas=config.betas, fused=config.fused
+        adam = functools.partial(torch.optim.Adam, betas=config.betas, fused=config.fused)
+        generator_rate = config.generator_learning_rate or config.learning_rate
+        self.generator_optimizer: torch.optim.Optimizer = adam(self.generator.parameters(), lr=generator_rate)
+        self.discriminator_optimizer: torch.optim.Optimizer = adam(
+            self.discriminator.parameters(), lr=config.learning_rate
         )
-        self.generator_optimizer: torch.optim.Optimizer = adam(self.generator.parameters())
-        self.discriminator_optimizer: torch.optim.Optimizer = adam(self.discriminator.parameters())
         self.penalised = self.loss.gradient_penalty > 0
         optional = {"consistency": config.consistency_weight, "interpolation": self.penalised}
         streams = (*STREAMS, *(name for name, used in optional.items() if used))
@@ -212,7 +213,8 @@ class GanTask:
 
     def subject(self, step: int) -> GeneratorSubject:
         """The averaged generator, the generator in training, and the discriminator."""
-        return self.sampler.subject(self.data, step=step, discriminator=self.discriminator)
+        averaged = step >= self.average.start
+        return self.sampler.subject(self.data, step=step, discriminator=self.discriminator, averaged=averaged)
 
     def artifacts(self, step: int, *, last: bool) -> dict[str, bytes]:
         """PNG files: samples, and at step 0 what the augmentations do to real images."""
