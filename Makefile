@@ -6,6 +6,10 @@ STAMP := $(VENV)/.installed
 # Python compiles what it imports; pip would first compile all that there is, some 40 s.
 INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable
 
+# Many container images set this, and pip compiles nothing here: every process would compile PyTorch, Ray and pandas
+# again whenever it imports them, which takes longer than all else that most tests do.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Two test processes on two cores: more threads would only wait for each other, three times as long in all.
 test fast release-check: export OMP_NUM_THREADS = 1
 
