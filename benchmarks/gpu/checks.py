@@ -14,6 +14,7 @@ CHECKS = (
     Check("evaluation_speed", speed.evaluation_speed, 45),
     Check("repeats_bit_for_bit", correctness.repeats_bit_for_bit, 25),
     Check("checkpoints_move", correctness.checkpoints_move, 25),
+    Check("spectral_norms_together", correctness.spectral_norms_together, 15),
     Check("dpc_speed", speed.dpc_speed, 40),
     Check("gan_profile", speed.gan_profile, 20),
     Check("nan_is_found", correctness.nan_is_found, 15),

@@ -1,10 +1,12 @@
 """Whether a training on a card is the training that a CPU does."""
 
+import copy
 import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from benchmarks.gpu.float64 import InFloat64, SharedDraws, gradients, relative_d
 from benchmarks.gpu.results import Bench
 from benchmarks.gpu.setups import TASKS, TRAININGS, small_training, take_steps
 from ndabench.augmentations.registry import Rule, implementations
+from ndabench.models import spectral_norm
 from ndabench.tasks.acceleration import choose_kernels
 from ndabench.tasks.task import DivergedError
 from ndabench.tasks.trainer import Trainer
@@ -254,6 +257,24 @@ def checkpoints_move(bench: Bench) -> None:
 def _apart(one: Trainer, other: Trainer) -> list[float]:
     pairs = zip(one.task.networks().values(), other.task.networks().values(), strict=True)
     return [relative_difference(list(right.parameters()), list(left.parameters())) for left, right in pairs]
+
+
+def spectral_norms_together(bench: Bench) -> None:
+    """Weights normalised in the same kernels equal those normalised layer by layer, after five calls."""
+    trainer = small_training("gan", bench.device, tiny=bench.rehearse)
+    together = frozenset({bench.device.type})
+    for name, network in trainer.task.networks().items():
+        found = []
+        for devices in (frozenset[str](), together):
+            each = copy.deepcopy(network)
+            weights = [one for one in each.modules() if isinstance(one, spectral_norm.SpectralWeight)]
+            with patch.object(spectral_norm, "TOGETHER_ON", devices):
+                for _ in range(5):
+                    spectral_norm.normalise_together(each)
+                    made = [weight() for weight in weights]
+            found.append([*made, *(weight.u for weight in weights)])
+        protocol = {"layers": len(found[0]) // 2}
+        bench.proved(name, relative_difference(found[1], found[0]), at_most=1e-4, protocol=protocol)
 
 
 def captured_matches_eager(bench: Bench) -> None:

@@ -27,7 +27,7 @@ from benchmarks.racing import Steps, random_images
 from ndabench.augmentations.registry import implementations
 from ndabench.data.feeding import ResidentSplit
 from ndabench.data.images import ImageData
-from ndabench.models import ema
+from ndabench.models import ema, spectral_norm
 
 STUDIOGAN_IMAGES_PER_SECOND = 694
 """Real images a second in StudioGAN's own log of BigGAN on CIFAR-10, for comparison."""
@@ -84,6 +84,7 @@ def gan_speed(bench: Bench) -> None:
         name: _quietly(gan_step.ours, settings, **sizes) for name, settings in GAN_LEVERS.items()
     }
     contestants["best, data on the host"] = gan_step.ours(BEST, **sizes, data=_on_the_host(bench.device))
+    contestants["best, spectral norms one by one"] = _one_by_one(gan_step.ours(BEST, **sizes))
     contestants["best, EMA tensor by tensor"] = _tensor_by_tensor(gan_step.ours(BEST, **sizes))
     samples = race_for(contestants, 25, bench)
     for name, seconds in samples.items():
@@ -175,6 +176,16 @@ def _on_the_host(device: torch.device) -> ImageData:
     data = random_images(torch.device("cpu"))
     split = _HostSplit(data, device)
     return ImageData(data.name, "", data.class_names, data.image_shape, split, split, split)
+
+
+def _one_by_one(take: Steps) -> Steps:
+    """The contestant with a power iteration for each layer separately."""
+
+    def with_loop() -> None:
+        with patch.object(spectral_norm, "TOGETHER_ON", frozenset()):
+            take()
+
+    return with_loop
 
 
 def _tensor_by_tensor(take: Steps) -> Steps:

@@ -21,7 +21,12 @@ from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.models.batch_norm import BatchNorm, ClassBatchNorm
 from ndabench.models.resampling import convolve, convolve_then_pool, upsample_then_convolve
-from ndabench.models.spectral_norm import SpectralConv2d, SpectralEmbedding, SpectralLinear
+from ndabench.models.spectral_norm import (
+    SpectralConv2d,
+    SpectralEmbedding,
+    SpectralLinear,
+    normalise_together,
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ class Generator(nn.Module):
         """`batch_statistics` (the mode's own choice by default) samples with the batch's own moments."""
         if batch_statistics is None:
             batch_statistics = self.training
+        normalise_together(self)
         features = self.linear(noise).unflatten(1, (-1, self.bottom, self.bottom))
         features = features.contiguous(memory_format=self.memory_format)
         for block in self.blocks:
@@ -151,6 +157,7 @@ class Discriminator(nn.Module):
         self.embedding = SpectralEmbedding(num_classes, channels[-1], generator=generator)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        normalise_together(self)
         features = images.contiguous(memory_format=self.memory_format)
         for block in self.blocks:
             features = block(features)

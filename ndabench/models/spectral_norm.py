@@ -5,7 +5,7 @@ value: one power iteration for each forward in training, from where the last one
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from ndabench.models.resampling import convolve
 
 INITIAL_STD = 0.02
+TOGETHER_ON = frozenset({"cuda"})
+"""Kinds of devices on which a network's weights are normalised together: on a GPU the launches of a layer's
+small kernels cost more than the kernels. The results differ by rounding, and CPUs gain nothing."""
 
 
 class SpectralWeight(nn.Module):
@@ -30,8 +33,13 @@ class SpectralWeight(nn.Module):
         self.value = nn.Parameter(torch.empty(shape).normal_(0, INITIAL_STD, generator=generator))
         self.register_buffer("u", torch.randn(shape[0], generator=generator))
         self.eps = eps
+        self.ready: Tensor | None = None
+        """What `normalise_together` made for the next call."""
 
     def forward(self) -> Tensor:
+        ready, self.ready = self.ready, None
+        if ready is not None:
+            return ready
         with torch.autocast(self.value.device.type, enabled=False):
             matrix = self.value.flatten(1)
             with torch.no_grad():
@@ -40,6 +48,37 @@ class SpectralWeight(nn.Module):
                 if self.training:
                     self.u.copy_(u)
             return self.value / torch.dot(u, matrix @ v)
+
+
+def normalise_together(network: nn.Module) -> None:
+    """Before a forward pass of `network` that calls each of its weights once: weights of one shape are
+    normalised in the same kernels, on devices where that pays."""
+    weights = [module for module in network.modules() if isinstance(module, SpectralWeight)]
+    if not weights or weights[0].value.device.type not in TOGETHER_ON:
+        return
+    by_shape: dict[torch.Size, list[SpectralWeight]] = {}
+    for weight in weights:
+        by_shape.setdefault(weight.value.shape, []).append(weight)
+    for alike in by_shape.values():
+        if len(alike) > 1:
+            _normalise_alike(alike)
+
+
+def _normalise_alike(weights: Sequence[SpectralWeight]) -> None:
+    """As `SpectralWeight.forward` of each; sums of products, because matrix products may round to TF32."""
+    eps, value = weights[0].eps, weights[0].value
+    with torch.autocast(value.device.type, enabled=False):
+        matrices = torch.stack([weight.value for weight in weights]).flatten(2)
+        with torch.no_grad():
+            u = torch.stack([weight.u for weight in weights])
+            v = F.normalize((matrices * u[:, :, None]).sum(1), dim=1, eps=eps)
+            u = F.normalize((matrices * v[:, None]).sum(2), dim=1, eps=eps)
+            if weights[0].training:
+                torch._foreach_copy_([weight.u for weight in weights], list(u.unbind()))
+        sigma = (u * (matrices * v[:, None]).sum(2)).sum(1)
+        normalised = (matrices / sigma[:, None, None]).unflatten(2, value.shape[1:])
+    for weight, ready in zip(weights, normalised.unbind(), strict=True):
+        weight.ready = ready
 
 
 class SpectralConv2d(nn.Module):

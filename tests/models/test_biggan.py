@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
+from ndabench.models import spectral_norm
 from ndabench.models.biggan import ARCHITECTURES, Discriminator, DownBlock, Generator, UpBlock
-from ndabench.models.spectral_norm import SpectralConv2d
+from ndabench.models.spectral_norm import SpectralConv2d, SpectralWeight
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -76,3 +77,30 @@ def test_down_block_equals_its_plain_form(first: bool, down: bool, inner: int) -
     pairs = zip(_gradients(ours, features, block), _gradients(plain, features, block), strict=True)
     for folded, expected in pairs:
         torch.testing.assert_close(folded, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["generator", "discriminator"])
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_weights_normalised_together_are_those_normalised_one_by_one(
+    kind: str, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs, gradients and vectors of the power iterations, up to rounding; only GPUs do it together."""
+    found = []
+    for devices in (frozenset[str](), frozenset({"cpu"})):
+        monkeypatch.setattr(spectral_norm, "TOGETHER_ON", devices)
+        random = torch.Generator().manual_seed(0)
+        keys: dict[str, Any] = {"width": 2, "resolution": 32, "generator": random}
+        network: nn.Module = Generator(latent_dim=4, **keys) if kind == "generator" else Discriminator(**keys)
+        network.train(training)
+        shape = (3, 4) if kind == "generator" else (3, 3, 32, 32)
+        inputs = torch.randn(shape, generator=random)
+        for _ in range(2):
+            output = network(inputs, torch.zeros(3, dtype=torch.long))
+            output.square().sum().backward()
+        gradients = [parameter.grad for parameter in network.parameters()]
+        found.append([output.detach(), *gradients, *network.buffers()])
+        weights = [module for module in network.modules() if isinstance(module, SpectralWeight)]
+        assert all(weight.ready is None for weight in weights), "each is used once"
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    assert not all(torch.equal(one, other) for one, other in zip(*found, strict=True)), "two ways of summing"
