@@ -66,6 +66,7 @@ WHOLE: list[dict[str, Any]] = [
         ],
         "search": {"lambda": [0.25], "learning_rate": [1e-3, 2e-3]},
         "seeds": [0, 1],
+        "budget": "compute",
         "evaluate": [{"name": "fd", "num_samples": 64, "every": 2}, "kid"],
         "time_budget_seconds": 10.0,
         "resources": {"workers": 2, "cpus_per_worker": 1.0, "custom_per_worker": {"a100": 1.0}},
