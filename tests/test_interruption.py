@@ -106,6 +106,21 @@ def test_while_a_sweep_is_prepared(number: signal.Signals, tmp_path: Path) -> No
     assert "Traceback" not in stdout + stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_a_report_is_written(number: signal.Signals, tmp_path: Path) -> None:
+    """tests/end_to_end interrupts the report of a sweep."""
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "trials" / "x.parquet").write_bytes(b"")
+    code = (
+        "import os, sys, time\nfrom ndabench import reporting\nfrom ndabench.command_line import run\n"
+        "from ndabench.report import report\n"
+        f"reporting.summary_tables = lambda store: (os.kill(os.getpid(), {int(number)}), time.sleep(60))\n"
+        f"sys.argv = ['report', {str(tmp_path)!r}]\nrun(report)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 def test_while_train_trains(tmp_path: Path) -> None:
     rows = RecordStore(str(tmp_path / "out"))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from ndabench.orchestration.ray_private import RayActorManager, ray_logging, ray_utils, usage
+from ndabench.orchestration.ray_private import RayActorManager, ray_constants, ray_logging, ray_utils, usage
 
 
 def patch_ray() -> None:
@@ -16,6 +16,7 @@ def patch_ray() -> None:
     usage.tag_callbacks = lambda callbacks: False
     # A killed driver ends as `interruption` says. Ray's handlers would end it at once, and without a line.
     ray_utils.set_sigterm_handler = lambda handler: None
+    ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = True  # it prints a stack and aborts
     RayActorManager._actor_task_failed = _actor_task_failed  # type: ignore[method-assign] # the repair
 
 

@@ -5,7 +5,8 @@ of Ray is checked here. None of these modules imports PyTorch.
 """
 
 # `ray_constants`: unless `ENABLE_RAY_CLUSTER` is False, Ray takes 127.0.0.1 for this machine's address in its
-# network and listens on all interfaces. There is no public setting to listen on loopback only.
+# network and listens on all interfaces. There is no public setting to listen on loopback only. And a constant
+# in it keeps Ray's C++ handlers of signals out of the driver; the environment variable would reach workers.
 # `ray_logging`: its filter is the one way to keep Ray from printing paragraphs about every lost process.
 # `ray_utils`: with it Ray installs its handlers of SIGTERM.
 from ray._private import ray_constants, ray_logging

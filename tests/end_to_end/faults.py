@@ -15,8 +15,9 @@ SABOTAGE = Path(__file__).parent / "sabotage"
 def sabotaged(bench: Bench, faults: Sequence[Mapping[str, Any]]) -> Bench:
     """The same folder; in its sweeps these faults happen, each once or so many `times`.
 
-    Each names its `trial` (`none 0`, `negative 1`: the seed, and whether there is a negative), its `step`,
-    the `ranks` that it befalls (all), and `what` it is: one of `sabotage/sitecustomize.py`.
+    Each names its `trial` (`none 0`, `negative 1`: the seed, and whether there is a negative), its `step`
+    (or `evaluation`), the `ranks` that it befalls (all), and `what` it is: one of
+    `sabotage/sitecustomize.py`.
     """
     folder = bench.folder / "faults"
     folder.mkdir()

@@ -1,5 +1,7 @@
 """Tune handles every error of Ray's that tells of a lost process, and any other error is raised."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,6 +43,34 @@ def test_what_is_not_rays_is_not_hidden(heard: tuple[list[Exception], Any, Any])
     _, manager, task = heard
     with pytest.raises(RuntimeError, match="unexpected"):
         manager._actor_task_failed(task, ValueError("of ours"))
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_once_ray_has_connected_ends_with_its_line() -> None:
+    """Without the patch, Ray's C++ handler prints a stack and aborts until `keep_handlers` replaces it."""
+    code = """
+import os, signal, sys, time
+from ndabench.interruption import EXIT_CODE, interruptible
+from ndabench.orchestration.cluster import connect
+from ray._private import worker as ray_worker
+
+def connect_and_die(*arguments, **options):
+    connect_driver(*arguments, **options)
+    print("connected", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+connect_driver, ray_worker.connect = ray_worker.connect, connect_and_die
+with interruptible():
+    try:
+        with connect(None):
+            print("never")
+    except KeyboardInterrupt:
+        print("interrupted")
+        sys.exit(EXIT_CODE)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "connected\ninterrupted\n", "")
 
 
 def test_only_what_serves_ray_data_is_left_out_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

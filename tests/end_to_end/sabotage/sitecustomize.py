@@ -39,11 +39,19 @@ class Sabotage(MetaPathFinder):
         def execute_and_sabotage(module: Any) -> None:
             execute(module)
             build = module.build_trainer
+            trainers: Any = sys.modules[build.__module__]
+            measure = trainers.evaluate
 
             def build_trainer(setup: Any) -> Any:
                 trainer = build(setup)
                 trial, run = f"{'none' if setup.negative is None else 'negative'} {setup.seed}", trainer.run
                 trainer.run = lambda: _sabotaged(trainer, run(), trial, setup.workers.rank)
+
+                def evaluate(*arguments: Any, **options: Any) -> Any:
+                    _befall(trainer, trial, setup.workers.rank, "evaluation")
+                    return measure(*arguments, **options)
+
+                trainers.evaluate = evaluate
                 return trainer
 
             module.build_trainer = build_trainer
@@ -54,16 +62,17 @@ class Sabotage(MetaPathFinder):
 
 def _sabotaged(trainer: Any, progresses: Iterator[Any], trial: str, rank: int) -> Iterator[Any]:
     """The progress of a trial; of each, what is to happen happens before it is recorded."""
-    faults = [
-        fault
-        for fault in json.loads((Path(FOLDER) / "faults.json").read_text())
-        if fault["trial"] == trial and rank in fault.get("ranks", [rank])
-    ]
     for progress in progresses:
-        for fault in faults:
-            if fault["step"] == progress.step and _is_due(fault, rank):
-                HAPPENINGS[fault["what"]](fault, trainer)
+        _befall(trainer, trial, rank, progress.step)
         yield progress
+
+
+def _befall(trainer: Any, trial: str, rank: int, step: int | str) -> None:
+    """Lets happen what is to happen to the trial at a step, or when an evaluation begins."""
+    for fault in json.loads((Path(FOLDER) / "faults.json").read_text()):
+        here = (fault["trial"], fault["step"]) == (trial, step) and rank in fault.get("ranks", [rank])
+        if here and _is_due(fault, rank):
+            HAPPENINGS[fault["what"]](fault, trainer)
 
 
 def _is_due(fault: Fault, rank: int) -> bool:
