@@ -12,6 +12,8 @@ NEGATIVES_EQUAL = "negatives_equal"
 """The share of a negative's outputs that equal their input; see `trials/negative_changes.py`."""
 NEGATIVES_NEARLY_EQUAL = "negatives_nearly_equal"
 """The share of them that change almost nothing."""
+NEGATIVES_INSIDE = "negatives_inside"
+"""The share of a negative's outputs that lie in the support of the data, where that is known."""
 
 OF_LIVE_WEIGHTS = "_live"
 """Ends the name of a metric of a generator's weights in training, where the metric itself is of their moving

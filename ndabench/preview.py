@@ -43,19 +43,19 @@ def preview(
     drawn_by = MODALITIES[modality_of(config.data)].preview
     assert drawn_by is not None, "no task learns from scenes"
     shape = config.task.shown_shape(data.image_shape)
-    shown = load(drawn_by)(data, negatives_to_show(config), shape, count=images, seed=seed)
+    shown = load(drawn_by)(data, negatives_to_show(config, data), shape, count=images, seed=seed)
     try:
         out.write_bytes(labelled_sheet(shown.rows))
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror})") from None
     for arm in config.arms:
-        if (negative := build_negative(config.task, arm.negative)) is not None:
+        if (negative := build_negative(config.task, arm.negative, data)) is not None:
             print(f"{arm.name}: {shares_on(data, config.task, negative)}")
     count = len(shown.rows["real"])
     print(f"{out}: {count} {shown.what} of {data.name}, each with {shown.num_negatives} negatives")
 
 
-def negatives_to_show(config: "SweepConfig") -> "dict[str, Augmentation]":
+def negatives_to_show(config: "SweepConfig", data: Any) -> "dict[str, Augmentation]":
     """The augmentations of a sweep's arms, then every other negative, by the names that tables use."""
     # late: --help must not wait for it
     from ndabench.tasks.registry import all_negatives, augmentation_label, build_negative, build_positive
@@ -63,9 +63,9 @@ def negatives_to_show(config: "SweepConfig") -> "dict[str, Augmentation]":
     of_arms = {}
     for arm in config.arms:
         for build, spec in ((build_positive, arm.positive), (build_negative, arm.negative)):
-            if (augmentation := build(config.task, spec)) is not None:
+            if (augmentation := build(config.task, spec, data)) is not None:
                 of_arms[augmentation_label(config.task, spec)] = augmentation
-    return of_arms | all_negatives(config.task)
+    return of_arms | all_negatives(config.task, data)
 
 
 if __name__ == "__main__":

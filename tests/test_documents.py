@@ -16,7 +16,7 @@ import torch
 import yaml
 from pydantic import BaseModel
 
-from ndabench.augmentations.registry import NEGATIVES, implementations
+from ndabench.augmentations.registry import NEGATIVES, having, implementations
 from ndabench.config import Config, parse
 from ndabench.data.registry import DATA_SETS
 from ndabench.measurement import Measurement
@@ -30,6 +30,7 @@ from ndabench.records.status import SweepStatus
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig, VideoContrastiveConfig
 from ndabench.tasks.contrastive.encoders import ENCODERS
 from ndabench.tasks.contrastive.methods import METHODS
+from ndabench.tasks.density_gan.config import DensityGanConfig
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES
 from ndabench.tasks.gan.networks import NETWORKS
@@ -192,6 +193,7 @@ def _ours(registry: Mapping[str, Any], module_of: Callable[[Any], str]) -> list[
         (SweepConfig, ["sweep-file.md"]),
         (Resources, ["sweep-file.md", "cluster.md"]),
         (GanConfig, ["tasks.md"]),
+        (DensityGanConfig, ["tasks.md"]),
         (ImageContrastiveConfig, ["tasks.md"]),
         (VideoContrastiveConfig, ["tasks.md"]),
         (SweepStatus, ["watching.md"]),
@@ -207,6 +209,7 @@ def test_every_key_is_named(config: type, files: list[str]) -> None:
     ("names", "file"),
     [
         (CLIP_NEGATIVES, "sweep-file.md"),
+        (having("points"), "tasks.md"),
         (_ours(TASKS, lambda task: task.build), "sweep-file.md"),
         (_ours(DATA_SETS, lambda entry: entry.config.__module__), "tasks.md"),
         (_ours(EVALUATIONS, lambda entry: entry.measure), "tasks.md"),

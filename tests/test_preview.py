@@ -59,7 +59,7 @@ def test_the_arms_of_the_file_come_first() -> None:
     ]
     task = {"name": "gan", "reference": True}
     sweep = {"name": "s", "task": task, "data": {"name": "digits"}, "arms": arms}
-    rows = list(negatives_to_show(parse(SweepConfig, sweep, "file")))
+    rows = list(negatives_to_show(parse(SweepConfig, sweep, "file"), None))
     released = {f"{name}[released]" for name in RELEASED}
     of_arms = ["cutout[released]", "jigsaw(grid=4)[released]", "jigsaw[released]>cutout[released]"]
     assert rows[:3] == of_arms

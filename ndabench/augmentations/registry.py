@@ -28,6 +28,7 @@ number from the generator, and never waits for the device:
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -41,9 +42,9 @@ from ndabench.registry import Registry, load
 if TYPE_CHECKING:
     from torch import Tensor
 
-Rule = Literal["corrected", "released", "clips"]
+Rule = Literal["corrected", "released", "clips", "points"]
 """By which rules a negative is built: the corrected ones for images, those of the paper's published code for
-images, or those for clips."""
+images, those for clips, or those for points in the plane."""
 
 Per = Literal["clip", "frame"]
 """How often a negative for images is drawn when it is applied to clips."""
@@ -125,6 +126,16 @@ class Implementation:
     """In the order of the function's signature."""
     check: Callable[[Parameters], None] = no_rules
     """Raises `UserError` where values of all parameters do not go together, whatever the data."""
+    of_data: bool = False
+    """Whether the function is instead one of `(data, **parameters)` that makes the augmentation for a loaded
+    data set, because more of the data than a batch decides what is a negative of it."""
+
+    def build(self, parameters: Parameters, data: Any) -> "Callable[..., Tensor]":
+        """The augmentation with these parameters; only one that is `of_data` looks at the loaded `data`."""
+        if self.of_data:
+            made: Callable[..., Tensor] = load(self.function)(data, **parameters)
+            return made
+        return partial(self.load(), **parameters)
 
     def load(self) -> "Callable[..., Tensor]":
         """The function; its module is imported now."""
@@ -171,6 +182,8 @@ class NegativeEntry:
     """The rule for clips, which has every parameter of the one for images."""
     released: Implementation | None = None
     """The rule of the paper's published code, faults included."""
+    points: Implementation | None = None
+    """The rule for points in the plane."""
     undoes_itself: Callable[[Parameters], bool] = never
     """Whether it, with these parameters, can give the image back when it is applied twice."""
     configured: Configured | None = None
@@ -178,12 +191,22 @@ class NegativeEntry:
 
     def by(self, rule: Rule) -> Implementation | None:
         """The implementation of `rule`; None where the negative has none."""
-        return {"corrected": self.images, "released": self.released, "clips": self.clips}[rule]
+        return {
+            "corrected": self.images,
+            "released": self.released,
+            "clips": self.clips,
+            "points": self.points,
+        }[rule]
+
+    @property
+    def usual(self) -> Sequence[Implementation]:
+        """The rules that it has, the released one aside."""
+        return [rule for rule in (self.clips, self.images, self.points) if rule is not None]
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:
-        """Every parameter of the rules for images and clips, without those of the released rule."""
-        rules = (rule for rule in (self.clips, self.images) if rule is not None)
+        """Every parameter of the `usual` rules."""
+        rules = self.usual
         return {name: parameter for rule in rules for name, parameter in rule.parameters.items()}
 
 
@@ -232,6 +255,17 @@ def _entry(
 def _of_time(name: str, **parameters: Parameter) -> NegativeEntry:
     """A negative of `clips.py` that breaks the order of time, which images do not have."""
     return NegativeEntry(clips=Implementation(f"ndabench.augmentations.clips:{name}", parameters))
+
+
+def _of_points(name: str) -> NegativeEntry:
+    """A negative of `ndabench/data/points/negatives.py`."""
+    parameters = {
+        "overlap": Parameter(float, 0.0, at_least=0, at_most=1),
+        "overlap_with": Parameter(Literal["half", "all"], "half"),
+    }
+    return NegativeEntry(
+        points=Implementation(f"ndabench.data.points.negatives:{name}", parameters, of_data=True)
+    )
 
 
 def _share(default: float) -> Parameter:
@@ -305,5 +339,9 @@ NEGATIVES: Registry[NegativeEntry] = Registry(
                 "ndabench.data.negatives:DatasetNegative",
             )
         ),
+        "between": _of_points("between"),
+        "hole": _of_points("hole"),
+        "around": _of_points("around"),
+        "wrong_side": _of_points("wrong_side"),
     },
 )

@@ -30,7 +30,6 @@ torch.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
@@ -54,6 +53,8 @@ if TYPE_CHECKING:
     from ndabench.augmentations.compose import Augmentation
 
 Variant = Literal["corrected", "released"]
+RULES_OF: Mapping[Rule, str] = {"corrected": "images", "clips": "clips", "points": "points"}
+"""What the rules apply to that a negative may have besides the released one."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,13 @@ class Single:
     variant: Variant | None = None
     parameters: tuple[tuple[str, float | str | None], ...] = ()
 
-    def build(self, rule: Rule = "corrected") -> "Augmentation":
+    def build(self, rule: Rule = "corrected", data: Any = None) -> "Augmentation":
         """The augmentation by its `variant`, else by `rule` (corrected where there is no released rule).
 
-        Raises `UserError` where the negative does not have this rule, or the rule not these parameters.
+        `data` is the loaded data set that it is for. Raises `UserError` where the negative does not have this
+        rule, or the rule not these parameters.
         """
-        return partial(self.require(rule).load(), **dict(self.parameters))
+        return self.require(rule).build(dict(self.parameters), data)
 
     def require(self, rule: Rule) -> Implementation:
         """The implementation that `build` takes, not imported; raises what `build` raises."""
@@ -79,20 +81,16 @@ class Single:
         return implementation
 
     def _implementation(self, rule: Rule) -> tuple[Rule, Implementation]:
-        entry = NEGATIVES[self.name]
-        if rule == "clips":
-            if self.variant == "released":
-                raise UserError(
-                    f"{self.name}: the released code has no rules for clips; leave its variant out"
-                )
-            if entry.clips is None:
-                raise UserError(f"{self.name}: is for images only (for clips: {_listed('clips')})")
-            return "clips", entry.clips
-        if entry.images is None:
-            raise UserError(f"{self.name}: is for clips only (for images: {_listed('corrected')})")
-        if (self.variant or rule) == "released" and entry.released is not None:
+        entry, of_images = NEGATIVES[self.name], rule in ("corrected", "released")
+        if self.variant == "released" and not of_images:
+            raise UserError(f"{self.name}: the released code has no rules for {rule}; leave its variant out")
+        if of_images and (self.variant or rule) == "released" and entry.released is not None:
             return "released", entry.released
-        return "corrected", entry.images
+        usual: Rule = "corrected" if of_images else rule
+        if (implementation := entry.by(usual)) is None:
+            has = " and ".join(RULES_OF[other] for other in RULES_OF if entry.by(other) is not None)
+            raise UserError(f"{self.name}: is for {has} only (for {RULES_OF[usual]}: {_listed(usual)})")
+        return usual, implementation
 
     def can_be_undone_by(self, other: "Single") -> bool:
         """Whether `other`, right after this one, can give the image back."""
@@ -122,8 +120,8 @@ class FromConfig:
 
     config: ConfiguredNegative
 
-    def build(self, rule: Rule = "corrected") -> "Augmentation":
-        """The augmentation, the same by every rule for images; `UserError` for clips."""
+    def build(self, rule: Rule = "corrected", data: Any = None) -> "Augmentation":
+        """The augmentation, the same by every rule for images; `UserError` for clips and points."""
         self.require(rule)
         configured = NEGATIVES[self.config.name].configured
         assert configured is not None
@@ -150,10 +148,10 @@ class Mixture:
     members: tuple["Negative", ...]
     weights: tuple[float, ...]
 
-    def build(self, rule: Rule = "corrected") -> "Augmentation":
+    def build(self, rule: Rule = "corrected", data: Any = None) -> "Augmentation":
         from ndabench.augmentations.compose import mixture  # late: it imports torch
 
-        return mixture([member.build(rule) for member in self.members], self.weights)
+        return mixture([member.build(rule, data) for member in self.members], self.weights)
 
     @property
     def label(self) -> str:
@@ -173,10 +171,10 @@ class Chain:
 
     links: tuple["Negative", ...]
 
-    def build(self, rule: Rule = "corrected") -> "Augmentation":
+    def build(self, rule: Rule = "corrected", data: Any = None) -> "Augmentation":
         from ndabench.augmentations.compose import chain  # late: it imports torch
 
-        return chain([link.build(rule) for link in self.links])
+        return chain([link.build(rule, data) for link in self.links])
 
     @property
     def label(self) -> str:
@@ -198,8 +196,10 @@ def configurations(negative: Negative | None) -> Iterator[ConfiguredNegative]:
 
 
 def registered(rule: Rule) -> list[Single]:
-    """Every negative for images, corrected and released; by the rule "clips", every negative for clips. A
-    negative that can be drawn once per frame appears in that form as well."""
+    """Every negative for images, corrected and released; by another rule, every negative that has it. A
+    negative that can be drawn once per frame of a clip appears in that form as well."""
+    if rule == "points":
+        return [*map(Single, having("points"))]
     if rule == "clips":
         per_frame = [name for name in having("clips") if "per" in NEGATIVES[name].parameters]
         return [
@@ -218,19 +218,19 @@ def require_rule(negative: Negative, rule: Rule) -> None:
         require_rule(part, rule)
 
 
-def build_redrawn(negative: Negative, rule: Rule) -> "Augmentation":
-    """`negative.build(rule)`, whose outputs that equal their inputs are drawn again; see `changes.redrawn`.
+def build_redrawn(negative: Negative, rule: Rule, data: Any = None) -> "Augmentation":
+    """`negative.build(rule, data)`; outputs that equal their inputs are drawn again, see `changes.redrawn`.
 
     Released rules stay as they are, since their faults are what they are compared for, and so does what draws
-    from elsewhere.
+    from elsewhere, such as another data set or a distribution around the points.
     """
     from ndabench.augmentations.changes import redrawn  # late: it imports torch
     from ndabench.augmentations.compose import mixture
 
     if isinstance(negative, Mixture):
-        return mixture([build_redrawn(member, rule) for member in negative.members], negative.weights)
-    built = negative.build(rule)
-    if isinstance(negative, FromConfig):
+        return mixture([build_redrawn(member, rule, data) for member in negative.members], negative.weights)
+    built = negative.build(rule, data)
+    if isinstance(negative, FromConfig) or rule == "points":
         return built
     return built if _has_released_part(resolve(negative, rule)) else redrawn(built)
 
@@ -245,14 +245,14 @@ def _parts(negative: Mixture | Chain) -> tuple[Negative, ...]:
     return negative.members if isinstance(negative, Mixture) else negative.links
 
 
-def check(negative: Negative, shape: tuple[int, ...], rule: Rule = "corrected") -> None:
-    """`UserError` when images `(C, H, W)`, or clips `(C, T, H, W)` by the rule "clips", do not fit the
-    negative, or it leaves all of them as they are."""
+def check(negative: Negative, shape: tuple[int, ...], rule: Rule = "corrected", data: Any = None) -> None:
+    """`UserError` when images `(C, H, W)`, clips `(C, T, H, W)` by the rule "clips", or points `(2,)` of the
+    loaded `data` do not fit the negative, or it leaves all of them as they are."""
     import torch  # late: reading negatives must not wait for it
 
     stream = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (4, *shape), dtype=torch.uint8, generator=stream)
-    if torch.equal(negative.build(rule)(noise, generator=stream), noise):
+    if torch.equal(negative.build(rule, data)(noise, generator=stream), noise):
         raise UserError(f"{negative.label} leaves every image as it is")
 
 
@@ -308,7 +308,7 @@ def _read_single(name: Any, settings: Mapping[str, Any]) -> Single | FromConfig:
     variant = parameters.pop("variant", None)
     if variant is not None and variant not in get_args(Variant):
         raise UserError(f"{name}: variant must be corrected or released, got {shown(variant)}")
-    rule = entry.released if variant == "released" else entry.clips or entry.images
+    rule = entry.released if variant == "released" else next(iter(entry.usual), None)
     if variant != "released":
         where, known = name, entry.parameters
     elif entry.released is not None:
@@ -354,8 +354,9 @@ def _read_chain(value: Any) -> Chain:
     if not isinstance(value, list | tuple) or not value:
         raise UserError(f"a chain is a list of negatives, got {shown(value)}")
     chain = Chain(tuple(_read_part("chain", link) for link in value))
-    if any(isinstance(link, FromConfig) for link in _flat(chain)[1:]):
-        raise UserError("chain: a negative from a data set replaces what comes before it; put it first")
+    for link in _flat(chain)[1:]:
+        if isinstance(link, FromConfig) or (isinstance(link, Single) and NEGATIVES[link.name].points):
+            raise UserError(f"chain: {link.label} replaces what comes before it; put it first")
     for one, next_one in pairwise(_flat(chain)):
         if isinstance(one, Single) and isinstance(next_one, Single) and one.can_be_undone_by(next_one):
             raise UserError(f"chain: {one.label}, then {next_one.label} can undo it; leave both out")

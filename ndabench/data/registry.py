@@ -50,6 +50,14 @@ from ndabench.data.image_parquet import ImageParquetConfig
 from ndabench.data.pairs.digit_outlines import DigitOutlinesConfig
 from ndabench.data.pairs.folders import CityscapesConfig, FacadesConfig, PairedFolderConfig
 from ndabench.data.places365 import Places365Config
+from ndabench.data.points.config import (
+    GridConfig,
+    PinwheelConfig,
+    PointsConfig,
+    RingConfig,
+    SwissRollConfig,
+    TwoMoonsConfig,
+)
 from ndabench.data.source import ImageConfig
 from ndabench.data.stl10 import Stl10Config
 from ndabench.data.svhn import SvhnConfig
@@ -66,11 +74,12 @@ if TYPE_CHECKING:
 
     from ndabench.data.detection.scenes import DetectionData
     from ndabench.data.images import ImageData
+    from ndabench.data.points.load import PointData
     from ndabench.data.videos.clips import ClipData
 
-    Data: TypeAlias = ImageData | ClipData | DetectionData
+    Data: TypeAlias = ImageData | ClipData | DetectionData | PointData
 
-Modality = Literal["images", "videos", "pairs", "detection"]
+Modality = Literal["images", "videos", "pairs", "detection", "points"]
 
 
 class ModalityFacts(NamedTuple):
@@ -83,7 +92,7 @@ class ModalityFacts(NamedTuple):
     loader: str
     """The function that loads such a data set, `"module:attribute"`; see `DataSet.loader`."""
     preview: str | None = None
-    """The function in `previews.py` that shows a loaded data set with negatives of it; None if none does."""
+    """The function that shows a loaded data set with negatives of it; None if none does."""
 
 
 MODALITIES: Mapping[Modality, ModalityFacts] = {
@@ -100,6 +109,12 @@ MODALITIES: Mapping[Modality, ModalityFacts] = {
         "ndabench.data.previews:pair_preview",
     ),
     "detection": ModalityFacts("scenes", "scenes", "ndabench.data.detection.scenes:load_detection"),
+    "points": ModalityFacts(
+        "points in the plane",
+        "points",
+        "ndabench.data.points.load:load_points",
+        "ndabench.data.points.pictures:point_preview",
+    ),
 }
 
 
@@ -111,8 +126,8 @@ class DataSet:
     """Its keys; the class must come from a module that does not import torch."""
     modality: Modality
     loader: str | None = None
-    """`"module:attribute"` of a function `(config, *, device) -> ImageData, ClipData or DetectionData`;
-    None: its modality's."""
+    """`"module:attribute"` of a function `(config, *, device) -> ImageData, ClipData, DetectionData or
+    PointData`; None: its modality's."""
 
 
 DATA_SETS: Registry[DataSet] = Registry(
@@ -145,6 +160,11 @@ DATA_SETS: Registry[DataSet] = Registry(
         "cityscapes": DataSet(CityscapesConfig, "pairs"),
         "scattered_digits": DataSet(ScatteredDigitsConfig, "detection"),
         "voc": DataSet(VocConfig, "detection"),
+        "ring": DataSet(RingConfig, "points"),
+        "grid": DataSet(GridConfig, "points"),
+        "two_moons": DataSet(TwoMoonsConfig, "points"),
+        "swiss_roll": DataSet(SwissRollConfig, "points"),
+        "pinwheel": DataSet(PinwheelConfig, "points"),
     },
 )
 
@@ -173,6 +193,8 @@ def load_data(config: ImageConfig, device: "torch.device") -> "ImageData": ...
 def load_data(config: VideoConfig, device: "torch.device") -> "ClipData": ...
 @overload
 def load_data(config: SceneConfig, device: "torch.device") -> "DetectionData": ...
+@overload
+def load_data(config: PointsConfig, device: "torch.device") -> "PointData": ...
 @overload
 def load_data(config: DataSetConfig, device: "torch.device") -> "Data": ...
 def load_data(config: DataSetConfig, device: "torch.device") -> "Data":

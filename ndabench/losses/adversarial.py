@@ -17,7 +17,7 @@ neither λ nor P̄.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -35,6 +35,9 @@ class AdversarialLoss:
     """The generator's cost of the logit of an image that it made."""
     gradient_penalty: float = 0.0
     """Weight of `gradient_penalties.wasserstein_penalty`, which the caller adds to the loss of D."""
+    ratio: Callable[[Tensor], Tensor] | None = None
+    """p/(λ·p_G + (1 − λ)·P̄), which the optimal discriminator's logit stands for; None where its logit does
+    not determine the ratio."""
 
     def discriminator(self, real: Tensor, fake: Tensor, negative: Tensor | None, lambda_: float) -> Tensor:
         """E[taken_for_real(real)] + λ·E[taken_for_fake(fake)] + (1 − λ)·E[taken_for_fake(negative)].
@@ -68,7 +71,13 @@ def non_saturating() -> AdversarialLoss:
         taken_for_real=lambda logit: F.softplus(-logit),
         taken_for_fake=F.softplus,
         not_fooled=lambda logit: F.softplus(-logit),
+        ratio=lambda logit: logit.exp(),
     )
+
+
+def saturating() -> AdversarialLoss:
+    """The cross-entropy as a game of zero sum: the generator minimises what the discriminator maximises."""
+    return replace(non_saturating(), not_fooled=lambda logit: -F.softplus(logit))
 
 
 def wasserstein_gp(*, gradient_penalty: float) -> AdversarialLoss:

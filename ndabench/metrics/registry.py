@@ -42,7 +42,16 @@ from ndabench.metrics.detection.config import DetectionConfig
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.config import FrechetConfig, InceptionScoreConfig, KidConfig
 from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeLbfgsConfig, LinearProbeSgdConfig
-from ndabench.metrics.subjects import CLIP_ENCODER, GENERATOR, IMAGE_ENCODER, TRANSLATOR
+from ndabench.metrics.points.config import (
+    DiscriminatorDistanceConfig,
+    JensenShannonConfig,
+    MassOutsideConfig,
+    ModeImbalanceConfig,
+    ModesCoveredConfig,
+    TotalVariationConfig,
+    Wasserstein2Config,
+)
+from ndabench.metrics.subjects import CLIP_ENCODER, GENERATOR, IMAGE_ENCODER, POINT_GENERATOR, TRANSLATOR
 from ndabench.metrics.translators.config import L1Config, LpipsConfig, SegmentationConfig
 from ndabench.registry import OneOf, Registry
 
@@ -155,6 +164,29 @@ EVALUATIONS: Registry[EvaluationEntry] = Registry(
             CLIP_ENCODER,
             "ndabench.metrics.clip_encoders.retrieval:measure_retrieval",
             "ndabench.metrics.clip_encoders.video_scores:prepare_videos",
+        ),
+        "mass_outside": EvaluationEntry(
+            MassOutsideConfig, POINT_GENERATOR, "ndabench.metrics.points.measures:measure_mass_outside"
+        ),
+        "modes_covered": EvaluationEntry(
+            ModesCoveredConfig, POINT_GENERATOR, "ndabench.metrics.points.measures:measure_modes_covered"
+        ),
+        "mode_imbalance": EvaluationEntry(
+            ModeImbalanceConfig, POINT_GENERATOR, "ndabench.metrics.points.measures:measure_mode_imbalance"
+        ),
+        "total_variation": EvaluationEntry(
+            TotalVariationConfig, POINT_GENERATOR, "ndabench.metrics.points.measures:measure_total_variation"
+        ),
+        "jensen_shannon": EvaluationEntry(
+            JensenShannonConfig, POINT_GENERATOR, "ndabench.metrics.points.measures:measure_jensen_shannon"
+        ),
+        "wasserstein_2": EvaluationEntry(
+            Wasserstein2Config, POINT_GENERATOR, "ndabench.metrics.points.measures:measure_wasserstein_2"
+        ),
+        "discriminator_distance": EvaluationEntry(
+            DiscriminatorDistanceConfig,
+            POINT_GENERATOR,
+            "ndabench.metrics.points.measures:measure_discriminator_distance",
         ),
     },
 )

@@ -1,11 +1,11 @@
 """What evaluations look at, and what is known of it before it is trained. Nothing here imports torch.
 
-A task builds a subject for one round of evaluations and hands it to `evaluate`. ndabench has four: a
-generator with its discriminator (`generators/subject.py`), a translator of paired pictures
-(`translators/subject.py`), an image encoder (`image_encoders/subject.py`) and a clip encoder
-(`clip_encoders/subject.py`). Samples and features are computed once for each subject,
-extractor, split and data set, and shared by the evaluations of the round. Evaluations leave the networks as
-they were, bit for bit.
+A task builds a subject for one round of evaluations and hands it to `evaluate`. ndabench has five: a
+generator of images with its discriminator (`generators/subject.py`), one of points (`points/subject.py`), a
+translator of paired pictures (`translators/subject.py`), an image encoder (`image_encoders/subject.py`) and a
+clip encoder (`clip_encoders/subject.py`). Samples and features are computed once for each subject, extractor,
+split and data set, and shared by the evaluations of the round. Evaluations leave the networks as they were,
+bit for bit.
 """
 
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-GENERATOR, TRANSLATOR = "generator", "translator"
+GENERATOR, TRANSLATOR, POINT_GENERATOR = "generator", "translator", "point_generator"
 IMAGE_ENCODER, CLIP_ENCODER = "image_encoder", "clip_encoder"
 """The kinds of subjects that ndabench itself has."""
 

@@ -6,7 +6,7 @@ A new task is a `Task`, its configuration, and one entry here; see `definition.p
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ndabench.augmentations.specification import (
     NegativeSpec,
@@ -18,7 +18,7 @@ from ndabench.augmentations.specification import (
     require_rule,
     resolve,
 )
-from ndabench.data.registry import MODALITIES, DataConfig, modality_of, of_modality
+from ndabench.data.registry import MODALITIES, DataConfig, Modality, modality_of, of_modality
 from ndabench.errors import UserError, unknown
 from ndabench.metrics.registry import EvaluationConfig, EvaluationEntry
 from ndabench.metrics.registry import evaluations_of as evaluations_of_subject
@@ -29,6 +29,7 @@ from ndabench.tasks.contrastive.config import (
     check_image_evaluations,
 )
 from ndabench.tasks.definition import LambdaRule, TaskConfig, TaskDefinition
+from ndabench.tasks.density_gan.config import DensityGanConfig, check_closed_form
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.paired.config import PairedGanConfig
 
@@ -80,6 +81,15 @@ TASKS: Registry[TaskDefinition] = Registry(
             lambda_rule=FAKES_SHARE,
             treatment=frozenset({"negative_pair"}),
         ),
+        "density_gan": TaskDefinition(
+            config=DensityGanConfig,
+            build="ndabench.tasks.density_gan.task:DensityGanTask",
+            learns_from="points",
+            produces="point_generator",
+            lambda_rule=FAKES_SHARE,
+            changeable_on_resume=frozenset({"log_every", "checkpoint_every", "picture_every", "compile"}),
+            check=check_closed_form,
+        ),
         "image_contrastive": TaskDefinition(
             config=ImageContrastiveConfig,
             build="ndabench.tasks.contrastive.images:image_contrastive",
@@ -99,6 +109,15 @@ TASKS: Registry[TaskDefinition] = Registry(
         ),
     },
 )
+
+RULES: Mapping[Modality, Rule] = {
+    "images": "corrected",
+    "videos": "clips",
+    "points": "points",
+    "pairs": "corrected",
+    "detection": "corrected",
+}
+"""By which rules the negatives of each modality are built."""
 
 AnyTaskConfig = Annotated[TaskConfig, OneOf(TASKS)]
 """The type of a field that holds the configuration of any task."""
@@ -135,19 +154,19 @@ def check_evaluations(task: TaskConfig, evaluations: Sequence[EvaluationConfig])
             )
 
 
-def build_positive(task: TaskConfig, spec: NegativeSpec | None) -> "Augmentation | None":
-    """The augmentation by the task's rule; `UserError` for what its images or clips do not have."""
-    return spec.build(rule_of(task)) if spec is not None else None
+def build_positive(task: TaskConfig, spec: NegativeSpec | None, data: Any) -> "Augmentation | None":
+    """The augmentation of the loaded `data` by the task's rule; `UserError` for what they do not have."""
+    return spec.build(rule_of(task), data) if spec is not None else None
 
 
-def build_negative(task: TaskConfig, spec: NegativeSpec | None) -> "Augmentation | None":
+def build_negative(task: TaskConfig, spec: NegativeSpec | None, data: Any) -> "Augmentation | None":
     """As `build_positive`, but outputs that equal their inputs are drawn again."""
-    return build_redrawn(spec, rule_of(task)) if spec is not None else None
+    return build_redrawn(spec, rule_of(task), data) if spec is not None else None
 
 
-def check_augmentation(task: TaskConfig, spec: NegativeSpec, shape: tuple[int, ...]) -> None:
-    """`UserError` where what the task shows of images or frames (C, H, W) does not fit the augmentation."""
-    check(spec, task.shown_shape(shape), rule_of(task))
+def check_augmentation(task: TaskConfig, spec: NegativeSpec, data: Any) -> None:
+    """`UserError` where what the task shows of the loaded `data` does not fit the augmentation."""
+    check(spec, task.shown_shape(data.image_shape), rule_of(task), data)
 
 
 def require_negative(task: TaskConfig, spec: NegativeSpec) -> None:
@@ -167,15 +186,13 @@ def augmentation_label(task: TaskConfig, spec: NegativeSpec | None) -> str:
     return "" if spec is None else resolve(spec, rule_of(task)).label
 
 
-def all_negatives(task: TaskConfig) -> "dict[str, Augmentation]":
-    """Every negative for the modality that the task learns from, in each of its variants, by its name in
-    tables."""
-    rule: Rule = "clips" if TASKS[task.name].learns_from == "videos" else "corrected"
-    return {negative.label: build_redrawn(negative, rule) for negative in registered(rule)}
+def all_negatives(task: TaskConfig, data: Any) -> "dict[str, Augmentation]":
+    """Every negative of the loaded `data` for the modality that the task learns from, in each of its
+    variants, by its name in tables."""
+    rule = RULES[TASKS[task.name].learns_from]
+    return {negative.label: build_redrawn(negative, rule, data) for negative in registered(rule)}
 
 
 def rule_of(task: TaskConfig) -> Rule:
     """The rule of a negative that names no variant; the reference mode of a GAN follows the released code."""
-    if TASKS[task.name].learns_from == "videos":
-        return "clips"
-    return "released" if task.released_negatives else "corrected"
+    return "released" if task.released_negatives else RULES[TASKS[task.name].learns_from]

@@ -44,7 +44,7 @@ def prepare(
     for trial in trials:
         for spec in (trial.negative, trial.positive):
             if spec is not None:
-                check_augmentation(trial.task, spec, data.image_shape)
+                check_augmentation(trial.task, spec, data)
         if trial.arm not in drawn_from and (negatives := negative_data(trial, torch.device("cpu"))):
             for one in negatives:
                 require_apart(one, data)
@@ -94,9 +94,9 @@ def _build(trial: TrialConfig, data: Any, workers: Workers) -> Trainer:
         TrialSetup(
             trial.task,
             data,
-            negative=build_negative(trial.task, trial.negative),
+            negative=build_negative(trial.task, trial.negative, data),
             negative_data=tuple(one.content_hash for one in negative_data(trial, workers.device)),
-            positive=build_positive(trial.task, trial.positive),
+            positive=build_positive(trial.task, trial.positive, data),
             lambda_=trial.lambda_,
             seed=trial.seed,
             horizontal_flip=getattr(trial.data, "horizontal_flip", False),

@@ -23,6 +23,7 @@ from ndabench.augmentations.registry import (
 from ndabench.augmentations.specification import NegativeSpec, check, registered
 from ndabench.config import Config, parse
 from ndabench.errors import UserError
+from tests.tasks.density_toys import toy_points
 
 READ_ALL = """
 import sys
@@ -36,7 +37,7 @@ class Arm(Config):
 plain = {name: entry for name, entry in NEGATIVES.items() if entry.configured is None}
 forms = [{"name": name, **{k: p.default for k, p in e.parameters.items()}} for name, e in plain.items()]
 forms += [{"name": name, "variant": "released"} for name, e in plain.items() if e.released]
-forms += [{"chain": list(plain)}, {"mixture": {name: 1 for name in plain}}]
+forms += [{"chain": [name for name in plain if not plain[name].points]}, {"mixture": dict.fromkeys(plain, 1)}]
 forms += [{"name": "dataset", "data": {"name": "image_folder", "path": "/data"}, "labels": "same_class"}]
 forms += [{"chain": [{"name": "dataset", "data": "dots"}, "jigsaw"]}]
 for form in forms:
@@ -52,7 +53,7 @@ def test_reading_every_form_imports_no_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
-RULES: list[Rule] = ["corrected", "released", "clips"]
+RULES: list[Rule] = ["corrected", "released", "clips", "points"]
 DECLARED = [
     pytest.param(implementation, id=f"{name}-{rule}")
     for name, entry in NEGATIVES.items()
@@ -64,7 +65,7 @@ DECLARED = [
 @pytest.mark.parametrize("implementation", DECLARED)
 def test_declared_parameters_are_those_of_the_function(implementation: Implementation) -> None:
     signature = inspect.signature(implementation.load()).parameters.values()
-    own = {p.name: p for p in signature if p.name not in ("images", "clips", "generator")}
+    own = {p.name: p for p in signature if p.name not in ("images", "clips", "data", "generator")}
     assert list(own) == list(implementation.parameters)
     for name, parameter in own.items():
         declared = implementation.parameters[name]
@@ -88,7 +89,7 @@ def test_declared_ranges_are_those_of_the_function(implementation: Implementatio
         senseless += [1] if parameter.at_least == 2 else []
         for value in senseless:
             with pytest.raises(UserError):
-                implementation.load()(batch, generator=torch.Generator(), **{name: value})
+                implementation.build({name: value}, toy_points())(batch, generator=torch.Generator())
             if not math.isfinite(value):
                 with pytest.raises(UserError, match=f"it: {name} must "):
                     parameter.check(f"it: {name}", value)

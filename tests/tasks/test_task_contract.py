@@ -23,6 +23,12 @@ from ndabench.metrics import evaluating, probing
 from ndabench.metrics.clip_encoders.config import RetrievalConfig
 from ndabench.metrics.generators.config import FrechetConfig
 from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeSgdConfig
+from ndabench.metrics.points.config import (
+    DiscriminatorDistanceConfig,
+    MassOutsideConfig,
+    TotalVariationConfig,
+    Wasserstein2Config,
+)
 from ndabench.metrics.results import Evaluated, EvaluationProgress
 from ndabench.metrics.translators.config import L1Config
 from ndabench.tasks.registry import TASKS
@@ -30,7 +36,7 @@ from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError
 from ndabench.tasks.trainer import Trainer, build_trainer
 from tests.registrations import import_toy, toy_registered
-from tests.tasks import contrastive_toys, gan_toys, paired_toys, video_toys
+from tests.tasks import contrastive_toys, density_toys, gan_toys, paired_toys, video_toys
 from tests.tasks.closeness import assert_close
 from tests.tasks.gan_toys import differences, leaves
 from tests.two_workers import by_one_worker, on_two_workers
@@ -135,11 +141,27 @@ def _method_of_toys(**changes: Any) -> TrialSetup:
     return TrialSetup(own, contrastive_toys.toy_pictures(), **{"lambda_": 1.0, **keys, **changes})
 
 
+def _points(losses: str, *evaluations: Any, **config: Any) -> Callable[..., TrialSetup]:
+    def setup(**changes: Any) -> TrialSetup:
+        own = density_toys.toy_config(**STEPS, losses=losses, gradient_penalty=0.5, picture_every=2, **config)
+        keys = {"negative": density_toys.between(0.2), "lambda_": 0.25, "evaluations": evaluations}
+        return TrialSetup(own, density_toys.toy_points(), **{**keys, **changes})
+
+    return setup
+
+
 SETUPS: dict[str, Callable[..., TrialSetup]] = {
     "gan": _gan(),
     "gan against dots": _gan_against_dots,
     "conditional gan": _gan(conditional=True, losses="non_saturating", reference=True),
     "pairs": _pairs,
+    "density gan": _points(
+        "non_saturating",
+        MassOutsideConfig(every=2, num_samples=100),
+        TotalVariationConfig(every=2, num_samples=100),
+        DiscriminatorDistanceConfig(num_samples=100),
+    ),
+    "wasserstein density gan": _points("wasserstein_gp", Wasserstein2Config(every=2, num_samples=100)),
     "moco": _images({**contrastive_toys.SYMMETRIC, "queue_size": 64}),
     "simclr": _images("simclr"),
     "dpc": _clips(),
