@@ -60,14 +60,25 @@ class Task(Protocol):
     it raises `UserError` then for settings that do not fit together.
     """
 
-    curves: "Curves"
-    """Where `training_step` adds the values that are logged; the trainer reads and clears it."""
-    streams: "Mapping[str, torch.Generator]"
-    """The random streams that training draws from; saved and restored with the rest."""
-    picture_every: int | None
-    """Steps from one call of `artifacts` to the next; it is called at the first and last step in any case."""
-    evaluates_untrained: bool
-    """Whether an evaluation without `every` also measures step 0."""
+    @property
+    def curves(self) -> "Curves":
+        """Where `training_step` adds the values that are logged; the trainer reads and clears it."""
+        ...
+
+    @property
+    def streams(self) -> "Mapping[str, torch.Generator]":
+        """The random streams that training draws from; saved and restored with the rest."""
+        ...
+
+    @property
+    def picture_every(self) -> int | None:
+        """Steps from one call of `artifacts` to the next; the first and last step call it in any case."""
+        ...
+
+    @property
+    def evaluates_untrained(self) -> bool:
+        """Whether an evaluation without `every` also measures step 0."""
+        ...
 
     def batches(self, start: int) -> Iterator[Any]:
         """What `training_step` takes, without end, from that of step `start` on."""
