@@ -33,6 +33,8 @@ from tests.metrics.toy_generator import subject
 
 CPU = torch.device("cpu")
 prepared: list[str] = []
+REQUIRED = {"lpips": {"weights": "/weights/alexnet.pth", "heads": "/weights/alex.pth"}}
+"""The keys that an evaluation cannot do without."""
 
 
 class BrightnessConfig(Evaluation):
@@ -143,7 +145,8 @@ def test_every_implementation_is_there() -> None:
 @pytest.mark.parametrize("name", EVALUATIONS)
 def test_values_of_one_evaluation_are_told_apart_by_a_label(name: str) -> None:
     plain = parse(EvaluationConfig, name, "evaluate")
-    labelled = parse(EvaluationConfig, {"name": name, "as": "again"}, "evaluate")
+    keys = {"name": name, "as": "again", **REQUIRED.get(name, {})}
+    labelled = parse(EvaluationConfig, keys, "evaluate")
     assert labelled.metrics == tuple(f"{metric}_again" for metric in plain.metrics)
     assert labelled.key == labelled.metrics[0] != plain.key
     dumped = TypeAdapter(EvaluationConfig).dump_python(labelled, mode="json", by_alias=True)
@@ -158,7 +161,11 @@ def test_an_unknown_evaluation_is_one_line() -> None:
 def test_reading_every_evaluation_leaves_torch_alone() -> None:
     """Planning a sweep reads the `evaluate` list on machines and in processes that never need torch."""
     forms = [
-        *({"name": name, "as": "again"} for name in EVALUATIONS if name != "brightness"),
+        *(
+            {"name": name, "as": "again", **REQUIRED.get(name, {})}
+            for name in EVALUATIONS
+            if name != "brightness"
+        ),
         *({"name": name, "extractor": "inception", "download": True} for name in ("fd", "kid")),
         {"name": "retrieval", "data": {"name": "hmdb51", "path": "/data"}},
         {"name": "dpc_finetune", "data": "moving_digits"},
