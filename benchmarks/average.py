@@ -57,8 +57,8 @@ def run(trial: TrialConfig, data: Any, decays: Sequence[float], num_samples: int
         TrialSetup(
             trial.task,
             data,
-            negative=build_negative(trial.task, trial.negative),
-            positive=build_positive(trial.task, trial.positive),
+            negative=build_negative(trial.task, trial.negative, data),
+            positive=build_positive(trial.task, trial.positive, data),
             lambda_=trial.lambda_,
             seed=trial.seed,
         )

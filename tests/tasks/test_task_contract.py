@@ -32,6 +32,7 @@ from ndabench.metrics.points.config import (
 from ndabench.metrics.results import Evaluated, EvaluationProgress
 from ndabench.metrics.translators.config import L1Config
 from ndabench.tasks.contrastive.task import ContrastiveTask
+from ndabench.tasks.density_gan.task import DensityGanTask
 from ndabench.tasks.gan.task import GanTask
 from ndabench.tasks.paired.task import PairedGanTask
 from ndabench.tasks.registry import TASKS
@@ -54,10 +55,15 @@ STEPS = {"num_steps": NUM_STEPS, "log_every": 1, "checkpoint_every": 1}
 
 
 def all_follow_the_protocol(
-    gan: GanTask, contrastive: ContrastiveTask, paired: PairedGanTask, toy: "GaussianTask", video: "StandIn"
+    gan: GanTask,
+    contrastive: ContrastiveTask,
+    paired: PairedGanTask,
+    density: DensityGanTask,
+    toy: "GaussianTask",
+    video: "StandIn",
 ) -> list[Task]:
     """Never called: here the type checker says what a task lacks of `Task`."""
-    return [gan, contrastive, paired, toy, video]
+    return [gan, contrastive, paired, density, toy, video]
 
 
 @pytest.fixture(scope="module", autouse=True)
