@@ -144,9 +144,9 @@ def test_every_implementation_is_there() -> None:
 
 @pytest.mark.parametrize("name", EVALUATIONS)
 def test_values_of_one_evaluation_are_told_apart_by_a_label(name: str) -> None:
-    plain = parse(EvaluationConfig, name, "evaluate")
-    keys = {"name": name, "as": "again", **REQUIRED.get(name, {})}
-    labelled = parse(EvaluationConfig, keys, "evaluate")
+    keys = {"name": name, **REQUIRED.get(name, {})}
+    plain = parse(EvaluationConfig, keys, "evaluate")
+    labelled = parse(EvaluationConfig, {**keys, "as": "again"}, "evaluate")
     assert labelled.metrics == tuple(f"{metric}_again" for metric in plain.metrics)
     assert labelled.key == labelled.metrics[0] != plain.key
     dumped = TypeAdapter(EvaluationConfig).dump_python(labelled, mode="json", by_alias=True)
