@@ -15,7 +15,8 @@ SERIES = {
     "generated": ("generated, exact counter", blended(WRONG, 1.0)),
     "trained": ("generated, trained counter", blended(RIGHT, 1.0)),
 }
-MOST_NUMBERS = 200
+MOST_NUMBERS, BEYOND = 200, 2
+"""Bars at most, and how far the axis goes beyond the numbers of real images at least."""
 
 
 class Counted(BaseModel):
@@ -41,10 +42,15 @@ def draw_counts(counted: Counted) -> tuple[bytes, int, int]:
 
 
 def vega_lite(counted: Counted) -> dict[str, Any]:
-    """The Vega-Lite specification: for each number a bar of each kind of images."""
+    """The Vega-Lite specification: for each number a bar of each kind of images.
+
+    The axis begins at 0 and ends beyond the largest number of a real image, so that several arms mostly have
+    the same one.
+    """
     shown = {key: counts for key in SERIES if (counts := getattr(counted, key))}
     names = {name for counts in shown.values() for name in counts if name.isdigit()}
-    numbers = sorted(names | set(map(str, counted.wanted)), key=int)[:MOST_NUMBERS]
+    usual = map(str, range(max(counted.wanted) + BEYOND + 1))
+    numbers = sorted(names | set(usual), key=int)[:MOST_NUMBERS]
     bars = [
         {"number": number, "images": SERIES[key][0], "share": counts.get(number, 0) / sum(counts.values())}
         for key, counts in shown.items()

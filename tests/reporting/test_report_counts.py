@@ -16,9 +16,9 @@ def test_every_number_that_occurs_has_its_bars_in_order() -> None:
     counted = read_counts(json.dumps(COUNTED).encode())
     assert counted is not None
     specification = vega_lite(counted)
-    assert specification["encoding"]["x"]["sort"] == ["2", "3", "12", "unclear"]
+    assert specification["encoding"]["x"]["sort"] == [*"012345", "12", "unclear"]
     bars = {(bar["images"], bar["number"]): bar["share"] for bar in specification["data"]["values"]}
-    assert len(bars) == 3 * 4
+    assert len(bars) == 3 * 8
     assert bars["generated, exact counter", "unclear"] == 0.25
     assert bars["real, exact counter", "3"] == bars["generated, trained counter", "3"] == 1
     assert bars["generated, trained counter", "12"] == 0
