@@ -17,12 +17,13 @@ JIGSAW: Augmentation = implementations("corrected")["jigsaw"]
 PALETTE = Palette("A", {"dark": (0, 0, 0), "bright": (255, 255, 255), "red": (255, 0, 0)})
 
 
-def toy_pairs() -> PairedData:
+def toy_pairs(device: str = "cpu") -> PairedData:
     """56 random pairs of 64×64 pixels, loaded at 66×66 for training."""
     generator = torch.Generator().manual_seed(0)
 
     def joined(size: int) -> torch.Tensor:
-        return torch.randint(0, 256, (56, 3, size, 2 * size), generator=generator, dtype=torch.uint8)
+        pixels = torch.randint(0, 256, (56, 3, size, 2 * size), generator=generator, dtype=torch.uint8)
+        return pixels.to(device)
 
     def split(images: torch.Tensor, first: int, last: int) -> ResidentSplit:
         return ResidentSplit(images, torch.zeros(last - first, dtype=torch.long), torch.arange(first, last))

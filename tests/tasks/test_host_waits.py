@@ -4,6 +4,8 @@ On a card `benchmarks/gpu` checks the same with CUDA's own sync debug mode (`ste
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,17 +17,44 @@ from torch import Tensor
 from benchmarks.gpu.setups import TRAININGS, small_training
 from ndabench.augmentations.registry import Rule, implementations
 from ndabench.data.feeding import StreamedSplit
+from ndabench.data.points.load import PointSplit
+from ndabench.data.points.negatives import PointNegative, between
 from ndabench.data.source import ArrayPictures
+from ndabench.distributed import Workers
 from ndabench.tasks.contrastive.methods import METHODS
 from ndabench.tasks.registry import TASKS
+from ndabench.tasks.setup import TrialSetup
+from ndabench.tasks.trainer import Trainer, build_trainer
+from tests.tasks import density_toys, paired_toys
 from tests.tasks.host_waits import HostWaitError, card, no_waits
 
 
-@pytest.mark.parametrize("name", TRAININGS)
+def _paired(device: torch.device) -> Trainer:
+    keys: dict[str, Any] = {"negative": paired_toys.JIGSAW, "lambda_": 0.5, "horizontal_flip": True}
+    data, workers = paired_toys.toy_pairs(device.type), Workers(device=device)
+    return build_trainer(TrialSetup(paired_toys.toy_config(), data, workers=workers, **keys))
+
+
+def _density(device: torch.device) -> Trainer:
+    data = density_toys.toy_points()
+    there = replace(data, train=PointSplit(data.train.points.to(device), data.train.modes.to(device)))
+    config = density_toys.toy_config(losses="wasserstein_gp", gradient_penalty=0.5)
+    negative = PointNegative(between(data, 0.2).distribution.to(device))
+    workers = Workers(device=device)
+    return build_trainer(TrialSetup(config, there, negative=negative, lambda_=0.25, workers=workers))
+
+
+BUILDERS: dict[str, Callable[[torch.device], Trainer]] = {
+    **{name: partial(small_training, task, tiny=True, **keys) for name, (task, keys) in TRAININGS.items()},
+    "pairs": _paired,
+    "points": _density,
+}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
 def test_no_step_waits_for_the_card(name: str) -> None:
-    task, keys = TRAININGS[name]
     with card() as device:
-        trainer = small_training(task, device, tiny=True, **keys)
+        trainer = BUILDERS[name](device)
         batches = trainer.task.batches(0)
         trainer.task.training_step(next(batches), 0)  # fills the tables that live on the device
         with no_waits():
@@ -38,13 +67,13 @@ def test_no_step_waits_for_the_card(name: str) -> None:
 
 def test_every_task_and_method_is_among_them() -> None:
     found = set()
-    for task, keys in TRAININGS.values():
-        config = small_training(task, torch.device("cpu"), tiny=True, **keys).config
+    for build in BUILDERS.values():
+        config = build(torch.device("cpu")).config
         found |= {config.name, getattr(getattr(config, "method", None), "name", config.name)}
     assert found == {*TASKS, *METHODS}
 
 
-@pytest.mark.parametrize("medium", get_args(Rule))
+@pytest.mark.parametrize("medium", [rule for rule in get_args(Rule) if rule != "points"])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=str)
 def test_no_negative_waits_for_the_card(medium: Any, dtype: torch.dtype) -> None:
     shape = (8, 3, 10, 16, 16) if medium == "clips" else (8, 3, 32, 32)
@@ -55,6 +84,17 @@ def test_no_negative_waits_for_the_card(medium: Any, dtype: torch.dtype) -> None
             negative(images, generator=generator)
             with no_waits():
                 assert negative(images, generator=generator).shape == shape, name
+
+
+def test_no_negative_of_points_waits_for_the_card() -> None:
+    for name, build in implementations("points").items():
+        distribution = build(density_toys.toy_points()).distribution
+        with card() as device:
+            negative = PointNegative(distribution.to(device))
+            points, generator = torch.empty(8, 2, device=device), torch.Generator(device)
+            negative(points, generator=generator)
+            with no_waits():
+                assert negative(points, generator=generator).shape == (8, 2), name
 
 
 def test_streamed_batches_are_copied_without_waiting() -> None:
