@@ -87,6 +87,11 @@ def cutout(
     return pixels.select(mask, pixels.to_dtype_of(images, mean), images, out=inside)
 
 
+def mismatched(images: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Another image of the batch: a negative only of paired images, whose input belongs to the first."""
+    return draws.partners("mismatched", images, generator=generator)
+
+
 def cutmix(images: Tensor, *, generator: torch.Generator, alpha: float = 1.0) -> Tensor:
     """A box of another image, covering 1 − λ of the area (λ ~ Beta(alpha, alpha)) before it is clipped.
 

@@ -42,9 +42,9 @@ from ndabench.registry import Registry, load
 if TYPE_CHECKING:
     from torch import Tensor
 
-Rule = Literal["corrected", "released", "clips", "points"]
+Rule = Literal["corrected", "released", "clips", "pairs", "points"]
 """By which rules a negative is built: the corrected ones for images, those of the paper's published code for
-images, those for clips, or those for points in the plane."""
+images, those for clips, those for the targets of paired images, or those for points in the plane."""
 
 Per = Literal["clip", "frame"]
 """How often a negative for images is drawn when it is applied to clips."""
@@ -182,6 +182,8 @@ class NegativeEntry:
     """The rule for clips, which has every parameter of the one for images."""
     released: Implementation | None = None
     """The rule of the paper's published code, faults included."""
+    pairs: Implementation | None = None
+    """The rule for the targets of paired images, where it is not the one for images."""
     points: Implementation | None = None
     """The rule for points in the plane."""
     undoes_itself: Callable[[Parameters], bool] = never
@@ -195,13 +197,15 @@ class NegativeEntry:
             "corrected": self.images,
             "released": self.released,
             "clips": self.clips,
+            "pairs": self.pairs or self.images,
             "points": self.points,
         }[rule]
 
     @property
     def usual(self) -> Sequence[Implementation]:
         """The rules that it has, the released one aside."""
-        return [rule for rule in (self.clips, self.images, self.points) if rule is not None]
+        rules = (self.clips, self.images, self.pairs, self.points)
+        return [rule for rule in rules if rule is not None]
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:
@@ -339,6 +343,7 @@ NEGATIVES: Registry[NegativeEntry] = Registry(
                 "ndabench.data.negatives:DatasetNegative",
             )
         ),
+        "mismatched": NegativeEntry(pairs=Implementation("ndabench.augmentations.images:mismatched")),
         "between": _of_points("between"),
         "hole": _of_points("hole"),
         "around": _of_points("around"),

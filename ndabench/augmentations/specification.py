@@ -53,7 +53,12 @@ if TYPE_CHECKING:
     from ndabench.augmentations.compose import Augmentation
 
 Variant = Literal["corrected", "released"]
-RULES_OF: Mapping[Rule, str] = {"corrected": "images", "clips": "clips", "points": "points"}
+RULES_OF: Mapping[Rule, str] = {
+    "corrected": "images",
+    "clips": "clips",
+    "pairs": "pairs of images",
+    "points": "points",
+}
 """What the rules apply to that a negative may have besides the released one."""
 
 
@@ -88,7 +93,8 @@ class Single:
             return "released", entry.released
         usual: Rule = "corrected" if of_images else rule
         if (implementation := entry.by(usual)) is None:
-            has = " and ".join(RULES_OF[other] for other in RULES_OF if entry.by(other) is not None)
+            own = [name for name in RULES_OF if entry.by(name) and (name != "pairs" or entry.pairs)]
+            has = " and ".join(RULES_OF[other] for other in own)
             raise UserError(f"{self.name}: is for {has} only (for {RULES_OF[usual]}: {_listed(usual)})")
         return usual, implementation
 
@@ -198,8 +204,8 @@ def configurations(negative: Negative | None) -> Iterator[ConfiguredNegative]:
 def registered(rule: Rule) -> list[Single]:
     """Every negative for images, corrected and released; by another rule, every negative that has it. A
     negative that can be drawn once per frame of a clip appears in that form as well."""
-    if rule == "points":
-        return [*map(Single, having("points"))]
+    if rule in ("pairs", "points"):
+        return [*map(Single, having(rule))]
     if rule == "clips":
         per_frame = [name for name in having("clips") if "per" in NEGATIVES[name].parameters]
         return [

@@ -114,7 +114,7 @@ RULES: Mapping[Modality, Rule] = {
     "images": "corrected",
     "videos": "clips",
     "points": "points",
-    "pairs": "corrected",
+    "pairs": "pairs",
     "detection": "corrected",
 }
 """By which rules the negatives of each modality are built."""

@@ -53,7 +53,7 @@ def test_reading_every_form_imports_no_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
-RULES: list[Rule] = ["corrected", "released", "clips", "points"]
+RULES: list[Rule] = ["corrected", "released", "clips", "pairs", "points"]
 DECLARED = [
     pytest.param(implementation, id=f"{name}-{rule}")
     for name, entry in NEGATIVES.items()

@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ndabench.augmentations.registry import NEGATIVES
+from ndabench.augmentations.specification import Single, registered
+from ndabench.errors import UserError
 from ndabench.models.pix2pix import DROPOUT
 from ndabench.tasks.paired.config import PairedGanConfig
 from ndabench.tasks.paired.task import PairedGanTask, negative_pairs, random_crop
@@ -108,6 +111,27 @@ def test_a_negative_pair_keeps_the_input_or_changes_both_in_the_same_way() -> No
     assert not torch.equal(made["target"][:, 3:], pairs[:, 3:])
     assert torch.equal(made["both"][:, :3], made["both"][:, 3:]), "the pictures still fit together"
     assert not torch.equal(made["both"], pairs)
+
+
+def test_mismatched_pairs_have_the_target_of_another() -> None:
+    mismatched = NEGATIVES["mismatched"].by("pairs")
+    assert mismatched is not None
+    pairs = torch.rand(5, 6, 8, 8, generator=torch.Generator().manual_seed(0))
+    made = negative_pairs(mismatched.load(), pairs, "target", generator=torch.Generator().manual_seed(1))
+    assert torch.equal(made[:, :3], pairs[:, :3])
+    whose = (made[:, None, 3:] == pairs[None, :, 3:]).flatten(2).all(2)
+    assert whose.sum(1).eq(1).all(), "each target is that of one pair"
+    assert not whose.diagonal().any(), "and not of its own"
+    with pytest.raises(UserError, match="mismatched"):
+        mismatched.load()(pairs[:1], generator=torch.Generator())
+
+
+def test_it_is_for_pairs_only() -> None:
+    with pytest.raises(UserError, match=r"mismatched: is for pairs of images only \(for images: "):
+        Single("mismatched").build("corrected")
+    assert {"jigsaw", "mismatched"} <= {single.name for single in registered("pairs")}
+    with pytest.raises(UserError, match="splice: is for clips only"):
+        Single("splice").build("pairs")
 
 
 def test_crops_are_squares_of_the_image_at_every_place() -> None:
