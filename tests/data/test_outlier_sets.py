@@ -54,6 +54,7 @@ def write_cifar10_c(root: Path, corruption: str, per_severity: int = 10_000) -> 
     return images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("severity", [1, 5])
 def test_cifar10_c_takes_the_rows_of_its_severity(severity: int, tmp_path: Path) -> None:
     for corruption in ("fog", "snow"):

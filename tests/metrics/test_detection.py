@@ -112,6 +112,7 @@ def test_two_runs_are_equal(body: str) -> None:
     assert train(settings, seed=1)[0] != first
 
 
+@pytest.mark.slow
 def test_the_loss_falls() -> None:
     values, _ = train(config(num_steps=30, learning_rate=0.01, warm_up_steps=5, batch_norm="frozen"), width=8)
     assert sum(values[-5:]) < 0.7 * sum(values[:5])

@@ -100,6 +100,7 @@ def test_training_is_that_of_a_loop(clips: ClipData) -> None:
         torch.testing.assert_close(value, expected[name], atol=2e-4, rtol=1e-3, msg=name)
 
 
+@pytest.mark.slow
 def test_it_learns_motions_that_the_frozen_features_do_not_tell() -> None:
     data = load_data(digits(clips_per_group=2), device=CPU)
     keys = {**PLAIN, "crop_scale": (0.8, 1.0), "learning_rate": 1e-2, "weight_decay": 0.0}

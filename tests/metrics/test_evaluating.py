@@ -133,7 +133,9 @@ def test_a_training_pauses_after_some_steps_and_at_its_end(
 
 
 @pytest.mark.usefixtures("often")
-@pytest.mark.parametrize("stopped", [sgd, finetune, finetune_once, detect])
+@pytest.mark.parametrize(
+    "stopped", [sgd, finetune, finetune_once, pytest.param(detect, marks=pytest.mark.slow)]
+)
 def test_a_long_evaluation_resumes_from_each_of_its_pauses(
     stopped: Callable[[ImageData, ClipData], Stopped], data: ImageData, clips: ClipData
 ) -> None:

@@ -159,6 +159,7 @@ def test_a_failed_download_says_what_else_to_do(monkeypatch: pytest.MonkeyPatch)
         open_inception(weights=None, download=True, device=CPU)
 
 
+@pytest.mark.slow
 def test_a_download_is_asked_for_once_and_again_if_it_is_damaged(
     weights: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -142,10 +142,9 @@ def test_it_makes_features_of_its_dimension(name: str) -> None:
 
 
 @every_encoder
-@pytest.mark.parametrize("factor", [1, 2])
-def test_it_takes_images_of_other_sizes_and_channels_or_says_which(name: str, factor: int) -> None:
+def test_it_takes_images_of_other_sizes_and_channels_or_says_which(name: str) -> None:
     channels, *frames, height, width = shape_of(name)
-    for shape in ((channels, *frames, factor * height, height), (1, *frames, height, factor * width)):
+    for shape in ((channels, *frames, 2 * height, height), (1, *frames, height, width)):
         try:
             encoder = built(name, shape=shape)
         except UserError as error:
