@@ -3,7 +3,7 @@
 On a card `benchmarks/gpu` checks the same with CUDA's own sync debug mode (`steps_wait_for_nothing`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -87,7 +87,8 @@ def test_no_negative_waits_for_the_card(medium: Any, dtype: torch.dtype) -> None
 
 
 def test_no_negative_of_points_waits_for_the_card() -> None:
-    for name, build in implementations("points").items():
+    builders: Mapping[str, Callable[..., Any]] = implementations("points")
+    for name, build in builders.items():
         distribution = build(density_toys.toy_points()).distribution
         with card() as device:
             negative = PointNegative(distribution.to(device))
