@@ -28,7 +28,6 @@ from ndabench.records.store import RecordStore
 
 SWEEP, TASK = "gpu", "checks"
 FAILED = ("failed", "out of time")
-NOT_RUN = ("needs a card", "not reached")
 Text = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[str, Field(min_length=1, max_length=300)]
 
