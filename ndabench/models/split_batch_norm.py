@@ -121,6 +121,8 @@ def average_running_moments(network: nn.Module, workers: Workers) -> None:
     if workers.world_size == 1:
         return
     moments = [moment for norm in _norms(network) for moment in (norm.running_mean, norm.running_var)]
+    if not moments:
+        return
     mean = workers.all_reduce_sum(torch.cat(moments)) / workers.world_size
     for moment, value in zip(moments, mean.split([len(moment) for moment in moments]), strict=True):
         moment.copy_(value)
