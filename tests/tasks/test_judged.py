@@ -7,10 +7,11 @@ from torch import nn
 
 from ndabench.tasks.contrastive.dpc import DpcMethod
 from ndabench.tasks.contrastive.moco import Moco
+from ndabench.tasks.density_gan.task import DensityGanTask
 from ndabench.tasks.paired.task import PairedGanTask
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import Trainer, build_trainer
-from tests.tasks import contrastive_toys, gan_toys, paired_toys, video_toys
+from tests.tasks import contrastive_toys, density_toys, gan_toys, paired_toys, video_toys
 
 NEGATIVES = {False: 0.0, True: 0.5}
 """Whether there is a negative with a weight, and λ of the contrastive tasks then."""
@@ -47,6 +48,22 @@ def test_in_a_gan_it_passes_through_the_discriminator(changes: dict[str, Any], n
     trainer = gan_toys.toy_trainer(config=config, negative=gan_toys.JIGSAW, lambda_=0.25 if negative else 1.0)
     lengths = seen_by(gan_toys.gan_task(trainer).discriminator)
     assert judged_in(trainer) == sum(lengths) - trainer.config.batch_size, "the generator's step adds a batch"
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize(
+    "changes", [{}, {"gradient_penalty": 0.5}, {"losses": "wasserstein_gp", "num_discriminator_steps": 3}]
+)
+def test_in_a_gan_of_points_it_passes_through_the_discriminator(
+    changes: dict[str, Any], negative: bool
+) -> None:
+    config = density_toys.toy_config(**changes)
+    drawn, lambda_ = density_toys.between(0.2), 0.25 if negative else 1.0
+    setup = TrialSetup(config, density_toys.toy_points(), negative=drawn, lambda_=lambda_)
+    task = DensityGanTask(setup)
+    lengths = seen_by(task.discriminator)
+    task.training_step(next(task.batches(0)), 0)
+    assert config.judged_per_step(negative=negative) == sum(lengths) - config.batch_size
 
 
 @pytest.mark.parametrize("negative", [False, True])

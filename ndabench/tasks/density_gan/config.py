@@ -65,6 +65,10 @@ class DensityGanConfig(TaskConfig):
     def images_per_step(self) -> int:
         return self.num_discriminator_steps * self.batch_size
 
+    def judged_per_step(self, *, negative: bool) -> int:
+        """Real, generated and negative points in the discriminator's own steps, and those of the penalty."""
+        return self.images_per_step * (2 + negative + (self.penalty_weight > 0))
+
     @property
     def penalty_weight(self) -> float:
         if self.gradient_penalty is not None:
