@@ -21,6 +21,7 @@ TITLES = {
     "detections": "Detections",
     "negatives": "Negatives, as training sees them",
     "views": "Views",
+    "contours": "The discriminator over training, warm where it sees data, with points",
     "counts": "Numbers of objects in generated and in real images",
     "anomaly": "Anomaly scores of the test images and of the outliers",
     "outliers": "Outliers that look most like the data set, a set in each row",

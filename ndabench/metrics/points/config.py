@@ -1,7 +1,7 @@
 """The configurations of the evaluations of a generator of points. Nothing here imports torch.
 
 All compare with the distribution itself, whose density and support are known, except `wasserstein_2`, which
-compares two samples. The values of the validation and of the test split differ in the generated points.
+compares two samples. The values of the validation and of the test split differ in the points that are drawn.
 """
 
 from collections.abc import Hashable
@@ -74,8 +74,7 @@ class JensenShannonConfig(GridEvaluation):
 
 
 class Wasserstein2Config(PointEvaluation):
-    """The 2-Wasserstein distance of as many generated points and real points of the split, by the exact
-    assignment."""
+    """The 2-Wasserstein distance of as many generated points and new real ones, by the exact assignment."""
 
     name: Literal["wasserstein_2"] = "wasserstein_2"
     num_samples: int = Field(1_000, ge=100, le=5_000)
@@ -90,3 +89,4 @@ class DiscriminatorDistanceConfig(GridEvaluation):
 
     name: Literal["discriminator_distance"] = "discriminator_distance"
     num_samples: int = Field(200_000, ge=100, le=10**7)
+    bins: int = Field(128, ge=4, le=1024)

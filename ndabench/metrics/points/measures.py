@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ndabench.data.points.config import WINDOW
-from ndabench.data.points.load import PointData, PointSplit
+from ndabench.data.points.load import PointData
 from ndabench.measurement import MeasuredSplit, Measurement
 from ndabench.metrics.points.config import (
     DiscriminatorDistanceConfig,
@@ -76,10 +76,8 @@ def measure_wasserstein_2(
     config: Wasserstein2Config, subject: PointGeneratorSubject, *, test: bool
 ) -> Evaluated:
     def measure(split: MeasuredSplit) -> float:
-        of_split: PointSplit = getattr(subject.data, split)
-        return wasserstein_2(
-            subject.generated(config.num_samples, split), of_split.points[: config.num_samples]
-        )
+        real = subject.real(config.num_samples, split)
+        return wasserstein_2(subject.generated(config.num_samples, split), real)
 
     return _on_splits(config, subject, measure, test=test, real_points=config.num_samples)
 
@@ -98,7 +96,7 @@ def measure_discriminator_distance(
         shares = sum(weight * grid.shares(points) for weight, points in zip(weights, fakes, strict=True))
         assert isinstance(shares, Tensor)
         of_fakes = [points[: round(COMPARED / 2 * w)] for points, w in zip(fakes, weights, strict=True)]
-        compared = torch.cat([getattr(data, split).points[: COMPARED // 2], *of_fakes])
+        compared = torch.cat([subject.real(COMPARED // 2, split), *of_fakes])
         at = grid.cells(compared)
         seen = at < grid.bins**2
         compared, at = compared[seen], at[seen]

@@ -52,6 +52,10 @@ class PointGeneratorSubject:
         the validation."""
         return self.shared.get("samples", (count, split), lambda: self.sample(count, f"generated/{split}"))
 
+    def real(self, count: int, split: str) -> Tensor:
+        """New points `[count, 2]` of the data's distribution, however few the split has."""
+        return self.data.distribution.sample(count, self.stream_of(f"real/{split}"))
+
     def negatives(self, count: int, stream: str) -> Tensor:
         """Negatives `[count, 2]`; there must be some."""
         assert self.negative is not None, "a trial without negatives"
