@@ -17,8 +17,9 @@ from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.generators.config import FrechetConfig
 from ndabench.metrics.image_encoders.config import KnnConfig
 from ndabench.metrics.subjects import Preparation
+from ndabench.tasks.averaging import EmaConfig
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
-from ndabench.tasks.gan.config import EmaConfig, GanConfig
+from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import build_trainer
 

@@ -35,10 +35,10 @@ def toy_config(**changes: Any) -> DensityGanConfig:
         "num_steps": 4,
         "num_discriminator_steps": 2,
         "log_every": 1,
-        "ema_start": 2,
+        "ema": {"decay": 0.999, "start": 2},
         "learning_rate": 1e-2,
     }
-    return DensityGanConfig(**{**settings, **changes})
+    return DensityGanConfig.model_validate({**settings, **changes})
 
 
 def toy_trainer(*, config: dict[str, Any] | None = None, **arguments: Any) -> Trainer:

@@ -166,8 +166,8 @@ def test_the_config_is_what_a_sweep_file_may_say() -> None:
 
 
 def test_the_moving_average_follows_every_step() -> None:
-    """Against the recursion in float64: the weights themselves before step `ema_start`, then the average."""
-    task = toy_trainer(config={"ema_decay": 0.5, "ema_start": 2}).task
+    """Against the recursion in float64: the weights themselves before step `ema.start`, then the average."""
+    task = toy_trainer(config={"ema": {"decay": 0.5, "start": 2}}).task
     assert isinstance(task, DensityGanTask)
     expected = [torch.zeros_like(one).double() for one in task.generator.parameters()]
     for step, batch in zip(range(4), task.batches(0), strict=False):

@@ -10,7 +10,8 @@ from ndabench.config import parse
 from ndabench.data.load import load_images
 from ndabench.data.registry import ImageDataConfig
 from ndabench.metrics.generators.config import FrechetConfig
-from ndabench.tasks.gan.config import EmaConfig, GanConfig
+from ndabench.tasks.averaging import EmaConfig
+from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import build_trainer
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from ndabench.config import BatchSize, Momentum, NonNegative, Positive, Share, Size, SomeSteps, Steps
 from ndabench.errors import UserError
 from ndabench.metrics.evaluation import Evaluation
-from ndabench.tasks.definition import TaskConfig
+from ndabench.tasks.averaging import AveragedTaskConfig
 
 Losses = Literal[
     "non_saturating",
@@ -23,7 +23,7 @@ Losses = Literal[
 ]
 
 
-class DensityGanConfig(TaskConfig):
+class DensityGanConfig(AveragedTaskConfig):
     """How a GAN of points is built and trained."""
 
     name: Literal["density_gan"] = "density_gan"
@@ -52,9 +52,6 @@ class DensityGanConfig(TaskConfig):
     decay_from: Share = 0.5
     """Share of the training after which the learning rate falls linearly to 0; 1: it stays."""
     betas: tuple[Momentum, Momentum] = (0.0, 0.99)
-    ema_decay: Momentum = 0.999
-    ema_start: Steps = 500
-    """Before this step the average is the generator itself."""
 
     log_every: SomeSteps = 250
     checkpoint_every: SomeSteps = 2500

@@ -63,7 +63,7 @@ class DensityGanTask:
         self.generator, self.discriminator = (
             network.to(self.workers.device) for network in (generator, discriminator)
         )
-        self.average = MovingAverage(self.generator, decay=config.ema_decay, start=config.ema_start)
+        self.average = MovingAverage(self.generator, **config.average)
         self.generator_optimizer, self.discriminator_optimizer = (
             torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=config.betas, fused=True)
             for network in (self.generator, self.discriminator)
