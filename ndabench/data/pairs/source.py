@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,8 @@ from ndabench.errors import UserError
 
 Direction = Literal["AtoB", "BtoA"]
 Side = Literal["A", "B"]
-Colour = tuple[int, int, int]
+Level = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[Level, Level, Level]
 
 LOAD_SCALE = 286 / 256
 """Training pairs are loaded so much larger than they are shown, and cropped at random (Isola et al.)."""
@@ -98,7 +99,7 @@ class JoinedPairs(ImageConfig):
     name: Literal["joined pairs"] = "joined pairs"
     pairs: Any
     """The `PairedConfig`."""
-    size: int
+    size: int = Field(ge=4, le=4096)
     """S."""
 
     @classmethod

@@ -1,0 +1,1 @@
+"""A GAN of points in the plane, whose distributions are known."""
