@@ -1,7 +1,9 @@
 """Trials as runs in Weights & Biases; the id of a run is the trial's."""
 
 import os
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ndabench.errors import UserError
@@ -34,6 +36,8 @@ class WandbTracker:
 
         if row.trial_id in self._runs:
             return self._last[row.trial_id]
+        while self._holds_a_run_of_this_second(row.trial_id):
+            time.sleep(0.1)
         run = wandb.init(
             project=self._config.project,
             entity=self._config.entity,
@@ -57,6 +61,10 @@ class WandbTracker:
         self._runs[row.trial_id] = run
         self._last[row.trial_id] = run.step - 1 if run.resumed else -1
         return self._last[row.trial_id]
+
+    def _holds_a_run_of_this_second(self, trial_id: str) -> bool:
+        """W&B names a run's folder by the second and writes nothing when another run has that folder."""
+        return any(Path(self._folder).glob(f"wandb/*run-{time.strftime('%Y%m%d_%H%M%S')}-{trial_id}"))
 
     def log(self, trial_id: str, step: int, values: Mapping[str, float]) -> None:
         self._runs[trial_id].log(dict(values), step=step)

@@ -252,6 +252,7 @@ def _followed(name: str, store: RecordStore) -> Story:
     failing = Failing(tracker, [("end", "before")])
     with Mirror(store, [failing], pause=0.01) as mirror:
         mirror.changed(TRIAL)
+        deadline = time.monotonic() + 60
         while failing.plan and time.monotonic() < deadline:
             time.sleep(0.01)
     _end_of_process(name)

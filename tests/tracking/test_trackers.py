@@ -72,6 +72,19 @@ def test_wandb_keeps_a_run_for_later(store: RecordStore, capfd: pytest.CaptureFi
     assert capfd.readouterr() == ("", "")
 
 
+def test_wandb_keeps_every_attempt_of_one_second(store: RecordStore) -> None:
+    wandb = pytest.importorskip("wandb")
+    row = write_row(store, "failed", error="RuntimeError: no")
+    (tracker,) = make_trackers(track(wandb=True), "synthetic", store)
+    for _ in range(4):
+        tracker.begin(row)
+        tracker.log(row.trial_id, 0, {"loss": 3.0})
+        tracker.end(row)
+    wandb.teardown()
+    files = list(Path(store.root).glob("wandb/offline-run-*-jigsaw-01/run-jigsaw-01.wandb"))
+    assert [b"RuntimeError: no" in file.read_bytes() for file in files] == [True] * 4
+
+
 def test_wandb_online_needs_a_key(
     store: RecordStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
