@@ -1,5 +1,8 @@
 """The encoders against torchvision's and timm's, whose names and shapes they share."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -140,3 +143,26 @@ def test_bfloat16_convolutions_give_float32_features() -> None:
 def test_an_unknown_depth_is_refused() -> None:
     with pytest.raises(UserError, match="no ResNet-20 here; the depths are 18, 34, 50"):
         encoder(20)
+
+
+@pytest.mark.parametrize("width", [1, 3, 4, 8])
+def test_narrow_networks_keep_to_their_memory(width: int) -> None:
+    """On some CPUs, torch's strided 1×1 convolutions do not; glibc then ends the process."""
+    program = f"""
+import torch
+from ndabench.models.resnet import ResNet
+generator = torch.Generator().manual_seed(0)
+network = ResNet(depth=18, width={width}, stem="cifar", generator=generator, memory_format=torch.channels_last)
+for _ in range(20):
+    network(torch.randn(16, 3, 16, 16, generator=generator)).sum().backward()
+    freed = [torch.empty(37 * size) for size in range(20)]
+print("whole")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr[-500:]
