@@ -152,7 +152,9 @@ def test_narrow_networks_keep_to_their_memory(width: int) -> None:
 import torch
 from ndabench.models.resnet import ResNet
 generator = torch.Generator().manual_seed(0)
-network = ResNet(depth=18, width={width}, stem="cifar", generator=generator, memory_format=torch.channels_last)
+network = ResNet(depth=18, width={width}, stem="cifar", generator=generator)
+network = network.to(memory_format=torch.channels_last)
+network.memory_format = torch.channels_last
 for _ in range(20):
     network(torch.randn(16, 3, 16, 16, generator=generator)).sum().backward()
     freed = [torch.empty(37 * size) for size in range(20)]
