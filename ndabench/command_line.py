@@ -8,13 +8,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ndabench import __version__
 from ndabench.errors import UserError
 from ndabench.foreign_text import acting_character, escaped, shown, without_secrets
 from ndabench.interruption import EXIT_CODE, interruptible
@@ -22,9 +23,7 @@ from ndabench.interruption import EXIT_CODE, interruptible
 if TYPE_CHECKING:
     from ndabench.records import RecordStore
 
-HELP = "Which negative helps which task, at which λ, by how much, and is that more than noise?"
-
-FILE = typer.Argument(help="The sweep file.")
+FILE = typer.Argument(help="The sweep file, or the name of one of ndabench's own, e.g. quickstart_video.")
 SET = typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the file, e.g. task.num_steps=500.")
 OUT = typer.Option(help="The folder of the results; default reports/<name>.")
 
@@ -46,9 +45,9 @@ def run(*commands: Callable[..., None]) -> None:
 
     Ctrl-C or `kill` is a line, too, and exit code 130.
     """
-    app = typer.Typer(
-        help=HELP, add_completion=False, no_args_is_help=len(commands) > 1, pretty_exceptions_enable=False
-    )
+    app = typer.Typer(add_completion=False, no_args_is_help=len(commands) > 1, pretty_exceptions_enable=False)
+    if len(commands) > 1:
+        app.callback()(_about)
     for command in commands:
         app.command()(_told_when_interrupted(command))
     _print_what_the_terminal_can()
@@ -58,6 +57,20 @@ def run(*commands: Callable[..., None]) -> None:
     except UserError as error:
         print(f"error: {escaped(without_secrets(str(error)))}", file=sys.stderr)
         sys.exit(2)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ndabench {__version__}")
+        raise typer.Exit
+
+
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Which negative helps which task, at which λ, by how much, and is that more than noise?"""
 
 
 def _told_when_interrupted(command: Callable[..., None]) -> Callable[..., None]:

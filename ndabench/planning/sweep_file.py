@@ -21,6 +21,7 @@ from ndabench.augmentations.specification import NegativeSpec, Single
 from ndabench.config import Config, Seed, SomeSteps, override, parse, value_at, with_current_names, with_value
 from ndabench.errors import UserError, nearest, unknown
 from ndabench.measurement import displayed_name
+from ndabench.planning.bundled import find_sweep_file
 from ndabench.planning.resources import Resources
 from ndabench.planning.samplers import sampled_names
 from ndabench.planning.search_space import LAMBDA, OF_ARMS, Dimension, Search
@@ -407,4 +408,4 @@ def _of_task(setting: Mapping[str, Any]) -> list[str]:
 
 def read_sweep(path: Path, assignments: list[str]) -> SweepConfig:
     """The sweep of a file, with `key=value` assignments applied; `UserError` in one line when it is wrong."""
-    return parse(SweepConfig, override(read_yaml(path), assignments), str(path))
+    return parse(SweepConfig, override(read_yaml(find_sweep_file(path)), assignments), str(path))
