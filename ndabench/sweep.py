@@ -59,14 +59,14 @@ def sweep(
 
     config = read_sweep(file, set_ or [])
     confirm_size(config, file, confirmed=yes)
-    results_folder(out, config.name)  # a wrong --out is an error of a dry run, too
+    results = results_folder(out, config.name)
     console = Console()
     if dry_run:
-        print_plan(config, console)
+        print_plan(config, results, console)
         return
 
     if check_only:
-        print_cautions(config, console)
+        print_cautions(config, results, console)
         # late: planning must not wait for Ray
         from ndabench.orchestration.cluster import connect
         from ndabench.orchestration.run import check_sweep
@@ -74,9 +74,9 @@ def sweep(
         with connect(address) as local:
             check_sweep(config, local=local, console=console)
         return
-    store = RecordStore(results_folder(out, config.name))
+    store = RecordStore(results)
     check_ownership(store, config, resume=resume)
-    print_cautions(config, console)
+    print_cautions(config, results, console)
     again = continuation("sweep", file, {"out": out, "address": address}, set_ or [])
     try:
         result = _run_and_report(config, store, resume, not no_check, address, console)
@@ -126,7 +126,7 @@ def confirm_size(config: "SweepConfig", file: Path, *, confirmed: bool) -> None:
     typer.confirm(f"{question}. Continue?", abort=True)
 
 
-def print_plan(config: "SweepConfig", console: Console) -> None:
+def print_plan(config: "SweepConfig", results: str, console: Console) -> None:
     """Prints the dry run: the trials of every arm, the resources a trial requests, and the number of images
     or clips."""
     from ndabench.tasks.registry import TASKS  # late: --help must not wait for it
@@ -143,12 +143,14 @@ def print_plan(config: "SweepConfig", console: Console) -> None:
     console.print(table)
     console.print(f"each trial requests {config.resources}", highlight=False, markup=False)
     console.print(f"total work: {work:,} {unit}", highlight=False, markup=False)
-    print_cautions(config, console)
+    print_cautions(config, results, console)
 
 
-def print_cautions(config: "SweepConfig", console: Console) -> None:
+def print_cautions(config: "SweepConfig", results: str, console: Console) -> None:
     """Prints a line for each setting that may be a mistake."""
-    for caution in config.cautions:
+    from ndabench.planning.cautions import cautions  # late: --help must not wait for pydantic
+
+    for caution in cautions(config, results):
         console.print(f"caution: {caution}", highlight=False, soft_wrap=True, markup=False)
 
 
