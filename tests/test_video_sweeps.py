@@ -86,7 +86,7 @@ def test_a_sweep_over_videos_is_read_written_and_run(tmp_path: Any) -> None:
 
 
 def test_the_plan_of_a_sweep_over_videos_counts_clips(capsys: pytest.CaptureFixture[str]) -> None:
-    print_plan(sweep(), Console(width=120))
+    print_plan(sweep(), ".", Console(width=120))
     printed = capsys.readouterr().out
     assert "total work: 240 clips" in printed
     assert "images" not in printed
