@@ -138,7 +138,7 @@ def _decided(family: Sequence[Comparison]) -> list[Comparison]:
 
 
 def leading(comparisons: Sequence[Comparison]) -> list[Setting]:
-    """Each arm's setting with the best mean in the first comparison, for places that can show only one.
+    """Each arm's setting with the best mean in the first comparison: the baseline, then from best to worst.
 
     It only chooses pictures and curves; no test depends on it.
     """
@@ -146,8 +146,12 @@ def leading(comparisons: Sequence[Comparison]) -> list[Setting]:
         return []
     sign = -1 if comparisons[0].better == "higher" else 1
     rows = [row for row in comparisons[0].rows if row.repeated and row.summary.n > 0]
-    rows.sort(key=lambda row: (-row.summary.n, sign * row.summary.mean))
-    return list({row.setting.arm: row.setting for row in reversed(rows)}.values())
+    baselines = {row.setting.arm for row in comparisons[0].baselines}
+    rows.sort(key=lambda row: (row.setting.arm not in baselines, -row.summary.n, sign * row.summary.mean))
+    best: dict[str, Setting] = {}
+    for row in rows:
+        best.setdefault(row.setting.arm, row.setting)
+    return list(best.values())
 
 
 def _compare(frames: Frames, part: pd.DataFrame) -> Comparison:

@@ -82,11 +82,12 @@ def _step_figure(
 ) -> FigureSpec:
     places, notes = sorted(curve["setting"].unique().tolist()), []
     if len(places) > MOST_LINES:
-        kept = [place for place in places if frames.settings[place] in leaders]
-        which = ", each arm at its best mean" if kept else ""
-        kept = kept or places
-        notes.append(f"{len(kept[:MOST_LINES])} of {len(places)} settings are drawn{which}.")
-        places = kept[:MOST_LINES]
+        known = {frames.settings[place]: place for place in places}
+        kept = [known[leader] for leader in leaders if leader in known]
+        which = ": the baseline, then the arms with the best means, each at its best setting" if kept else ""
+        kept = sorted((kept or places)[:MOST_LINES])
+        notes.append(f"{len(kept)} of {len(places)} settings are drawn{which}.")
+        places = kept
     lines = [_step_line(frames, place, _thinned(curve[curve["setting"] == place])) for place in places]
     log_y = _wants_log(lines)
     title += " (log scale)" if log_y else ""
@@ -129,10 +130,14 @@ def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float],
         if setting.lambda_ is not None and row.summary.n:
             key = (setting.arm, setting.parameters)
             by_line.setdefault(key, []).append((setting.lambda_, setting.label, row.summary))
+    sign = -1 if comparison.better == "higher" else 1
+    best_first = sorted(by_line, key=lambda line: min(sign * summary.mean for *_, summary in by_line[line]))
+    kept = set(best_first[:MOST_LINES])
+    drawn = [(line, values) for line, values in by_line.items() if line in kept]
     width = (lambdas[-1] - lambdas[0]) * DODGE
     lines = []
-    for place, ((arm, parameters), values) in enumerate(list(by_line.items())[:MOST_LINES]):
-        shift = (place - (min(len(by_line), MOST_LINES) - 1) / 2) * width
+    for place, ((arm, parameters), values) in enumerate(drawn):
+        shift = (place - (len(drawn) - 1) / 2) * width
         points = [
             _point(label, x + shift, summary) for x, label, summary in sorted(values, key=lambda v: v[0])
         ]
@@ -144,7 +149,7 @@ def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float],
         "in the tables: seeds are paired there.",
     ]
     if len(by_line) > MOST_LINES:
-        notes.append(f"{MOST_LINES} of {len(by_line)} lines are drawn.")
+        notes.append(f"{MOST_LINES} of {len(by_line)} lines are drawn, those with the best means.")
     return FigureSpec(
         id=identity,
         title=f"{comparison.name} over λ" + (f", {comparison.group.label}" if len(frames.groups) > 1 else ""),

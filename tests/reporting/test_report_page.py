@@ -77,6 +77,25 @@ def test_long_curves_are_thinned_and_keep_their_ends(store: RecordStore) -> None
     assert (points[0].x, points[-1].x) == (0, 149)
 
 
+def test_of_many_arms_the_baseline_and_the_best_are_drawn(store: RecordStore) -> None:
+    """The baseline is the worst of them, and the best comes last."""
+    for place in range(14):
+        arm = "none" if place == 0 else f"arm{place:02}"
+        for lambda_ in (0.25, 0.5) if place else (1.0,):
+            for seed in range(2):
+                values = {"fd_classifier": measured(20.0 - place + seed)}
+                record(store, Trial(arm, lambda_, seed), {0: values, 10: values})
+    frames = load(store)
+    best = [f"arm{place:02}" for place in range(13, 3, -1)]
+    figure = steps(store)[0]
+    names = [line.name.split(" at ")[0] for line in figure.lines]
+    assert set(names) == {"none", *best[:9]}
+    assert figure.notes[0].startswith("10 of 27 settings are drawn: the baseline, then the arms with the best")
+    over_lambda = lambda_figures(frames, comparisons(frames))
+    assert over_lambda is not None
+    assert {line.name for line in over_lambda.figures[0].lines} == set(best)
+
+
 def test_lambda_figure_has_a_line_an_arm_and_the_baseline_as_a_rule(filled: RecordStore) -> None:
     frames = load(filled)
     group = lambda_figures(frames, comparisons(frames))
