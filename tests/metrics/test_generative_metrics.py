@@ -174,8 +174,8 @@ def test_inceptions_measures_bear_the_known_names() -> None:
     [
         ({"name": "fd", "num_samples": 1}, "greater than or equal to 2, got 1"),
         ({"name": "fd", "num_sample": 10}, "did you mean 'num_samples'"),
-        ({"name": "fd", "extractor": "resnet"}, "unknown extractor 'resnet' (known: classifier, inception)"),
-        ({"name": "fd", "download": True}, "go with extractor: inception only"),
+        ({"name": "fd", "extractor": "resnet"}, "unknown extractor 'resnet' (known: classifier, clip,"),
+        ({"name": "fd", "download": True}, "the key download is for extractor: inception only"),
         ({"name": "kid", "num_samples": 500}, "subset_size 1000 must not exceed num_samples 500"),
         ({"name": "inception_score", "num_samples": 5}, "num_splits 10 must not exceed num_samples 5"),
         ({"name": "fdd"}, "fdd"),

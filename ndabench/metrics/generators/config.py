@@ -13,7 +13,7 @@ from ndabench.data.config import FullPath
 from ndabench.errors import UserError, unknown
 from ndabench.measurement import OF_LIVE_WEIGHTS, Better
 from ndabench.metrics.evaluation import DataFacts, Evaluation
-from ndabench.metrics.generators.extractor_registry import EXTRACTORS, metric_name
+from ndabench.metrics.generators.extractor_registry import EXTRACTORS, Argument, metric_name
 
 SHUFFLE_SEED = 0
 """The seed of the draws that an evaluation makes itself (subsets, splits): equal for every generator."""
@@ -35,10 +35,14 @@ class GeneratorEvaluation(Evaluation):
     download."""
     download: bool = False
     """Whether the extractor's weights may be downloaded."""
+    model: str | None = None
+    """Which network of `torchvision` or `timm` the extractor is."""
 
     better: ClassVar[Better] = "lower"
     uses_reference: ClassVar[bool] = True
     """Whether generated images are compared with real ones."""
+    uses_logits: ClassVar[bool] = False
+    """Whether it looks at class logits."""
 
     @field_validator("extractor")
     @classmethod
@@ -48,17 +52,30 @@ class GeneratorEvaluation(Evaluation):
         return extractor
 
     @model_validator(mode="after")
-    def _weights_go_with_the_extractor(self) -> "GeneratorEvaluation":
-        given = self.weights is not None or self.download
-        if given and "weights" not in EXTRACTORS[self.extractor].takes:
-            take_weights = [name for name, entry in EXTRACTORS.items() if "weights" in entry.takes]
-            raise ValueError(f"weights and download go with extractor: {' or '.join(take_weights)} only")
+    def _keys_go_with_the_extractor(self) -> "GeneratorEvaluation":
+        entry = EXTRACTORS[self.extractor]
+        given: dict[Argument, bool] = {
+            "weights": self.weights is not None,
+            "download": self.download,
+            "model": self.model is not None,
+        }
+        for key in (key for key, is_given in given.items() if is_given and key not in entry.takes):
+            takers = [name for name, one in EXTRACTORS.items() if key in one.takes]
+            raise ValueError(f"the key {key} is for extractor: {' or '.join(takers)} only")
+        if "model" in entry.takes and not self.model:
+            raise ValueError(f"extractor: {self.extractor} also needs a model, such as model: resnet50")
+        if self.uses_logits and not entry.has_logits:
+            raise ValueError(f"{self.name} needs class logits, which extractor: {self.extractor} has none of")
         return self
 
     @property
     def metric(self) -> str:
         """The name of the value without its label."""
-        return metric_name(self.name, self.extractor)
+        return self.named(self.name)
+
+    def named(self, measure: str) -> str:
+        """The name of a value of `measure` with this extractor."""
+        return metric_name(measure, self.extractor, self.model)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -71,7 +88,7 @@ class GeneratorEvaluation(Evaluation):
     @property
     def features(self) -> Hashable:
         """The piece of work that evaluations with the same extractor share."""
-        return ("features", self.extractor, self.weights, self.download)
+        return ("features", self.extractor, self.model, self.weights, self.download)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -156,6 +173,7 @@ class InceptionScoreConfig(GeneratorEvaluation):
 
     better: ClassVar[Better] = "higher"
     uses_reference: ClassVar[bool] = False
+    uses_logits: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _splits_fit(self) -> "InceptionScoreConfig":

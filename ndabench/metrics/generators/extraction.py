@@ -49,15 +49,20 @@ class Extractor:
             "extractor": self.name,
             "weights_sha256": self.weights_sha256,
             "feature_dimension": entry.dimension,
-            **self.details,
             "resize": entry.resize,
+            **self.details,
         }
 
 
 def open_extractor(config: GeneratorEvaluation, data: ImageData, device: torch.device) -> Extractor:
     """The extractor that `config` names, on `device`; `UserError` for missing or wrong weights."""
     entry = EXTRACTORS[config.extractor]
-    offered = {"data": data, "weights": config.weights, "download": config.download}
+    offered = {
+        "data": data,
+        "weights": config.weights,
+        "download": config.download,
+        "model": config.model,
+    }
     extractor: Extractor = load(entry.open)(device=device, **{name: offered[name] for name in entry.takes})
     assert extractor.name == config.extractor, f"{config.extractor} opened an extractor {extractor.name!r}"
     return extractor

@@ -13,12 +13,13 @@ An extractor from outside is one entry:
 where `open_toy(*, device)` gives an `Extractor` (see `ndabench.metrics.generators.extraction`).
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from ndabench.registry import Registry
 
-Argument = Literal["data", "weights", "download"]
+Argument = Literal["data", "weights", "download", "model"]
 
 
 @dataclass(frozen=True)
@@ -27,32 +28,50 @@ class ExtractorEntry:
 
     open: str
     """The function that opens it: called with `device` and what `takes` lists, as keywords."""
-    dimension: int
-    """d, the length of a feature vector."""
+    dimension: int | None
+    """d, the length of a feature vector; None: the model's, which the opened extractor's details give as
+    `feature_dimension`."""
     resize: str
     """How images are brought to the size that the network sees, for the protocol."""
     weights: str
     """Where its weights come from, in words."""
     takes: tuple[Argument, ...] = ()
-    """`data`: the data set that is measured against; `weights` and `download`: the evaluation's keys."""
+    """`data`: the data set measured against; `weights`, `download`, `model`: the evaluation's keys."""
     input_size: int | None = None
-    """Side in pixels of what the network sees; None: the images' own."""
+    """Side in pixels of what the network sees; None: the images' own, or the model's."""
     input_range: tuple[float, float] = (-1.0, 1.0)
     """The values of black and white as the network sees them. The extractor itself is handed uint8 images."""
     sha256: str = ""
     """What the hash of the published weights begins with; empty where there are none."""
+    has_logits: bool = True
+    """Whether the network also classifies, which the Inception Score needs."""
+    verified: bool = True
+    """Whether its values were checked with the published weights, and not on random ones alone."""
 
 
-INCEPTION = "inception"
-INCEPTION_METRICS = {"fd": "fid", "kid": "kid", "inception_score": "inception_score"}
-"""The names that are reserved for values of Inception-v3."""
+INCEPTION, CLIP = "inception", "clip"
+RESERVED = {
+    INCEPTION: {
+        "fd": "fid",
+        "fd_infinity": "fid_infinity",
+        "kid": "kid",
+        "inception_score": "inception_score",
+    },
+    CLIP: {"cmmd": "cmmd"},
+}
+"""The names that are reserved for the values of one extractor."""
 
 
-def metric_name(measure: str, extractor: str) -> str:
-    """The name of a value: `fd` with the classifier is `fd_classifier`, with Inception-v3 it is `fid`."""
-    if extractor == INCEPTION and measure in INCEPTION_METRICS:
-        return INCEPTION_METRICS[measure]
-    return f"{measure}_{extractor}"
+def metric_name(measure: str, extractor: str, model: str | None = None) -> str:
+    """The name of a value: `fd` with the classifier is `fd_classifier`, with Inception-v3 it is `fid`.
+
+    The model follows where there is one: `fd_timm_convnext_tiny_fb_in1k`.
+    """
+    reserved = RESERVED.get(extractor, {})
+    if measure in reserved:
+        return reserved[measure]
+    of_model = "_" + re.sub(r"\W", "_", model) if model else ""
+    return f"{measure}_{extractor}{of_model}"
 
 
 EXTRACTORS: Registry[ExtractorEntry] = Registry(
@@ -74,6 +93,66 @@ EXTRACTORS: Registry[ExtractorEntry] = Registry(
             input_size=299,
             input_range=(-1.0, 127 / 128),
             sha256="6726825d",
+        ),
+        "efficientnet_lite0": ExtractorEntry(
+            open="ndabench.metrics.generators.efficientnet_lite0:open_efficientnet_lite0",
+            dimension=1280,
+            resize="bicubic to 128×128, as PIL does it",
+            weights="in a package, the extra `imagenet`",
+            input_size=128,
+            input_range=(-127 / 128, 1.0),
+            sha256="57934424",
+        ),
+        "torchvision": ExtractorEntry(
+            open="ndabench.metrics.generators.torchvision_network:open_torchvision",
+            dimension=None,
+            resize="as the model's default weights are used, but the whole image",
+            weights="the file in `weights`, or in torch's hub cache",
+            takes=("weights", "model"),
+            input_range=(-2.1179, 2.64),
+            verified=False,
+        ),
+        "timm": ExtractorEntry(
+            open="ndabench.metrics.generators.timm_network:open_timm",
+            dimension=None,
+            resize="as the model's configuration says, but the whole image",
+            weights="the file in `weights`, or in a hub cache; needs the extra `timm`",
+            takes=("weights", "model"),
+            input_range=(-2.1179, 2.64),
+            verified=False,
+        ),
+        "dinov2": ExtractorEntry(
+            open="ndabench.metrics.generators.dinov2:open_dinov2",
+            dimension=1024,
+            resize="bicubic to 224×224, as PIL does it",
+            weights="the file in `weights`, or in a hub cache; needs the extra `timm`",
+            takes=("weights",),
+            input_size=224,
+            input_range=(-2.1179, 2.64),
+            has_logits=False,
+            verified=False,
+        ),
+        CLIP: ExtractorEntry(
+            open="ndabench.metrics.generators.clip:open_clip",
+            dimension=768,
+            resize="bicubic to 336×336, no antialiasing",
+            weights="the file in `weights`, or in the hub cache; needs the extra `timm`",
+            takes=("weights",),
+            input_size=336,
+            input_range=(-1.7923, 2.1459),
+            has_logits=False,
+            verified=False,
+        ),
+        "swav": ExtractorEntry(
+            open="ndabench.metrics.generators.swav:open_swav",
+            dimension=2048,
+            resize="bicubic to 224×224, as PIL does it",
+            weights="the file in `weights`, or in torch's hub cache",
+            takes=("weights",),
+            input_size=224,
+            input_range=(-2.1179, 2.64),
+            has_logits=False,
+            verified=False,
         ),
     },
 )
