@@ -1,4 +1,4 @@
-"""The console script `ndabench sweep|train|report|preview|import-records`; each is also a module to run."""
+"""The console script `ndabench`, also `python -m ndabench`; most of its commands are also modules to run."""
 
 from ndabench.interruption import leave_when_interrupted
 
@@ -9,11 +9,12 @@ def main() -> None:
     from ndabench.command_line import run
     from ndabench.import_records import import_records
     from ndabench.preview import preview
+    from ndabench.reference.commands import explain, list_
     from ndabench.report import report
     from ndabench.sweep import sweep
     from ndabench.train import train
 
-    run(sweep, train, report, preview, import_records)
+    run(sweep, train, report, preview, list_, explain, import_records)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def run(*commands: Callable[..., None]) -> None:
     if len(commands) > 1:
         app.callback()(_about)
     for command in commands:
-        app.command()(_told_when_interrupted(command))
+        app.command(command.__name__.rstrip("_").replace("_", "-"))(_told_when_interrupted(command))
     _print_what_the_terminal_can()
     try:
         with interruptible(), _long_work_heard():

@@ -136,6 +136,10 @@ class OneOf:
         self._registry, self._config_of, self._short_form = registry, config_of, short_form
         self._dumps_bare_names = dumps_bare_names
 
+    def classes(self) -> dict[str, type[Config]]:
+        """The configuration classes that the field may hold now, by name."""
+        return {name: self._config_of(entry) for name, entry in self._registry.items()}
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self._validate,
@@ -144,7 +148,7 @@ class OneOf:
 
     def _validate(self, value: Any) -> Config:
         value = self._short_form(value)
-        classes = {name: self._config_of(entry) for name, entry in self._registry.items()}
+        classes = self.classes()
         if isinstance(value, Config) and isinstance(value, tuple(classes.values())):
             return value
         if not isinstance(value, Mapping):

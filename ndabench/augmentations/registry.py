@@ -71,6 +71,12 @@ class Parameter:
             raise UserError(f"{where} must {self._range}, got {shown(checked)}")
         return checked
 
+    @property
+    def described(self) -> str:
+        """What it may be, as `a whole number, must be at least 2`."""
+        bounded = any(bound is not None for bound in (self.at_least, self.above, self.at_most))
+        return _in_words(self.kind) + (f", must {self._range}" if bounded else "")
+
     def _in_range(self, value: float) -> bool:
         return (
             math.isfinite(value)

@@ -90,7 +90,9 @@ def test_of_many_arms_the_baseline_and_the_best_are_drawn(store: RecordStore) ->
     figure = steps(store)[0]
     names = [line.name.split(" at ")[0] for line in figure.lines]
     assert set(names) == {"none", *best[:9]}
-    assert figure.notes[0].startswith("10 of 27 settings are drawn: the baseline, then the arms with the best")
+    assert figure.notes[0].startswith(
+        "10 of 27 settings are drawn: the baseline, then the arms with the best"
+    )
     over_lambda = lambda_figures(frames, comparisons(frames))
     assert over_lambda is not None
     assert {line.name for line in over_lambda.figures[0].lines} == set(best)
