@@ -233,7 +233,7 @@ def test_what_is_known_of_each_extractor_is_in_the_table() -> None:
         own = "the model's size" if "model" in entry.takes else "as stored"
         size = own if entry.input_size is None else f"{entry.input_size}×{entry.input_size}"
         dimension = "the model's" if entry.dimension is None else entry.dimension
-        seen = "{}, {:g} to {:.3g}".format(size, *entry.input_range)
+        seen = "{}, {:.3g} to {:.3g}".format(size, *entry.input_range)
         (row,) = re.findall(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
         assert row == f"| `{name}` | {dimension} | {seen} | {entry.resize} | {entry.weights} |"
 
