@@ -8,13 +8,14 @@ def main() -> None:
     # late: a Ctrl-C while they are imported ends with a line, too
     from ndabench.command_line import run
     from ndabench.import_records import import_records
+    from ndabench.measure import COMMANDS
     from ndabench.preview import preview
     from ndabench.reference.commands import explain, list_
     from ndabench.report import report
     from ndabench.sweep import sweep
     from ndabench.train import train
 
-    run(sweep, train, report, preview, list_, explain, import_records)
+    run(sweep, train, report, preview, list_, explain, import_records, measure=COMMANDS)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import io
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,16 +40,21 @@ def results_folder(out: str | None, sweep: str) -> str:
     return out or str(base / "reports" / sweep)
 
 
-def run(*commands: Callable[..., None]) -> None:
+def run(*commands: Callable[..., None], **groups: Sequence[Callable[..., None]]) -> None:
     """Runs the commands as a program: a `UserError` is one line on stderr and exit code 2, no traceback.
 
-    Ctrl-C or `kill` is a line, too, and exit code 130.
+    Ctrl-C or `kill` is a line, too, and exit code 130. The commands of a group follow its name.
     """
     app = typer.Typer(add_completion=False, no_args_is_help=len(commands) > 1, pretty_exceptions_enable=False)
     if len(commands) > 1:
         app.callback()(_about)
     for command in commands:
         app.command(command.__name__.rstrip("_").replace("_", "-"))(_told_when_interrupted(command))
+    for name, members in groups.items():
+        group = typer.Typer(no_args_is_help=True, help=sys.modules[members[0].__module__].__doc__)
+        for command in members:
+            group.command()(_told_when_interrupted(command))
+        app.add_typer(group, name=name)
     _print_what_the_terminal_can()
     try:
         with interruptible(), _long_work_heard():

@@ -43,6 +43,26 @@ def load_images(config: ImageConfig, *, device: torch.device) -> ImageData:
     )
 
 
+def load_whole(config: ImageConfig, *, device: torch.device) -> tuple[ImageSplit, Manifest]:
+    """All pictures of a set that is one pool, uncut, and what is known of them; errors as `load_images`."""
+    manifest = decode_once(config)
+    if not manifest.streamed:
+        images, labels = read_decoded(manifest)["train"]
+        rows = torch.arange(len(labels))
+        return ResidentSplit(torch.from_numpy(images).to(device), torch.from_numpy(labels), rows), manifest
+    pictures = opened(config).splits["train"]
+    split = StreamedSplit(
+        pictures,
+        torch.from_numpy(pictures.labels),
+        torch.arange(len(pictures.labels)),
+        image_size=config.image_size,
+        channels=config.channels,
+        workers=config.decode_workers,
+        device=device,
+    )
+    return split, manifest
+
+
 Loaded = tuple[Mapping[SplitName, Cut], Mapping[SplitName, ImageSplit]]
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from ndabench.config import Config
 from ndabench.data.build_cache import build_once, cache_folder, finish_entry, unfinished_entry
 from ndabench.data.config import SplitName
+from ndabench.data.progress import told
 from ndabench.data.source import ImageConfig, Pictures, Pixels, Source, read_pixels
 from ndabench.data.splits import Rows
 from ndabench.errors import UserError, first_of
@@ -189,7 +190,7 @@ def _windows(config: ImageConfig, pictures: Pictures, shape: Shape) -> Iterator[
 
     num_rows = len(pictures.labels)
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        for start in range(0, num_rows, WINDOW):
+        for start in told(range(0, num_rows, WINDOW), f"{config.title}: decoding", num_rows, WINDOW):
             yield np.stack(list(pool.map(read, range(start, min(start + WINDOW, num_rows)))))
 
 

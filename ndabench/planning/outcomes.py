@@ -47,8 +47,11 @@ def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
 def _trial(store: RecordStore, row: Mapping[str, Any]) -> TrialConfig | None:
     """The configuration of a recorded trial; None, with a line in the log, if this version cannot read it.
 
-    Such a trial is none of this sweep's: its id is the hash of its configuration.
+    Such a trial is none of this sweep's: its id is the hash of its configuration. Nor is what was trained
+    elsewhere and only measured here.
     """
+    if row["external_json"] is not None:
+        return None
     try:
         return TrialConfig.from_json(row["config_json"])
     except UserError as error:

@@ -95,6 +95,12 @@ TRIALS = pa.schema(
             "what happened without ending the trial, such as a damaged checkpoint",
             nullable=True,
         ),
+        _column(
+            "external_json",
+            _TEXT,
+            "what was measured that no trial made, with its content hash, a JSON object; null for a trial",
+            nullable=True,
+        ),
     ]
 )
 
@@ -168,4 +174,5 @@ class TrialRow:
     versions_json: str = "{}"
     git_commit: str | None = None
     notes: str | None = None
+    external_json: str | None = None
     schema_version: int = SCHEMA_VERSION

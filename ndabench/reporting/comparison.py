@@ -225,7 +225,7 @@ def _opponent(setting: Setting, baselines: list[Compared], sampled: bool) -> Com
 def _difference(row: Compared, opponent: Compared | None) -> Compared:
     if opponent is None or opponent.summary.n == 0:
         return row
-    if row.setting.arm == opponent.setting.arm or not row.repeated:
+    if row.setting.arm == opponent.setting.arm or row.setting.external or not row.repeated:
         return row
     shared = sorted(row.values.keys() & opponent.values.keys())
     difference = paired_difference([row.values[seed] - opponent.values[seed] for seed in shared])

@@ -15,12 +15,16 @@ from ndabench.records.damage import DamagedError, require_intact
 from ndabench.records.schema import NAME_PARTS
 
 SWEEP_FILE = "sweep.yaml"
-SETTING_KEY = ["arm", "negative", "positive", "lambda", "parameters_json"]
+SETTING_KEY = ["arm", "negative", "positive", "lambda", "parameters_json", "external"]
 COMPARISON_KEY = ["group", *NAME_PARTS, "protocol_json"]
 """The columns in which values must agree to be compared."""
 METRICS_GONE = "metrics gone"
 """The status here of a finished trial whose metrics file is no longer there; the records still say finished.
 """
+EXTERNAL = " (external)"
+"""Ends the arm's name of what was trained elsewhere and only measured here."""
+SAMPLING_KEYS = frozenset({"weights", "batch_norm", "batch_size"})
+"""The keys of a protocol that say how a generator was sampled, which is not known of external pictures."""
 METRIC_COLUMNS = ["trial_id", "step", "kind", *NAME_PARTS, "value", "better", "unit", "protocol_json"]
 
 
@@ -47,6 +51,8 @@ class Setting:
     positive: str
     parameters: tuple[tuple[str, str], ...]
     """Name and JSON value: exact, so that settings that differ only in hidden digits stay separate."""
+    external: bool = False
+    """Whether it was trained elsewhere: it is shown next to the arms and never tested."""
 
     @property
     def shown_parameters(self) -> dict[str, str]:
@@ -140,9 +146,12 @@ def load(store: RecordStore) -> Frames:
     names = trials[trials["dataset_hash"] != ""].groupby("dataset_hash", sort=False)["dataset"].first()
     own = zip(trials["dataset_hash"], trials["dataset"], strict=True)
     trials["dataset"] = [names.get(content, name) for content, name in own]
+    trials["external"] = trials["external_json"].notna()
+    trials.loc[trials["external"], "arm"] += EXTERNAL
     baseline = _baseline(trials)
     arms = _arm_order(trials, sweep, baseline)
-    trials["repeat"] = trials["seed"].isin(sweep["seeds"]) if sweep.get("seeds") else True
+    repeats = trials["seed"].isin(sweep["seeds"]) if sweep.get("seeds") else True
+    trials["repeat"] = trials["external"] | repeats
     groups, trials["group"] = _groups(trials)
     settings, trials["setting"] = _settings(trials, arms)
     measured = _with_names(_escaped(store.read_metrics(METRIC_COLUMNS).to_pandas()))
@@ -151,6 +160,7 @@ def load(store: RecordStore) -> Frames:
     metrics["protocol_json"] = _with_first_names(
         metrics["protocol_json"], {str(key): str(name) for key, name in names.items()}
     )
+    metrics["protocol_json"] = _next_to_arms(metrics, trials)
     artifacts = store.read_artifacts().to_pandas()
     artifacts["trial_id"] = artifacts["trial_id"].astype(str).map(escaped)
     return Frames(
@@ -208,6 +218,32 @@ def _with_first_names(protocols: pd.Series, names: dict[str, str]) -> pd.Series:
         if name is not None and protocol.get("data") not in (None, name):
             renamed[text] = json.dumps({**protocol, "data": name}, sort_keys=True)
     return protocols.astype(str).replace(renamed).astype("category") if renamed else protocols
+
+
+def _next_to_arms(metrics: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
+    """The protocols, where those of external values are replaced by the arms' own.
+
+    An arm's protocol must be the only one that is equal in all but the `SAMPLING_KEYS`.
+    """
+    external = metrics["trial_id"].isin(trials.index[trials["external"]])
+    if not external.any():
+        return metrics["protocol_json"]
+    texts = metrics["protocol_json"].astype(str)
+    of_arms: dict[str, set[str]] = {}
+    for text in texts[~external].unique():
+        of_arms.setdefault(_without_sampling(text), set()).add(text)
+    renamed = {
+        text: next(iter(found))
+        for text in texts[external].unique()
+        if len(found := of_arms.get(_without_sampling(text), set())) == 1
+    }
+    return texts.where(~external, texts.replace(renamed)).astype("category")
+
+
+def _without_sampling(text: str) -> str:
+    protocol = decoded(text)
+    kept = {key: value for key, value in protocol.items() if key not in SAMPLING_KEYS}
+    return json.dumps(kept, sort_keys=True)
 
 
 def decoded(text: Any) -> Any:
@@ -279,6 +315,7 @@ def _is_sampled(sweep: dict[str, Any]) -> bool:
 
 def _baseline(trials: pd.DataFrame) -> str | None:
     """The arm called none, else the first one without any augmentation."""
+    trials = trials[~trials["external"]]
     if (trials["arm"] == "none").any():
         return "none"
     plain = trials[(trials["negative"] == "") & (trials["positive"] == "")]
@@ -322,13 +359,15 @@ def _settings(trials: pd.DataFrame, arms: list[str]) -> tuple[list[Setting], pd.
     return unique, keys.map({setting: position for position, setting in enumerate(unique)}).astype("int64")
 
 
-def _setting(arm: str, negative: str, positive: str, weight: float | None, parameters: str) -> Setting:
+def _setting(
+    arm: str, negative: str, positive: str, weight: float | None, parameters: str, external: bool
+) -> Setting:
     """The setting of a trial. Without a negative, λ is that of the plain objective and is left out."""
     searched = decoded(parameters)
     searched = searched if isinstance(searched, dict) else {}
     shown = tuple(sorted((str(k), json.dumps(v)) for k, v in searched.items() if k != "lambda"))
     meaningless = weight is None or pd.isna(weight) or negative == ""
-    return Setting(arm, None if meaningless else float(weight or 0.0), negative, positive, shown)
+    return Setting(arm, None if meaningless else float(weight or 0.0), negative, positive, shown, external)
 
 
 def _compact(value: Any) -> str:

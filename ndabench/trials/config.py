@@ -190,16 +190,17 @@ def planned_row(trial: TrialConfig, provenance: Provenance) -> TrialRow:
         parameters_json=json.dumps(trial.parameters, sort_keys=True),
         config_json=trial.to_json(),
         status="running",
-        versions_json=json.dumps(_versions(), sort_keys=True),
+        versions_json=json.dumps(versions(), sort_keys=True),
         git_commit=provenance.git_commit,
     )
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """The versions of what a result depends on, by package."""
+    found = {"python": platform.python_version()}
     for package in ("ndabench", "torch", "torchvision", "ray", "optuna", "numpy", "torchmetrics"):
         try:
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return versions
+    return found

@@ -146,6 +146,8 @@ def load_reference(
 ) -> Reference:
     """The reference for `split`, from this process, from the cache, or extracted now."""
     images: ImageSplit = getattr(data, split)
+    if data.validation is data.test:  # a folder that is compared as a whole
+        split = "test"
     identity = (
         data.content_hash[:32],
         split,

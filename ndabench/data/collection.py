@@ -1,0 +1,130 @@
+"""Pictures without classes as others wrote them: a folder of any depth, a zip or an npz.
+
+The zip is that of StyleGAN's dataset tool (pictures in any folders; its `dataset.json` is not read), the npz
+that of guided diffusion: one uint8 array `[N, H, W, 3]`, called `arr_0` there.
+"""
+
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from ndabench.data.config import FullPath
+from ndabench.data.image_folder import IMAGES
+from ndabench.data.source import ArrayPictures, FilePictures, ImageConfig, Pictures, Source, decoded
+from ndabench.data.splits import Rows
+from ndabench.errors import UserError, first_of
+
+ARCHIVES = (".zip", ".npz")
+
+
+class ImageCollectionConfig(ImageConfig):
+    """All pictures below `path`, in the order of their names; hidden files do not count."""
+
+    name: Literal["images"] = "images"
+    path: FullPath
+
+    @property
+    def title(self) -> str:
+        return f"images:{self.path.name}"
+
+    def files(self) -> list[Path]:
+        if self.path.is_dir():
+            return _pictures_below(self.path)
+        if self.path.suffix.lower() in ARCHIVES and self.path.is_file():
+            return [self.path]
+        raise UserError(f"{self.path}: no such folder, zip or npz of pictures")
+
+    def open(self) -> Source:
+        return Source({"train": self._pictures(self.files())}, class_names=("picture",))
+
+    def _pictures(self, files: Sequence[Path]) -> Pictures:
+        if self.path.is_dir():
+            return FilePictures(files, _no_labels(len(files)))
+        if self.path.suffix.lower() == ".npz":
+            images = _array_of(self.path)
+            return ArrayPictures(self.path, images, _no_labels(len(images)))
+        names = _names_in(self.path)
+        return ZipPictures(self.path, names, _no_labels(len(names)))
+
+
+@dataclass(frozen=True)
+class ZipPictures:
+    """Pictures in a zip; nothing is unpacked to the disk."""
+
+    file: Path
+    names: Sequence[str]
+    labels: Rows
+
+    def where(self, row: int) -> str:
+        return f"{self.file}: {self.names[row]}"
+
+    def read(self, row: int) -> Image.Image:
+        with _archive(self.file, os.getpid()).open(self.names[row]) as member:
+            return decoded(member)
+
+
+@lru_cache(maxsize=4)
+def _archive(file: Path, process: int) -> zipfile.ZipFile:
+    """One for each process: forked processes would share the position in the file."""
+    return zipfile.ZipFile(file)
+
+
+def _names_in(file: Path) -> list[str]:
+    try:
+        names = sorted(name for name in _archive(file, os.getpid()).namelist() if _is_picture(Path(name)))
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{file}: is no zip that can be read ({error})") from None
+    if not names:
+        raise UserError(f"{file}: holds no pictures ({first_of(sorted(IMAGES.suffixes))})")
+    return names
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    inside = [file.relative_to(folder) for file in files]
+    unreadable = [file for file in inside if file.suffix.lower() in IMAGES.unreadable]
+    if unreadable:
+        raise UserError(
+            f"{folder}: {len(unreadable)} pictures cannot be decoded here: {first_of(unreadable, 3)}"
+        )
+    found = [folder / file for file in inside if _is_picture(file)]
+    if not found:
+        raise UserError(f"{folder}: holds no pictures ({first_of(sorted(IMAGES.suffixes))})")
+    return found
+
+
+def _is_picture(path: Path) -> bool:
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return path.suffix.lower() in IMAGES.suffixes and not hidden
+
+
+def _array_of(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """The one array of pictures in an npz, uint8 `[N, H, W]` or `[N, H, W, 3]`."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file}: is no npz that can be read ({error})") from None
+    found = [array for array in arrays.values() if array.ndim >= 3]
+    if len(found) != 1 or found[0].dtype != np.uint8 or not _is_stack(found[0].shape):
+        held = ", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in arrays.items())
+        raise UserError(
+            f"{file}: needs one array of pictures, uint8 [N, H, W] or [N, H, W, 3]; it has {held}"
+        )
+    pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] = found[0]
+    return pictures[..., 0] if pictures.ndim == 4 and pictures.shape[-1] == 1 else pictures
+
+
+def _is_stack(shape: tuple[int, ...]) -> bool:
+    return min(shape) > 0 and (len(shape) == 3 or (len(shape) == 4 and shape[-1] in (1, 3)))
+
+
+def _no_labels(count: int) -> Rows:
+    return np.zeros(count, dtype=np.int64)

@@ -1,0 +1,186 @@
+"""An image encoder that others trained: its architecture, its weights, and what it wants to see."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ndabench.config import parse
+from ndabench.data.images import ImageData
+from ndabench.distributed import Workers
+from ndabench.errors import UserError, unknown
+from ndabench.external.checkpoints import (
+    NUMBERED,
+    Match,
+    State,
+    match,
+    prefixes_of,
+    read_checkpoint,
+    renamed,
+    require_whole,
+)
+from ndabench.models.resnet import ARCHITECTURES, Bottleneck
+from ndabench.tasks.contrastive.build_encoders import build_encoder
+from ndabench.tasks.contrastive.encoders import ImageEncoderConfig
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "half": ((0.5,), (0.5,)),
+    "unit": ((0.0,), (1.0,)),
+    "imagenet": IMAGENET,
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+}
+"""Means and deviations of channels in [0, 1] by which inputs are normalised; `half` gives [-1, 1]."""
+
+
+class Normalised(nn.Module):
+    """An encoder that is fed as it was in its training: (x - mean) / deviation of x in [0, 1]."""
+
+    def __init__(self, encoder: nn.Module, normalisation: str, dimension: int) -> None:
+        super().__init__()
+        mean, deviation = NORMALISATIONS[normalisation]
+        self.encoder, self.dimension = encoder, dimension
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(deviation).view(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images in [-1, 1], `[N, C, H, W]`, to features `[N, dimension]`."""
+        features: Tensor = self.encoder(((images + 1) / 2 - self.mean) / self.deviation)
+        return features.flatten(1)
+
+
+@dataclass(frozen=True)
+class ExternalEncoder:
+    """An encoder with the weights of a checkpoint."""
+
+    network: Normalised
+    title: str
+    match: Match
+    sha256: str
+
+
+def open_encoder(
+    path: Path,
+    data: ImageData,
+    workers: Workers,
+    *,
+    encoder: str | None,
+    normalise: str | None,
+    prefix: str | None,
+    partly: bool,
+) -> ExternalEncoder:
+    """The encoder in a checkpoint, for the images of `data`.
+
+    `encoder` is an entry of `ENCODERS`, `torchvision:NAME` or `timm:NAME`; None recognises a ResNet. Raises
+    `UserError` for a file, an architecture or a normalisation that does not fit.
+    """
+    if normalise is None:
+        raise UserError(f"--normalise: is needed: how was it fed? ({', '.join(NORMALISATIONS)})")
+    if normalise not in NORMALISATIONS:
+        raise unknown("normalisation", normalise, NORMALISATIONS)
+    state, sha256 = read_checkpoint(path)
+    network, title = _build(encoder or _recognised(state, path, prefix), data, workers)
+    found = match(state, network.state_dict(), prefix)
+    require_whole(found, path, title, partly=partly)
+    network.load_state_dict({**network.state_dict(), **found.state})
+    network.eval().requires_grad_(False)
+    channels = data.image_shape[0]
+    if len(NORMALISATIONS[normalise][0]) not in (1, channels):
+        raise UserError(f"--normalise: {normalise} is of 3 channels, {data.name} has {channels}")
+    return ExternalEncoder(
+        Normalised(network, normalise, _dimension(network, data)).to(workers.device), title, found, sha256
+    )
+
+
+def _recognised(state: State, path: Path, prefix: str | None) -> str:
+    """The configuration of the ResNet whose names are somewhere in the file, as YAML."""
+    for one in [prefix] if prefix is not None else dict.fromkeys(prefixes_of(state)):
+        for layout in NUMBERED:
+            weights = {name: tensor for name, (_, tensor) in renamed(state, one, layout).items()}
+            if (config := _resnet(weights)) is not None:
+                return config
+    raise UserError(f"{path}: no ResNet is recognised in it; name its --encoder")
+
+
+def _resnet(state: State) -> str | None:
+    stem = state.get("conv1.weight")
+    if stem is None or stem.ndim != 4 or "layer4.0.conv1.weight" not in state:
+        return None
+    blocks = tuple(
+        len({name.split(".")[1] for name in state if name.startswith(f"layer{stage}.")})
+        for stage in (1, 2, 3, 4)
+    )
+    bottleneck = "layer1.0.conv3.weight" in state
+    depths = [
+        depth
+        for depth, (block, published) in ARCHITECTURES.items()
+        if (block is Bottleneck, published) == (bottleneck, blocks)
+    ]
+    kind = {3: "cifar", 7: "imagenet"}.get(stem.shape[-1])
+    if not depths or kind is None:
+        return None
+    return f"{{name: resnet, depth: {depths[0]}, width: {stem.shape[0]}, stem: {kind}}}"
+
+
+def _build(encoder: str, data: ImageData, workers: Workers) -> tuple[nn.Module, str]:
+    library, colon, name = encoder.partition(":")
+    if colon and library in LIBRARIES:
+        return LIBRARIES[library](name), encoder
+    from ndabench.yaml_reading import parse_yaml
+
+    config = parse(ImageEncoderConfig, parse_yaml(encoder), "--encoder")
+    network = build_encoder(
+        config,
+        data.image_shape,
+        batch_norm_splits=1,
+        channels_last=True,
+        generator=torch.Generator().manual_seed(0),
+        workers=Workers(),
+    )
+    return network, encoder.strip("{}").replace("name: ", "")
+
+
+def _torchvision(name: str) -> nn.Module:
+    """A classifier of torchvision without its last layers."""
+    from torchvision.models import get_model, list_models
+
+    if name not in list_models():
+        raise unknown("model of torchvision", name, list_models())
+    network: nn.Module = get_model(name, weights=None)
+    for head in ("fc", "classifier", "heads", "head"):
+        if hasattr(network, head):
+            setattr(network, head, nn.Identity())
+            return network
+    raise UserError(f"--encoder: torchvision's {name} has no classifier to leave out")
+
+
+def _timm(name: str) -> nn.Module:
+    try:
+        import timm
+    except ImportError:
+        raise UserError("--encoder: timm is not installed; pip install timm") from None
+    if name not in timm.list_models():
+        raise unknown("model of timm", name, timm.list_models())
+    network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+    return network
+
+
+LIBRARIES: Mapping[str, Any] = {"torchvision": _torchvision, "timm": _timm}
+
+
+@torch.no_grad()
+def _dimension(network: nn.Module, data: ImageData) -> int:
+    """The number of features of one image; `UserError` where the network cannot take it."""
+    try:
+        device = next(network.parameters()).device
+        return int(network(torch.zeros(1, *data.image_shape, device=device)).flatten(1).shape[1])
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(
+            f"{data.name}: images of shape {list(data.image_shape)} do not fit the encoder ({reason}); set "
+            "image_size of the data"
+        ) from None
