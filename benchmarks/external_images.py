@@ -22,7 +22,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from ndabench.config import parse
 from ndabench.data.collection import ImageCollectionConfig
 from ndabench.data.images import ImageSplit
-from ndabench.data.registry import DataConfig
+from ndabench.data.registry import ImageDataConfig
 from ndabench.data.sampling import in_order
 from ndabench.distributed import Workers
 from ndabench.external.images import load_reference_data, open_images
@@ -57,7 +57,7 @@ class Given(Dataset[Tensor]):
 def register(forward: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
     """Registers the extractor as `ours` at torch-fidelity."""
 
-    class Ours(FeatureExtractorBase):  # type: ignore[misc]
+    class Ours(FeatureExtractorBase):
         def __init__(self, name: str, features_list: list[str], **options: Any) -> None:
             super().__init__(name, features_list)
 
@@ -86,7 +86,7 @@ def register(forward: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
 def main(pictures: Path, reference: Annotated[str, typer.Option()]) -> None:
     """Prints each value by both, with their relative difference and the seconds of each side."""
     device = torch.device("cpu")
-    data = load_reference_data(parse(DataConfig, parse_yaml(reference), "--reference"), device)
+    data = load_reference_data(parse(ImageDataConfig, parse_yaml(reference), "--reference"), device)
     config = parse(ImageCollectionConfig, {"path": pictures}, "pictures")
     subject = open_images(config, data, Workers())
     count, whole = len(subject.images), len(subject.images) == len(data.test)

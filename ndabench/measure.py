@@ -209,7 +209,11 @@ def encoder(
         checkpoint, loaded, workers, encoder=encoder, normalise=normalise, prefix=prefix, partly=partly
     )
     print(found.match.report)
-    details = {"encoder": found.title, "normalisation": normalise, "prefix": found.match.prefix}
+    details: dict[str, Any] = {
+        "encoder": found.title,
+        "normalisation": normalise,
+        "prefix": found.match.prefix,
+    }
     details |= {"missing": len(found.match.missing), "surplus": len(found.match.surplus)}
     external = External(name or checkpoint.stem, "encoder", found.sha256, details, (found.match.report,))
     subject = ImageEncoderSubject(found.network, loaded, seed=0, workers=workers)

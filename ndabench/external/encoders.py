@@ -40,6 +40,9 @@ NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 class Normalised(nn.Module):
     """An encoder that is fed as it was in its training: (x - mean) / deviation of x in [0, 1]."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, encoder: nn.Module, normalisation: str, dimension: int) -> None:
         super().__init__()
         mean, deviation = NORMALISATIONS[normalisation]
