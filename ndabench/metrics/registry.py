@@ -41,6 +41,16 @@ from ndabench.metrics.counting.config import CountConfig
 from ndabench.metrics.detection.config import DetectionConfig
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.config import FrechetConfig, InceptionScoreConfig, KidConfig
+from ndabench.metrics.generators.feature_config import (
+    CasConfig,
+    ClassFdConfig,
+    CmmdConfig,
+    DensityCoverageConfig,
+    FdInfinityConfig,
+    FeatureMeasure,
+    MemorizationConfig,
+    PrecisionRecallConfig,
+)
 from ndabench.metrics.image_encoders.config import KnnConfig, LinearProbeLbfgsConfig, LinearProbeSgdConfig
 from ndabench.metrics.points.config import (
     DiscriminatorDistanceConfig,
@@ -78,6 +88,15 @@ class EvaluationEntry:
         return subject in ((self.subject,) if isinstance(self.subject, str) else self.subject)
 
 
+def _of_features(config: type[FeatureMeasure]) -> EvaluationEntry:
+    return EvaluationEntry(
+        config,
+        GENERATOR,
+        "ndabench.metrics.generators.feature_measures:measure_features",
+        "ndabench.metrics.generators.measures:prepare_extractor",
+    )
+
+
 EVALUATIONS: Registry[EvaluationEntry] = Registry(
     "evaluation",
     {
@@ -99,6 +118,13 @@ EVALUATIONS: Registry[EvaluationEntry] = Registry(
             "ndabench.metrics.generators.measures:measure_inception_score",
             "ndabench.metrics.generators.measures:prepare_extractor",
         ),
+        "fd_infinity": _of_features(FdInfinityConfig),
+        "precision_recall": _of_features(PrecisionRecallConfig),
+        "density_coverage": _of_features(DensityCoverageConfig),
+        "cmmd": _of_features(CmmdConfig),
+        "memorization": _of_features(MemorizationConfig),
+        "class_fd": _of_features(ClassFdConfig),
+        "cas": _of_features(CasConfig),
         "anomaly": EvaluationEntry(
             AnomalyConfig,
             GENERATOR,

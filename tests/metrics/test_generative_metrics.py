@@ -22,6 +22,7 @@ from ndabench.metrics.generators.config import (
     KidConfig,
 )
 from ndabench.metrics.generators.extraction import extract, extract_share
+from ndabench.metrics.generators.feature_config import FeatureMeasure
 from ndabench.metrics.generators.frechet import FrechetReference, frechet_distance, moments_of
 from ndabench.metrics.registry import EvaluationConfig, evaluations_of
 from ndabench.metrics.subjects import Preparation
@@ -32,7 +33,7 @@ CPU = torch.device("cpu")
 IMAGE_MEASURES = [
     name
     for name, entry in evaluations_of("generator").items()
-    if issubclass(entry.config, GeneratorEvaluation)
+    if issubclass(entry.config, GeneratorEvaluation) and not issubclass(entry.config, FeatureMeasure)
 ]
 
 EVALUATIONS: list[Evaluation] = [

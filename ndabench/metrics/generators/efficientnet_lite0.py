@@ -19,7 +19,7 @@ from ndabench.metrics.generators.preprocessing import Preprocessing
 from ndabench.metrics.generators.pretrained import pretrained_extractor
 from ndabench.metrics.generators.weights_file import load_fully, read_weights
 
-INPUT_SIZE = 128
+INPUT_SIZE = 160
 """Measured by `benchmarks/extractor_size.py`; its figures are in benchmarks/README.md."""
 PREPROCESSING = Preprocessing(
     INPUT_SIZE, mean=(127 / 255,) * 3, std=(128 / 255,) * 3, interpolation="bicubic"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -142,7 +142,7 @@ class Reference:
 
 
 def load_reference(
-    data: ImageData, split: MeasuredSplit, extractor: Extractor, device: torch.device
+    data: ImageData, split: MeasuredSplit | Literal["train"], extractor: Extractor, device: torch.device
 ) -> Reference:
     """The reference for `split`, from this process, from the cache, or extracted now."""
     images: ImageSplit = getattr(data, split)
@@ -154,6 +154,7 @@ def load_reference(
         str(len(images)),
         extractor.name,
         extractor.weights_sha256[:32],
+        *(str(extractor.details[key]) for key in ("model", "input_size") if key in extractor.details),
     )
     described = f"images of the {split} split of {data.name}"
     compute = partial(_compute_reference, images, extractor, described)

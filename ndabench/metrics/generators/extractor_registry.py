@@ -97,9 +97,9 @@ EXTRACTORS: Registry[ExtractorEntry] = Registry(
         "efficientnet_lite0": ExtractorEntry(
             open="ndabench.metrics.generators.efficientnet_lite0:open_efficientnet_lite0",
             dimension=1280,
-            resize="bicubic to 128×128, as PIL does it",
+            resize="bicubic to 160×160, as PIL does it",
             weights="in a package, the extra `imagenet`",
-            input_size=128,
+            input_size=160,
             input_range=(-127 / 128, 1.0),
             sha256="57934424",
         ),

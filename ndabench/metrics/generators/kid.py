@@ -29,10 +29,11 @@ def kernel_distance(
 
     `subset_size` is at least 2 and at most m and n; `generator` lives on the CPU.
     """
-    reference, features = reference.to(torch.float64), features.to(torch.float64)
 
     def subset(rows: Tensor) -> Tensor:
-        return rows[torch.randperm(len(rows), generator=generator)[:subset_size].to(rows.device)]
+        return rows[torch.randperm(len(rows), generator=generator)[:subset_size].to(rows.device)].to(
+            torch.float64
+        )
 
     estimates = torch.stack([unbiased_mmd2(subset(reference), subset(features)) for _ in range(num_subsets)])
     return estimates.mean().item(), estimates.std(correction=0).item()

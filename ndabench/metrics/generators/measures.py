@@ -122,7 +122,7 @@ def _measured(
     return Measurement(
         value,
         better=config.better,
-        protocol={"metric": metric, **_protocol(counted, drawn, data, split), **source.sampling},
+        protocol={"metric": metric, **measurement_protocol(counted, drawn, data, split), **source.sampling},
         seconds=source.shared.clock() - start,
         kind="metric",
         metric=metric,
@@ -130,9 +130,10 @@ def _measured(
     )
 
 
-def _protocol(
+def measurement_protocol(
     config: GeneratorEvaluation, drawn: Extracted, data: ImageData, split: MeasuredSplit
 ) -> dict[str, Any]:
+    """How the images of a measurement were compared, without how they were drawn."""
     compared = {"reference_split": split, "reference_size": len(getattr(data, split))}
     return {
         "num_samples": config.num_samples,

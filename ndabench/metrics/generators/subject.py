@@ -3,13 +3,14 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ndabench.data.images import ImageData
 from ndabench.distributed import Workers
+from ndabench.errors import UserError
 from ndabench.measurement import MeasuredSplit
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.features import frozen
@@ -36,6 +37,15 @@ class GeneratorSampler(Protocol):
 
     def protocol(self, *, weights: Weights, batch_norm: BatchNormMode) -> Mapping[str, Any]:
         """How the images were drawn, as plain data."""
+        ...
+
+
+@runtime_checkable
+class DrawsClasses(Protocol):
+    """A sampler that knows the classes that it draws images for."""
+
+    def labels(self, num_images: int, *, stream: str) -> Tensor:
+        """The classes of this worker's share of the images that `sample` gives for `stream`, int64."""
         ...
 
 
@@ -115,6 +125,16 @@ class GeneratorSubject:
         `[share, C, H, W]`. The shares of all workers have room for `num_samples` images."""
         piece = self._piece("samples")
         return self.shared.get(piece, (piece, self.stream), self._draw)
+
+    def labels(self, num_samples: int) -> Tensor:
+        """The classes that the first `num_samples` images of all workers were drawn for, int64."""
+        if not isinstance(self.sampler, DrawsClasses) or self.num_classes < 2:
+            raise UserError(
+                "class_fd and cas need a conditional generator: these images were drawn for no class"
+            )
+        share = -(-self.num_samples // self.workers.world_size)
+        own = self.sampler.labels(share * self.workers.world_size, stream=self.stream)
+        return self.workers.all_gather(own)[:num_samples]
 
     def _draw(self) -> Tensor:
         assert self.num_samples > 0, "an evaluation that looks at samples has a key num_samples"

@@ -25,8 +25,12 @@ class LatentSpace:
         """Noise `[count, latent_dim]` and labels `[count]`, on the generators' devices."""
         return (
             torch.randn(count, self.latent_dim, generator=noise, device=noise.device),
-            torch.randint(self.num_classes, (count,), generator=labels, device=labels.device),
+            self.draw_labels(count, labels),
         )
+
+    def draw_labels(self, count: int, generator: torch.Generator) -> Tensor:
+        """Labels `[count]` alone; they need no noise."""
+        return torch.randint(self.num_classes, (count,), generator=generator, device=generator.device)
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,15 @@ class Sampler:
             batch = self.latents.draw(self.batch_size, noise=noise, labels=labels)
             own = (self.workers.shard(tensor) for tensor in batch)
             parts.append(self._images(*own, weights=weights, batch_statistics=batch_statistics))
+        return torch.cat(parts)[:share]
+
+    def labels(self, num_images: int, *, stream: str) -> Tensor:
+        """The classes of this worker's share of the images that `sample` gives for `stream`, int64."""
+        share = num_images // self.workers.world_size
+        drawn = random_stream(self.seed, f"{stream}/labels", self.workers.device)
+        parts: list[Tensor] = []
+        while sum(map(len, parts)) < share:
+            parts.append(self.workers.shard(self.latents.draw_labels(self.batch_size, drawn)))
         return torch.cat(parts)[:share]
 
     @torch.no_grad()
