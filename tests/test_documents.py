@@ -10,7 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset
 import pytest
 import torch
 import yaml
@@ -180,6 +183,41 @@ def test_the_snippets_read_the_records(
     exec(compile(ast.Module(statements, []), document, "exec"), namespace)
     means = eval(compile(ast.Expression(last.value), document, "eval"), namespace)
     assert means.to_dict() == {("jigsaw", 0.25): 15.0}
+
+
+@pytest.mark.parametrize("folder", ["reports/quickstart", "lambda=0.9/arm=none/run"])
+def test_other_readers_see_the_rows_wherever_they_are(folder: str, tmp_path: Path) -> None:
+    """By the snippets of docs/records.md, with another folder."""
+    store = RecordStore(str(tmp_path / folder))
+    store.write_trial(
+        TrialRow(
+            sweep="quickstart",
+            trial_id="jigsaw-0",
+            task="gan",
+            dataset="digits",
+            arm="jigsaw",
+            lambda_=0.25,
+            seed=0,
+            config_json="{}",
+            status="running",
+        )
+    )
+    text = (DOCS / "records.md").read_text().replace("reports/quickstart", f"{tmp_path}/{folder}")
+    (query,) = re.findall(r"^```sql\n(.*?)^```", text, re.M | re.S)
+    ((statements, expression),) = re.findall(
+        r"^```python\n(import polars.*?)\n\n(.*?)^```", text, re.M | re.S
+    )
+    namespace: dict[str, Any] = {}
+    exec(statements, namespace)
+    table = pyarrow.dataset.dataset(f"{tmp_path}/{folder}/trials").to_table(["arm", "lambda", "status"])
+    frame = pd.read_parquet(f"{tmp_path}/{folder}/trials")[["arm", "lambda", "status"]]
+    for rows in (
+        duckdb.execute(query).fetchall(),
+        eval(expression, namespace).rows(),
+        [tuple(row.values()) for row in table.to_pylist()],
+        list(frame.itertuples(index=False, name=None)),
+    ):
+        assert rows == [("jigsaw", 0.25, "running")]
 
 
 def _ours(registry: Mapping[str, Any], module_of: Callable[[Any], str]) -> list[str]:
