@@ -12,10 +12,11 @@ def main() -> None:
     from ndabench.preview import preview
     from ndabench.reference.commands import explain, list_
     from ndabench.report import report
+    from ndabench.samples import samples
     from ndabench.sweep import sweep
     from ndabench.train import train
 
-    run(sweep, train, report, preview, list_, explain, import_records, measure=COMMANDS)
+    run(sweep, train, report, preview, samples, list_, explain, import_records, measure=COMMANDS)
 
 
 if __name__ == "__main__":

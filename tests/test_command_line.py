@@ -17,6 +17,7 @@ from ndabench.import_records import import_records
 from ndabench.planning.sweep_file import read_sweep
 from ndabench.preview import preview
 from ndabench.report import report
+from ndabench.samples import samples
 from ndabench.sweep import sweep
 from ndabench.train import train
 from tests.command_lines import CommandLine
@@ -29,6 +30,7 @@ OPTIONS: dict[Callable[..., None], list[str]] = {
     report: ["FOLDER"],
     preview: ["FILE", "--set", "--out", "--images", "--seed"],
     import_records: ["FILES", "--out"],
+    samples: ["TRIAL", "--out", "--num"],
 }
 
 

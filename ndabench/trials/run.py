@@ -10,6 +10,7 @@ import torch
 
 from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
+from ndabench.errors import UserError
 from ndabench.metrics.evaluating import prepare as prepare_evaluations
 from ndabench.metrics.subjects import Preparation
 from ndabench.records import RecordStore, TrialRow
@@ -104,6 +105,17 @@ def _build(trial: TrialConfig, data: Any, workers: Workers) -> Trainer:
             workers=workers,
         )
     )
+
+
+def restored(trial: TrialConfig, store: RecordStore, workers: Workers) -> Trainer:
+    """The trainer of a trial at its newest whole checkpoint; `UserError` where there is none."""
+    trainer = _build(trial, _load(trial, workers.device), workers)
+    checkpoint, _ = load_checkpoint(
+        store, trial.trial_id, workers, lambda state: trainer.load_state_dict(state["task"])
+    )
+    if checkpoint is None:
+        raise UserError(f"{store.root}: trial {trial.trial_id} has no checkpoint that can be read")
+    return trainer
 
 
 def run_trial(

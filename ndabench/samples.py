@@ -1,0 +1,87 @@
+"""`python -m ndabench.samples DIR/TRIAL --out FOLDER`: images from the generator of a trial, as files."""
+
+if __name__ == "__main__":  # first: the imports below take long enough for a Ctrl-C
+    from ndabench.interruption import leave_when_interrupted
+
+    leave_when_interrupted()
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ndabench.command_line import run
+from ndabench.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TRIAL = typer.Argument(
+    help="The folder of a sweep and a trial's id, e.g. reports/quickstart/jigsaw-0123456789."
+)
+NUM = typer.Option(min=1, max=10**7, help="How many images.")
+OUT = typer.Option(help="A new folder for PNGs, or a new file .npz with one uint8 array [N, H, W, C].")
+
+
+def samples(
+    trial: Annotated[str, TRIAL],
+    out: Annotated[Path, OUT],
+    num: Annotated[int, NUM] = 50_000,
+) -> None:
+    """Draw images from the generator of a trial, the same that its evaluations looked at."""
+    # late: --help must not wait for torch
+    import torch
+
+    from ndabench.distributed import Workers
+    from ndabench.metrics.generators.subject import GeneratorSubject
+    from ndabench.records import RecordStore
+    from ndabench.trials.config import TrialConfig
+    from ndabench.trials.run import restored
+
+    folder, _, trial_id = trial.rstrip("/").rpartition("/")
+    if not folder:
+        raise UserError(f"{trial}: give the folder of the sweep, too, e.g. reports/quickstart/{trial_id}")
+    if out.exists():
+        raise UserError(f"--out: {out} exists; name a new folder, or a new file .npz")
+    store = RecordStore(folder)
+    row = store.read_trial(trial_id)
+    if row is None:
+        raise UserError(f"{folder}: has no trial {trial_id!r}")
+    if row.external_json is not None:
+        raise UserError(f"{trial_id}: was not trained here, and has no generator to draw from")
+    workers = Workers(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    trainer = restored(TrialConfig.from_json(row.config_json), store, workers)
+    subject = trainer.task.subject(trainer.step)
+    if not isinstance(subject, GeneratorSubject):
+        raise UserError(f"{trial_id}: task {row.task} trains no generator of images")
+    images = subject.sample(
+        num, stream=subject.stream, weights=subject.weights, batch_norm=subject.batch_norm
+    )
+    _write(images.cpu(), out)
+    print(f"{num:,} images of {trial_id} at step {trainer.step}: {out}")
+
+
+def _write(images: "Tensor", out: Path) -> None:
+    """Writes uint8 `[N, C, H, W]`, whole or not at all."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = images.permute(0, 2, 3, 1).numpy()
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    try:
+        if out.suffix.lower() == ".npz":
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("wb") as file:
+                np.savez(file, arr_0=pixels)
+        else:
+            for number, one in enumerate(pixels):
+                file_name = unfinished / f"{number // 1000:05d}" / f"img{number:08d}.png"
+                file_name.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one).save(file_name)
+        unfinished.rename(out)
+    except OSError as error:
+        raise UserError(f"--out: {out} cannot be written ({error.strerror or error})") from error
+
+
+if __name__ == "__main__":
+    run(samples)
