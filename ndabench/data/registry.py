@@ -38,9 +38,11 @@ from ndabench.data.celeba import CelebAConfig
 from ndabench.data.cifar import Cifar10Config, Cifar100Config
 from ndabench.data.cifar10_c import Cifar10CConfig
 from ndabench.data.config import DataSetConfig
+from ndabench.data.detection.coco import CocoConfig
 from ndabench.data.detection.scattered_digits import ScatteredDigitsConfig
 from ndabench.data.detection.source import SceneConfig
 from ndabench.data.detection.voc import VocConfig
+from ndabench.data.detection.voc_folder import VocFolderConfig
 from ndabench.data.digits import DigitsConfig
 from ndabench.data.dots import DotsConfig
 from ndabench.data.drawn import NoiseConfig, ShapesConfig
@@ -160,6 +162,8 @@ DATA_SETS: Registry[DataSet] = Registry(
         "cityscapes": DataSet(CityscapesConfig, "pairs"),
         "scattered_digits": DataSet(ScatteredDigitsConfig, "detection"),
         "voc": DataSet(VocConfig, "detection"),
+        "voc_folder": DataSet(VocFolderConfig, "detection"),
+        "coco": DataSet(CocoConfig, "detection"),
         "ring": DataSet(RingConfig, "points"),
         "grid": DataSet(GridConfig, "points"),
         "two_moons": DataSet(TwoMoonsConfig, "points"),

@@ -92,3 +92,5 @@ class Preparation:
     """Workers of a trial."""
     sampling: ClipSampling | None = None
     """How a clip encoder sees videos, where that is known."""
+    say: Callable[[str], None] = lambda line: None
+    """Tells the user, before any training, a line about what was found."""

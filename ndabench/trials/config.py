@@ -145,7 +145,7 @@ class Prepared(NamedTuple):
     checked: int = 0
     """How many combinations of settings took training steps."""
     notes: tuple[str, ...] = ()
-    """Lines for the user: how many outputs of each negative equal their input."""
+    """Lines for the user: how many outputs of each negative equal their input, what the evaluations say."""
     negative_data: Mapping[str, Sequence[str]] = MappingProxyType({})
     """The content hashes of the data sets that the negative of each arm is drawn from, if any."""
 

@@ -61,8 +61,9 @@ def prepare(
         if check and label and label not in notes:
             notes[label] = f"{label}: {negative_changes(trial, data)}"
     sampling = getattr(first.task, "sampling", None)
-    prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling))
-    return Prepared(data.content_hash, len(checked), tuple(notes.values()), drawn_from)
+    said: list[str] = []
+    prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling, said.append))
+    return Prepared(data.content_hash, len(checked), (*notes.values(), *said), drawn_from)
 
 
 def _load(trial: TrialConfig, device: torch.device) -> Any:

@@ -1,7 +1,8 @@
-"""Both protocols against evaluators that follow their definitions box by box."""
+"""All protocols against evaluators that follow their definitions box by box."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from ndabench.metrics.detection.average_precision import (
     Detections,
     coco_average_precision,
     voc07_average_precision,
+    voc10_average_precision,
 )
 
 NUM_CLASSES = 4
 Measure = Callable[[Sequence[Detections], Sequence[Objects], int], AveragePrecision]
-MEASURES = [voc07_average_precision, coco_average_precision]
+MEASURES = [voc07_average_precision, voc10_average_precision, coco_average_precision]
 
 
 def random_boxes(count: int, random: np.random.Generator) -> torch.Tensor:
@@ -55,7 +57,34 @@ def random_pictures(
 
 
 def naive_voc07(detections: Any, objects: Any, label: int, threshold: float) -> float | None:
-    """VOCdevkit's VOCevaldet and VOCap of one class, in its own coordinates (from 1, both ends included)."""
+    """VOCap of 2007: 11 points."""
+    curve = naive_voc_curve(detections, objects, label, threshold)
+    if curve is None:
+        return None
+    points = [
+        max((precision for reached, precision in curve if reached >= recall), default=0.0)
+        for recall in np.arange(0.0, 1.1, 0.1)
+    ]
+    return sum(points) / 11
+
+
+def naive_voc10(detections: Any, objects: Any, label: int, threshold: float) -> float | None:
+    """VOCap of 2010: a step for each recall that occurs, as high as the best precision from there on."""
+    curve = naive_voc_curve(detections, objects, label, threshold)
+    if curve is None:
+        return None
+    area, before = 0.0, 0.0
+    for recall in sorted({reached for reached, _ in curve}):
+        area += (recall - before) * max(precision for reached, precision in curve if reached >= recall)
+        before = recall
+    return area
+
+
+def naive_voc_curve(
+    detections: Any, objects: Any, label: int, threshold: float
+) -> list[tuple[float, float]] | None:
+    """VOCdevkit's VOCevaldet of one class, in its own coordinates (from 1, both ends included): recall and
+    precision after each detection."""
     claimed = [[False] * len(one.labels) for one in objects]
     num_wanted = sum(
         int(own == label and not hard)
@@ -98,11 +127,7 @@ def naive_voc07(detections: Any, objects: Any, label: int, threshold: float) -> 
             wrong += 1
         recalls.append(right / num_wanted)
         precisions.append(right / (right + wrong) if right + wrong else 0.0)
-    points = [
-        max((p for p, r in zip(precisions, recalls, strict=True) if r >= recall), default=0.0)
-        for recall in np.arange(0.0, 1.1, 0.1)
-    ]
-    return sum(points) / 11
+    return list(zip(recalls, precisions, strict=True))
 
 
 def naive_coco(detections: Any, objects: Any, label: int, threshold: float) -> float | None:
@@ -142,7 +167,11 @@ def overlap_of(a: list[float], b: list[float]) -> float:
 @pytest.mark.parametrize("seed", range(25))
 @pytest.mark.parametrize(
     ("measure", "naive", "absent"),
-    [(voc07_average_precision, naive_voc07, {2, 3}), (coco_average_precision, naive_coco, {3})],
+    [
+        (voc07_average_precision, naive_voc07, {2, 3}),
+        (voc10_average_precision, naive_voc10, {2, 3}),
+        (coco_average_precision, naive_coco, {3}),
+    ],
 )
 def test_agrees_with_the_definition(measure: Measure, naive: Any, absent: set[int], seed: int) -> None:
     detections, objects = random_pictures(seed)
@@ -212,6 +241,29 @@ def test_an_overlap_of_exactly_one_half() -> None:
     objects = one_picture([EASY], [False])
     assert voc07_average_precision(found([HALF], [0.5]), objects, 1).ap50 == 0
     assert coco_average_precision(found([HALF], [0.5]), objects, 1).ap50 == pytest.approx(100)
+
+
+def test_the_area_of_a_curve_by_hand() -> None:
+    objects = one_picture([EASY, HARD], [False, False])
+    # right, wrong, right: the recall rises to 1/2 at a precision of 1, then to 1 at 2/3.
+    detections = found([EASY, HALF, HARD], [0.9, 0.8, 0.7])
+    assert voc10_average_precision(detections, objects, 1).ap50 == pytest.approx((1 + 2 / 3) / 2 * 100)
+    assert voc07_average_precision(detections, objects, 1).ap50 == pytest.approx((6 + 5 * 2 / 3) / 11 * 100)
+
+
+def test_crowds() -> None:
+    crowd = torch.tensor([False, True])
+    objects = [replace(one_picture([EASY, HARD], [False, False])[0], crowd=crowd)]
+    inside = [11.0, 11.0, 13.0, 13.0]  # its overlap with the crowd is small, but all of it lies in the crowd
+    detections = found([inside, HARD, HARD, EASY], [0.9, 0.8, 0.7, 0.6])
+    assert coco_average_precision(detections, objects, 1).ap == pytest.approx(100)
+    without = found([HARD, HARD, EASY], [0.8, 0.7, 0.6])
+    assert voc10_average_precision(without, objects, 1).ap == pytest.approx(100)
+    assert voc10_average_precision(detections, objects, 1).ap50 == pytest.approx(50)
+    only = [replace(one_picture([HARD], [False])[0], crowd=torch.tensor([True]))]
+    for measure in MEASURES:
+        with pytest.raises(UserError, match="no picture has an object that counts"):
+            measure(detections, only, 1)
 
 
 def test_a_second_detection_of_an_object() -> None:

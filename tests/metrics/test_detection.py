@@ -14,7 +14,7 @@ from torch import Generator, nn
 from ndabench.config import parse
 from ndabench.data.detection.scattered_digits import ScatteredDigitsConfig
 from ndabench.data.detection.scenes import Objects, scene
-from ndabench.data.registry import load_data
+from ndabench.data.registry import SceneDataConfig, load_data
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.measurement import Measurement
@@ -23,9 +23,12 @@ from ndabench.metrics.detection.config import DetectionConfig
 from ndabench.metrics.detection.measure import check_detection
 from ndabench.metrics.detection.sheet import detection_sheet
 from ndabench.metrics.detection.training import DetectorDivergedError, DetectorTraining, picture_of
+from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
+from ndabench.metrics.subjects import Preparation
 from ndabench.models.detector import Detector
 from ndabench.models.resnet import ResNet
+from tests.data.own_scenes import instances, write_coco, write_voc_folder, write_xml
 from tests.metrics.measuring import evaluate_all
 from tests.metrics.striped import striped_data
 from tests.two_workers import on_two_workers
@@ -93,6 +96,32 @@ def test_values_protocol_and_picture() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
+@pytest.mark.parametrize("layout", ["voc_folder", "coco"])
+def test_a_set_of_ones_own_from_files_to_values(tmp_path: Path, layout: str) -> None:
+    if layout == "voc_folder":
+        write_voc_folder(tmp_path / "cells")
+        write_xml(tmp_path / "cells", 1, [("RBC", (-3, 4, 50, 20))])
+    else:
+        train = instances(range(14))
+        train["annotations"][0]["iscrowd"] = 1
+        train["annotations"][1]["bbox"] = [-3, 4, 53, 16]
+        write_coco(tmp_path / "cells", {"train": train, "val": instances(range(14, 20))})
+    data = parse(SceneDataConfig, {"name": layout, "path": tmp_path / "cells"}, "data")
+    settings, said = config(data=data), list[str]()
+    prepare([settings], Preparation(striped_data(), torch.device("cpu"), say=said.append))
+    assert said[0].startswith(f"{layout}:cells: training+validation+test: ")
+    assert sum("clipped to it: " in line for line in said) == 1
+    subject = ImageEncoderSubject(encoder(), striped_data(channels=3), seed=0, workers=Workers())
+    evaluated = evaluate_all([settings], subject, test=True)
+    measured = evaluated.measurements
+    assert all(0 <= one.value <= 100 for one in measured.values())
+    assert {"voc07_ap", "voc10_ap50", "coco_ap75", "val_voc10_ap"} <= set(measured)
+    protocol = measured["voc10_ap"].protocol
+    assert (protocol["data"], protocol["num_classes"]) == (f"{layout}:cells", 3)
+    assert protocol["interpolation"] == "area"
+    assert evaluated.notes == tuple(said[1:])  # what the trial's row says, too
+
+
 def test_without_test_only_validation_is_looked_at() -> None:
     measured, artifacts = evaluate_detection(config(), encoder(), test=False, seed=0, workers=Workers())
     assert set(measured) == {f"val_{name}" for name in DetectionConfig().metrics}
@@ -131,7 +160,7 @@ def test_a_detector_that_diverges_has_no_values_and_costs_no_encoder() -> None:
     measured, artifacts = evaluate_detection(wild, encoder(), test=True, seed=0, workers=Workers())
     values = {name: one.value for name, one in measured.items()}
     assert 0 <= values.pop("detection_diverged_at") < 20
-    assert len(values) == 12
+    assert len(values) == 18
     assert all(math.isnan(value) for value in values.values())
     assert not artifacts
     fine, _ = evaluate_detection(config(num_steps=2), encoder(), test=True, seed=0, workers=Workers())

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ndabench.data.detection.source import AnnotatedPictures, SceneConfig, SceneSource, objects_per_class
+from ndabench.data.splits import Rows
 from ndabench.errors import UserError
 
 
@@ -24,6 +26,14 @@ class Objects:
     """int64 `[n]`, from 0 to the number of classes − 1."""
     difficult: Tensor
     """bool `[n]`: Pascal VOC neither rewards finding such an object nor punishes missing it."""
+    crowd: Tensor | None = None
+    """bool `[n]`: COCO's boxes around many objects; None: there are none."""
+
+    @property
+    def counted_labels(self) -> Rows:
+        """The labels of the objects that are neither difficult nor crowds."""
+        passed = self.difficult if self.crowd is None else self.difficult | self.crowd
+        return self.labels[~passed].numpy()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -31,7 +41,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture with its objects."""
+    """One picture with its single objects, without crowds."""
 
     image: Tensor
     """uint8 `[3, H, W]`."""
@@ -85,6 +95,7 @@ def load_detection(config: SceneConfig, *, device: torch.device) -> DetectionDat
         train=SourceScenes(source.train),
         validation=SourceScenes(source.validation),
         test=SourceScenes(source.test),
+        notes=source.notes,
     )
 
 
@@ -94,7 +105,12 @@ class SourceScenes:
     def __init__(self, pictures: AnnotatedPictures) -> None:
         self.pictures = pictures
         self.objects = [
-            Objects(*map(torch.from_numpy, (one.boxes, one.labels, one.difficult)))
+            Objects(
+                torch.from_numpy(one.boxes),
+                torch.from_numpy(one.labels),
+                torch.from_numpy(one.difficult),
+                None if one.crowd is None else torch.from_numpy(one.crowd),
+            )
             for one in pictures.annotations
         ]
 
@@ -107,7 +123,32 @@ class SourceScenes:
 
 def scene(image: Tensor, objects: Objects) -> Scene:
     """A picture, uint8 `[3, H, W]`, with its objects."""
-    return Scene(image, objects.boxes, objects.labels, objects.difficult)
+    if objects.crowd is None:
+        return Scene(image, objects.boxes, objects.labels, objects.difficult)
+    single = ~objects.crowd
+    return Scene(image, objects.boxes[single], objects.labels[single], objects.difficult[single])
+
+
+def object_counts(data: DetectionData) -> str:
+    """One line: the pictures of each split, and how many objects of each class they hold.
+
+    Difficult objects and crowds are counted apart.
+    """
+    splits = [data.train, data.validation, data.test]
+    of_class = np.stack([objects_per_class(split.objects, len(data.class_names)) for split in splits], 1)
+    classes = ", ".join(
+        f"{name} {'+'.join(map(str, counts))}"
+        for name, counts in zip(data.class_names, of_class.tolist(), strict=True)
+    )
+    every = [one for split in splits for one in split.objects]
+    apart = {
+        "difficult": sum(int(one.difficult.sum()) for one in every),
+        "crowds": sum(int(one.crowd.sum()) for one in every if one.crowd is not None),
+        "pictures without an object": sum(not len(one) for one in every),
+    }
+    others = "".join(f"; {what}: {count}" for what, count in apart.items() if count)
+    pictures = "+".join(str(len(split)) for split in splits)
+    return f"{data.name}: training+validation+test: {pictures} pictures; objects: {classes}{others}"
 
 
 def _require_objects(name: str, source: SceneSource) -> None:

@@ -30,6 +30,14 @@ class Annotation:
     """int64 `[n]`, from 0 to the number of classes − 1."""
     difficult: npt.NDArray[np.bool_]
     """`[n]`: Pascal VOC neither rewards finding such an object nor punishes missing it."""
+    crowd: npt.NDArray[np.bool_] | None = None
+    """`[n]`: COCO's boxes around many objects, which nothing is trained on and which need not be found; None:
+    there are none."""
+
+    @property
+    def counted_labels(self) -> Rows:
+        """The labels of the objects that are neither difficult nor crowds."""
+        return self.labels[~(self.difficult if self.crowd is None else self.difficult | self.crowd)]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,6 +64,8 @@ class SceneSource:
     train: AnnotatedPictures
     validation: AnnotatedPictures
     test: AnnotatedPictures
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know about how the files were understood, a line each."""
 
 
 class SceneConfig(DataSetConfig):
@@ -79,9 +89,16 @@ class ArrayScenes:
         return pixels
 
 
-def objects_per_class(annotations: Iterable[Annotation], num_classes: int) -> Rows:
-    """int64 `[num_classes]`: how often each class occurs, without `difficult` objects."""
-    labels = [one.labels[~one.difficult] for one in annotations]
+class Counted(Protocol):
+    """The objects of one picture, as arrays or tensors."""
+
+    @property
+    def counted_labels(self) -> Rows: ...
+
+
+def objects_per_class(annotations: Iterable[Counted], num_classes: int) -> Rows:
+    """int64 `[num_classes]`: how often each class occurs, without `difficult` objects and crowds."""
+    labels = [one.counted_labels for one in annotations]
     return np.bincount(np.concatenate([np.zeros(0, np.int64), *labels]), minlength=num_classes)
 
 
@@ -92,3 +109,5 @@ def hash_annotations(digest: "hashlib._Hash", annotations: Iterable[Annotation])
         digest.update(one.boxes.astype("<f4").tobytes())
         digest.update(one.labels.astype("<i8").tobytes())
         digest.update(one.difficult.astype("u1").tobytes())
+        if one.crowd is not None:
+            digest.update(one.crowd.astype("u1").tobytes())

@@ -9,27 +9,22 @@ cut from the training pictures. Objects marked `difficult` are kept, with their 
 from 1 and include both ends; here they become (xmin − 1, ymin − 1, xmax, ymax).
 """
 
-import hashlib
-import json
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from pydantic import Field, field_validator
 
 from ndabench.data.config import FullPath
-from ndabench.data.detection.source import (
-    Annotation,
-    SceneConfig,
-    SceneSource,
-    hash_annotations,
-    objects_per_class,
+from ndabench.data.detection.annotated_files import (
+    AnnotatedFiles,
+    AnnotatedPicture,
+    content_hash,
+    read_header,
 )
-from ndabench.data.source import FilePictures, Pixels, read_pixels
+from ndabench.data.detection.source import Annotation, SceneConfig, SceneSource, objects_per_class
+from ndabench.data.detection.voc_xml import read_voc_xml
 from ndabench.data.splits import stratified_cut
 from ndabench.errors import UserError, unknown
 
@@ -40,7 +35,6 @@ VOC_CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
     "tvmonitor",
 )
-EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 class VocConfig(SceneConfig):
@@ -100,10 +94,10 @@ class VocConfig(SceneConfig):
             class_names=("picture",),
         )
         parts = [[trained[row] for row in kept], [trained[row] for row in cut], tested]
-        train, validation, test = (VocPictures(part) for part in parts)
+        train, validation, test = (AnnotatedFiles(part) for part in parts)
         return SceneSource(
             self.class_names,
-            _content_hash(self.class_names, parts),
+            content_hash(self.class_names, parts),
             train=train,
             validation=validation,
             test=test,
@@ -118,7 +112,7 @@ class VocConfig(SceneConfig):
             "folder VOCdevkit"
         )
 
-    def _require_classes(self, split: str, pictures: Sequence["AnnotatedPicture"]) -> None:
+    def _require_classes(self, split: str, pictures: Sequence[AnnotatedPicture]) -> None:
         """`UserError` for a class that the user asks for by name and that cannot be learned or measured."""
         if self.classes is None:
             return
@@ -135,32 +129,6 @@ class VocConfig(SceneConfig):
 class Files(NamedTuple):
     picture: Path
     annotation: Path
-
-
-class AnnotatedPicture(NamedTuple):
-    """A picture that was found, with its annotation."""
-
-    picture: Path
-    name: str
-    """As in VOC2007/000005."""
-    size_bytes: int
-    annotation: Annotation
-
-
-@dataclass(frozen=True)
-class VocPictures:
-    """Pictures that are decoded at every access."""
-
-    pictures: Sequence[AnnotatedPicture]
-
-    @property
-    def annotations(self) -> Sequence[Annotation]:
-        return [one.annotation for one in self.pictures]
-
-    def read(self, row: int) -> Pixels:
-        file = FilePictures([self.pictures[row].picture], labels=np.zeros(0, np.int64))
-        # As stored, whatever the EXIF orientation: the boxes are for the stored pixels.
-        return read_pixels(file, 0, image_size=None, channels=3, upright=False)
 
 
 def _listed(devkit: Path, year: int, split: str) -> list[Files]:
@@ -181,21 +149,14 @@ def _listed(devkit: Path, year: int, split: str) -> list[Files]:
 def _read(files: Files, labels: Mapping[str, int]) -> AnnotatedPicture:
     """A picture with its annotation, after a check of its header; only the classes in `labels` are kept."""
     annotation, (width, height) = read_annotation(files.annotation, labels)
-    try:
-        with Image.open(files.picture) as image:  # reads the header only
-            size = image.size
-        size_bytes = files.picture.stat().st_size
-    except UnidentifiedImageError:
-        raise UserError(f"{files.picture}: not an image in a format that Pillow knows") from None
-    except OSError as error:
-        raise UserError(f"{files.picture}: cannot be read ({error.strerror or error})") from None
-    if size != (width, height):
+    header = read_header(files.picture)
+    if (header.width, header.height) != (width, height):
         raise UserError(
             f"{files.annotation}: is for a picture of {width}×{height}, but {files.picture.name} has "
-            f"{size[0]}×{size[1]}"
+            f"{header.width}×{header.height}"
         )
     name = f"{files.picture.parent.parent.name}/{files.picture.stem}"
-    return AnnotatedPicture(files.picture, name, size_bytes, annotation)
+    return AnnotatedPicture(files.picture, name, header.size_bytes, annotation)
 
 
 def read_annotation(file: Path, labels: Mapping[str, int]) -> tuple[Annotation, tuple[int, int]]:
@@ -204,27 +165,14 @@ def read_annotation(file: Path, labels: Mapping[str, int]) -> tuple[Annotation, 
     Raises `UserError` naming the file, and the object if one is wrong, for other XML, a class that is none
     of the 20, and a box that is empty or outside the picture.
     """
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-    # No DTD, hence no entities. A NUL means UTF-16, in which the word has other bytes.
-    if b"<!DOCTYPE" in text or b"\0" in text:
-        raise UserError(f"{file}: not an annotation of VOC (it has a DOCTYPE or is not plain text)")
-    try:
-        root = ET.fromstring(text)
-        width, height = (int(_text(root, f"size/{side}")) for side in ("width", "height"))
-        # Only direct children: people in VOC 2012 have parts, which have boxes too.
-        found = [
-            (_text(one, "name"), [float(_text(one, f"bndbox/{edge}")) for edge in EDGES], _difficult(one))
-            for one in root.findall("object")
-        ]
-    except (ET.ParseError, ValueError) as error:
-        raise UserError(f"{file}: not an annotation of VOC ({error})") from None
+    width, height, found = read_voc_xml(file)
     kept = []
     for number, (name, edges, difficult) in enumerate(found, start=1):
         if name not in VOC_CLASSES:
-            raise UserError(f"{file}: object {number}: {unknown('class', name, VOC_CLASSES)}")
+            raise UserError(
+                f"{file}: object {number}: {unknown('class', name, VOC_CLASSES)}; classes of one's own are "
+                "for the data set voc_folder"
+            )
         box = _box(edges, width, height, f"{file}: object {number} ({name})")
         if name in labels:
             kept.append((box, labels[name], difficult))
@@ -234,18 +182,6 @@ def read_annotation(file: Path, labels: Mapping[str, int]) -> tuple[Annotation, 
         difficult=np.array([difficult for _, _, difficult in kept], dtype=np.bool_),
     )
     return annotation, (width, height)
-
-
-def _text(element: ET.Element, path: str) -> str:
-    text = element.findtext(path, default="").strip()
-    if not text:
-        raise ValueError(f"it lacks {element.tag}/{path}")
-    return text
-
-
-def _difficult(element: ET.Element) -> bool:
-    """False where the mark is missing, as in some annotations of VOC 2012."""
-    return element.findtext("difficult", default="0").strip() == "1"
 
 
 def _box(edges: Sequence[float], width: int, height: int, where: str) -> tuple[float, float, float, float]:
@@ -261,13 +197,3 @@ def _box(edges: Sequence[float], width: int, height: int, where: str) -> tuple[f
     if not (x1 < x2 and y1 < y2):
         raise UserError(f"{where}: its box ({described}) is empty")
     return x1, y1, x2, y2
-
-
-def _content_hash(class_names: Sequence[str], parts: Sequence[Sequence[AnnotatedPicture]]) -> str:
-    """A digest of names, encoded sizes and annotations, but not of the pixels: reading the pictures would
-    take minutes."""
-    digest = hashlib.sha256(json.dumps(class_names).encode())
-    for pictures in parts:
-        digest.update(json.dumps([[one.name, one.size_bytes] for one in pictures]).encode())
-        hash_annotations(digest, (one.annotation for one in pictures))
-    return digest.hexdigest()

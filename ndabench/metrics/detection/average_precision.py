@@ -1,4 +1,4 @@
-"""Average precision of detections, by the two protocols in use; they differ, so each has its own name.
+"""Average precision of detections, by the three protocols in use; they differ, so each has its own name.
 
 `voc07`: Pascal VOC 2007 (Everingham et al., IJCV 2010) as detectron2's PascalVOCDetectionEvaluator extends it
 to several overlap thresholds. A detection belongs to the object of its class and picture that it overlaps
@@ -8,23 +8,29 @@ found. Precision is the best at or above each of 11 recalls, averaged over those
 3 decimals and boxes to 1; here nothing is rounded. The devkit adds 1 to widths because its boxes include both
 ends; our boxes exclude the second end, so that their plain width is the same number.
 
+`voc10`: Pascal VOC from 2010 on (the devkit's VOCap): as `voc07`, but AP is the area under the precision that
+is the best at or above each recall, at every recall that occurs.
+
 `coco`: COCO's (Lin et al., ECCV 2014), computed by pycocotools: 101 recalls, objects of any size, at most the
 100 best detections of a picture and class; a detection takes the best object that is still free, and an
-overlap equal to the threshold is enough. COCO knows no `difficult`: such objects count like any other.
+overlap equal to the threshold is enough. COCO knows no `difficult`: such objects count like any other. A
+detection of which that share lies in a crowd counts neither way, and crowds need not be found; VOC knows no
+crowd and treats one as `difficult`.
 
-In both, AP is the mean over the overlap thresholds 0.50, 0.55, ..., 0.95, and a class without counted objects
+In all, AP is the mean over the overlap thresholds 0.50, 0.55, ..., 0.95, and a class without counted objects
 is left out of the mean. Among equal scores, the earlier picture's detection comes first.
 """
 
 import contextlib
 import importlib.util
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from ndabench.data.detection.scenes import Objects
@@ -32,6 +38,9 @@ from ndabench.errors import UserError
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Summary = Callable[[Flags, Flags, int], float]
+"""The AP of one class at one overlap; see `_eleven_points`."""
 
 OVERLAPS: Array = np.arange(50, 100, 5) / 100
 VOC07_RECALLS: Array = np.arange(0.0, 1.1, 0.1)
@@ -46,6 +55,7 @@ VOC07_PROTOCOL: dict[str, Any] = {
     "difficult": "ignored",
     "absent_classes": "left out of the mean",
 }
+VOC10_PROTOCOL: dict[str, Any] = {**VOC07_PROTOCOL, "metric": "voc10", "interpolation": "area"}
 COCO_PROTOCOL: dict[str, Any] = {
     "metric": "coco",
     "overlaps": "0.50:0.05:0.95, reached",
@@ -88,13 +98,14 @@ def voc07_average_precision(
 
     `UserError` where all objects are `difficult`, or there are none.
     """
-    found, wanted = _flat_detections(detections), _flat_objects(objects)
-    by_class: dict[int, Array] = {}
-    for label in range(num_classes):
-        of_class = wanted.at(wanted.labels == label)
-        if not of_class.difficult.all():
-            by_class[label] = _voc07(found.at(found.labels == label), of_class)
-    return _summary(by_class, num_classes)
+    return _voc_average_precision(detections, objects, num_classes, _eleven_points)
+
+
+def voc10_average_precision(
+    detections: Sequence[Detections], objects: Sequence[Objects], num_classes: int
+) -> AveragePrecision:
+    """The area AP of VOC 2010 and later, otherwise as `voc07_average_precision`."""
+    return _voc_average_precision(detections, objects, num_classes, _area)
 
 
 def coco_average_precision(
@@ -102,7 +113,7 @@ def coco_average_precision(
 ) -> AveragePrecision:
     """COCO's AP of `detections` in the pictures that hold `objects`, with one entry per picture in both.
 
-    `UserError` where there are no objects, or pycocotools is not installed.
+    `UserError` where there are no objects but crowds, or pycocotools is not installed.
     """
     require_pycocotools()
     from pycocotools.cocoeval import COCOeval  # late: an optional package
@@ -110,8 +121,8 @@ def coco_average_precision(
     found, wanted = _flat_detections(detections), _flat_objects(objects)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints every stage of its work
         evaluation = COCOeval(
-            _coco(wanted.pictures, wanted.boxes, wanted.labels, None, len(objects), num_classes),
-            _coco(found.pictures, found.boxes, found.labels, found.scores, len(objects), num_classes),
+            _coco(wanted, len(objects), num_classes, crowd=wanted.crowd),
+            _coco(found, len(objects), num_classes, scores=found.scores),
             iouType="bbox",
         )
         evaluation.params.areaRng = [[0, 1e10]]
@@ -120,7 +131,7 @@ def coco_average_precision(
         evaluation.evaluate()
         evaluation.accumulate()
     precision = evaluation.eval["precision"][:, :, :, 0, 0]  # by overlap, recall and class
-    present = np.unique(wanted.labels).tolist()
+    present = np.unique(wanted.labels[~wanted.crowd]).tolist()
     return _summary({label: precision[:, :, label].mean(1) for label in present}, num_classes)
 
 
@@ -148,10 +159,11 @@ class _Objects(NamedTuple):
     pictures: Rows
     boxes: Array
     labels: Rows
-    difficult: npt.NDArray[np.bool_]
+    difficult: Flags
+    crowd: Flags
 
     def at(self, rows: npt.NDArray[Any]) -> "_Objects":
-        return _Objects(self.pictures[rows], self.boxes[rows], self.labels[rows], self.difficult[rows])
+        return _Objects(*(column[rows] for column in self))
 
 
 def _flat_detections(detections: Sequence[Detections]) -> _Found:
@@ -160,7 +172,9 @@ def _flat_detections(detections: Sequence[Detections]) -> _Found:
 
 
 def _flat_objects(objects: Sequence[Objects]) -> _Objects:
-    return _Objects(*_flat(objects), _joined([one.difficult for one in objects], (0,)).astype(bool))
+    difficult = _joined([one.difficult for one in objects], (0,)).astype(bool)
+    crowds = [torch.zeros(len(one)) if one.crowd is None else one.crowd for one in objects]
+    return _Objects(*_flat(objects), difficult, _joined(crowds, (0,)).astype(bool))
 
 
 def _flat(pictures: Sequence[Detections] | Sequence[Objects]) -> tuple[Rows, Array, Rows]:
@@ -173,8 +187,21 @@ def _joined(parts: Sequence[Tensor], empty: tuple[int, ...]) -> npt.NDArray[Any]
     return np.concatenate([np.zeros(empty, np.float32), *(part.cpu().numpy() for part in parts)])
 
 
-def _voc07(found: _Found, wanted: _Objects) -> Array:
-    """The 11-point AP of one class at each of `OVERLAPS`."""
+def _voc_average_precision(
+    detections: Sequence[Detections], objects: Sequence[Objects], num_classes: int, summary: Summary
+) -> AveragePrecision:
+    found, wanted = _flat_detections(detections), _flat_objects(objects)
+    wanted = wanted._replace(difficult=wanted.difficult | wanted.crowd)
+    by_class: dict[int, Array] = {}
+    for label in range(num_classes):
+        of_class = wanted.at(wanted.labels == label)
+        if not of_class.difficult.all():
+            by_class[label] = _voc(found.at(found.labels == label), of_class, summary)
+    return _summary(by_class, num_classes)
+
+
+def _voc(found: _Found, wanted: _Objects, summary: Summary) -> Array:
+    """The AP of one class at each of `OVERLAPS`."""
     by_score = np.argsort(-found.scores, kind="stable")
     overlap, nearest = _most_overlapped(found.at(by_score), wanted)
     ignorable = wanted.difficult[nearest]
@@ -187,7 +214,7 @@ def _voc07(found: _Found, wanted: _Objects) -> Array:
         right = np.zeros(len(overlap), dtype=bool)
         right[claims[first]] = True
         wrong = ~right & ~(belongs & ignorable)
-        values.append(_eleven_points(right, wrong, num_wanted))
+        values.append(summary(right, wrong, num_wanted))
     return np.array(values)
 
 
@@ -217,23 +244,42 @@ def _overlaps(a: Array, b: Array) -> Array:
     return intersection / union
 
 
-def _eleven_points(right: npt.NDArray[np.bool_], wrong: npt.NDArray[np.bool_], num_wanted: int) -> float:
+def _eleven_points(right: Flags, wrong: Flags, num_wanted: int) -> float:
     """Mean over 11 recalls of the best precision at or above each; flags `[n]` by falling score."""
+    recall, best_from_here = _precision_by_recall(right, wrong, num_wanted)
+    return float(best_from_here[np.searchsorted(recall, VOC07_RECALLS)].mean())
+
+
+def _area(right: Flags, wrong: Flags, num_wanted: int) -> float:
+    """The area under the best precision at or above each recall; flags `[n]` by falling score."""
+    recall, best_from_here = _precision_by_recall(right, wrong, num_wanted)
+    return float(np.sum(np.diff(recall, prepend=0.0) * best_from_here[:-1]))
+
+
+def _precision_by_recall(right: Flags, wrong: Flags, num_wanted: int) -> tuple[Array, Array]:
+    """After each detection the recall `[n]` and the best precision from there on, then a 0, `[n + 1]`."""
     num_right, num_wrong = np.cumsum(right), np.cumsum(wrong)
     precision = num_right / np.maximum(num_right + num_wrong, 1)
-    best_from_here = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
-    return float(best_from_here[np.searchsorted(num_right / num_wanted, VOC07_RECALLS)].mean())
+    return num_right / num_wanted, np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
 
 
 def _coco(
-    pictures: Rows, boxes: Array, labels: Rows, scores: Array | None, num_pictures: int, num_classes: int
+    boxes_of: _Found | _Objects,
+    num_pictures: int,
+    num_classes: int,
+    *,
+    scores: Array | None = None,
+    crowd: Flags | None = None,
 ) -> Any:
     """pycocotools' own index of these boxes; scores make them detections."""
     from pycocotools.coco import COCO  # late: an optional package
 
+    pictures, boxes, labels = boxes_of[:3]
     corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    columns = (pictures, corner_and_size, labels, np.zeros(len(labels)) if scores is None else scores)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    none = np.zeros(len(labels), dtype=np.int64)
+    columns = (pictures, corner_and_size, labels, none if scores is None else scores)
+    marks = none if crowd is None else crowd.astype(np.int64)
+    rows = zip(*(column.tolist() for column in (*columns, marks)), strict=True)
     index = COCO()
     index.dataset = {
         "info": {},
@@ -242,8 +288,8 @@ def _coco(
         "annotations": [
             # pycocotools marks matches by these numbers, and 0 would mean no match.
             {"id": number, "image_id": picture, "category_id": label, "bbox": box, "score": score}
-            | {"area": box[2] * box[3], "iscrowd": 0}
-            for number, (picture, box, label, score) in enumerate(rows, start=1)
+            | {"area": box[2] * box[3], "iscrowd": mark}
+            for number, (picture, box, label, score, mark) in enumerate(rows, start=1)
         ],
     }
     index.createIndex()

@@ -51,7 +51,9 @@ class DetectionConfig(Evaluation):
 
     @property
     def measures(self) -> tuple[str, ...]:
-        return tuple(f"{kind}_{value}" for kind in ("voc07", "coco") for value in ("ap", "ap50", "ap75"))
+        return tuple(
+            f"{kind}_{value}" for kind in ("voc07", "coco", "voc10") for value in ("ap", "ap50", "ap75")
+        )
 
     def rate_factor(self, step: int) -> float:
         """The factor of the learning rate at `step`: a linear warm-up, then a tenth at every `decay_at`."""

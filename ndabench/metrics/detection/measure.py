@@ -2,8 +2,8 @@
 
 All layers of a Faster R-CNN over a copy of the encoder are trained on the training split of a detection set.
 It is measured once on validation (`val_*`) and, where asked for, with the same weights on the test split.
-The values are VOC's (2007, 11 points) and COCO's (101 points) AP over the IoU thresholds 0.5 to 0.95, AP50
-and AP75, in percent.
+The values are VOC's (2007, 11 points; 2010, area) and COCO's (101 points) AP over the IoU thresholds 0.5 to
+0.95, AP50 and AP75, in percent.
 
 The defaults train in about a minute on two cores. Those of MoCo (He et al., arXiv 1911.05722, section 4.2,
 detectron2's R50-C4), which the paper's table follows, are: batch_norm live, num_steps 24000, batch_size 16,
@@ -19,17 +19,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from ndabench.data.detection.scenes import DetectionData
+from ndabench.data.detection.scenes import DetectionData, object_counts
 from ndabench.data.registry import load_data
 from ndabench.errors import UserError
 from ndabench.measurement import MeasuredSplit, Measurement
 from ndabench.metrics.detection.average_precision import (
     COCO_PROTOCOL,
     VOC07_PROTOCOL,
+    VOC10_PROTOCOL,
     Detections,
     coco_average_precision,
     require_pycocotools,
     voc07_average_precision,
+    voc10_average_precision,
 )
 from ndabench.metrics.detection.config import DetectionConfig
 from ndabench.metrics.detection.sheet import detection_sheet
@@ -47,9 +49,14 @@ NUM_DRAWN = 8
 
 
 def prepare_detection(config: DetectionConfig, preparation: Preparation) -> None:
-    """Raises `UserError` for everything that could stop `measure_detection` later, except for the encoder's
-    kind."""
-    check_detection(config, preparation.data.image_shape[0], num_workers=preparation.num_workers)
+    """Says what the data set holds.
+
+    Raises `UserError` for everything that could stop `measure_detection` later, except for the encoder's
+    kind.
+    """
+    data = check_detection(config, preparation.data.image_shape[0], num_workers=preparation.num_workers)
+    for line in (object_counts(data), *data.notes):
+        preparation.say(line)
 
 
 def check_detection(config: DetectionConfig, image_channels: int, *, num_workers: int) -> DetectionData:
@@ -84,7 +91,7 @@ def measure_detection(
     test: bool,
     state: Mapping[str, Any] | None = None,
 ) -> Generator[EvaluationProgress, None, Evaluated]:
-    """Six values for each split, and with `test` the sheet `detections.png`.
+    """Nine values for each split, and with `test` the sheet `detections.png`.
 
     The encoder stays bit-identical. The detector's new layers, the order of its pictures and everything else
     that is random follow from the subject's seed. The seconds of all values add up to the time that the whole
@@ -110,7 +117,7 @@ def measure_detection(
             if split == "test" and workers.is_main:
                 scenes = [data.test[row] for row in range(min(NUM_DRAWN, len(data.test)))]
                 artifacts[ARTIFACT] = detection_sheet(scenes, found[: len(scenes)], data.class_names)
-        return Evaluated(by_name(measurements), artifacts).longer_by(clock() - start)
+        return Evaluated(by_name(measurements), artifacts, notes=data.notes).longer_by(clock() - start)
 
     start = clock()
     try:
@@ -118,7 +125,7 @@ def measure_detection(
     except DetectorDivergedError as error:
         measurements = [one for split in splits for one in _no_values(config, data, split)]
         measurements.append(Measurement(float(error.step), metric="detection_diverged_at"))
-        return Evaluated(by_name(measurements)).longer_by(clock() - start)
+        return Evaluated(by_name(measurements), notes=data.notes).longer_by(clock() - start)
 
 
 def build_detector(
@@ -148,12 +155,13 @@ def require_resnet(encoder: nn.Module) -> ResNet:
 def _measure(
     found: Sequence[Detections], config: DetectionConfig, data: DetectionData, split: MeasuredSplit
 ) -> list[Measurement]:
-    """The six values for the objects found in a split's pictures."""
+    """The nine values for the objects found in a split's pictures."""
     objects = getattr(data, split).objects
     measurements = []
     for name, average_precision, counting in (
         ("voc07", voc07_average_precision, VOC07_PROTOCOL),
         ("coco", coco_average_precision, COCO_PROTOCOL),
+        ("voc10", voc10_average_precision, VOC10_PROTOCOL),
     ):
         precision = average_precision(found, objects, len(data.class_names))
         counted = sum(value is not None for value in precision.class_ap50)
@@ -174,7 +182,7 @@ def _measure(
 
 
 def _no_values(config: DetectionConfig, data: DetectionData, split: MeasuredSplit) -> list[Measurement]:
-    """The same six as NaN."""
+    """The same nine as NaN."""
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long))
     values = _measure([nothing] * len(getattr(data, split)), config, data, split)
     return [replace(one, value=math.nan) for one in values]
