@@ -92,7 +92,7 @@ def report_spec(store: RecordStore) -> ReportSpec:
         facts=[
             *_facts(frames),
             *_left(store),
-            Fact("written", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"),
+            _written(),
         ],
         headline=[
             *check_sentences(frames),
@@ -175,14 +175,23 @@ def _facts(frames: Frames) -> list[Fact]:
 
 
 def _left(store: RecordStore) -> list[Fact]:
-    """The time left, while a driver runs and has an estimate."""
+    """The trials and the time left, while a driver runs."""
     try:
         status = read_status(store)
     except UserError:  # perhaps of a later version: the report does not depend on it
         return []
-    if status is None or status.exit_code is not None or status.is_silent() or status.seconds_left is None:
+    if status is None or status.exit_code is not None or status.is_silent():
         return []
-    return [Fact("left", f"about {duration(status.seconds_left)}")]
+    parts = [
+        f"{number_of} {name}" for name in ("running", "waiting") if (number_of := status.trials.get(name))
+    ]
+    parts += [f"about {duration(status.seconds_left)}"] if status.seconds_left is not None else []
+    return [Fact("left", ", ".join(parts))] if parts else []
+
+
+def _written() -> Fact:
+    now = datetime.now(timezone.utc)
+    return Fact("written", f"{now:%Y-%m-%d %H:%M} UTC", now)
 
 
 def render(report: ReportSpec) -> str:

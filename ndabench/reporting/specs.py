@@ -6,6 +6,7 @@ new kind of block changes the template.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 
@@ -150,6 +151,8 @@ class Section:
 class Fact:
     name: str
     value: str
+    time: datetime | None = None
+    """When this was so, if an open page should say how long ago that is."""
 
 
 @dataclass(frozen=True)

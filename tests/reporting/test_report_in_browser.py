@@ -1,5 +1,6 @@
 """The page in a real browser: it loads nothing, breaks nothing, sorts by keyboard, fits a phone and paper."""
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -120,5 +121,7 @@ def test_a_page_of_a_running_sweep_loads_itself_again(
     unfolded = "Array.from(document.querySelectorAll('details[open]'), d => d.id)"
     assert page.run(unfolded) == ["first-configuration"]
     assert page.run("scrollY") == 500
+    facts = page.run("document.querySelector('header dl').textContent")
+    assert re.search(r"UTC, \d+ s ago", facts), facts
     assert page.heard("Runtime.exceptionThrown") == []
     assert page.heard("Log.entryAdded") == []

@@ -121,10 +121,12 @@ def test_a_page_reloads_while_the_sweep_runs(store: RecordStore) -> None:
     next(watch(store, 7))
     text = Path(store.local_path("report.html")).read_text()
     assert '<html lang="en" data-reload="7">' in text
-    assert Fact("left", "about 90 s") in report_spec(store).facts
+    assert Fact("left", "1 running, 1 waiting, about 90 s") in report_spec(store).facts
+    write_status(store, replace(RUNNING, seconds_left=None))
+    assert Fact("left", "1 running, 1 waiting") in report_spec(store).facts
     for other in (
         OVER,
-        replace(RUNNING, seconds_left=None),
+        replace(RUNNING, seconds_left=None, trials={}),
         replace(RUNNING, updated=NOW - timedelta(hours=1)),
     ):
         write_status(store, other)

@@ -55,7 +55,19 @@ function again() {
   sessionStorage.setItem(unfolded, JSON.stringify(foldable().filter((d) => d.open).map(name)));
   location.reload();
 }
+// Such a page says how old it is: the program that writes it may have been stopped.
+function age(since) {
+  const passed = Math.max(0, Math.round((Date.now() - since) / 1000));
+  if (passed < 120) return `${passed} s ago`;
+  return passed < 7200 ? `${Math.round(passed / 60)} min ago` : `${Math.round(passed / 3600)} h ago`;
+}
 if (seconds) {
+  for (const place of document.querySelectorAll("dd[data-time]")) {
+    const text = place.textContent;
+    const show = () => { place.textContent = `${text}, ${age(Date.parse(place.dataset.time))}`; };
+    show();
+    setInterval(show, 1000);
+  }
   const names = JSON.parse(sessionStorage.getItem(unfolded) || "[]");
   for (const details of foldable()) if (names.includes(name(details))) details.open = true;
   setTimeout(again, 1000 * seconds);
