@@ -22,6 +22,7 @@ from ndabench.interruption import EXIT_CODE, interruptible
 
 if TYPE_CHECKING:
     from ndabench.records import RecordStore
+    from ndabench.reporting.specs import TableSpec
 
 FILE = typer.Argument(help="The sweep file, or the name of one of ndabench's own, e.g. quickstart_video.")
 SET = typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the file, e.g. task.num_steps=500.")
@@ -121,19 +122,24 @@ def _long_work_heard() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
+def print_table(spec: "TableSpec", console: Console) -> None:
+    """Prints a table of the report."""
+    console.print(Text(spec.title, style="bold"), soft_wrap=True)  # a Table would break it
+    table = Table()
+    for column in spec.columns:
+        table.add_column(Text(column.name), justify="right" if column.numeric else "left")
+    for row in spec.rows:
+        table.add_row(*(Text(cell.text) for cell in row))
+    console.print(table)
+
+
 def show(store: "RecordStore", console: Console) -> None:
     """Prints the tables of results, writes the report, and prints where the files are."""
     # late: --help must not wait for pandas
     from ndabench.reporting import summary_tables, write_report
 
     for spec in summary_tables(store):
-        console.print(Text(spec.title, style="bold"), soft_wrap=True)  # a Table would break it
-        table = Table()
-        for column in spec.columns:
-            table.add_column(Text(column.name), justify="right" if column.numeric else "left")
-        for row in spec.rows:
-            table.add_row(*(Text(cell.text) for cell in row))
-        console.print(table)
+        print_table(spec, console)
     console.print(
         f"records  {store.root} (trials, metrics, artifacts)", highlight=False, soft_wrap=True, markup=False
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from ndabench.command_line import run, show
+from ndabench.command_line import print_table, run, show
 from ndabench.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,11 +21,17 @@ FOLDER = typer.Argument(help="The folder of a sweep (or its filesystem URI), e.g
 WATCH = typer.Option("--watch", help="Keep the report current until the sweep ends; Ctrl-C stops watching.")
 EVERY = typer.Option(min=1, metavar="SECONDS", help="How often --watch looks for new records.")
 
+SEEDS_FOR = typer.Option(
+    metavar="DIFFERENCE",
+    help="Print how many seeds would show this difference in the primary measure, by the spread of these.",
+)
+
 
 def report(
     folder: Annotated[str, FOLDER] = "reports/quickstart",
     watch: Annotated[bool, WATCH] = False,
     every: Annotated[float, EVERY] = 10,
+    seeds_for: Annotated[float | None, SEEDS_FOR] = None,
 ) -> None:
     """Write the report of a sweep again, from its records."""
     from ndabench.records import RecordStore  # late: --help must not wait for pyarrow
@@ -35,7 +41,19 @@ def report(
         return
     if not store.without_retry().list("trials"):
         raise UserError(f"{folder}: no records here; give the folder of a sweep, e.g. reports/quickstart")
+    if seeds_for is not None:
+        _print_seeds(store, seeds_for, console)
+        return
     show(store, console)
+
+
+def _print_seeds(store: "RecordStore", difference: float, console: Console) -> None:
+    from ndabench.reporting.seeds import seeds_tables  # late: --help must not wait for pandas
+
+    for spec in seeds_tables(store, difference):
+        print_table(spec, console)
+        for note in spec.notes:
+            console.print(note, highlight=False, soft_wrap=True, markup=False)
 
 
 def _watched_to_the_end(store: "RecordStore", every: float, console: Console) -> bool:

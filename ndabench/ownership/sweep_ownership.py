@@ -23,6 +23,8 @@ from ndabench.records.retry import reason
 from ndabench.trials.config import without_locations
 
 OWNER_FILE = "sweep.yaml"
+PLAN_FILE = "plan.yaml"
+"""The sweep as it was before its first training step, by which the report tells what was claimed later."""
 MUST_AGREE = ("task", "data", "evaluate", "objective", "budget")
 RECORDED = ("trials", "metrics", "artifacts", "files", "checkpoints", "tensorboard")
 """The folders of what trials record."""
@@ -52,7 +54,12 @@ def take_ownership(
             now.delete(folder)
     mine = config.model_dump(mode="json", by_alias=True)
     text = f"# {PLACEHOLDER}\n{yaml.safe_dump(mine, sort_keys=False, allow_unicode=True)}"
-    now.write_bytes(OWNER_FILE, sealed(text.encode()))
+    content, before = sealed(text.encode()), now.read_bytes(OWNER_FILE)
+    if before is None or not _has_run(now):
+        now.write_bytes(PLAN_FILE, content)
+    elif now.read_bytes(PLAN_FILE) is None:  # the folder is of a version that kept no plan
+        now.write_bytes(PLAN_FILE, before)
+    now.write_bytes(OWNER_FILE, content)
     now.delete_unfinished()
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Field, model_validator
 
 from ndabench.augmentations.specification import NegativeSpec, Single
+from ndabench.claims import BASELINE, LEAST_SEEDS, ClaimFamily, Controls
 from ndabench.config import Config, Seed, SomeSteps, override, parse, value_at, with_current_names, with_value
 from ndabench.errors import UserError, nearest, unknown
 from ndabench.measurement import displayed_name
@@ -125,6 +126,9 @@ class SweepConfig(Config):
     """What all trials have equally much of: training steps, or images that are judged (see `task_of`)."""
     evaluate: tuple[EvaluationConfig, ...] = ()
     objective: Objective | None = None
+    claim: ClaimFamily | None = None
+    """What the sweep is to show, named before it runs; see docs/statistics.md."""
+    controls: Controls | None = None
     scheduler: Annotated[Asha | None, BeforeValidator(_scheduler)] = None
     time_budget_seconds: float | None = Field(None, ge=1e-3, le=10**9)
     resources: Resources = Resources()
@@ -157,6 +161,7 @@ class SweepConfig(Config):
                 f"asha stops search trials early and a grid has none; set search.sampler: {sampled_names()}"
             )
         self._check_objective()
+        self._check_claims()
         for arm in self.arms:  # every value that a range or list can give is checked before anything runs
             for setting in self.boundary_settings(arm):
                 self.trial(arm, setting, self.seeds[0])
@@ -230,9 +235,14 @@ class SweepConfig(Config):
         if self.budget == "steps":
             return
         set_by = ["search"] if "num_steps" in self.search.dimensions else []
-        set_by += [f"arm {arm.name}: task" for arm in self.arms if arm.task.get("num_steps", 0) != 0]
+        set_by += [f"arm {arm.name}: task" for arm in self.arms if self._sets_steps(arm)]
         if set_by:
             raise ValueError(f"{set_by[0]}: num_steps follows from budget: compute; leave it out")
+
+    def _sets_steps(self, arm: Arm) -> bool:
+        """Whether the arm trains for a length of its own. A positive control may: its advantage is known."""
+        positive = self.controls.positive if self.controls is not None else ()
+        return arm.task.get("num_steps", 0) != 0 and arm.name not in positive
 
     def _check_objective(self) -> None:
         """The evaluations must be the task's; one must measure the objective, with ASHA also during
@@ -257,6 +267,41 @@ class SweepConfig(Config):
                 "asha compares trials during training, so the evaluation that measures "
                 f"{self.objective.metric} needs every: the steps from one measurement to the next"
             )
+
+    def _check_claims(self) -> None:
+        """Claims and controls must name arms other than the baseline, and a measure that is measured."""
+        if self.claim is None and self.controls is None:
+            return
+        names = {arm.name: arm for arm in self.arms}
+        controls = self.controls.arms if self.controls is not None else ()
+        claimed = [claim.arm for claim in self.claim.that] if self.claim is not None else []
+        for key, arms in (("controls", controls), ("claim", claimed)):
+            for name in arms:
+                if name not in names:
+                    raise ValueError(f"{key}: {unknown('arm', name, names)}")
+                if name == BASELINE:
+                    raise ValueError(f"{key}: {BASELINE!r} is the baseline; name another arm")
+        if BASELINE not in names:
+            raise ValueError(f"claim and controls need the baseline, an arm named {BASELINE!r}")
+        for name in controls:
+            if controls.count(name) > 1 or name in claimed:
+                raise ValueError(f"controls: arm {name!r} can be one control only, and no claim")
+        measured = {metric: evaluation for evaluation in self.evaluate for metric in evaluation.metrics}
+        measure = self.measure
+        if measure is None:
+            raise ValueError("claim: needs a measure or an objective, e.g. measure: fd_classifier")
+        if measure not in measured:
+            raise ValueError(f"claim: {unknown('metric', measure, measured)}")
+        if measured[measure].better not in MODES:
+            raise ValueError(f"claim: {measure} has no better direction")
+        if self.claim is not None and len(self.seeds) < LEAST_SEEDS:
+            raise ValueError(f"claim: needs at least {LEAST_SEEDS} seeds, got {len(self.seeds)}")
+
+    @property
+    def measure(self) -> str | None:
+        """The primary measure: the claim's or, where it names none, the objective's."""
+        named = self.claim.measure if self.claim is not None else None
+        return named or (self.objective.metric if self.objective is not None else None)
 
     @property
     def mode(self) -> Literal["min", "max"]:
@@ -304,7 +349,7 @@ class SweepConfig(Config):
         for key in searched:
             changed = with_value(changed, key.split("."), setting[key], where)
         task = parse(kind, changed, where)
-        if self.budget == "steps" or task.num_steps == 0:
+        if self.budget == "steps" or task.num_steps == 0 or "num_steps" in arm.task:
             return task
         weighs = self._lambda_of(arm, setting) != TASKS[task.name].lambda_rule.baseline
         budget = self.task.judged_per_step(negative=True)

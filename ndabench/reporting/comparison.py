@@ -65,6 +65,8 @@ class Comparison:
     """Whether the headline makes claims about it."""
     num_tests: int = 0
     """The tests of its family, over which p is adjusted."""
+    exploratory: bool = False
+    """Whether the sweep has claims: only these are decided, see `claimed`."""
 
     @property
     def measured_on(self) -> str:
@@ -93,13 +95,15 @@ def comparisons(frames: Frames) -> list[Comparison]:
         for _, part in frames.finals.groupby(COMPARISON_KEY, observed=True, sort=False)
         if part["better"].iloc[0] != "neither" or part["value"].notna().any()
     ]
-    result = adjusted(result, frames.objective)
+    result = adjusted(result, frames.measure)
+    if frames.claim is not None:
+        result = [replace(comparison, exploratory=True) for comparison in result]
     group_place = {group: place for place, group in enumerate(frames.groups)}
     result.sort(
         key=lambda c: (
             group_place[c.group],
             c.on_validation,
-            c.name != frames.objective,
+            c.name != frames.measure,
             natural_order(c.name),
         )
     )

@@ -1,13 +1,16 @@
 """Records as data frames, with what tables and figures need: groups, settings and final values."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import yaml
 
+from ndabench.claims import ClaimFamily, Controls
+from ndabench.config import Config, parse
+from ndabench.errors import UserError
 from ndabench.foreign_text import escaped
 from ndabench.measurement import displayed_name
 from ndabench.records import RecordStore
@@ -16,6 +19,9 @@ from ndabench.records.schema import NAME_PARTS
 
 SWEEP_FILE = "sweep.yaml"
 SETTING_KEY = ["arm", "negative", "positive", "lambda", "parameters_json", "external"]
+PLAN_FILE = "plan.yaml"
+PLANNED = {"claim": "the claim", "controls": "the controls", "seeds": "the seeds", "search": "the search"}
+"""Keys of the sweep that must be as they were before the first training step, or a claim is exploratory."""
 COMPARISON_KEY = ["group", *NAME_PARTS, "protocol_json"]
 """The columns in which values must agree to be compared."""
 METRICS_GONE = "metrics gone"
@@ -25,6 +31,7 @@ EXTERNAL = " (external)"
 """Ends the arm's name of what was trained elsewhere and only measured here."""
 SAMPLING_KEYS = frozenset({"weights", "batch_norm", "batch_size"})
 """The keys of a protocol that say how a generator was sampled, which is not known of external pictures."""
+ConfigT = TypeVar("ConfigT", bound=Config)
 METRIC_COLUMNS = ["trial_id", "step", "kind", *NAME_PARTS, "value", "better", "unit", "protocol_json"]
 
 
@@ -91,6 +98,17 @@ class Frames:
     """Whether the settings come from a random or TPE search, and not from a grid."""
     budget: str
     """What trials have equally much of: `steps` or `compute`."""
+    claim: ClaimFamily | None = None
+    controls: Controls = field(default_factory=Controls)
+    replanned: tuple[str, ...] = ()
+    """What of the plan changed after the first training step."""
+    seeds: tuple[int, ...] = ()
+    """The seeds of the sweep file."""
+
+    @property
+    def measure(self) -> str | None:
+        """The name of the primary measure on the test split."""
+        return (self.claim.measure if self.claim is not None else None) or self.objective
 
     def colour(self, setting: Setting) -> int:
         return self.arms.index(setting.arm)
@@ -134,6 +152,8 @@ def load(store: RecordStore) -> Frames:
         sweep, problems = _read_sweep(content)
         for problem in problems:
             store.note(f"{store.local_path(SWEEP_FILE)}: damaged ({problem})")
+    claim = _part(store, sweep, "claim", ClaimFamily)
+    controls = _part(store, sweep, "controls", Controls) or Controls()
     rows = store.read_trials()
     trials = rows.to_pandas().set_index("trial_id")
     gone = trials.index.isin(store.without_metrics(rows))
@@ -176,7 +196,36 @@ def load(store: RecordStore) -> Frames:
         _objective(sweep),
         _is_sampled(sweep),
         "compute" if sweep.get("budget") == "compute" else "steps",
+        claim,
+        controls,
+        _replanned(store, sweep) if claim is not None else (),
+        tuple(sweep.get("seeds") or ()),
     )
+
+
+def _part(store: RecordStore, sweep: dict[str, Any], key: str, kind: type[ConfigT]) -> ConfigT | None:
+    """The sweep's claim or controls; None without them, or if they cannot be read, with a line."""
+    if sweep.get(key) is None:
+        return None
+    try:
+        return parse(kind, sweep[key], key)
+    except UserError as error:
+        store.note(f"{store.local_path(SWEEP_FILE)}: damaged ({error})")
+        return None
+
+
+def _replanned(store: RecordStore, sweep: dict[str, Any]) -> tuple[str, ...]:
+    """What differs from the plan, in words. Without a plan no claim is known to precede the run."""
+    content = store.read_bytes(PLAN_FILE)
+    if content is None:
+        return (f"the plan ({PLAN_FILE} is missing)",)
+    try:
+        require_intact(content)
+        plan = yaml.safe_load(content)
+    except (DamagedError, yaml.YAMLError, RecursionError, ValueError):
+        return (f"the plan ({PLAN_FILE} is damaged)",)
+    plan = plan if isinstance(plan, dict) else {}
+    return tuple(words for key, words in PLANNED.items() if plan.get(key) != sweep.get(key))
 
 
 def _escaped(frame: pd.DataFrame) -> pd.DataFrame:

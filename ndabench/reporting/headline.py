@@ -1,6 +1,7 @@
 """States the findings as sentences."""
 
-from ndabench.reporting.comparison import Compared, Comparison
+from ndabench.reporting.claim_sentences import claim_sentences
+from ndabench.reporting.comparison import DIRECTED, Compared, Comparison
 from ndabench.reporting.formatting import count, decimals_of, interval, number, p_value
 from ndabench.reporting.frames import METRICS_GONE, Frames
 from ndabench.reporting.intervals import Summary
@@ -16,9 +17,11 @@ def headline(frames: Frames, comparisons: list[Comparison]) -> list[str]:
     do not cover; or what is missing, if nothing can be claimed yet."""
     if frames.trials.empty:
         return ["No trial has been recorded yet."]
-    test = [c for c in comparisons if not c.on_validation and c.better in ("lower", "higher")]
+    test = [c for c in comparisons if not c.on_validation and c.better in DIRECTED]
     if not test:
         return [_nothing_measured(frames)]
+    if claims := claim_sentences(frames, comparisons):
+        return [*claims, *_cautions(frames, test)]
     claimed = [comparison for comparison in test if comparison.claimed]
     if not any(comparison.baselines for comparison in claimed):
         return [

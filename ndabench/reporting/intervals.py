@@ -88,6 +88,32 @@ def paired_difference(differences: Sequence[float]) -> Difference:
     return Difference(summary, float(p))
 
 
+def standard_deviation(difference: Difference) -> float | None:
+    """s of the differences at equal seeds; None where there is no test."""
+    summary = difference.summary
+    if not summary.half_width:
+        return None
+    quantile = float(special.stdtrit(summary.n - 1, (1 + difference.confidence) / 2))
+    return summary.half_width / quantile * math.sqrt(summary.n)
+
+
+def one_sided_p(difference: Difference, margin: float) -> float | None:
+    """p of the paired t-test against "the mean difference is at least `margin`"; small where it is below."""
+    deviation = standard_deviation(difference)
+    if deviation is None:
+        return None
+    n = difference.summary.n
+    t = (difference.summary.mean - margin) / (deviation / math.sqrt(n))
+    return float(special.stdtr(n - 1, t))
+
+
+def equivalence_p(difference: Difference, margin: float) -> float | None:
+    """p of two one-sided tests (Schuirmann 1987) against "the mean difference is outside ±`margin`"."""
+    mirrored = replace(difference, summary=replace(difference.summary, mean=-difference.summary.mean))
+    sides = [one_sided_p(one, margin) for one in (difference, mirrored)]
+    return None if sides[0] is None or sides[1] is None else max(sides[0], sides[1])
+
+
 def decided(family: Sequence[Difference | None]) -> list[Difference | None]:
     """The differences with p adjusted over all tests of `family`, and each with the interval of its decision.
 
@@ -105,11 +131,11 @@ def decided(family: Sequence[Difference | None]) -> list[Difference | None]:
             continue
         steps = range(num_tests, 0, -1) if p_adjusted < SIGNIFICANT else [num_tests]
         tests = next((step for step in steps if step * difference.p < SIGNIFICANT), num_tests)
-        result.append(_at_confidence(replace(difference, p_adjusted=p_adjusted), 1 - SIGNIFICANT / tests))
+        result.append(at_confidence(replace(difference, p_adjusted=p_adjusted), 1 - SIGNIFICANT / tests))
     return result
 
 
-def _at_confidence(difference: Difference, confidence: float) -> Difference:
+def at_confidence(difference: Difference, confidence: float) -> Difference:
     """The difference with its interval at another confidence."""
     summary = difference.summary
     assert summary.half_width is not None

@@ -19,6 +19,7 @@ from ndabench.reporting.formatting import (
 from ndabench.reporting.frames import Setting, decoded
 from ndabench.reporting.intervals import SIGNIFICANT, Difference
 from ndabench.reporting.paper import Published
+from ndabench.reporting.power import detectable
 from ndabench.reporting.specs import Cell, Column, TableSpec
 from ndabench.reporting.trial_tables import TROUBLE
 
@@ -96,6 +97,11 @@ def _difference_columns(comparison: Comparison) -> list[Column]:
     return [
         Column(name, f"{mean}the interval that belongs to p", numeric=True),
         Column("p", "two-sided paired t-test, Holm-adjusted over its family of tests", numeric=True),
+        Column(
+            "detectable",
+            "smallest difference that this n and spread show with 80 % power, at 0.05 / m for m tests",
+            numeric=True,
+        ),
     ]
 
 
@@ -153,12 +159,13 @@ def _values_note(row: Compared) -> str:
 
 def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
     if row.setting in [baseline.setting for baseline in comparison.baselines]:
-        return [Cell("baseline"), Cell(NOTHING)]
+        return [Cell("baseline"), Cell(NOTHING), Cell(NOTHING)]
     difference = row.difference
     if difference is None:
-        return [Cell(NOTHING), Cell(NOTHING)]
+        return [Cell(NOTHING)] * 3
     if difference.summary.n == 0:
-        return [Cell(NOTHING, note="no seed with a value in common with the baseline"), Cell(NOTHING)]
+        no_pair = "no seed with a value in common with the baseline"
+        return [Cell(NOTHING, note=no_pair), Cell(NOTHING), Cell(NOTHING)]
     better = (difference.summary.mean < 0) == (comparison.better == "lower")
     mark: Literal["", "good", "bad"] = ""
     if difference.significant and comparison.better != "neither":
@@ -167,6 +174,7 @@ def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
     limits = interval(difference.summary)
     level = f"{100 * difference.confidence:.3g} % interval {limits} " if limits else ""
     note = f"{level}over {count(difference.summary.n, 'pair')}"
+    least = detectable(difference, comparison.num_tests) if not comparison.on_validation else None
     return [
         Cell(shown, difference.summary.mean, note=note, mark=mark),
         Cell(
@@ -174,6 +182,7 @@ def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
             difference.p_adjusted,
             note=_why_no_p(difference),
         ),
+        Cell(number(least, decimals_for(least, least or 0.0)), least),
     ]
 
 
@@ -275,6 +284,8 @@ def _difference_notes(comparison: Comparison) -> list[str]:
 def _family(comparison: Comparison) -> str:
     """The tests over which p is adjusted: `4 tests, those that the headline reports`."""
     tests = count(comparison.num_tests, "test")
+    if comparison.exploratory:
+        return f"{tests}; this is exploratory, the headline decides the claims"
     if comparison.claimed:
         return f"{tests}, all that the headline draws on"
     return f"{tests} of {comparison.name}; the headline makes no claim about this metric"

@@ -134,7 +134,7 @@ def test_a_folder_in_which_nothing_ever_ran_may_be_resumed_with_another_file(
     assert store.read_trials().num_rows == 1, "the same sweep keeps what it has"
     take_ownership(store, other, resume=True, data_hash="2")
     assert not store.read_trials().num_rows
-    assert [path.name for path in tmp_path.iterdir()] == ["sweep.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plan.yaml", "sweep.yaml"]
     check_ownership(store, other, resume=True)
 
 
@@ -215,3 +215,18 @@ def test_negatives_may_move_and_must_keep_their_content(tmp_path: Path) -> None:
         f"{tmp_path}: arm 'near' drew negatives from another image_folder:near misses than it is now "
         "(content hash aaaaaaaaaa, now bbbbbbbbbb); restore these data, or choose another folder with --out"
     )
+
+
+def test_the_plan_is_the_sweep_before_its_first_step(tmp_path: Path) -> None:
+    store = RecordStore(str(tmp_path))
+    take_ownership(store, sweep(), resume=False, data_hash="1")
+    take_ownership(store, sweep(seeds=[0, 1, 2]), resume=True, data_hash="1")
+    plan = tmp_path / "plan.yaml"
+    assert yaml.safe_load(plan.read_text())["seeds"] == [0, 1, 2], "nothing has run yet"
+    trial = planned_row(sweep().grid_trials()[0], Provenance("s"))
+    store.write_trial(replace(trial, status="finished", dataset_hash="1"))
+    take_ownership(store, sweep(seeds=[0, 1, 2, 3]), resume=True, data_hash="1")
+    assert yaml.safe_load(plan.read_text())["seeds"] == [0, 1, 2]
+    plan.unlink()  # as in a folder of an older version
+    take_ownership(store, sweep(seeds=[0, 1, 2, 3, 4]), resume=True, data_hash="1")
+    assert yaml.safe_load(plan.read_text())["seeds"] == [0, 1, 2, 3], "the sweep that the folder had"

@@ -349,3 +349,40 @@ def test_what_may_be_a_mistake_is_said_once_for_all_arms() -> None:
         "task.ema: the moving average is 25",
         "task.ema: the moving average is 50",
     ]
+
+
+CLAIMED: dict[str, Any] = {
+    "arms": ["none", "jigsaw", {"name": "longer", "task": {"num_steps": 8}}],
+    "seeds": [0, 1, 2, 3, 4],
+    "evaluate": ["fd"],
+    "claim": {"measure": "fd_classifier", "that": [{"arm": "jigsaw", "is": "no_worse", "margin": 0.5}]},
+    "controls": {"positive": ["longer"]},
+}
+
+
+def test_a_sweep_may_claim_and_a_positive_control_may_be_longer() -> None:
+    config = sweep(**CLAIMED, budget="compute")
+    assert config.measure == "fd_classifier"
+    assert {t.task.num_steps for t in config.grid_trials() if t.arm == "longer"} == {8}
+    assert parse(SweepConfig, config.model_dump(mode="json", by_alias=True), "again") == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": [0, 1]}, "claim: needs at least 5 seeds, got 2"),
+        ({"claim": {"that": [{"arm": "jigsaw", "is": "lower"}]}}, "needs a measure or an objective"),
+        ({"claim": CLAIMED["claim"] | {"measure": "fid"}}, "unknown metric 'fid'"),
+        ({"controls": {"negative": ["jigsaw"]}}, "one control only, and no claim"),
+        ({"controls": {"negative": ["jig"]}}, "controls: unknown arm 'jig'"),
+        ({"controls": {"negative": ["none"]}}, "'none' is the baseline"),
+        ({"arms": ["jigsaw", {"name": "longer", "positive": "flip"}]}, "need the baseline"),
+        ({"claim": {"that": [{"arm": "jigsaw", "is": "equivalent"}]}}, "equivalent needs a margin"),
+        ({"claim": {"that": [{"arm": "jigsaw", "is": "lower", "margin": 1}]}}, "a margin belongs to"),
+        ({"claim": {"that": [{"arm": "jigsaw", "is": "higher"}] * 2}}, "claimed to be higher twice"),
+    ],
+)
+def test_a_wrong_claim_or_control_is_one_line(changes: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        sweep(**CLAIMED | changes)
+    assert "\n" not in str(caught.value)
