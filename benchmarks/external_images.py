@@ -92,7 +92,7 @@ def main(pictures: Path, reference: Annotated[str, typer.Option()]) -> None:
     count, whole = len(subject.images), len(subject.images) == len(data.test)
     subset = {"num_subsets": 1, "subset_size": count} if whole else {"num_subsets": 1000, "subset_size": 500}
     extractor = open_classifier(data, device=device)
-    keys: dict[str, dict[str, Any]] = {"fd": {}, "kid": subset, "precision": {}, "recall": {}}
+    keys: dict[str, dict[str, Any]] = {"fd": {}, "kid": subset, "precision_recall": {}}
     evaluations: list[Evaluation] = [
         parse(EvaluationConfig, {"name": name, "num_samples": count, **more}, name)
         for name, more in keys.items()

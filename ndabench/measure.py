@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ndabench.metrics.subjects import Subject
     from ndabench.records import RecordStore
 
+OF_CLASSES = ("class_fd", "cas")
+"""Measures of images that were drawn for known classes, which pictures of others do not tell."""
+HELD_OUT = ("memorization",)
+"""Measures that compare training images with held-out ones, which a folder does not tell apart."""
 OUT = typer.Option(help="The folder of the records and the report; it may be that of a sweep.")
 NAME = typer.Option(help="What tables call it; default: the name of the file or folder.")
 EVALUATE = typer.Option(
@@ -70,7 +74,9 @@ def images(
     known = evaluations_of(GENERATOR)
     wanted = defaults.evaluations(evaluate or [], known)
     extractors = extractor or ["classifier"]
-    chosen = wanted or usual_evaluations(len(subject.images), extractors, weights)
+    chosen = wanted or usual_evaluations(len(subject.images), data, extractors, weights)
+    if data.validation is data.test and any(one.name in HELD_OUT for one in chosen):
+        raise UserError(f"--evaluate: {HELD_OUT[0]} needs held-out images; give a data set as --reference")
     external = External(
         name or pictures.stem or "images", "images", subject.content_hash, {"num_images": len(subject.images)}
     )
@@ -78,7 +84,7 @@ def images(
 
 
 def usual_evaluations(
-    num_samples: int, extractors: Sequence[str], weights: Path | None
+    num_samples: int, data: Any, extractors: Sequence[str], weights: Path | None
 ) -> "list[Evaluation]":
     """Every evaluation of generated images by each of the extractors, as far as `num_samples` suffice.
 
@@ -90,6 +96,7 @@ def usual_evaluations(
     from ndabench.metrics.registry import EVALUATIONS, evaluations_of
     from ndabench.metrics.subjects import GENERATOR
 
+    without = {*OF_CLASSES, *(HELD_OUT if data.validation is data.test else ())}
     found: list[Evaluation] = []
     for extractor in extractors:
         takes = EXTRACTORS[extractor].takes
@@ -97,10 +104,12 @@ def usual_evaluations(
         shared |= {"weights": weights} if weights is not None and "weights" in takes else {}
         for name in evaluations_of(GENERATOR):
             kind = EVALUATIONS[name].config
-            if not issubclass(kind, GeneratorEvaluation):
+            if not issubclass(kind, GeneratorEvaluation) or name in without:
                 continue
             try:
-                found.append(parse(kind, {"name": name, **shared}, name))
+                one = parse(kind, {"name": name, **shared}, name)
+                one.check(data)
+                found.append(one)
             except UserError as error:
                 print(f"left out: {error}")
     return found

@@ -105,6 +105,10 @@ class ImagesSubject:
         """All pictures, uint8 `[N, C, H, W]`."""
         return self.shared.get("samples", "samples", lambda: torch.cat(list(self._batches("reading"))))
 
+    def labels(self, num_samples: int) -> Tensor:
+        """`UserError`: a collection does not tell for which classes its pictures were drawn."""
+        raise UserError(f"{self.title}: class_fd and cas need pictures of known classes, and it tells none")
+
     def extracted(self, config: GeneratorEvaluation) -> Extracted:
         """Their features and logits by the extractor that `config` names, from the cache or extracted now."""
 
