@@ -40,8 +40,9 @@ def seeds_tables(store: RecordStore, difference: float) -> list[TableSpec]:
 
 
 def _table(frames: Frames, comparison: Comparison, difference: float) -> TableSpec:
-    claims = len(frames.claim.that) if frames.claim is not None else comparison.num_tests
-    tests = max(claims, 1)
+    claimed = [claim.arm for claim in frames.claim.that] if frames.claim is not None else []
+    settings = [row.setting.arm for row in comparison.rows if row.repeated]
+    tests = max(sum(map(settings.count, claimed)) or comparison.num_tests, 1)
     rows = [cells for row in comparison.rows if (cells := _row(row, difference, SIGNIFICANT / tests))]
     of = f"{difference:g} {comparison.unit}".rstrip()
     return TableSpec(
