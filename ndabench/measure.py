@@ -90,6 +90,7 @@ def usual_evaluations(
 
     One that cannot be had with its default keys gets a line that says why.
     """
+    # late: --help must not wait for pydantic
     from ndabench.config import parse
     from ndabench.metrics.generators.config import GeneratorEvaluation
     from ndabench.metrics.generators.extractor_registry import EXTRACTORS
@@ -117,6 +118,7 @@ def usual_evaluations(
 
 def _reference(defaults: "SweepDefaults", reference: str | None, image_size: int | None) -> "ImageConfig":
     """The collection or data set that `--reference` names, brought to `image_size`."""
+    # late: --help must not wait for pydantic
     from ndabench.config import parse
     from ndabench.data.collection import ARCHIVES, ImageCollectionConfig
     from ndabench.data.source import ImageConfig
@@ -131,6 +133,7 @@ def _reference(defaults: "SweepDefaults", reference: str | None, image_size: int
 
 
 def _workers() -> Any:
+    # late: --help must not wait for torch
     import torch
 
     from ndabench.distributed import Workers
@@ -147,6 +150,7 @@ def _measure_and_show(
     defaults: "SweepDefaults",
     config: dict[str, Any],
 ) -> None:
+    # late: --help must not wait for torch
     from ndabench.distributed import Workers
     from ndabench.external.recording import dumped, measure
 

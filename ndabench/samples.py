@@ -63,6 +63,7 @@ def samples(
 
 def _write(images: "Tensor", out: Path) -> None:
     """Writes uint8 `[N, C, H, W]`, whole or not at all."""
+    # late: --help must not wait for them
     import numpy as np
     from PIL import Image
 

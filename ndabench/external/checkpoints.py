@@ -87,6 +87,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
 def _loaded(path: Path, content: bytes) -> Any:
     try:
         if path.suffix == ".safetensors":
+            # late: only for such files
             from safetensors.torch import load
 
             return load(content)

@@ -133,6 +133,7 @@ def _build(encoder: str, data: ImageData, workers: Workers) -> tuple[nn.Module, 
     library, colon, name = encoder.partition(":")
     if colon and library in LIBRARIES:
         return LIBRARIES[library](name), encoder
+    # late: only for a resnet spelled as YAML
     from ndabench.yaml_reading import parse_yaml
 
     config = parse(ImageEncoderConfig, parse_yaml(encoder), "--encoder")
@@ -149,6 +150,7 @@ def _build(encoder: str, data: ImageData, workers: Workers) -> tuple[nn.Module, 
 
 def _torchvision(name: str) -> nn.Module:
     """A classifier of torchvision without its last layers."""
+    # late: only if one of its networks is named
     from torchvision.models import get_model, list_models
 
     if name not in list_models():
@@ -163,6 +165,7 @@ def _torchvision(name: str) -> nn.Module:
 
 def _timm(name: str) -> nn.Module:
     try:
+        # late: an optional package
         import timm
     except ImportError:
         raise UserError("--encoder: timm is not installed; pip install timm") from None

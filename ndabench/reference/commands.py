@@ -56,6 +56,7 @@ def explain(
 
 def _find(path: str) -> "Key | Named":
     """What a path such as `task.gan.ema` leads to; `UserError` where it leads nowhere."""
+    # late: --help must not wait for pydantic
     from ndabench.planning.sweep_file import SweepConfig
     from ndabench.reference.keys import Named, keys_of
     from ndabench.reference.names import KINDS, config_of, meaning
@@ -85,6 +86,7 @@ def _find(path: str) -> "Key | Named":
 
 def _configured() -> "Iterator[tuple[str, type[Config]]]":
     """Every name that has keys, with the class that holds them."""
+    # late: --help must not wait for pydantic
     from ndabench.reference.names import KINDS, config_of
 
     for registry in KINDS.values():
@@ -94,6 +96,7 @@ def _configured() -> "Iterator[tuple[str, type[Config]]]":
 
 
 def _inside(place: "Key | Named") -> "Mapping[str, Key | Named]":
+    # late: --help must not wait for pydantic
     from ndabench.reference.keys import Named, keys_of
     from ndabench.reference.names import first_paragraph
 
@@ -110,6 +113,7 @@ def _inside(place: "Key | Named") -> "Mapping[str, Key | Named]":
 
 def _parameters(entry: Any) -> "list[Key]":
     """The parameters of a negative, which has no configuration class."""
+    # late: --help must not wait for pydantic
     from ndabench.reference.keys import Key
     from ndabench.reference.names import rule_of
 

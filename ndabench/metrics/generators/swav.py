@@ -25,6 +25,7 @@ def open_swav(*, weights: Path | None, device: torch.device) -> Extractor:
 
 @lru_cache(maxsize=1)
 def _load(path: Path, device: torch.device) -> Extractor:
+    # late: only if it is asked for
     from torchvision.models import resnet50
 
     network = resnet50(weights=None)

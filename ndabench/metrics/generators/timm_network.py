@@ -33,6 +33,7 @@ def open_timm(*, model: str, weights: Path | None, device: torch.device) -> Extr
 def import_timm(extractor: str) -> ModuleType:
     """The package; `UserError` where it is not installed."""
     try:
+        # late: an optional package
         import timm
     except ImportError:
         raise UserError(f"the {extractor} extractor needs timm: pip install 'ndabench[timm]'") from None

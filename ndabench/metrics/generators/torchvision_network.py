@@ -21,6 +21,7 @@ from ndabench.metrics.generators.weights_file import find_weights, load_fully, r
 
 def open_torchvision(*, model: str, weights: Path | None, device: torch.device) -> Extractor:
     """The extractor with the weights in the file, else in the cache; `UserError` for an unknown model."""
+    # late: only if it is asked for
     import torchvision.models as models
 
     known = models.list_models(module=models)
@@ -32,6 +33,7 @@ def open_torchvision(*, model: str, weights: Path | None, device: torch.device) 
 
 @lru_cache(maxsize=2)
 def _load(model: str, path: Path, device: torch.device) -> Extractor:
+    # late: only if it is asked for
     import torchvision.models as models
 
     weights = read_weights(path)

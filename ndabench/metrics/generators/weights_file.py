@@ -35,6 +35,7 @@ def find_weights(
             return cached
     if in_hub is not None:
         try:
+            # late: an optional package
             from huggingface_hub import try_to_load_from_cache
         except ImportError:
             pass
@@ -65,6 +66,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     try:
         if path.suffix == ".safetensors":
+            # late: only for such files
             from safetensors.torch import load_file
 
             content: Any = load_file(path)
