@@ -36,7 +36,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ndabench.metrics.anomaly.config import AnomalyConfig, FeatureAnomalyConfig
-from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig, DpcFinetuneConfig, RetrievalConfig
+from ndabench.metrics.clip_encoders.config import (
+    ClipLinearProbeConfig,
+    DpcFinetuneConfig,
+    RetrievalConfig,
+    VideoKnnConfig,
+)
 from ndabench.metrics.counting.config import CountConfig
 from ndabench.metrics.detection.config import DetectionConfig
 from ndabench.metrics.evaluation import Evaluation
@@ -189,6 +194,12 @@ EVALUATIONS: Registry[EvaluationEntry] = Registry(
             RetrievalConfig,
             CLIP_ENCODER,
             "ndabench.metrics.clip_encoders.retrieval:measure_retrieval",
+            "ndabench.metrics.clip_encoders.video_scores:prepare_videos",
+        ),
+        "video_knn": EvaluationEntry(
+            VideoKnnConfig,
+            CLIP_ENCODER,
+            "ndabench.metrics.clip_encoders.knn:measure_video_knn",
             "ndabench.metrics.clip_encoders.video_scores:prepare_videos",
         ),
         "mass_outside": EvaluationEntry(

@@ -20,6 +20,7 @@ from ndabench.metrics.clip_encoders.config import (
     ClipLinearProbeConfig,
     DpcFinetuneConfig,
     RetrievalConfig,
+    VideoKnnConfig,
 )
 from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.registry import EvaluationConfig, evaluations_of
@@ -31,6 +32,7 @@ from tests.metrics.toy_features import ToyFeatures
 CHEAP: list[ClipEncoderEvaluation] = [
     DpcFinetuneConfig(num_epochs=1, batch_size=32),
     ClipLinearProbeConfig(penalties=(1e-2, 1.0), max_iterations=50),
+    VideoKnnConfig(),
     RetrievalConfig(),
 ]
 

@@ -1,5 +1,8 @@
 """Retrieval against a loop over videos."""
 
+import math
+
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -7,6 +10,7 @@ from ndabench.data.images import to_float
 from ndabench.data.registry import load_data
 from ndabench.data.videos.feeding import ResidentClips
 from ndabench.distributed import Workers
+from ndabench.metrics.clip_encoders.knn import video_knn_accuracy
 from ndabench.metrics.clip_encoders.retrieval import recalls
 from ndabench.metrics.clip_encoders.windows import Windows, concat_windows, window_values
 from tests.metrics.recognising import CPU, SAMPLING, digits
@@ -37,6 +41,22 @@ def test_recalls_are_those_of_a_loop() -> None:
 def test_a_gallery_smaller_than_the_rank_counts_whole() -> None:
     queries, gallery = some_windows(10, 0), some_windows(3, 1)
     assert recalls(queries, gallery)[1] == recalls(queries, gallery)[2]
+
+
+def test_the_nearest_videos_vote_by_their_weights() -> None:
+    queries, bank = some_windows(30, 0), some_windows(40, 1)
+    right = 0
+    for query in range(30):
+        own = queries.values[queries.videos == query].mean(0)
+        votes = [0.0] * 4
+        others = [bank.values[bank.videos == video].mean(0) for video in range(40)]
+        similar = [float(F.cosine_similarity(own, other, dim=0)) for other in others]
+        for video in sorted(range(40), key=lambda video: -similar[video])[:7]:
+            votes[int(bank.labels[video])] += math.exp(similar[video] / 0.1)
+        right += votes.index(max(votes)) == queries.labels[query]
+    found = video_knn_accuracy(queries, bank, num_classes=4, neighbours=7, temperature=0.1)
+    assert found == pytest.approx(100 * right / 30)
+    assert 0 < right < 30
 
 
 def test_every_video_is_seen_whole() -> None:

@@ -6,7 +6,17 @@ from typing import Any, ClassVar, Literal
 from pydantic import model_validator
 
 from ndabench.augmentations.views_config import ViewsConfig
-from ndabench.config import BatchSize, Count, Milestones, Momentum, NonNegative, Penalties, Positive, Share
+from ndabench.config import (
+    BatchSize,
+    Count,
+    Milestones,
+    Momentum,
+    NonNegative,
+    Penalties,
+    Positive,
+    Share,
+    Temperature,
+)
 from ndabench.data.registry import VideoDataConfig
 from ndabench.metrics.evaluation import DataFacts, ProbeConfig
 
@@ -65,6 +75,19 @@ class RetrievalConfig(ClipEncoderEvaluation):
     @property
     def measures(self) -> tuple[str, ...]:
         return tuple(f"{self.name}_r{rank}" for rank in RANKS)
+
+    @property
+    def shares(self) -> tuple[Hashable, ...]:
+        return (windows_of(self.data),)
+
+
+class VideoKnnConfig(ClipEncoderEvaluation):
+    """`video_knn`: cheap, nothing random. See `knn.py`."""
+
+    name: Literal["video_knn"] = "video_knn"
+    neighbours: Count = 20
+    """At most as many as the bank has videos; data sets of videos are small."""
+    temperature: Temperature = 0.1
 
     @property
     def shares(self) -> tuple[Hashable, ...]:
