@@ -31,7 +31,7 @@ def test_a_place_that_was_never_there_is_not_waited_for(
     command_line: CommandLine, object_store: ObjectStore
 ) -> None:
     line = command_line.error(train, command_line.file(), "--out", "s3://no-such-bucket/out")
-    assert "s3://no-such-bucket/out/sweep.yaml: cannot be written (NO_SUCH_BUCKET: The specified" in line
+    assert "s3://no-such-bucket/out/plan.yaml: cannot be written (NO_SUCH_BUCKET: The specified" in line
     object_store.stop()
     line = command_line.error(report, object_store.folder())
     assert "cannot be read (NETWORK_CONNECTION: " in line
