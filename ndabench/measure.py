@@ -1,4 +1,4 @@
-"""`python -m ndabench.measure images|encoder|generator|discriminator`: measures what others made, no Ray.
+"""`python -m ndabench.measure images|encoder`: measures what others made, without Ray.
 
 The results are records like those of trials, marked external: with the `--out` of a sweep its report shows
 them next to its arms.
@@ -151,7 +151,6 @@ def _measure_and_show(
     config: dict[str, Any],
 ) -> None:
     # late: --help must not wait for torch
-    from ndabench.distributed import Workers
     from ndabench.external.recording import dumped, measure
 
     console = Console()
@@ -167,7 +166,7 @@ def _measure_and_show(
         data,
         evaluations,
         store,
-        Workers(device=_workers().device),
+        _workers(),
         sweep=defaults.sweep,
         config={**config, "evaluate": [dumped(one) for one in evaluations]},
         told=told,
