@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from ndabench.metrics.subjects import Subject
     from ndabench.records import RecordStore
 
-OF_CLASSES = ("class_fd", "cas")
-"""Measures of images that were drawn for known classes, which pictures of others do not tell."""
-HELD_OUT = ("memorization",)
-"""Measures that compare training images with held-out ones, which a folder does not tell apart."""
 OUT = typer.Option(help="The folder of the records and the report; it may be that of a sweep.")
 NAME = typer.Option(help="What tables call it; default: the name of the file or folder.")
 EVALUATE = typer.Option(
@@ -60,6 +56,7 @@ def images(
     from ndabench.data.collection import ImageCollectionConfig
     from ndabench.external.images import load_reference_data, open_images
     from ndabench.external.recording import External, SweepDefaults, dumped
+    from ndabench.metrics.generators.feature_config import FeatureMeasure
     from ndabench.metrics.registry import evaluations_of
     from ndabench.metrics.subjects import GENERATOR
     from ndabench.records import RecordStore
@@ -75,8 +72,9 @@ def images(
     wanted = defaults.evaluations(evaluate or [], known)
     extractors = extractor or ["classifier"]
     chosen = wanted or usual_evaluations(len(subject.images), data, extractors, weights)
-    if data.validation is data.test and any(one.name in HELD_OUT for one in chosen):
-        raise UserError(f"--evaluate: {HELD_OUT[0]} needs held-out images; give a data set as --reference")
+    held_out = [one.name for one in chosen if isinstance(one, FeatureMeasure) and one.of_held_out]
+    if data.validation is data.test and held_out:
+        raise UserError(f"--evaluate: {held_out[0]} needs held-out images; give a data set as --reference")
     external = External(
         name or pictures.stem or "images", "images", subject.content_hash, {"num_images": len(subject.images)}
     )
@@ -88,16 +86,17 @@ def usual_evaluations(
 ) -> "list[Evaluation]":
     """Every evaluation of generated images by each of the extractors, as far as `num_samples` suffice.
 
-    One that cannot be had with its default keys gets a line that says why.
+    Pictures of others do not tell their classes, and a folder holds nothing out. One that cannot be had with
+    its default keys gets a line that says why.
     """
     # late: --help must not wait for pydantic
     from ndabench.config import parse
     from ndabench.metrics.generators.config import GeneratorEvaluation
     from ndabench.metrics.generators.extractor_registry import EXTRACTORS
+    from ndabench.metrics.generators.feature_config import FeatureMeasure
     from ndabench.metrics.registry import EVALUATIONS, evaluations_of
     from ndabench.metrics.subjects import GENERATOR
 
-    without = {*OF_CLASSES, *(HELD_OUT if data.validation is data.test else ())}
     found: list[Evaluation] = []
     for extractor in extractors:
         takes = EXTRACTORS[extractor].takes
@@ -105,7 +104,11 @@ def usual_evaluations(
         shared |= {"weights": weights} if weights is not None and "weights" in takes else {}
         for name in evaluations_of(GENERATOR):
             kind = EVALUATIONS[name].config
-            if not issubclass(kind, GeneratorEvaluation) or name in without:
+            if not issubclass(kind, GeneratorEvaluation):
+                continue
+            if issubclass(kind, FeatureMeasure) and (
+                kind.of_classes or (kind.of_held_out and data.validation is data.test)
+            ):
                 continue
             try:
                 one = parse(kind, {"name": name, **shared}, name)

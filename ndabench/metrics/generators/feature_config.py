@@ -22,6 +22,15 @@ class FeatureMeasure(GeneratorEvaluation):
     """The function `(config, Compared) -> tuple[float, ...]`, as `"package.module:attribute"`."""
     smallest_set: ClassVar[int] = 2
     """How many images each side must have."""
+    of_classes: ClassVar[bool] = False
+    """Whether the classes that images were drawn for must be known."""
+    of_held_out: ClassVar[bool] = False
+    """Whether it compares training images with held-out ones."""
+
+    @property
+    def needed(self) -> int:
+        """How many images each side must have with these keys."""
+        return max(self.smallest_set, getattr(self, "k", 0) + 1)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -33,11 +42,10 @@ class FeatureMeasure(GeneratorEvaluation):
         return {key: getattr(self, key) for key in type(self).model_fields if key not in shared}
 
     def check(self, data: DataFacts) -> None:
-        needed = max(self.smallest_set, getattr(self, "k", 0) + 1)
         for split, images in (("validation", data.validation), ("test", data.test)):
-            if len(images) < needed:
+            if len(images) < self.needed:
                 raise UserError(
-                    f"{self.metric}: needs at least {needed} real images, and the {split} split of "
+                    f"{self.metric}: needs at least {self.needed} real images, and the {split} split of "
                     f"{data.name} has {len(images)}"
                 )
 
@@ -114,6 +122,7 @@ class MemorizationConfig(FeatureMeasure):
     better: ClassVar[Better] = "neither"
     values: ClassVar[tuple[str, ...]] = ("memorization", "auth_pct")
     function: ClassVar[str] = "ndabench.metrics.generators.feature_measures:of_memorization"
+    of_held_out: ClassVar[bool] = True
 
 
 class ClassFdConfig(FeatureMeasure):
@@ -123,6 +132,7 @@ class ClassFdConfig(FeatureMeasure):
 
     values: ClassVar[tuple[str, ...]] = ("class_fd",)
     function: ClassVar[str] = "ndabench.metrics.generators.feature_measures:of_class_fd"
+    of_classes: ClassVar[bool] = True
 
     def check(self, data: DataFacts) -> None:
         super().check(data)
@@ -138,6 +148,7 @@ class CasConfig(FeatureMeasure):
     better: ClassVar[Better] = "higher"
     values: ClassVar[tuple[str, ...]] = ("cas",)
     function: ClassVar[str] = "ndabench.metrics.generators.feature_measures:of_cas"
+    of_classes: ClassVar[bool] = True
 
     def check(self, data: DataFacts) -> None:
         super().check(data)

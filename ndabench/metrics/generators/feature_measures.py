@@ -5,7 +5,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Generator, Tensor
 
@@ -58,9 +57,8 @@ def compare(config: FeatureMeasure, compared: Compared) -> tuple[dict[str, float
     Raises `UserError` for features that are not finite and for fewer than `smallest_set` images.
     """
     for features, images in ((compared.real, "real images"), (compared.fake, "generated images")):
-        needed = max(config.smallest_set, getattr(config, "k", 0) + 1)
-        if len(features) < needed:
-            raise UserError(f"{config.metric}: needs at least {needed} {images}, got {len(features)}")
+        if len(features) < config.needed:
+            raise UserError(f"{config.metric}: needs at least {config.needed} {images}, got {len(features)}")
         require_finite(features, images)
     values = load(config.function)(config, compared)
     return dict(zip(config.measures, values, strict=True)), doubts(config, compared.fake)
@@ -89,8 +87,7 @@ def _measure_split(config: FeatureMeasure, subject: DrawsImages, split: Measured
     source = subject.of_split(split)
     data, drawn, device = source.data, source.extracted(config), source.workers.device
     counted = config.model_copy(update={"num_samples": min(config.num_samples, source.num_samples)})
-    conditional = config.name in ("class_fd", "cas")
-    labels = source.labels(counted.num_samples) if conditional else None
+    labels = source.labels(counted.num_samples) if config.of_classes else None
     start = source.shared.clock()
     real = load_reference(data, split, drawn.extractor, device)
     compared = Compared(
@@ -98,18 +95,18 @@ def _measure_split(config: FeatureMeasure, subject: DrawsImages, split: Measured
         fake=drawn.all_features(counted.num_samples),
         frechet=lambda: real.frechet,
         train=lambda: load_reference(data, "train", drawn.extractor, device).features,
-        real_labels=getattr(data, split).labels.to(device) if conditional else None,
+        real_labels=getattr(data, split).labels.to(device) if config.of_classes else None,
         fake_labels=labels,
         class_names=data.class_names,
     )
     values, notes = compare(counted, compared)
-    protocol = partial(measurement_protocol, counted, drawn, data, split)
+    protocol = measurement_protocol(counted, drawn, data, split)
     seconds = (source.shared.clock() - start) / len(values)
     measurements = [
         Measurement(
             value,
             better=config.better,
-            protocol={"metric": name, **protocol(), **source.sampling},
+            protocol={"metric": name, **protocol, **source.sampling},
             seconds=seconds,
             kind="metric",
             metric=name,
