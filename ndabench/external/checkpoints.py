@@ -1,30 +1,22 @@
 """Checkpoints of other projects: the weights of a backbone, under whatever names they were saved.
 
-A checkpoint nests its state dict (`state_dict` in Lightning, MoCo and DPC, `model` in timm and DINO), puts a
-prefix before the names (`module.` by data-parallel training, `module.encoder_q.` in MoCo, `backbone.` in
-solo-learn and lightly, `module.backbone.` in DPC), and may number the layers (lightly wraps
+A checkpoint puts a prefix before the names (`module.` by data-parallel training, `module.encoder_q.` in MoCo,
+`backbone.` in solo-learn and lightly, `module.backbone.` in DPC), and may number the layers (lightly wraps
 `children()[:-1]` of a ResNet in a Sequential). What remains after that are torchvision's names.
 """
 
-import hashlib
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ndabench.errors import UserError, first_of
-from ndabench.foreign_text import shown_text
-from ndabench.models.weights import ANSI, COUNTER, HEADS
+from ndabench.models.weight_files import State
+from ndabench.models.weights import COUNTER, HEADS
 
-State = Mapping[str, Tensor]
-
-NESTS = ("state_dict", "model_state_dict", "model", "net", "encoder", "backbone", "student", "teacher")
-"""The keys under which projects keep a state dict, in the order in which they are tried."""
 NUMBERED: Mapping[str, Mapping[str, str]] = {
     "as saved": {},
     "children of torchvision's ResNet, numbered": {
@@ -68,46 +60,6 @@ class Match:
             f"prefix {self.prefix!r}, {self.layout}: {len(self.state)} matched, {len(self.missing)} missing"
             f"{missing}, {len(self.surplus)} surplus{surplus}{also}"
         )
-
-
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The state dict in a file of torch or safetensors, and the SHA-256 of the file.
-
-    Raises `UserError` for a file that cannot be read, that needs code to be run, or that holds no weights.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such checkpoint")
-    content = path.read_bytes()
-    found = _state_in(_loaded(path, content), depth=3)
-    if found is None:
-        raise UserError(f"{path}: holds no state dict (looked under {', '.join(NESTS)})")
-    return found, hashlib.sha256(content).hexdigest()
-
-
-def _loaded(path: Path, content: bytes) -> Any:
-    try:
-        if path.suffix == ".safetensors":
-            # late: only for such files
-            from safetensors.torch import load
-
-            return load(content)
-        return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    except Exception as error:  # a damaged or foreign file makes torch raise a dozen kinds
-        reason = shown_text(ANSI.sub("", str(error)).strip().partition("\n")[0])
-        raise UserError(
-            f"{path}: cannot be read without running code from it ({reason[:200]}); save its state dict alone"
-        ) from error
-
-
-def _state_in(value: Any, depth: int) -> dict[str, Tensor] | None:
-    """The tensors of the first mapping that has any, in the order of `NESTS`."""
-    if not isinstance(value, Mapping):
-        return None
-    tensors = {str(name): one for name, one in value.items() if isinstance(one, Tensor)}
-    if len(tensors) > 1 or depth == 0:
-        return tensors or None
-    nested = (_state_in(value[name], depth - 1) for name in NESTS if name in value)
-    return next((one for one in nested if one), tensors or None)
 
 
 def match(state: State, backbone: State, prefix: str | None = None) -> Match:

@@ -15,14 +15,13 @@ from ndabench.errors import UserError, unknown
 from ndabench.external.checkpoints import (
     NUMBERED,
     Match,
-    State,
     match,
     prefixes_of,
-    read_checkpoint,
     renamed,
     require_whole,
 )
 from ndabench.models.resnet import ARCHITECTURES, Bottleneck
+from ndabench.models.weight_files import State, file_sha256, read_state
 from ndabench.tasks.contrastive.build_encoders import build_encoder
 from ndabench.tasks.contrastive.encoders import ImageEncoderConfig
 
@@ -85,7 +84,7 @@ def open_encoder(
         raise UserError(f"--normalise: is needed: how was it fed? ({', '.join(NORMALISATIONS)})")
     if normalise not in NORMALISATIONS:
         raise unknown("normalisation", normalise, NORMALISATIONS)
-    state, sha256 = read_checkpoint(path)
+    state = read_state(path)
     network, title = _build(encoder or _recognised(state, path, prefix), data, workers)
     found = match(state, network.state_dict(), prefix)
     require_whole(found, path, title, partly=partly)
@@ -95,7 +94,10 @@ def open_encoder(
     if len(NORMALISATIONS[normalise][0]) not in (1, channels):
         raise UserError(f"--normalise: {normalise} is of 3 channels, {data.name} has {channels}")
     return ExternalEncoder(
-        Normalised(network, normalise, _dimension(network, data)).to(workers.device), title, found, sha256
+        Normalised(network, normalise, _dimension(network, data)).to(workers.device),
+        title,
+        found,
+        file_sha256(path),
     )
 
 

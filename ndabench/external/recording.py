@@ -27,12 +27,11 @@ from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.registry import EvaluationConfig
 from ndabench.metrics.results import Evaluated, merge
 from ndabench.metrics.subjects import Preparation, Subject
-from ndabench.records import RecordStore, TrialRow
+from ndabench.records import SWEEP_FILE, RecordStore, TrialRow
 from ndabench.tasks.registry import TASKS
 from ndabench.trials.config import git_commit, versions
 from ndabench.yaml_reading import parse_yaml
 
-SWEEP_FILE = "sweep.yaml"
 NAME = re.compile(r"[\w.:+ -]{1,60}")
 
 

@@ -1,28 +1,21 @@
 """Encoders to and from files: plain state dicts with the names that published networks use."""
 
-import hashlib
 import io
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ndabench.errors import UserError
-from ndabench.foreign_text import shown, shown_text
+from ndabench.foreign_text import shown
 from ndabench.models.resnet import ARCHITECTURES, Bottleneck
+from ndabench.models.weight_files import State, file_sha256, plain_state, read_state
 
 HEADS = re.compile(r"(fc|classifier|head|blocks\.\d+\.proj)\.")
 """Prefixes of the names of classifier layers in torchvision, timm and pytorchvideo."""
 COUNTER = "num_batches_tracked"
 """Batch norm's count of steps, which old files lack and nothing here depends on."""
-
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
-"""What torch colours parts of its messages with."""
-
-State = Mapping[str, Tensor]
 
 
 def export_encoder(encoder: nn.Module) -> bytes:
@@ -31,9 +24,8 @@ def export_encoder(encoder: nn.Module) -> bytes:
     They are torchvision's for a ResNet, and the published ones for the body of a `ClipEncoder`.
     If several workers keep separate batch-norm moments, call `average_running_moments` first.
     """
-    state = {name: _plain(tensor) for name, tensor in encoder.state_dict().items()}
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(plain_state(encoder.state_dict()), buffer)
     return buffer.getvalue()
 
 
@@ -45,7 +37,10 @@ def load_encoder_weights(
     Raises `UserError` for a file that is missing, unreadable, of another network, or where `sha256` is given
     of another content; `title` is what it then calls an encoder that is no ResNet.
     """
-    theirs = {name: tensor for name, tensor in _read(Path(path), sha256).items() if not HEADS.match(name)}
+    read = read_state(Path(path))
+    if sha256 is not None and sha256 != file_sha256(Path(path)):
+        raise UserError(f"{path} holds other weights than when the sweep was read; restore the original file")
+    theirs = {name: tensor for name, tensor in read.items() if not HEADS.match(name)}
     ours = encoder.state_dict()
     if _shapes(theirs) != _shapes(ours):
         raise UserError(f"{path} {_difference(theirs, ours, title)}")
@@ -109,29 +104,3 @@ def _prefix(state: State) -> str:
 
 def _shapes(state: State) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in state.items() if not name.endswith(COUNTER)}
-
-
-def _read(path: Path, sha256: str | None) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UserError(f"there is no file of encoder weights at {path}")
-    try:
-        content = path.read_bytes()
-        state: Any = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    except Exception as error:  # a damaged or foreign file makes torch raise a dozen kinds
-        reason = shown_text(ANSI.sub("", str(error)).strip().partition("\n")[0])
-        raise UserError(f"{path} cannot be read as a PyTorch state dict: {reason}") from error
-    if sha256 is not None and sha256 != hashlib.sha256(content).hexdigest():
-        raise UserError(f"{path} holds other weights than when the sweep was read; restore the original file")
-    if not isinstance(state, Mapping) or not all(map(_is_weight, state.items())):
-        raise UserError(f"{path} holds no plain state dict (names of weights and their tensors)")
-    return dict(state)
-
-
-def _is_weight(item: tuple[Any, Any]) -> bool:
-    name, tensor = item
-    return isinstance(name, str) and isinstance(tensor, Tensor)
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    tensor = tensor.detach().cpu()
-    return (tensor.float() if tensor.is_floating_point() else tensor).contiguous()

@@ -17,14 +17,11 @@ from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.ownership.lease import Lease
 from ndabench.planning.sweep_file import SweepConfig
-from ndabench.records import SCHEMA_VERSION, RecordStore
+from ndabench.records import PLAN_FILE, SCHEMA_VERSION, SWEEP_FILE, RecordStore
 from ndabench.records.damage import PLACEHOLDER, sealed
 from ndabench.records.retry import reason
 from ndabench.trials.config import without_locations
 
-OWNER_FILE = "sweep.yaml"
-PLAN_FILE = "plan.yaml"
-"""The sweep as it was before its first training step, by which the report tells what was claimed later."""
 MUST_AGREE = ("task", "data", "evaluate", "objective", "budget")
 RECORDED = ("trials", "metrics", "artifacts", "files", "checkpoints", "tensorboard")
 """The folders of what trials record."""
@@ -54,12 +51,12 @@ def take_ownership(
             now.delete(folder)
     mine = config.model_dump(mode="json", by_alias=True)
     text = f"# {PLACEHOLDER}\n{yaml.safe_dump(mine, sort_keys=False, allow_unicode=True)}"
-    content, before = sealed(text.encode()), now.read_bytes(OWNER_FILE)
+    content, before = sealed(text.encode()), now.read_bytes(SWEEP_FILE)
     if before is None or not _has_run(now):
         now.write_bytes(PLAN_FILE, content)
     elif now.read_bytes(PLAN_FILE) is None:  # the folder is of a version that kept no plan
         now.write_bytes(PLAN_FILE, before)
-    now.write_bytes(OWNER_FILE, content)
+    now.write_bytes(SWEEP_FILE, content)
     now.delete_unfinished()
 
 
@@ -91,9 +88,9 @@ def _owner(store: RecordStore) -> dict[str, Any] | None:
             f"{where} holds records of schema version {version}, which ndabench.report still reads; "
             f"a sweep can only continue version {SCHEMA_VERSION}: choose another folder with --out"
         )
-    existing = store.read_bytes(OWNER_FILE)
+    existing = store.read_bytes(SWEEP_FILE)
     if existing is not None:
-        return _read_owner(existing, store.local_path(OWNER_FILE))
+        return _read_owner(existing, store.local_path(SWEEP_FILE))
     if store.list("trials"):
         raise UserError(f"{where} holds the records of an unknown sweep; choose another folder with --out")
     return None
@@ -205,7 +202,7 @@ def _other_negative_data(store: RecordStore, negative_data: Mapping[str, Sequenc
 
 def require_owned(store: RecordStore) -> None:
     """Raises `UserError` on a node that does not see the folder of the sweep's driver."""
-    if store.read_bytes(OWNER_FILE) is None:
+    if store.read_bytes(SWEEP_FILE) is None:
         raise UserError(
             f"{store.root}: the sweep's folder is not seen on {socket.gethostname()}; "
             "--out must lie where every node sees it"

@@ -11,10 +11,12 @@ and writes them.
 
 from ndabench.records.schema import SCHEMA_VERSION, TrialRow
 from ndabench.records.status import RunningTrial, SweepStatus, read_status, write_status
-from ndabench.records.store import RecordStore
+from ndabench.records.store import PLAN_FILE, SWEEP_FILE, RecordStore
 
 __all__ = [
+    "PLAN_FILE",
     "SCHEMA_VERSION",
+    "SWEEP_FILE",
     "RecordStore",
     "RunningTrial",
     "SweepStatus",

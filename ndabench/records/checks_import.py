@@ -24,7 +24,7 @@ from ndabench.errors import UserError
 from ndabench.foreign_text import shown
 from ndabench.measurement import Better, Measurement
 from ndabench.records.schema import Status, TrialRow
-from ndabench.records.store import RecordStore
+from ndabench.records.store import SWEEP_FILE, RecordStore
 
 SWEEP, TASK = "gpu", "checks"
 FAILED = ("failed", "out of time")
@@ -81,7 +81,7 @@ def import_checks(files: Sequence[Path], store: RecordStore) -> int:
     Nothing is written unless every line of every file can be. `UserError` names the file and the line that
     cannot, or a `store` that holds a sweep.
     """
-    if store.read_bytes("sweep.yaml") is not None:
+    if store.read_bytes(SWEEP_FILE) is not None:
         raise UserError(f"{store.root}: holds a sweep; give --out a folder of its own")
     trials = [trial for file in files for trial in _trials(file)]
     for row, measurements in trials:

@@ -30,6 +30,10 @@ from ndabench.records.files import FileTree
 from ndabench.records.schema import ARTIFACTS, METRICS, NAME_PARTS, SCHEMA_VERSION, TRIALS, TrialRow
 from ndabench.records.step_table import StepTable
 
+SWEEP_FILE = "sweep.yaml"
+"""The sweep's own file as it was first read, with who owns the folder; `ownership` writes it."""
+PLAN_FILE = "plan.yaml"
+"""The sweep as it was before its first training step, by which the report tells what was claimed later."""
 TABLES = {"trials": TRIALS, "metrics": METRICS, "artifacts": ARTIFACTS}
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 

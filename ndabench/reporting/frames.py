@@ -8,18 +8,16 @@ from typing import Any, TypeVar
 import pandas as pd
 import yaml
 
-from ndabench.claims import ClaimFamily, Controls
+from ndabench.claims import BASELINE, ClaimFamily, Controls
 from ndabench.config import Config, parse
 from ndabench.errors import UserError
 from ndabench.foreign_text import escaped
 from ndabench.measurement import displayed_name
-from ndabench.records import RecordStore
+from ndabench.records import PLAN_FILE, SWEEP_FILE, RecordStore
 from ndabench.records.damage import DamagedError, require_intact
 from ndabench.records.schema import NAME_PARTS
 
-SWEEP_FILE = "sweep.yaml"
 SETTING_KEY = ["arm", "negative", "positive", "lambda", "parameters_json", "external"]
-PLAN_FILE = "plan.yaml"
 PLANNED = {"claim": "the claim", "controls": "the controls", "seeds": "the seeds", "search": "the search"}
 """Keys of the sweep that must be as they were before the first training step, or a claim is exploratory."""
 COMPARISON_KEY = ["group", *NAME_PARTS, "protocol_json"]
@@ -363,10 +361,10 @@ def _is_sampled(sweep: dict[str, Any]) -> bool:
 
 
 def _baseline(trials: pd.DataFrame) -> str | None:
-    """The arm called none, else the first one without any augmentation."""
+    """The arm with the baseline's name, else the first one without any augmentation."""
     trials = trials[~trials["external"]]
-    if (trials["arm"] == "none").any():
-        return "none"
+    if (trials["arm"] == BASELINE).any():
+        return BASELINE
     plain = trials[(trials["negative"] == "") & (trials["positive"] == "")]
     return None if plain.empty else str(plain["arm"].iloc[0])
 

@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from ndabench.errors import UserError
-from ndabench.records import RecordStore, read_status
+from ndabench.records import SWEEP_FILE, RecordStore, read_status
 from ndabench.records.damage import warn_once
 from ndabench.reporting import drawing, paper
 from ndabench.reporting.checks import check_sentences, check_tables
@@ -23,7 +23,7 @@ from ndabench.reporting.comparison import Comparison, comparisons
 from ndabench.reporting.costs import costs_table
 from ndabench.reporting.figures import lambda_figures, step_figures
 from ndabench.reporting.formatting import count, duration
-from ndabench.reporting.frames import METRICS_GONE, SWEEP_FILE, Frames, load
+from ndabench.reporting.frames import METRICS_GONE, Frames, load
 from ndabench.reporting.headline import headline
 from ndabench.reporting.negatives import negatives_table
 from ndabench.reporting.provenance import pretty, protocols, provenance_table

@@ -14,10 +14,11 @@ from ndabench.data.config import FullPath
 
 BEGINNINGS = (b"PK\x03\x04", b"\x80\x02")
 """Of files that torch.save writes: a ZIP archive or, before torch 1.6, a pickle."""
+SAFETENSORS = ".safetensors"
 
 
 class _WeightsFile(Config):
-    """A state dict, such as the `encoder.pt` of another trial."""
+    """A state dict, such as the `encoder.pt` of another trial, or a safetensors file."""
 
     path: FullPath
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -46,8 +47,8 @@ def _with_content(value: Any) -> Any:
 def _sha256(path: Path, size: int, changed: int) -> str:
     """Read once, though every trial of a sweep names it."""
     content = path.read_bytes()
-    if not content.startswith(BEGINNINGS):
-        raise ValueError(f"{path} is no file that torch.save wrote")
+    if not content.startswith(BEGINNINGS) and path.suffix != SAFETENSORS:
+        raise ValueError(f"{path} is no file that torch or safetensors wrote")
     return hashlib.sha256(content).hexdigest()
 
 

@@ -10,10 +10,11 @@ import torchvision
 from torch import Tensor, nn
 
 from ndabench.errors import UserError
-from ndabench.external.checkpoints import match, read_checkpoint, require_whole
+from ndabench.external.checkpoints import match, require_whole
 from ndabench.measure import encoder
 from ndabench.models.resnet import ResNet
 from ndabench.models.resnet2d3d import ResNet2d3d
+from ndabench.models.weight_files import read_state
 from ndabench.records import RecordStore
 from tests.command_lines import CommandLine
 
@@ -83,7 +84,7 @@ LAYOUTS = {
 def test_a_layout_loads_whole(layout: str, published: dict[str, Tensor], tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pth"
     torch.save(LAYOUTS[layout](published), path)
-    state, _ = read_checkpoint(path)
+    state = read_state(path)
     found = match(
         state, ResNet(depth=18, width=64, stem="imagenet", image_channels=3, generator=GENERATOR).state_dict()
     )
@@ -101,7 +102,7 @@ def test_dpc_lacks_the_moments_and_loads_if_told(tmp_path: Path) -> None:
     agg = {"module.agg.cell_list.0.reset_gate.weight": torch.zeros(4, 4, 1, 1)}
     path = tmp_path / "dpc.pth.tar"
     torch.save({"epoch": 1, "net": "resnet18", "state_dict": _under("module.backbone.", own) | agg}, path)
-    state, _ = read_checkpoint(path)
+    state = read_state(path)
     found = match(state, body.state_dict())
     assert (found.prefix, len(found.state)) == ("module.backbone.", len(own))
     with pytest.raises(UserError, match="lacks the running moments of all batch norms"):
@@ -121,7 +122,7 @@ def test_a_part_is_refused_with_the_name_of_what_is_missing(published: dict[str,
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     torch.save({"model": nn.Linear(1, 1)}, tmp_path / "whole.pt")
     with pytest.raises(UserError, match="without running code"):
-        read_checkpoint(tmp_path / "whole.pt")
+        read_state(tmp_path / "whole.pt")
 
 
 @pytest.mark.slow

@@ -171,7 +171,7 @@ def test_torchvisions_segmenters_come_from_a_file(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, file)
     with pytest.raises(UserError, match=r"fcn\.pth: no weights of a fcn_resnet50 for 3 classes"):
         measured(config, lambda inputs: inputs)
-    with pytest.raises(UserError, match=r"nowhere\.pth: cannot be read"):
+    with pytest.raises(UserError, match=r"nowhere\.pth: there is no such file of weights"):
         segmentation.open_torchvision("fcn_resnet50", tmp_path / "nowhere.pth", 3)
     with pytest.raises(ValueError, match="weights go with segmenter"):
         SegmentationConfig(segmenter="fcn_resnet50")
@@ -219,9 +219,9 @@ def test_lpips_reads_its_files_and_refuses_others(lpips_files: tuple[Path, Path]
         prepare([LpipsConfig(weights=heads, heads=heads)], Preparation(DATA, torch.device("cpu")))
     with pytest.raises(UserError, match=r"alexnet\.pth: not the heads of lpips 0\.1"):
         lpips.open_lpips(weights, weights)
-    with pytest.raises(UserError, match=r"nowhere\.pth: cannot be read \(No such file"):
+    with pytest.raises(UserError, match=r"nowhere\.pth: there is no such file of weights"):
         lpips.open_lpips(tmp_path / "nowhere.pth", heads)
     damaged = tmp_path / "damaged.pth"
     damaged.write_bytes(b"?")
-    with pytest.raises(UserError, match=r"damaged\.pth: cannot be read as the weights"):
+    with pytest.raises(UserError, match=r"damaged\.pth: cannot be read as weights"):
         lpips.open_lpips(weights, damaged)

@@ -85,13 +85,13 @@ def test_other_networks_and_other_files_are_refused_in_one_line(tmp_path: Path) 
     truncated = tmp_path / "truncated.pt"
     truncated.write_bytes(export_encoder(encoder())[:5000])
     cases = {
-        tmp_path / "missing.pt": "no file of encoder weights at",
-        tmp_path: "no file of encoder weights at",
-        tmp_path / "noise.pt": "cannot be read as a PyTorch state dict",
-        truncated: "cannot be read as a PyTorch state dict",
-        saved(tmp_path / "checkpoint.pt", {"step": 3, "network": {}}): "holds no plain state dict",
-        saved(tmp_path / "numbered.pt", {0: torch.ones(2)}): "holds no plain state dict",
-        saved(tmp_path / "list.pt", [1, 2]): "holds no plain state dict",
+        tmp_path / "missing.pt": "there is no such file of weights",
+        tmp_path: "there is no such file of weights",
+        tmp_path / "noise.pt": "cannot be read as weights without running code",
+        truncated: "cannot be read as weights without running code",
+        saved(tmp_path / "checkpoint.pt", {"step": 3, "network": {}}): "holds no state dict",
+        saved(tmp_path / "numbered.pt", {0: torch.ones(2)}): "holds no state dict",
+        saved(tmp_path / "list.pt", [1, 2]): "holds no state dict",
         saved(tmp_path / "linear.pt", nn.Linear(2, 2).state_dict()): "the weights of no ResNet, but",
         saved(tmp_path / "less.pt", _less_one(encoder().state_dict())): "bn1.running_var is missing in the",
     }

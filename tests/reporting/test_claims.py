@@ -11,11 +11,11 @@ import yaml
 from ndabench.claims import ClaimFamily
 from ndabench.config import parse
 from ndabench.errors import UserError
-from ndabench.records import RecordStore
+from ndabench.records import PLAN_FILE, SWEEP_FILE, RecordStore
 from ndabench.reporting.claim_sentences import claim_sentences
 from ndabench.reporting.claimed import Decision, Decisions, decisions
 from ndabench.reporting.comparison import Compared, Comparison, comparisons
-from ndabench.reporting.frames import PLAN_FILE, SWEEP_FILE, Group, Setting, load
+from ndabench.reporting.frames import Group, Setting, load
 from ndabench.reporting.headline import headline
 from ndabench.reporting.intervals import paired_difference
 from ndabench.reporting.seeds import seeds_tables

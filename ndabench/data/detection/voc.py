@@ -24,7 +24,7 @@ from ndabench.data.detection.annotated_files import (
     read_header,
 )
 from ndabench.data.detection.source import Annotation, SceneConfig, SceneSource, objects_per_class
-from ndabench.data.detection.voc_xml import read_voc_xml
+from ndabench.data.detection.voc_files import read_list, read_voc_xml
 from ndabench.data.splits import stratified_cut
 from ndabench.errors import UserError, unknown
 
@@ -134,15 +134,7 @@ class Files(NamedTuple):
 def _listed(devkit: Path, year: int, split: str) -> list[Files]:
     """The files of a split's pictures, in its own order."""
     root = devkit / f"VOC{year}"
-    listing = root / "ImageSets" / "Main" / f"{split}.txt"
-    try:
-        names = [line.split()[0] for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except OSError as error:
-        raise UserError(f"{listing}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{listing}: not a text file with one picture name per line") from None
-    if not names:
-        raise UserError(f"{listing}: lists no picture")
+    names = read_list(root / "ImageSets" / "Main" / f"{split}.txt")
     return [Files(root / "JPEGImages" / f"{n}.jpg", root / "Annotations" / f"{n}.xml") for n in names]
 
 

@@ -1,6 +1,6 @@
 """One's own pictures in Pascal VOC's layout, as LabelImg, CVAT and many public sets have it, of any classes.
 
-    Annotations/<name>.xml                                  as in `voc_xml.py`
+    Annotations/<name>.xml                                  as in `voc_files.py`
     JPEGImages/<name>.jpg                                   or .png, .bmp, …
     ImageSets/Main/{train,val,trainval,test}.txt            optional: one name a line
     classes.txt                                             optional: one class a line
@@ -26,7 +26,7 @@ from ndabench.data.detection.own_scenes import (
     read_class_list,
 )
 from ndabench.data.detection.source import SceneSource
-from ndabench.data.detection.voc_xml import VocObject, read_voc_xml
+from ndabench.data.detection.voc_files import VocObject, read_list, read_voc_xml
 from ndabench.data.image_folder import IMAGES
 from ndabench.errors import UserError, first_of
 
@@ -160,17 +160,3 @@ class VocFolderConfig(OwnSceneConfig):
                             f"objects of a class that {CLASSES} lacks", f"{picture.name}.xml ({one.name})"
                         )
         return known
-
-
-def read_list(file: Path) -> list[str]:
-    """The names of a split's pictures, without suffix; what follows a name on its line does not count."""
-    try:
-        lines = [line.split()[0] for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{file}: not a text file with one picture name per line") from None
-    if not lines:
-        raise UserError(f"{file}: lists no picture")
-    names = [Path(line) for line in lines]
-    return [one.stem if one.suffix.lower() in IMAGES.suffixes else str(one) for one in names]

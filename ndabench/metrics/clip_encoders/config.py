@@ -15,10 +15,10 @@ from ndabench.config import (
     Penalties,
     Positive,
     Share,
-    Temperature,
 )
 from ndabench.data.registry import VideoDataConfig
 from ndabench.metrics.evaluation import DataFacts, ProbeConfig
+from ndabench.metrics.image_encoders.config import NeighbourKeys
 
 TOP = 5
 """With more classes than this, the top-k accuracy with this k is also reported."""
@@ -81,13 +81,11 @@ class RetrievalConfig(ClipEncoderEvaluation):
         return (windows_of(self.data),)
 
 
-class VideoKnnConfig(ClipEncoderEvaluation):
+class VideoKnnConfig(NeighbourKeys, ClipEncoderEvaluation):
     """`video_knn`: cheap, nothing random. See `knn.py`."""
 
     name: Literal["video_knn"] = "video_knn"
-    neighbours: Count = 20
-    """At most as many as the bank has videos; data sets of videos are small."""
-    temperature: Temperature = 0.1
+    neighbours: Count = 20  # data sets of videos are small
 
     @property
     def shares(self) -> tuple[Hashable, ...]:

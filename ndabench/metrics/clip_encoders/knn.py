@@ -9,7 +9,7 @@ import torch
 from ndabench.metrics.clip_encoders.config import VideoKnnConfig
 from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
 from ndabench.metrics.clip_encoders.video_scores import video_measurement
-from ndabench.metrics.clip_encoders.windows import Windows
+from ndabench.metrics.clip_encoders.windows import VIDEO_FEATURE, Windows
 from ndabench.metrics.features import Examples, full_precision
 from ndabench.metrics.image_encoders.knn import knn_predict
 from ndabench.metrics.probing import accuracy, scorings
@@ -38,22 +38,15 @@ def measure_video_knn(config: VideoKnnConfig, subject: ClipEncoderSubject, *, te
         for scoring in scorings(test=test):
             start = clock()
             bank = subject.windows(*scoring.fitted)
-            neighbours = min(config.neighbours, len(bank.labels))
+            voting = config.voting(len(bank.labels))
             percent = video_knn_accuracy(
                 subject.windows(scoring.scored),
                 bank,
                 num_classes=len(subject.data.class_names),
-                neighbours=neighbours,
+                neighbours=voting["neighbours"],
                 temperature=config.temperature,
             )
-            settings = {
-                "similarity": "cosine",
-                "video_feature": "mean over a video's windows",
-                "weights": "exp(s / temperature)",
-                "neighbours": neighbours,
-                "neighbours_capped": neighbours < config.neighbours,
-                "temperature": config.temperature,
-            }
+            settings = {**voting, "video_feature": VIDEO_FEATURE}
             measurements.append(
                 video_measurement(
                     config.name,

@@ -11,7 +11,7 @@ from torch import Tensor
 from ndabench.metrics.clip_encoders.config import RANKS, RetrievalConfig
 from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
 from ndabench.metrics.clip_encoders.video_scores import video_measurement
-from ndabench.metrics.clip_encoders.windows import Windows
+from ndabench.metrics.clip_encoders.windows import VIDEO_FEATURE, Windows
 from ndabench.metrics.features import full_precision
 from ndabench.metrics.image_encoders.knn import nearest
 from ndabench.metrics.probing import scorings
@@ -29,7 +29,7 @@ def recalls(queries: Windows, gallery: Windows) -> list[float]:
 def measure_retrieval(config: RetrievalConfig, subject: ClipEncoderSubject, *, test: bool) -> Evaluated:
     """`val_retrieval_r1`, `_r5`, `_r10`, and with `test` also those without `val_`; nothing is random."""
     subject, clock = subject.on_data_of(config), subject.shared.clock
-    settings = {"similarity": "cosine", "video_feature": "mean over a video's windows"}
+    settings = {"similarity": "cosine", "video_feature": VIDEO_FEATURE}
     measurements = []
     with torch.no_grad(), full_precision():
         for scoring in scorings(test=test):

@@ -20,6 +20,8 @@ from ndabench.data.videos.clips import ClipRequest, ClipSplit
 from ndabench.distributed import Workers
 from ndabench.metrics.features import Examples, frozen, in_shares, middle
 
+VIDEO_FEATURE = "mean over a video's windows"
+"""What `Windows.means` gives, for protocols."""
 WINDOWS_AT_A_TIME = 16
 """Windows in one forward pass; it changes memory and speed, not the values."""
 

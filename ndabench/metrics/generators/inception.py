@@ -6,7 +6,6 @@ Features are the 2048 pooled activations, logits those without bias, as the orig
 images are repeated to three channels.
 """
 
-import hashlib
 import logging
 import os
 from functools import lru_cache
@@ -21,6 +20,7 @@ from ndabench.data.build_cache import cache_folder
 from ndabench.errors import UserError
 from ndabench.metrics.generators.extraction import Extractor
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS, INCEPTION
+from ndabench.models.weight_files import file_sha256, read_state
 
 WEIGHTS_VARIABLE = "NDABENCH_INCEPTION_WEIGHTS"
 WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -36,7 +36,7 @@ def open_inception(*, weights: Path | None, download: bool, device: torch.device
     Raises `UserError` if there is none (saying how to get one) or the file holds something else.
     """
     path = _weights_path(weights, download=download)
-    return _load(path, _sha256(path), device)
+    return _load(path, file_sha256(path), device)
 
 
 def _weights_path(weights: Path | None, *, download: bool) -> Path:
@@ -48,7 +48,7 @@ def _weights_path(weights: Path | None, *, download: bool) -> Path:
             raise UserError(f"{path}: no such file ({where} must name the Inception weights, {WEIGHTS_FILE})")
         return path
     path = cache_folder() / "inception" / WEIGHTS_FILE
-    damaged = path.is_file() and not _sha256(path).startswith(SHA256_PREFIX)
+    damaged = path.is_file() and not file_sha256(path).startswith(SHA256_PREFIX)
     if damaged:
         _log.warning("%s: damaged (its SHA-256 sum is not the published one)", path)
     if (damaged or not path.is_file()) and not download:
@@ -62,10 +62,6 @@ def _weights_path(weights: Path | None, *, download: bool) -> Path:
     if not path.is_file():
         _download(path)
     return path
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _download(path: Path) -> None:
@@ -100,8 +96,8 @@ def _network(path: Path) -> Any:
     refused = UserError(f"{path}: does not hold the Inception-v3 weights of {WEIGHTS_FILE}")
     try:
         # torch-fidelity unpickles whatever it is given; this read refuses anything but tensors before that.
-        torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # unpickling strange bytes may raise anything
+        read_state(path)
+    except UserError:
         raise refused from None
     try:
         return FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(path))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ndabench.metrics.generators.extraction import Extractor
 from ndabench.metrics.generators.preprocessing import Preprocessing
-from ndabench.metrics.generators.weights_file import file_sha256
+from ndabench.models.weight_files import file_sha256
 
 CHUNK_SIZE = 64
 """Images in one pass of a network: it bounds memory at 224 to 336 pixels."""

@@ -1,20 +1,16 @@
 """Weights of pretrained networks, from a file that the user names or from caches that the user filled.
 
-Nothing here downloads anything, and nothing but tensors is ever unpickled.
+Nothing here downloads anything.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ndabench.errors import UserError
-
-WRAPPERS = ("state_dict", "model")
-"""The keys under which checkpoints keep the weights."""
+from ndabench.models.weight_files import read_state
 
 
 def find_weights(
@@ -50,40 +46,9 @@ def find_weights(
     )
 
 
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of the file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 24):
-            digest.update(part)
-    return digest.hexdigest()
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` file or of a pickled checkpoint, without the prefix `module.`.
-
-    Raises `UserError` where the file holds no tensors, or anything that could run code.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            # late: only for such files
-            from safetensors.torch import load_file
-
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except ImportError:
-        raise UserError(f"{path}: reading it needs safetensors: pip install safetensors") from None
-    except Exception:  # unpickling strange bytes may raise anything
-        raise UserError(f"{path}: does not hold weights alone, as a state dict or safetensors") from None
-    for wrapper in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: does not hold weights by name")
-    return {
-        name.removeprefix("module."): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)
-    }
+    """The tensors of a file, without the prefix `module.`; `UserError` as `read_state` raises it."""
+    return {name.removeprefix("module."): tensor for name, tensor in read_state(path).items()}
 
 
 def load_fully(

@@ -22,13 +22,30 @@ STORED_FEATURES = "features of the stored images"
 """The piece of work that probes of unaugmented images share."""
 
 
-class KnnConfig(ProbeConfig):
+class NeighbourKeys(ProbeConfig):
+    """The keys of a vote of nearest neighbours, by the rule in `knn.py`."""
+
+    neighbours: Count = 200
+    """At most as many as there are images (or videos) to choose from; the protocol says how many there were.
+    """
+    temperature: Temperature = 0.1
+
+    def voting(self, bank_size: int) -> dict[str, Any]:
+        """What defines the vote among `bank_size` candidates, as plain data for its protocol."""
+        neighbours = min(self.neighbours, bank_size)
+        return {
+            "similarity": "cosine",
+            "weights": "exp(s / temperature)",
+            "neighbours": neighbours,
+            "neighbours_capped": neighbours < self.neighbours,
+            "temperature": self.temperature,
+        }
+
+
+class KnnConfig(NeighbourKeys):
     """`knn`: no training, no choice, cheap enough for a curve. See `knn.py`."""
 
     name: Literal["knn"] = "knn"
-    neighbours: Count = 200
-    """At most as many as there are images to choose from; the protocol says how many there were."""
-    temperature: Temperature = 0.1
 
     @property
     def shares(self) -> tuple[Hashable, ...]:

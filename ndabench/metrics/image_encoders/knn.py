@@ -68,25 +68,19 @@ def measure_knn(config: KnnConfig, subject: ImageEncoderSubject, *, test: bool) 
 
 def _score(config: KnnConfig, subject: ImageEncoderSubject, scoring: Scoring) -> tuple[float, dict[str, Any]]:
     bank, scored = subject.examples(*scoring.fitted), subject.examples(scoring.scored)
-    neighbours = min(config.neighbours, len(bank.labels))
+    voting = config.voting(len(bank.labels))
 
     def predict(rows: Tensor) -> Tensor:
         return knn_predict(
             scored.features[rows.to(scored.features.device)],
             bank,
             num_classes=len(subject.data.class_names),
-            neighbours=neighbours,
+            neighbours=voting["neighbours"],
             temperature=config.temperature,
         )
 
     predicted = in_shares(len(scored.labels), predict, subject.workers)
-    return accuracy(predicted, scored.labels), {
-        "similarity": "cosine",
-        "weights": "exp(s / temperature)",
-        "neighbours": neighbours,
-        "neighbours_capped": neighbours < config.neighbours,
-        "temperature": config.temperature,
-    }
+    return accuracy(predicted, scored.labels), voting
 
 
 def neighbour_sheet(subject: ImageEncoderSubject) -> bytes:

@@ -11,7 +11,6 @@ The weights are read from two files: `weights`, the state dict of AlexNet (torch
 and `heads`, the w_l (`alex.pth` of the package lpips).
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -27,6 +26,7 @@ from ndabench.metrics.subjects import Preparation
 from ndabench.metrics.translators.config import LpipsConfig
 from ndabench.metrics.translators.measures import measured_splits, pairs_protocol
 from ndabench.metrics.translators.subject import TranslatorSubject
+from ndabench.models.weight_files import read_state
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """How AlexNet's input is normalised, for pictures in [-1, 1]."""
@@ -108,7 +108,7 @@ class Lpips(nn.Module):
 def open_lpips(weights: Path, heads: Path) -> Lpips:
     """The network with weights from files; `UserError` for one that is missing or another network's."""
     network = Lpips()
-    alexnet, judgements = _read(weights), _read(heads)
+    alexnet, judgements = read_state(weights), read_state(heads)
     try:
         layers = {
             key.removeprefix("features."): tensor
@@ -125,13 +125,3 @@ def open_lpips(weights: Path, heads: Path) -> Lpips:
     except (KeyError, RuntimeError, AttributeError):
         raise UserError(f"{heads}: not the heads of lpips 0.1 for alexnet") from None
     return network.requires_grad_(False).eval()
-
-
-def _read(file: Path) -> Mapping[str, Tensor]:
-    try:
-        state: Mapping[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-    except Exception:  # unpickling a damaged or foreign file can raise anything
-        raise UserError(f"{file}: cannot be read as the weights of a network") from None
-    return state

@@ -41,6 +41,7 @@ from ndabench.metrics.translators.config import SegmentationConfig
 from ndabench.metrics.translators.measures import measured_splits, pairs_protocol
 from ndabench.metrics.translators.subject import TranslatorSubject
 from ndabench.models.pix2pix import UNet
+from ndabench.models.weight_files import read_state
 
 RECIPE = "unet16-1"
 """Part of the cache's key and of the protocol: raise its number with any change that alters the weights."""
@@ -213,13 +214,12 @@ def open_torchvision(name: str, weights: Path, num_classes: int) -> nn.Module:
     from torchvision.models import segmentation  # late: importing torchvision takes two seconds
 
     network = getattr(segmentation, name)(weights=None, weights_backbone=None, num_classes=num_classes)
+    state = read_state(weights)
     try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        auxiliary = {key for key in state if key.startswith("aux_classifier.")}
-        network.load_state_dict({key: value for key, value in state.items() if key not in auxiliary})
-    except OSError as error:
-        raise UserError(f"{weights}: cannot be read ({error.strerror})") from None
-    except Exception as error:  # unpickling a damaged or foreign file can raise anything
+        network.load_state_dict(
+            {key: value for key, value in state.items() if not key.startswith("aux_classifier.")}
+        )
+    except RuntimeError as error:
         reason = " ".join(str(error).split())[:150]
         raise UserError(f"{weights}: no weights of a {name} for {num_classes} classes ({reason})") from None
     return Torchvision(network).requires_grad_(False).eval()

@@ -1,9 +1,12 @@
-"""Pascal VOC's annotation of one picture, an XML file: its size, and of each object class, box and mark."""
+"""Pascal VOC's files as they are written: the annotation of a picture (XML: its size, and of each object
+class, box and mark) and the list of a split's pictures.
+"""
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import NamedTuple
 
+from ndabench.data.image_folder import IMAGES
 from ndabench.errors import UserError
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -58,3 +61,17 @@ def _text(element: ET.Element, path: str) -> str:
 def _difficult(element: ET.Element) -> bool:
     """False where the mark is missing, as in some annotations of VOC 2012."""
     return element.findtext("difficult", default="0").strip() == "1"
+
+
+def read_list(file: Path) -> list[str]:
+    """The names of a split's pictures, without suffix; what follows a name on its line does not count."""
+    try:
+        lines = [line.split()[0] for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: not a text file with one picture name per line") from None
+    if not lines:
+        raise UserError(f"{file}: lists no picture")
+    names = [Path(line) for line in lines]
+    return [one.stem if one.suffix.lower() in IMAGES.suffixes else str(one) for one in names]
