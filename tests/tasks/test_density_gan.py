@@ -51,22 +51,23 @@ def network64(network: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("losses", REFERENCE)
-@pytest.mark.parametrize("lambda_", [0.25, 1.0])
-def test_one_step_is_that_of_a_float64_reference(losses: str, lambda_: float) -> None:
+@pytest.mark.parametrize(("lambda_", "fakes_per_real"), [(0.25, 1), (1.0, 1), (1.0, 2)])
+def test_one_step_is_that_of_a_float64_reference(losses: str, lambda_: float, fakes_per_real: int) -> None:
     """Both losses and both networks after a step, with each loss' gradient penalty."""
     config = {"losses": losses, "num_discriminator_steps": 1, "gradient_penalty": 0.7, "learning_rate": 1e-3}
+    config["fakes_per_real"] = fakes_per_real
     negative = toy_between(0.2) if lambda_ < 1 else None
     task = toy_trainer(config=config, negative=negative, lambda_=lambda_, seed=3).task
     assert isinstance(task, DensityGanTask)
     generator, discriminator = network64(task.generator), network64(task.discriminator)
     [real] = next(iter(task.batches(0)))
     draws = {name: task.setup.stream(name) for name in ("noise", "negatives", "interpolation")}
-    noise = [torch.randn(16, 4, generator=draws["noise"]).double() for _ in range(2)]
+    *first, last = [torch.randn(16, 4, generator=draws["noise"]).double() for _ in range(fakes_per_real + 1)]
 
-    fake = generator(noise[0]).detach()
+    fake = generator(torch.cat(first)).detach()
     real_cost, fake_cost, generator_cost = REFERENCE[losses]
     loss_d = cost(real_cost, discriminator(real.double())) + lambda_ * cost(fake_cost, discriminator(fake))
-    penalised, fakes = real.double(), fake
+    penalised, fakes = real.double(), fake[:16]
     if negative is not None:
         made = negative(real, generator=draws["negatives"]).double()
         loss_d = loss_d + (1 - lambda_) * cost(fake_cost, discriminator(made))
@@ -85,7 +86,7 @@ def test_one_step_is_that_of_a_float64_reference(losses: str, lambda_: float) ->
     adam = [torch.optim.Adam(net.parameters(), 1e-3, (0.0, 0.99)) for net in (discriminator, generator)]
     loss_d.backward()
     adam[0].step()
-    loss_g = cost(generator_cost, discriminator(generator(noise[1])))
+    loss_g = cost(generator_cost, discriminator(generator(last)))
     loss_g.backward()
     adam[1].step()
 

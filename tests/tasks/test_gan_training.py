@@ -1,10 +1,12 @@
 """What a training of the GAN task does: its arms, its curves, its pauses, its errors."""
 
+import copy
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import relu
 
 from ndabench.config import parse
 from ndabench.distributed import Workers
@@ -69,6 +71,31 @@ def test_a_negative_sees_each_global_real_batch_and_keeps_its_labels() -> None:
     assert torch.equal(all_images[16:], -images)
     assert torch.equal(all_labels[:8], labels)
     assert torch.equal(all_labels[16:], labels)
+
+
+def test_more_fakes_are_further_draws_of_the_same_generator() -> None:
+    """Their loss is the mean over all of them, each batch with its own noise; the real side is unchanged."""
+    trainer = toy_trainer(config={"fakes_per_real": 3, "num_discriminator_steps": 1})
+    task = gan_task(trainer)
+    noise, labels = (torch.Generator().set_state(task.streams[n].get_state()) for n in ("noise", "labels"))
+    seen: list[tuple[Tensor, Tensor]] = []
+    forward = task.discriminator_forward
+
+    def watched(discriminate: Any, batches: Any) -> Any:
+        seen.extend(batches)
+        return forward(discriminate, batches)
+
+    task.discriminator_forward = watched
+    [(real, real_labels)] = next(task.batches(0))
+    generator = copy.deepcopy(task.generator)  # each forward pass is a power iteration of its spectral norms
+    with torch.no_grad():
+        expected = [generator(*task.latents.draw(8, noise=noise, labels=labels)) for _ in range(3)]
+    values = task._train_discriminator(real, real_labels)
+    assert [len(images) for images, _ in seen] == [8, 24]
+    assert torch.equal(seen[0][0], real)
+    torch.testing.assert_close(seen[1][0], torch.cat(expected))
+    cost = relu(1 - values["logit_real"]).mean() + relu(1 + values["logit_fake"]).mean()
+    torch.testing.assert_close(values["loss_discriminator"], cost)
 
 
 def test_reference_mode_judges_the_negatives_apart() -> None:

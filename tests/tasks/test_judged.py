@@ -37,6 +37,8 @@ def judged_in(trainer: Trainer) -> int:
     "changes",
     [
         {},
+        {"fakes_per_real": 3},
+        {"fakes_per_real": 2, "losses": "wasserstein_gp", "network": "dcgan"},
         {"consistency_weight": 10.0},
         {"reference": True},
         {"losses": "wasserstein_gp", "network": "dcgan"},
@@ -52,7 +54,13 @@ def test_in_a_gan_it_passes_through_the_discriminator(changes: dict[str, Any], n
 
 @pytest.mark.parametrize("negative", [False, True])
 @pytest.mark.parametrize(
-    "changes", [{}, {"gradient_penalty": 0.5}, {"losses": "wasserstein_gp", "num_discriminator_steps": 3}]
+    "changes",
+    [
+        {},
+        {"fakes_per_real": 3},
+        {"gradient_penalty": 0.5},
+        {"losses": "wasserstein_gp", "num_discriminator_steps": 3},
+    ],
 )
 def test_in_a_gan_of_points_it_passes_through_the_discriminator(
     changes: dict[str, Any], negative: bool
@@ -66,11 +74,12 @@ def test_in_a_gan_of_points_it_passes_through_the_discriminator(
     assert config.judged_per_step(negative=negative) == sum(lengths) - config.batch_size
 
 
+@pytest.mark.parametrize("fakes_per_real", [1, 3])
 @pytest.mark.parametrize("negative", [False, True])
-def test_in_a_translator_it_passes_through_the_discriminator(negative: bool) -> None:
+def test_in_a_translator_it_passes_through_the_discriminator(negative: bool, fakes_per_real: int) -> None:
     trainer = build_trainer(
         TrialSetup(
-            paired_toys.toy_config(num_steps=1),
+            paired_toys.toy_config(num_steps=1, fakes_per_real=fakes_per_real),
             paired_toys.toy_pairs(),
             negative=paired_toys.JIGSAW,
             lambda_=0.25 if negative else 1.0,

@@ -49,9 +49,11 @@ def expected_gradients(trained: PairedGanTask, batch: Tensor) -> tuple[dict[str,
         return torch.rand(shape, generator=dropout) >= DROPOUT
 
     fake = torch.tanh(translator(inputs, keep))
+    more = trained.config.fakes_per_real - 1
+    fakes = [fake.detach(), *(torch.tanh(translator(inputs, keep)).detach() for _ in range(more))]
     cut = paired_toys.JIGSAW(batch.chunk(2, dim=1)[1], generator=negatives).double()
     real_logits = discriminator(torch.cat([inputs, targets], 1))
-    fake_logits = discriminator(torch.cat([inputs, fake.detach()], 1))
+    fake_logits = torch.cat([discriminator(torch.cat([inputs, one], 1)) for one in fakes])
     cut_logits = discriminator(torch.cat([inputs, cut], 1))
     loss = 0.5 * (
         cross_entropy(real_logits, True)
@@ -73,9 +75,11 @@ def gradients(loss: Tensor, network: nn.Module) -> dict[str, Tensor]:
     return dict(zip(dict(network.named_parameters()), found, strict=True))
 
 
-@pytest.mark.parametrize("l1_weight", [0.0, 100.0])
-def test_the_gradients_of_a_step_are_those_of_the_published_losses(l1_weight: float) -> None:
-    trained = task(LAMBDA, l1_weight=l1_weight, learning_rate=1e-4)
+@pytest.mark.parametrize(("l1_weight", "fakes_per_real"), [(0.0, 1), (100.0, 1), (100.0, 3)])
+def test_the_gradients_of_a_step_are_those_of_the_published_losses(
+    l1_weight: float, fakes_per_real: int
+) -> None:
+    trained = task(LAMBDA, l1_weight=l1_weight, learning_rate=1e-4, fakes_per_real=fakes_per_real)
     batch = next(trained.batches(0))
     wanted = expected_gradients(trained, batch)
     trained.training_step(batch, 0)

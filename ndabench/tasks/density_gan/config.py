@@ -47,6 +47,9 @@ class DensityGanConfig(AveragedTaskConfig):
     """Steps of the generator."""
     num_discriminator_steps: int = Field(1, ge=1, le=1000)
     """Steps of the discriminator before each step of the generator."""
+    fakes_per_real: int = Field(1, ge=1, le=16)
+    """Generated points that the discriminator judges for each real one. 2 without a negative is the control
+    "more fakes": the plain objective, with as many points judged as with a negative."""
     learning_rate: Positive = 1e-3
     """Of both networks."""
     decay_from: Share = 0.5
@@ -64,7 +67,7 @@ class DensityGanConfig(AveragedTaskConfig):
 
     def judged_per_step(self, *, negative: bool) -> int:
         """Real, generated and negative points in the discriminator's own steps, and those of the penalty."""
-        return self.images_per_step * (2 + negative + (self.penalty_weight > 0))
+        return self.images_per_step * (1 + self.fakes_per_real + negative + (self.penalty_weight > 0))
 
     @property
     def penalty_weight(self) -> float:

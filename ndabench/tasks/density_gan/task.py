@@ -101,12 +101,12 @@ class DensityGanTask:
         if self.setup.positive is not None:
             real = self.setup.positive(real, generator=self.streams["positives"])
         with torch.no_grad():
-            fake = self._fakes()
+            fake = torch.cat([self._fakes() for _ in range(self.config.fakes_per_real)])
         parts = {"logit_real": shard(real), "logit_fake": fake}
         if self.negative is not None:
             negative = self.negative(real, generator=self.streams["negatives"])
             parts["logit_negative"] = shard(negative)
-        logits = self.discriminator(torch.cat(list(parts.values()))).split(len(fake))
+        logits = self.discriminator(torch.cat(list(parts.values()))).split([*map(len, parts.values())])
         loss = self.loss.discriminator(logits[0], logits[1], logits[2] if logits[2:] else None, self.lambda_)
         if self.config.penalty_weight:
             loss = loss + self.config.penalty_weight * self._penalty(*parts.values())
@@ -120,6 +120,7 @@ class DensityGanTask:
             2, self.config.batch_size, 1, generator=self.streams["interpolation"], device=real.device
         )
         place, kind = (self.workers.shard(one) for one in uniform)
+        fake = fake[: len(real)]
         if negative is not None:
             fake = torch.where(kind < self.lambda_, fake, negative)
         return wasserstein_penalty(self.discriminator, torch.lerp(fake, real, place))

@@ -35,6 +35,9 @@ class GanConfig(AveragedTaskConfig):
     """Steps of the generator."""
     num_discriminator_steps: int = Field(4, ge=1, le=1000)
     """Steps of the discriminator before each step of the generator."""
+    fakes_per_real: int = Field(1, ge=1, le=16)
+    """Generated images that the discriminator judges for each real one. 2 without a negative is the control
+    "more fakes": the plain objective, with as many images judged as with a negative."""
     learning_rate: Positive = 1e-3
     """Of both networks; the paper's width of 64 needs 2e-4."""
     generator_learning_rate: Positive | None = None
@@ -72,8 +75,8 @@ class GanConfig(AveragedTaskConfig):
     def judged_per_step(self, *, negative: bool) -> int:
         """Real, generated and negative images in the discriminator's own steps, and those that the
         consistency and the gradient's penalty add; not the generated ones in the generator's step."""
-        kinds = 2 + negative + (self.consistency_weight > 0) + self.losses.penalises_gradients
-        return self.images_per_step * kinds
+        added = (self.consistency_weight > 0) + self.losses.penalises_gradients
+        return self.images_per_step * (1 + self.fakes_per_real + negative + added)
 
     @property
     def released_negatives(self) -> bool:

@@ -131,8 +131,8 @@ class GanTask:
         shard = self.workers.shard
         with self._autocast():
             with torch.no_grad():
-                fake = self._fakes()
-            batches = {"logit_real": (shard(real), shard(labels)), "logit_fake": fake}
+                fakes = [self._fakes() for _ in range(self.config.fakes_per_real)]
+            batches = {"logit_real": (shard(real), shard(labels)), "logit_fake": together(fakes)}
             if self.negatives_of is not None:
                 negative = self.negatives_of(real, labels, generator=self.streams["negatives"])
                 batches["logit_negative"] = (shard(negative), shard(labels))
@@ -159,6 +159,7 @@ class GanTask:
         differentiated twice.
         """
         (real, labels), (fake, _) = batches["logit_real"], batches["logit_fake"]
+        fake = fake[: len(real)]
         shape = (2, self.config.batch_size, 1, 1, 1)
         uniform = torch.rand(shape, generator=self.streams["interpolation"], device=real.device)
         place, kind = map(self.workers.shard, uniform)
@@ -266,14 +267,19 @@ def _networks(setup: TrialSetup, num_classes: int) -> tuple[nn.Module, nn.Module
     return generator.to(workers.device), discriminator.to(workers.device)
 
 
+def together(batches: Sequence[Batch]) -> Batch:
+    """The images and the labels of all `batches`, each as one tensor."""
+    images, labels = zip(*batches, strict=True)
+    return torch.cat(images), torch.cat(labels)
+
+
 def one_forward(discriminate: Callable[..., Tensor], batches: Sequence[Batch]) -> list[Tensor]:
     """The logits of every batch from one forward pass: one power iteration of the spectral norms for all."""
-    images, labels = zip(*batches, strict=True)
-    logits = discriminate(torch.cat(images), torch.cat(labels))
-    return list(logits.split([len(batch) for batch in labels]))
+    logits = discriminate(*together(batches))
+    return list(logits.split([len(labels) for _, labels in batches]))
 
 
 def negatives_apart(discriminate: Callable[..., Tensor], batches: Sequence[Batch]) -> list[Tensor]:
     """As released: real and generated images in one forward pass, then the negatives in another."""
-    together = one_forward(discriminate, batches[:2])
-    return together + [discriminate(*negatives) for negatives in batches[2:]]
+    first = one_forward(discriminate, batches[:2])
+    return first + [discriminate(*negatives) for negatives in batches[2:]]

@@ -24,6 +24,9 @@ class PairedGanConfig(TaskConfig):
     """What a negative changes: the target alone, (A, T(B)), or both pictures in the same way, (T(A), T(B)),
     which to a discriminator of patches is mostly a real pair."""
 
+    fakes_per_real: int = Field(1, ge=1, le=16)
+    """Translations that the discriminator judges for each real one. 2 without a negative is the control
+    "more fakes": the plain objective, with as many pairs judged as with a negative."""
     batch_size: Count = 1
     """Pairs in a step, over all workers."""
     learning_rate: Positive = 2e-4
@@ -38,7 +41,7 @@ class PairedGanConfig(TaskConfig):
 
     def judged_per_step(self, *, negative: bool) -> int:
         """Real, translated and negative pairs in the discriminator's step; not those of the translator's."""
-        return self.batch_size * (2 + negative)
+        return self.batch_size * (1 + self.fakes_per_real + negative)
 
     def rate(self, step: int) -> float:
         """The learning rate of the step that follows `step` others."""

@@ -103,8 +103,11 @@ class PairedGanTask:
                 group["lr"] = self.config.rate(step)
         real = self.workers.shard(batch)
         inputs, targets = real.chunk(2, dim=1)
-        translated = translate(self.translator, inputs, self._keep(len(batch), self.streams["dropout"]))
-        self._train_discriminator(batch, torch.cat([inputs, translated.detach()], dim=1))
+        translated = self._translate(inputs, len(batch))
+        with torch.no_grad():
+            more = [self._translate(inputs, len(batch)) for _ in range(self.config.fakes_per_real - 1)]
+        fakes = [torch.cat([inputs, fake], dim=1) for fake in (translated.detach(), *more)]
+        self._train_discriminator(batch, torch.cat(fakes))
         self._train_translator(inputs, translated, targets)
 
     def _train_discriminator(self, batch: Tensor, fake: Tensor) -> None:
@@ -115,13 +118,18 @@ class PairedGanTask:
                 self.negative, batch, self.config.negative_pair, generator=self.streams["negatives"]
             )
             pairs["logit_negative"] = self.workers.shard(negative)
-        logits = self.discriminate(torch.cat(list(pairs.values()))).flatten(1).chunk(len(pairs))
+        judged = self.discriminate(torch.cat(list(pairs.values()))).flatten(1)
+        logits = judged.split([*map(len, pairs.values())])
         parts = dict(zip(pairs, (logit.flatten() for logit in logits), strict=True))
         loss = 0.5 * self.loss.discriminator(
             parts["logit_real"], parts["logit_fake"], parts.get("logit_negative"), self.lambda_
         )
         self._descend(loss, self.discriminator_optimizer, self.discriminator)
         self.curves.add({"loss_discriminator": loss, **parts})
+
+    def _translate(self, inputs: Tensor, num_pairs: int) -> Tensor:
+        """Translations of this worker's `inputs` from a global batch of `num_pairs`, with dropout."""
+        return translate(self.translator, inputs, self._keep(num_pairs, self.streams["dropout"]))
 
     def _train_translator(self, inputs: Tensor, translated: Tensor, targets: Tensor) -> None:
         """One optimiser step on L_G; the discriminator's weights need no gradient for it."""
@@ -151,7 +159,11 @@ class PairedGanTask:
     def compile(self) -> str:
         """Compiles the discriminator; why that failed, or an empty string."""
         channels, height, width = self.data.image_shape
-        count = self.config.batch_size // self.workers.world_size * (2 + (self.negative is not None))
+        count = (
+            self.config.batch_size
+            // self.workers.world_size
+            * (1 + self.config.fakes_per_real + (self.negative is not None))
+        )
         example = torch.zeros(count, 2 * channels, height, width, device=self.workers.device)
         self.discriminate, why_not = compiled_if_possible(self.discriminator, example)
         return why_not
