@@ -7,6 +7,8 @@ def main() -> None:
     leave_when_interrupted()
     # late: a Ctrl-C while they are imported ends with a line, too
     from ndabench.command_line import run
+    from ndabench.compare import compare
+    from ndabench.export import export
     from ndabench.import_records import import_records
     from ndabench.measure import COMMANDS
     from ndabench.preview import preview
@@ -16,7 +18,19 @@ def main() -> None:
     from ndabench.sweep import sweep
     from ndabench.train import train
 
-    run(sweep, train, report, preview, samples, list_, explain, import_records, measure=COMMANDS)
+    run(
+        sweep,
+        train,
+        report,
+        compare,
+        export,
+        preview,
+        samples,
+        list_,
+        explain,
+        import_records,
+        measure=COMMANDS,
+    )
 
 
 if __name__ == "__main__":

@@ -122,6 +122,17 @@ def _long_work_heard() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a file, whole or not at all; `UserError` where it cannot be written."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
 def print_table(spec: "TableSpec", console: Console) -> None:
     """Prints a table of the report."""
     console.print(Text(spec.title, style="bold"), soft_wrap=True)  # a Table would break it

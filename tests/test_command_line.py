@@ -12,7 +12,9 @@ import pytest
 
 from ndabench import cli
 from ndabench.command_line import run
+from ndabench.compare import compare
 from ndabench.errors import UserError
+from ndabench.export import export
 from ndabench.import_records import import_records
 from ndabench.planning.sweep_file import read_sweep
 from ndabench.preview import preview
@@ -31,6 +33,8 @@ OPTIONS: dict[Callable[..., None], list[str]] = {
     preview: ["FILE", "--set", "--out", "--images", "--seed"],
     import_records: ["FILES", "--out"],
     samples: ["TRIAL", "--out", "--num"],
+    compare: ["DIR DIR…", "--out"],
+    export: ["DIR…", "--format", "--metric", "--split", "--out"],
 }
 
 

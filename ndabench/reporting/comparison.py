@@ -38,6 +38,8 @@ class Compared:
     missing: dict[str, int]
     """Repeats without a value, counted by reason: `NaN` (or infinite), or the status of the trial."""
     best: bool = False
+    near_best: bool = False
+    """Whether it is not shown to differ from the best; False, too, where that cannot be tested."""
     against: Setting | None = None
     """The baseline's setting that `difference` refers to."""
     difference: Difference | None = None
@@ -67,6 +69,8 @@ class Comparison:
     """The tests of its family, over which p is adjusted."""
     exploratory: bool = False
     """Whether the sweep has claims: only these are decided, see `claimed`."""
+    reference: str | None = None
+    """As in `Frames`: the sweep whose settings are the `baselines`."""
 
     @property
     def measured_on(self) -> str:
@@ -80,6 +84,8 @@ class Comparison:
 
     @property
     def baseline_label(self) -> str:
+        if self.reference is not None:
+            return self.reference
         several = len(self.baselines) > 1
         return self.baselines[0].setting.arm if several else self.baselines[0].setting.label
 
@@ -162,8 +168,8 @@ def _compare(frames: Frames, part: pd.DataFrame) -> Comparison:
     first = part.iloc[0]
     split, better = str(first["split"]), str(first["better"])
     rows = _settings(frames, part)
-    baselines = [row for row in rows if row.setting.arm == frames.baseline and row.repeated]
-    rows = [_difference(row, _opponent(row.setting, baselines, frames.sampled)) for row in rows]
+    baselines = [row for row in rows if row.repeated and _is_baseline(frames, row.setting)]
+    rows = [_difference(row, _opponent(frames, row.setting, baselines)) for row in rows]
     return Comparison(
         group=frames.groups[int(first["group"])],
         name=str(first["name"]),
@@ -176,7 +182,12 @@ def _compare(frames: Frames, part: pd.DataFrame) -> Comparison:
         baselines=[row for row in baselines if row.summary.n > 0],
         conditional=_is_conditional(str(first["config_json"])),
         lambda_meaning=_lambda_meaning(frames, int(first["group"])),
+        reference=frames.reference,
     )
+
+
+def _is_baseline(frames: Frames, setting: Setting) -> bool:
+    return setting.arm == frames.baseline if frames.reference is None else setting.sweep == frames.reference
 
 
 def _lambda_meaning(frames: Frames, group: int) -> str:
@@ -211,14 +222,19 @@ def _rows(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[Any, ...]]:
     return zip(*(frame[column].tolist() for column in columns), strict=True)
 
 
-def _opponent(setting: Setting, baselines: list[Compared], sampled: bool) -> Compared | None:
+def _opponent(frames: Frames, setting: Setting, baselines: list[Compared]) -> Compared | None:
     """The baseline's setting with the same parameters, as far as the baseline has them; None without one.
 
     A grid that is unfinished may have only one of the baseline's settings, and another setting's opponent is
     then missing. After a sampled search the baseline has one setting, tuned on its own: its parameters may
-    differ.
+    differ. Each of several sweeps has its own baseline. With a reference sweep, a setting's opponent is the
+    same setting there or, after sampled searches, that of its arm.
     """
-    if sampled and len(baselines) == 1:
+    if frames.reference is not None:
+        same = [row for row in baselines if _is_same(row.setting, setting, frames.sampled)]
+        return same[0] if len(same) == 1 else None
+    baselines = [row for row in baselines if row.setting.sweep == setting.sweep]
+    if frames.sampled and len(baselines) == 1:
         return baselines[0]
     searched = {name for baseline in baselines for name, _ in baseline.setting.parameters}
     shared = tuple((name, value) for name, value in setting.parameters if name in searched)
@@ -226,10 +242,15 @@ def _opponent(setting: Setting, baselines: list[Compared], sampled: bool) -> Com
     return same[0] if len(same) == 1 else None
 
 
+def _is_same(one: Setting, other: Setting, sampled: bool) -> bool:
+    return one.arm == other.arm if sampled else replace(one, sweep="") == replace(other, sweep="")
+
+
 def _difference(row: Compared, opponent: Compared | None) -> Compared:
     if opponent is None or opponent.summary.n == 0:
         return row
-    if row.setting.arm == opponent.setting.arm or row.setting.external or not row.repeated:
+    one, other = row.setting, opponent.setting
+    if (one.arm, one.sweep) == (other.arm, other.sweep) or one.external or not row.repeated:
         return row
     shared = sorted(row.values.keys() & opponent.values.keys())
     difference = paired_difference([row.values[seed] - opponent.values[seed] for seed in shared])
@@ -237,14 +258,31 @@ def _difference(row: Compared, opponent: Compared | None) -> Compared:
 
 
 def _mark_best(rows: list[Compared], better: str) -> list[Compared]:
-    """The best mean among the settings with the most seeds: the surviving seeds of others may mislead."""
+    """The best mean among the settings with the most seeds (the surviving seeds of others may mislead), and
+    the settings that are not shown to differ from it."""
     most = max((row.summary.n for row in rows if row.repeated), default=0)
     field = [row for row in rows if row.repeated and row.summary.n == most]
     if better not in DIRECTED or most == 0 or len(field) < 2:
         return rows
     pick = min if better == "lower" else max
     best = pick(field, key=lambda row: row.summary.mean)
-    return [replace(row, best=row is best) for row in rows]
+    tried = [row.repeated and not row.setting.external and row is not best for row in rows]
+    gaps = decided([_gap(row, best) if tested else None for row, tested in zip(rows, tried, strict=True)])
+    return [
+        replace(row, best=row is best, near_best=gap is not None and _may_be_zero(gap))
+        for row, gap in zip(rows, gaps, strict=True)
+    ]
+
+
+def _gap(row: Compared, best: Compared) -> Difference:
+    """The difference from the best setting at equal seeds."""
+    shared = sorted(row.values.keys() & best.values.keys())
+    return paired_difference([row.values[seed] - best.values[seed] for seed in shared])
+
+
+def _may_be_zero(gap: Difference) -> bool:
+    untested = gap.p is None
+    return gap.summary.mean == 0 if untested else not gap.significant
 
 
 def _is_conditional(config_json: str) -> bool:

@@ -58,6 +58,8 @@ class Setting:
     """Name and JSON value: exact, so that settings that differ only in hidden digits stay separate."""
     external: bool = False
     """Whether it was trained elsewhere: it is shown next to the arms and never tested."""
+    sweep: str = ""
+    """The sweep it belongs to, where several are shown that differ in more than their arms."""
 
     @property
     def shown_parameters(self) -> dict[str, str]:
@@ -65,15 +67,16 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """`jigsaw at λ = 0.25, learning_rate = 0.0002`."""
+        """`jigsaw at λ = 0.25, learning_rate = 0.0002`, of several sweeps with `in second` after it."""
         details = [] if self.lambda_ is None else [f"λ = {self.lambda_:g}"]
         details += [f"{name} = {value}" for name, value in self.shown_parameters.items()]
-        return f"{self.arm} at {', '.join(details)}" if details else self.arm
+        label = f"{self.arm} at {', '.join(details)}" if details else self.arm
+        return f"{label} in {self.sweep}" if self.sweep else label
 
 
 @dataclass(frozen=True)
 class Frames:
-    """One sweep's records.
+    """One sweep's records, or those of several (`several.py`).
 
     `trials` is indexed by trial id and carries `group` and `setting`, positions in `groups` and `settings`;
     `metrics` carries both, `seed`, and each value's displayed `name`. Both lists are in the order of the
@@ -102,6 +105,8 @@ class Frames:
     """What of the plan changed after the first training step."""
     seeds: tuple[int, ...] = ()
     """The seeds of the sweep file."""
+    reference: str | None = None
+    """The sweep that each setting's others are compared with; None: arms are compared with the baseline."""
 
     @property
     def measure(self) -> str | None:
@@ -175,7 +180,7 @@ def load(store: RecordStore) -> Frames:
     measured = _with_names(_escaped(store.read_metrics(METRIC_COLUMNS).to_pandas()))
     of_checks = measured["kind"] == "check"
     metrics, checks = measured[~of_checks].copy(), measured[of_checks]
-    metrics["protocol_json"] = _with_first_names(
+    metrics["protocol_json"] = with_first_names(
         metrics["protocol_json"], {str(key): str(name) for key, name in names.items()}
     )
     metrics["protocol_json"] = _next_to_arms(metrics, trials)
@@ -252,7 +257,7 @@ def _with_names(metrics: pd.DataFrame) -> pd.DataFrame:
     return metrics
 
 
-def _with_first_names(protocols: pd.Series, names: dict[str, str]) -> pd.Series:
+def with_first_names(protocols: pd.Series, names: dict[str, str]) -> pd.Series:
     """The protocols with the first name that each content of data had.
 
     The name of a folder may be its path's: a folder that moves between a sweep and its `--resume` would split

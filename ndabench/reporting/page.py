@@ -61,7 +61,7 @@ def summary_tables(store: RecordStore) -> list[TableSpec]:
     frames = load(store)
     compared = comparisons(frames)
     on_test = [comparison for comparison in compared if not comparison.on_validation]
-    return _comparison_tables(on_test or compared)
+    return comparison_tables(on_test or compared)
 
 
 def report_spec(store: RecordStore) -> ReportSpec:
@@ -83,8 +83,8 @@ def report_spec(store: RecordStore) -> ReportSpec:
         Section("over-training", "Over training", step_figures(frames, compared)),
         Section("pictures", "Pictures", sheet_specs(store, frames, compared)),
         Section("negatives", "Negatives", [table for table in [negatives_table(frames)] if table]),
-        Section("trials-section", "Trials", _trials(frames)),
-        Section("protocols", "Protocols", _protocols(frames)),
+        Section("trials-section", "Trials", trial_blocks(frames)),
+        Section("protocols", "Protocols", protocol_blocks(frames)),
         Section("provenance", "Provenance", _provenance(frames)),
     ]
     return ReportSpec(
@@ -92,7 +92,7 @@ def report_spec(store: RecordStore) -> ReportSpec:
         facts=[
             *_facts(frames),
             *_left(store),
-            _written(),
+            written_now(),
         ],
         headline=[
             *check_sentences(frames),
@@ -113,7 +113,7 @@ def _damage(lines: list[str]) -> list[str]:
 def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
     if not compared:
         return [TextSpec(["No finished trial has measured anything that can be compared yet."])]
-    tables: list[Block] = [*_comparison_tables(compared)]
+    tables: list[Block] = [*comparison_tables(compared)]
     kinds = {(c.group.task, c.measured_on, c.conditional): None for c in compared}
     published = [
         (measure, *kind[1:])
@@ -128,7 +128,7 @@ def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
     return [*tables, *([costs] if costs else []), *(paper.reference_table(*key) for key in published)]
 
 
-def _comparison_tables(compared: Sequence[Comparison]) -> list[TableSpec]:
+def comparison_tables(compared: Sequence[Comparison]) -> list[TableSpec]:
     """One table per comparison. Titles name task and data if there are several."""
     several = len({comparison.group for comparison in compared}) > 1
     tables = []
@@ -138,12 +138,14 @@ def _comparison_tables(compared: Sequence[Comparison]) -> list[TableSpec]:
     return tables
 
 
-def _trials(frames: Frames) -> list[Block]:
+def trial_blocks(frames: Frames) -> list[Block]:
+    """Every trial, those that did not finish first."""
     unfinished = unfinished_table(frames)
     return [*([unfinished] if unfinished else []), trials_table(frames)] if len(frames.trials) else []
 
 
-def _protocols(frames: Frames) -> list[Block]:
+def protocol_blocks(frames: Frames) -> list[Block]:
+    """How each value was measured."""
     used = protocols(frames)
     text = "How each value was measured. Values under different protocols are never averaged or compared."
     return [TextSpec([text]), *used] if used else []
@@ -189,7 +191,8 @@ def _left(store: RecordStore) -> list[Fact]:
     return [Fact("left", ", ".join(parts))] if parts else []
 
 
-def _written() -> Fact:
+def written_now() -> Fact:
+    """When this report was written."""
     now = datetime.now(timezone.utc)
     return Fact("written", f"{now:%Y-%m-%d %H:%M} UTC", now)
 

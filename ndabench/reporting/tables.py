@@ -30,6 +30,11 @@ LIVE = (
     "An average that is much worse lags behind them; one that is much better steadies a training whose last "
     "weights are a matter of chance."
 )
+BEST, NEAR_BEST = " ★", " ≈"
+BEST_RULE = (
+    "★ best mean among the settings with the most seeds; ≈ not shown to differ from it: paired t-tests at "
+    "equal seeds, Holm-adjusted over this table."
+)
 VERDICTS = {"good": " better", "bad": " worse", "": ""}
 DIRECTIONS = {"lower": "↓ lower is better", "higher": "↑ higher is better", "neither": ""}
 
@@ -43,8 +48,10 @@ def comparison_table(
     """
     names = sorted({name for row in comparison.rows for name in row.setting.shown_parameters})
     measure = _published(comparison)
+    several = any(row.setting.sweep for row in comparison.rows)
     columns = [
         Column("arm"),
+        *([Column("sweep")] if several else []),
         Column("λ", comparison.lambda_meaning, numeric=True),
         *(Column(name, "searched parameter", numeric=True) for name in names),
         Column("n", "seeds with a finite value (and repeats without one)", numeric=True),
@@ -56,7 +63,7 @@ def comparison_table(
             else []
         ),
     ]
-    rows = [_row(comparison, row, names, measure) for row in _shown(comparison)]
+    rows = [_row(comparison, row, names, measure, several) for row in _shown(comparison)]
     return TableSpec(
         id=f"table-{place}",
         title=_title(comparison, siblings) + (f", {comparison.group.label}" if name_group else ""),
@@ -105,7 +112,9 @@ def _difference_columns(comparison: Comparison) -> list[Column]:
     ]
 
 
-def _row(comparison: Comparison, row: Compared, names: list[str], measure: Published | None) -> list[Cell]:
+def _row(
+    comparison: Comparison, row: Compared, names: list[str], measure: Published | None, several: bool
+) -> list[Cell]:
     setting, parameters = row.setting, row.setting.shown_parameters
     cells = [
         Cell(
@@ -113,11 +122,12 @@ def _row(comparison: Comparison, row: Compared, names: list[str], measure: Publi
             setting.arm,
             mark="best" if row.best else "",
         ),
+        *([Cell(setting.sweep, setting.sweep)] if several else []),
         Cell(NOTHING) if setting.lambda_ is None else Cell(f"{setting.lambda_:g}", setting.lambda_),
         *(_parameter(parameters.get(name)) for name in names),
         _n(row),
         Cell(
-            with_interval(row.summary) + (" ★" if row.best else ""),
+            with_interval(row.summary) + (BEST if row.best else NEAR_BEST if row.near_best else ""),
             row.summary.mean,
             note=_values_note(row),
             mark="best" if row.best else "",
@@ -159,7 +169,11 @@ def _values_note(row: Compared) -> str:
 
 def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
     if row.setting in [baseline.setting for baseline in comparison.baselines]:
-        return [Cell("baseline"), Cell(NOTHING), Cell(NOTHING)]
+        return [
+            Cell("baseline" if comparison.reference is None else "reference"),
+            Cell(NOTHING),
+            Cell(NOTHING),
+        ]
     difference = row.difference
     if difference is None:
         return [Cell(NOTHING)] * 3
@@ -195,7 +209,7 @@ def _why_no_p(difference: Difference) -> str:
 
 def _published(comparison: Comparison) -> Published | None:
     """The paper's measure that the metric follows, if the paper has it on this data."""
-    if comparison.on_validation:
+    if comparison.on_validation or comparison.reference is not None:
         return None
     known = paper.published(comparison.group.task, comparison.measured_on, comparison.conditional)
     return next((measure for measure in known if measure.metric == comparison.metric), None)
@@ -245,7 +259,7 @@ def _notes(comparison: Comparison, siblings: list[Comparison], measure: Publishe
             f"{settings} not shown: only the best {MOST_SEARCHED} of each arm are. The records have all."
         )
     if any(row.best for row in comparison.rows):
-        notes.append("★ best mean among the settings with the most seeds.")
+        notes.append(BEST_RULE)
     if measure:
         notes += [measure.protocol, paper.STANDINGS]
     return notes
@@ -253,7 +267,8 @@ def _notes(comparison: Comparison, siblings: list[Comparison], measure: Publishe
 
 def _difference_notes(comparison: Comparison) -> list[str]:
     if not comparison.baselines:
-        return ["No difference is shown: the baseline arm has no finished repeat to compare with."]
+        of = "the baseline arm" if comparison.reference is None else comparison.reference
+        return [f"No difference is shown: {of} has no finished repeat to compare with."]
     tested = comparison.tested
     if tested:
         notes = [
@@ -270,8 +285,13 @@ def _difference_notes(comparison: Comparison) -> list[str]:
             "than it is; to estimate its difference, repeat it with new seeds."
         )
     if any(row.repeated and row.summary.n and not row.against for row in _others(comparison)):
-        notes.append("Where there is no difference, the baseline has no finished repeat at the same setting.")
-    if len(comparison.baselines) > 1:
+        of = "the baseline" if comparison.reference is None else comparison.reference
+        notes.append(f"Where there is no difference, {of} has no finished repeat at the same setting.")
+    if comparison.reference is not None:
+        notes.append(f"Each setting is compared with the same one in {comparison.reference}.")
+    elif len(comparison.baselines) > 1 and not comparison.baselines[0].setting.shown_parameters:
+        notes.append(f"Each setting is compared with {comparison.baseline_label} in the same sweep.")
+    elif len(comparison.baselines) > 1:
         names = " and ".join(comparison.baselines[0].setting.shown_parameters)
         notes.append(
             f"Each setting is compared with {comparison.baseline_label} at the same {names}. The table does "
@@ -292,9 +312,11 @@ def _family(comparison: Comparison) -> str:
 
 
 def _others(comparison: Comparison) -> list[Compared]:
-    """The rows that are not of the baseline's arm."""
-    baseline = comparison.baselines[0].setting.arm
-    return [row for row in comparison.rows if row.setting.arm != baseline]
+    """The rows that are neither of the baseline's arm nor of the reference."""
+    first = comparison.baselines[0].setting
+    if comparison.reference is not None:
+        return [row for row in comparison.rows if row.setting.sweep != comparison.reference]
+    return [row for row in comparison.rows if row.setting.arm != first.arm]
 
 
 def _differing(comparison: Comparison, siblings: list[Comparison]) -> str:

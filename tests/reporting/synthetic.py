@@ -55,6 +55,7 @@ class Trial:
     notes: str | None = None
     images_judged: int | None = None
     num_steps: int = 1000
+    sweep: str = "synthetic"
 
     @property
     def trial_id(self) -> str:
@@ -74,7 +75,7 @@ def record(store: RecordStore, trial: Trial, progress: dict[int, dict[str, Measu
     }
     config |= {"evaluate": [{"name": name} for name in trial.evaluate]} if trial.evaluate else {}
     row = TrialRow(
-        sweep="synthetic",
+        sweep=trial.sweep,
         trial_id=trial.trial_id,
         task=trial.task,
         dataset=trial.dataset,
@@ -102,7 +103,7 @@ def record(store: RecordStore, trial: Trial, progress: dict[int, dict[str, Measu
     )
     store.write_trial(row)
     for step, metrics in progress.items():
-        store.write_progress("synthetic", trial.trial_id, step, metrics, {})
+        store.write_progress(trial.sweep, trial.trial_id, step, metrics, {})
 
 
 def finals(value: float, validation: float | None = None, metric: str = "fd_classifier") -> dict:
