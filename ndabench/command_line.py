@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ndabench import __version__
 from ndabench.errors import UserError
 from ndabench.foreign_text import acting_character, escaped, shown, without_secrets
 from ndabench.interruption import EXIT_CODE, interruptible
+from ndabench.version import __version__
 
 if TYPE_CHECKING:
     from ndabench.records import RecordStore

@@ -30,35 +30,17 @@ def samples(
 ) -> None:
     """Draw images from the generator of a trial, the same that its evaluations looked at."""
     # late: --help must not wait for torch
-    import torch
-
-    from ndabench.distributed import Workers
-    from ndabench.metrics.generators.subject import GeneratorSubject
     from ndabench.records import RecordStore
-    from ndabench.trials.config import TrialConfig
-    from ndabench.trials.run import restored
+    from ndabench.trials.trained import drawn, trained
 
     folder, _, trial_id = trial.rstrip("/").rpartition("/")
     if not folder:
         raise UserError(f"{trial}: give the folder of the sweep, too, e.g. reports/quickstart/{trial_id}")
     if out.exists():
         raise UserError(f"--out: {out} exists; name a new folder, or a new file .npz")
-    store = RecordStore(folder)
-    row = store.read_trial(trial_id)
-    if row is None:
-        raise UserError(f"{folder}: has no trial {trial_id!r}")
-    if row.external_json is not None:
-        raise UserError(f"{trial_id}: was not trained here, and has no generator to draw from")
-    workers = Workers(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    trainer = restored(TrialConfig.from_json(row.config_json), store, workers)
-    subject = trainer.task.subject(trainer.step)
-    if not isinstance(subject, GeneratorSubject):
-        raise UserError(f"{trial_id}: task {row.task} trains no generator of images")
-    images = subject.sample(
-        num, stream=subject.stream, weights=subject.weights, batch_norm=subject.batch_norm
-    )
-    _write(images.cpu(), out)
-    print(f"{num:,} images of {trial_id} at step {trainer.step}: {out}")
+    found = trained(RecordStore(folder), trial_id)
+    _write(drawn(found, num), out)
+    print(f"{num:,} images of {trial_id} at step {found.step}: {out}")
 
 
 def _write(images: "Tensor", out: Path) -> None:

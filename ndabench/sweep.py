@@ -6,8 +6,11 @@ if __name__ == "__main__":  # first: the imports below take long enough for a Ct
     leave_when_interrupted()
 
 import sys
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from ndabench.orchestration.run import SweepResult
     from ndabench.planning.sweep_file import SweepConfig
     from ndabench.records import RecordStore
+    from ndabench.results import Results
 
 
 MOST_UNASKED = 10_000
@@ -89,6 +93,42 @@ def sweep(
         console.print(f"continue with: {again}", highlight=False, soft_wrap=True, markup=False)
     if code:
         sys.exit(code)
+
+
+def run_sweep(
+    sweep: "str | PathLike[str] | Mapping[str, Any] | SweepConfig",
+    *,
+    change: Mapping[str, Any] = MappingProxyType({}),
+    out: str | PathLike[str] | None = None,
+    resume: bool = False,
+    check: bool = True,
+    address: str | None = None,
+    quiet: bool = False,
+) -> "Results":
+    """Runs every trial of a sweep, records it and writes the report, as the command does.
+
+    `sweep` is a file, the name of one of ndabench's own, a mapping with the keys of a file, or a
+    `SweepConfig`. `change` sets keys of it for this run, `{"task.num_steps": 500}`. The other options are
+    those of the command; `quiet` prints nothing.
+
+    Trials that fail or diverge are in the results, with the reason. Raises `UserError` for a mistake, before
+    anything is written, and `KeyboardInterrupt` at Ctrl-C, once everything is in order: `resume=True` then
+    continues. If Ray is lost, the process ends, as Ray itself would end it.
+    """
+    # late: the command's --help must not wait for them
+    from ndabench.ownership import check_ownership
+    from ndabench.planning.sweep_file import sweep_from
+    from ndabench.records import RecordStore
+    from ndabench.results import load
+
+    config = sweep_from(sweep, change)
+    store = RecordStore(results_folder(None if out is None else str(out), config.name))
+    check_ownership(store, config, resume=resume)
+    console = Console(quiet=quiet)
+    print_cautions(config, store.root, console)
+    if _run_and_report(config, store, resume, check, address, console).ending == "interrupted":
+        raise KeyboardInterrupt
+    return load(store.root)
 
 
 def _run_and_report(

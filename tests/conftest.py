@@ -58,6 +58,16 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
 
 @pytest.fixture(scope="session")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny sweep that was trained here; do not write into it."""
+    from tests.recorded_sweep import MEASURED, record  # late: most tests need no training
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NDABENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return Path(record(tmp_path_factory.mktemp("trained") / "reports/quickstart", MEASURED).root)
+
+
+@pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     with ObjectStore(tmp_path_factory.mktemp("s3")) as server:
         yield server

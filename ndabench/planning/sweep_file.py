@@ -12,6 +12,7 @@ reference, `sweeps/` has examples.
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -454,3 +455,21 @@ def _of_task(setting: Mapping[str, Any]) -> list[str]:
 def read_sweep(path: Path, assignments: list[str]) -> SweepConfig:
     """The sweep of a file, with `key=value` assignments applied; `UserError` in one line when it is wrong."""
     return parse(SweepConfig, override(read_yaml(find_sweep_file(path)), assignments), str(path))
+
+
+def sweep_from(
+    source: str | PathLike[str] | Mapping[str, Any] | SweepConfig, change: Mapping[str, Any]
+) -> SweepConfig:
+    """The sweep of a file, of a mapping with the keys of one, or as it is, with the values of `change` set,
+    whose keys may have dots; `UserError` in one line when it is wrong."""
+    if isinstance(source, SweepConfig) and not change:
+        return source
+    if isinstance(source, SweepConfig):
+        data, where = source.model_dump(mode="json", by_alias=True), source.name
+    elif isinstance(source, Mapping):
+        data, where = dict(source), "sweep"
+    else:
+        data, where = read_yaml(find_sweep_file(Path(source))), str(source)
+    for key, value in change.items():
+        data = with_value(data, key.split("."), value, key)
+    return parse(SweepConfig, data, where)

@@ -34,7 +34,7 @@ def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[Figu
     Each shows the mean and its 95 % t-interval over the seeds measured at that step. Trials that failed or
     diverged are left out: where they end, the mean of the others would jump.
     """
-    curves, details = _curves(frames)
+    curves, details = curves_over_seeds(frames)
     leaders = leading(comparisons)
     evaluations: list[tuple[bool, str, FigureSpec]] = []
     training: list[FigureSpec] = []
@@ -65,7 +65,7 @@ def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[Figu
     return [group for group in groups if group.figures]
 
 
-def _curves(frames: Frames) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
+def curves_over_seeds(frames: Frames) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
     """Mean, n and half-width at every step of every setting; and each metric's unit and direction."""
     trials = frames.trials
     shown = trials.index[trials["status"].isin(SHOWN_STATUSES) & trials["repeat"]]

@@ -10,12 +10,7 @@ from torch import Tensor
 
 from ndabench.errors import UserError
 from ndabench.metrics.features import Examples
-from ndabench.metrics.generators.frechet import (
-    FrechetReference,
-    frechet_distance,
-    frechet_distance_of_features,
-    moments_of,
-)
+from ndabench.metrics.generators.frechet import FrechetReference, distance_from, moments_of
 from ndabench.metrics.image_encoders.linear_probe_lbfgs import fit_logistic
 
 
@@ -30,10 +25,7 @@ def class_frechet(
             if len(images) < 2:
                 raise UserError(f"class_fd needs 2 {kind} images of class {name!r}, got {len(images)}")
         reference = FrechetReference.of(moments_of(ours).gaussian(f"real images of class {name!r}"))
-        if len(theirs) < theirs.shape[1]:
-            distances.append(frechet_distance_of_features(reference, theirs))
-        else:
-            distances.append(frechet_distance(reference, moments_of(theirs).gaussian("generated images")))
+        distances.append(distance_from(reference, theirs))
     return distances
 
 

@@ -8,12 +8,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ndabench.metrics.generators.frechet import (
-    FrechetReference,
-    frechet_distance,
-    frechet_distance_of_features,
-    moments_of,
-)
+from ndabench.metrics.generators.frechet import FrechetReference, distance_from
 
 
 def fd_infinity(
@@ -21,16 +16,10 @@ def fd_infinity(
 ) -> tuple[float, float]:
     """The intercept, which may be negative, and the slope over 1 / N, of `[n, d]`, n > `smallest`."""
     sizes = np.linspace(smallest, len(features), num_points).astype(int)
-    distances = [_distance(reference, _subset(features, int(size), generator)) for size in sizes]
+    distances = [distance_from(reference, _subset(features, int(size), generator)) for size in sizes]
     slope, intercept = np.polyfit(1 / sizes, distances, 1)
     return float(intercept), float(slope)
 
 
 def _subset(features: Tensor, size: int, generator: Generator) -> Tensor:
     return features[torch.randperm(len(features), generator=generator)[:size].to(features.device)]
-
-
-def _distance(reference: FrechetReference, features: Tensor) -> float:
-    if len(features) < features.shape[1]:
-        return frechet_distance_of_features(reference, features)
-    return frechet_distance(reference, moments_of(features).gaussian("generated images"))

@@ -104,6 +104,18 @@ def frechet_distance_of_features(reference: FrechetReference, features: Tensor) 
     return _distance(reference, gaussian, singular_values.sum())
 
 
+def frechet_between(real: Tensor, fake: Tensor) -> float:
+    """The distance between features `[m, d]` and `[n, d]`, m, n ≥ 2, in the form that suits n."""
+    return distance_from(FrechetReference.of(moments_of(real).gaussian("real images")), fake)
+
+
+def distance_from(reference: FrechetReference, features: Tensor) -> float:
+    """The distance of features `[n, d]`, n ≥ 2, in the form that suits n."""
+    if len(features) < features.shape[1]:
+        return frechet_distance_of_features(reference, features)
+    return frechet_distance(reference, moments_of(features).gaussian("generated images"))
+
+
 def symmetric_root(covariance: Tensor) -> Tensor:
     """The symmetric positive semi-definite R with R R = `covariance`, `[d, d]`."""
     eigenvalues, vectors = torch.linalg.eigh(covariance)
