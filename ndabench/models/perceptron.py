@@ -22,10 +22,10 @@ class Perceptron(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for size, next_size in pairwise([inputs, *[width] * depth, outputs]):
-            layers += [linear(size, next_size, generator=generator), nn.SiLU()]
-        self.layers = nn.Sequential(*layers[:-1])
-        for layer in self.layers[::2]:
+            layer = linear(size, next_size, generator=generator)
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear", generator=generator)
+            layers += [layer, nn.SiLU()]
+        self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, inputs: Tensor) -> Tensor:
         outputs: Tensor = self.layers(inputs)
