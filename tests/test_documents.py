@@ -96,6 +96,18 @@ def test_the_example_of_a_negative_is_one() -> None:
     assert set(parameters.parameters) == {"share"}
 
 
+def test_the_example_of_an_extractor_is_one() -> None:
+    with kept_registries():
+        extractor = _executed(r"# my_extractor\.py.*?")["open_means"](device=torch.device("cpu"))
+        entry = EXTRACTORS[extractor.name]
+        assert extractor.protocol["extractor"] == "means"
+    images = torch.randint(0, 256, (3, 1, 16, 16), dtype=torch.uint8)
+    features, logits = extractor.forward(images)
+    assert features.shape == (3, entry.dimension)
+    assert len(logits) == 3
+    assert features[0, 1] == images[0, 0, :4, 4:8].float().mean()
+
+
 def test_the_examples_of_every_other_registry_register(monkeypatch: pytest.MonkeyPatch) -> None:
     configs = types.ModuleType("my_package.configs")
     for name in (
@@ -115,10 +127,10 @@ def test_the_examples_of_every_other_registry_register(monkeypatch: pytest.Monke
 
 
 def _executed(pattern: str) -> dict[str, Any]:
-    """The names that a Python snippet of the README defines."""
-    (snippet,) = re.findall(rf"^```python\n({pattern})^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    """The names that a Python snippet of docs/extending.md defines."""
+    (snippet,) = re.findall(rf"^```python\n({pattern})^```", (DOCS / "extending.md").read_text(), re.M | re.S)
     namespace: dict[str, Any] = {}
-    exec(compile(snippet, "README.md", "exec"), namespace)
+    exec(compile(snippet, "extending.md", "exec"), namespace)
     return namespace
 
 
@@ -151,12 +163,10 @@ def _type(kind: pa.DataType) -> str:
     return "list of strings" if pa.types.is_list(kind) else TYPES.get(kind, str(kind))
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/records.md"])
-def test_the_snippets_read_the_records(
-    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each gives the mean test value of every arm and λ."""
-    (snippet,) = re.findall(r"^```python\n(import pandas.*?)^```", (ROOT / document).read_text(), re.M | re.S)
+def test_the_snippet_reads_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives the mean test value of every arm and λ."""
+    document = DOCS / "records.md"
+    (snippet,) = re.findall(r"^```python\n(import pandas.*?)^```", document.read_text(), re.M | re.S)
     store = RecordStore(str(tmp_path / "reports/quickstart"))
     for seed, value in enumerate((10.0, 20.0)):
         trial_id = f"jigsaw-{seed}"
