@@ -14,7 +14,7 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
-from ndabench.reporting.specs import FigureSpec, Line, Point
+from ndabench.reporting.specs import FigureSpec, ForestSpec, Line, Point
 
 WIDTH, HEIGHT = 400, 230
 COLOURS = 8
@@ -54,9 +54,10 @@ def swatch(line: Line) -> Markup:
     ).format(colour(line), pattern, SHAPES[shape(line)])
 
 
-def draw(figure: FigureSpec) -> Markup:
+def draw(figure: FigureSpec | ForestSpec) -> Markup:
     """The figure as an SVG element that scales with its container. Vega escapes all text."""
-    svg: str = vl_convert.vegalite_to_svg(vega_lite(figure), allowed_base_urls=[])
+    specification = forest(figure) if isinstance(figure, ForestSpec) else vega_lite(figure)
+    svg: str = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
     svg = _POINT.sub(r"\1><title>\2</title></path>", svg)
     label = Markup('<svg role="img" aria-label="{}" ').format(f"Figure: {figure.title}")
     return label + Markup(svg.removeprefix("<svg "))
@@ -87,6 +88,63 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
         "background": None,
         "layer": [layer for layer in layers if layer["data"]["values"]],
         "encoding": encoding,
+        "config": _STYLE,
+    }
+
+
+def forest(figure: ForestSpec) -> dict[str, Any]:
+    """The Vega-Lite specification: a bar and a point for each row, and a line at 0."""
+    values = [
+        {
+            "name": row.name,
+            "x": row.mean,
+            "low": row.low,
+            "high": row.high,
+            "label": row.label,
+            "colour": {"good": "var(--good)", "bad": "var(--bad)", "": "var(--series-0)"}[row.verdict],
+        }
+        for row in figure.rows
+    ]
+    colour_of_row = {"field": "colour", "type": "nominal", "scale": None}
+    x: dict[str, Any] = {"type": "quantitative", "title": figure.x_title, "axis": {"tickCount": 6}}
+    names = [row.name for row in figure.rows]
+    y = {
+        "field": "name",
+        "type": "nominal",
+        "sort": names,
+        "title": None,
+        "axis": {"labelLimit": 300, "domain": False, "ticks": False, "labelColor": "var(--ink)"},
+    }
+    zero = {"type": "rule", "color": "var(--rule)", "strokeDash": [4, 3], "aria": False}
+    bar = {"type": "rule", "strokeWidth": 2, "aria": False}
+    point = {"type": "point", "shape": "diamond", "filled": True, "opacity": 1, "size": 90}
+    return {
+        "width": WIDTH,
+        "height": {"step": 34},
+        "padding": {"left": 5 + max(map(len, names)), "right": 5, "top": 5, "bottom": 5},  # a wider font
+        "background": None,
+        "data": {"values": values},
+        "layer": [
+            {"mark": zero, "data": {"values": [{"x": 0}]}, "encoding": {"x": {**x, "field": "x"}}},
+            {
+                "mark": bar,
+                "encoding": {
+                    "x": {**x, "field": "low"},
+                    "x2": {"field": "high"},
+                    "y": y,
+                    "color": colour_of_row,
+                },
+            },
+            {
+                "mark": point,
+                "encoding": {
+                    "x": {**x, "field": "x"},
+                    "y": y,
+                    "color": colour_of_row,
+                    "description": {"field": "label"},
+                },
+            },
+        ],
         "config": _STYLE,
     }
 

@@ -33,6 +33,8 @@ def number(value: float | None, decimals: int, *, signed: bool = False) -> str:
     if value != 0 and not 1e-4 <= abs(value) < 1e7 and not nothing_at_this_precision:
         return f"{value:{'+' if signed else ''}.3g}".replace("-", "−")
     text = f"{value:{'+' if signed else ''}.{decimals}f}"
+    if float(text) == 0:  # neither −0 nor +0
+        text = text.lstrip("+-")
     return text.replace("-", "−")
 
 

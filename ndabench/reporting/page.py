@@ -26,6 +26,7 @@ from ndabench.reporting.formatting import count, duration
 from ndabench.reporting.frames import METRICS_GONE, Frames, load
 from ndabench.reporting.headline import headline
 from ndabench.reporting.negatives import negatives_table
+from ndabench.reporting.overview import overview
 from ndabench.reporting.provenance import pretty, protocols, provenance_table
 from ndabench.reporting.sheets import sheet_specs
 from ndabench.reporting.specs import (
@@ -113,7 +114,7 @@ def _damage(lines: list[str]) -> list[str]:
 def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
     if not compared:
         return [TextSpec(["No finished trial has measured anything that can be compared yet."])]
-    tables: list[Block] = [*comparison_tables(compared)]
+    tables: list[Block] = [*overview(frames, compared), *once(comparison_tables(compared))]
     kinds = {(c.group.task, c.measured_on, c.conditional): None for c in compared}
     published = [
         (measure, *kind[1:])
@@ -126,6 +127,14 @@ def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
         tables.append(TextSpec([f"{again} left out: a later one has the same arm, setting and seed."]))
     costs = costs_table(frames)
     return [*tables, *([costs] if costs else []), *(paper.reference_table(*key) for key in published)]
+
+
+def once(tables: Sequence[TableSpec]) -> list[Block]:
+    """The tables, with notes that all of those on the test split share above them instead of below each."""
+    shown = [table for table in tables if not table.collapsed]
+    shared = [note for note in shown[0].notes if all(note in t.notes for t in shown)] if shown[1:] else []
+    kept = [replace(table, notes=[note for note in table.notes if note not in shared]) for table in tables]
+    return [*([TextSpec([" ".join(shared)])] if shared else []), *kept]
 
 
 def comparison_tables(compared: Sequence[Comparison]) -> list[TableSpec]:

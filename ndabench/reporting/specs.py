@@ -83,11 +83,39 @@ class FigureSpec:
     notes: Sequence[str] = ()
 
 
+Verdict = Literal["", "good", "bad"]
+
+
+@dataclass(frozen=True)
+class ForestRow:
+    """A difference from the baseline with its interval."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+    verdict: Verdict
+    """Whether the difference is significant, and in which direction."""
+    label: str
+    """Its numbers in words."""
+
+
+@dataclass(frozen=True)
+class ForestSpec:
+    """Differences below each other, around a line at 0."""
+
+    id: str
+    title: str
+    x_title: str
+    rows: Sequence[ForestRow]
+    notes: Sequence[str] = ()
+
+
 @dataclass(frozen=True)
 class FigureGroup:
     """Figures shown side by side if the page is wide enough."""
 
-    figures: Sequence[FigureSpec]
+    figures: Sequence[FigureSpec | ForestSpec]
     title: str = ""
     collapsed: bool = False
 

@@ -62,7 +62,7 @@ def test_holm_lies_between_raw_and_bonferroni(p_values: list[float]) -> None:
 
 
 def test_what_is_negligible_next_to_its_interval_is_shown_as_nothing() -> None:
-    assert number(4.7e-15, 1, signed=True) == "+0.0"
+    assert number(4.7e-15, 1, signed=True) == "0.0"
     assert number(3e-5, 6) == "3e−05"
 
 

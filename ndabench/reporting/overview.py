@@ -1,0 +1,131 @@
+"""The report at a glance: every arm's difference from the baseline, and all measures in one table.
+
+Both repeat numbers of the tables below them and decide nothing. Claims have the intervals of their decisions,
+everything else has those of its table.
+"""
+
+from collections.abc import Sequence
+
+from ndabench.reporting.claimed import decisions
+from ndabench.reporting.comparison import DIRECTED, Compared, Comparison
+from ndabench.reporting.formatting import count, decimals_of, interval, number, p_value, with_interval
+from ndabench.reporting.frames import Frames
+from ndabench.reporting.intervals import Difference
+from ndabench.reporting.specs import (
+    Block,
+    Cell,
+    Column,
+    FigureGroup,
+    ForestRow,
+    ForestSpec,
+    TableSpec,
+    Verdict,
+)
+from ndabench.reporting.tables import BEST, DIRECTIONS
+
+MOST_ROWS = 30
+"""Of a forest plot; with more settings the plot would be longer than a screen."""
+
+
+def overview(frames: Frames, comparisons: Sequence[Comparison]) -> list[Block]:
+    """A forest plot of the primary measure for each group, and a table of all measures on the test split."""
+    on_test = [one for one in comparisons if not one.on_validation and one.better in DIRECTED]
+    primary = [one for one in on_test if one.name == (frames.measure or on_test[0].name)]
+    forests = [forest for forest in (_forest(frames, one, comparisons) for one in primary) if forest]
+    blocks: list[Block] = [FigureGroup(forests)] if forests else []
+    for place, group in enumerate(dict.fromkeys(one.group for one in on_test), start=1):
+        of_group = [one for one in on_test if one.group == group]
+        if len(of_group) > 1:
+            title = "All measures" + (f", {group.label}" if len(frames.groups) > 1 else "")
+            blocks.append(_matrix(f"glance-{place}", title, of_group))
+    return blocks
+
+
+def _forest(frames: Frames, comparison: Comparison, among: Sequence[Comparison]) -> ForestSpec | None:
+    """The differences of one comparison; None where none has an interval."""
+    decided = decisions(frames, among)
+    roles = {id(one.row): f" ({one.kind} control)" for one in decided.controls if one.row}
+    roles |= {id(one.row): " (claim)" for one in decided.claims if one.row}
+    differences = {id(one.row): one.difference for one in decided.claims if one.row and one.difference}
+    rows = []
+    for row in comparison.rows:
+        difference = differences.get(id(row), row.difference)
+        if difference is None or difference.summary.low is None or difference.summary.high is None:
+            continue
+        name = row.setting.label + roles.get(id(row), "")
+        shown = f"{name}: {with_interval(difference.summary, signed=True)}, {_over(difference)}"
+        rows.append(
+            ForestRow(
+                name,
+                difference.summary.mean,
+                difference.summary.low,
+                difference.summary.high,
+                "" if decided.decides is False else _verdict(difference, comparison.better),
+                shown,
+            )
+        )
+    if not rows:
+        return None
+    hidden = len(rows) - MOST_ROWS
+    unit = f" in {comparison.unit}" if comparison.unit else ""
+    notes = [
+        "Means of paired differences with the intervals that belong to their p: adjusted over the claims, or "
+        "else over the table below."
+    ]
+    notes += [f"{count(hidden, 'more setting')} in the table."] if hidden > 0 else []
+    return ForestSpec(
+        id=f"forest-{comparison.name}-{among.index(comparison)}",
+        title=f"{comparison.name}: difference from {comparison.baseline_label}",
+        x_title=f"difference{unit} ({DIRECTIONS[comparison.better]})",
+        rows=rows[:MOST_ROWS],
+        notes=notes,
+    )
+
+
+def _over(difference: Difference) -> str:
+    limits = f"{100 * difference.confidence:.3g} % interval {interval(difference.summary)}"
+    return f"{limits} over {count(difference.summary.n, 'pair')}, p = {p_value(difference.p_adjusted)}"
+
+
+def _verdict(difference: Difference | None, better: str) -> Verdict:
+    if difference is None or not difference.significant:
+        return ""
+    return "good" if (difference.summary.mean < 0) == (better == "lower") else "bad"
+
+
+def _matrix(identity: str, title: str, comparisons: Sequence[Comparison]) -> TableSpec:
+    """A row for each setting, a column for each measure."""
+    several = {one.name for one in comparisons if [c.name for c in comparisons].count(one.name) > 1}
+    columns = [Column("arm")]
+    for one in comparisons:
+        unit = f" in {one.unit}" if one.unit else ""
+        which = f", protocol {[c for c in comparisons if c.name == one.name].index(one) + 1}"
+        name = f"{one.name}{unit} {DIRECTIONS[one.better][0]}{which if one.name in several else ''}"
+        columns.append(Column(name, DIRECTIONS[one.better][2:], numeric=True))
+    settings = dict.fromkeys(row.setting for one in comparisons for row in one.rows if row.repeated)
+    by_setting = [{row.setting: row for row in one.rows} for one in comparisons]
+    rows = [
+        [
+            Cell(setting.label, setting.label),
+            *(_cell(found.get(setting), one) for found, one in zip(by_setting, comparisons, strict=True)),
+        ]
+        for setting in settings
+    ]
+    notes = [
+        "Means over the seeds. “better” and “worse”: the difference from the baseline is significant, as in "
+        f"the table of that measure.{BEST} as there."
+    ]
+    return TableSpec(identity, title, columns, rows, notes)
+
+
+def _cell(row: Compared | None, comparison: Comparison) -> Cell:
+    if row is None or row.summary.n == 0:
+        return Cell("—")
+    verdict = _verdict(row.difference, comparison.better)
+    mean = number(row.summary.mean, decimals_of(row.summary))
+    word = {"good": " better", "bad": " worse", "": ""}[verdict]
+    note = with_interval(row.summary)
+    if row.difference is not None and row.difference.summary.n:
+        note += f"; difference {with_interval(row.difference.summary, signed=True)}"
+    mark = verdict or ("best" if row.best else "")
+    return Cell(mean + (BEST if row.best else "") + word, row.summary.mean, note, mark)
