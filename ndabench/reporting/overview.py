@@ -15,7 +15,6 @@ from ndabench.reporting.specs import (
     Block,
     Cell,
     Column,
-    FigureGroup,
     ForestRow,
     ForestSpec,
     TableSpec,
@@ -31,8 +30,8 @@ def overview(frames: Frames, comparisons: Sequence[Comparison]) -> list[Block]:
     """A forest plot of the primary measure for each group, and a table of all measures on the test split."""
     on_test = [one for one in comparisons if not one.on_validation and one.better in DIRECTED]
     primary = [one for one in on_test if one.name == (frames.measure or on_test[0].name)]
-    forests = [forest for forest in (_forest(frames, one, comparisons) for one in primary) if forest]
-    blocks: list[Block] = [FigureGroup(forests)] if forests else []
+    forests = [_forest(frames, one, comparisons) for one in primary]
+    blocks: list[Block] = [forest for forest in forests if forest is not None]
     for place, group in enumerate(dict.fromkeys(one.group for one in on_test), start=1):
         of_group = [one for one in on_test if one.group == group]
         if len(of_group) > 1:

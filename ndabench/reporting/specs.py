@@ -115,7 +115,7 @@ class ForestSpec:
 class FigureGroup:
     """Figures shown side by side if the page is wide enough."""
 
-    figures: Sequence[FigureSpec | ForestSpec]
+    figures: Sequence[FigureSpec]
     title: str = ""
     collapsed: bool = False
 
@@ -165,7 +165,7 @@ class CodeSpec:
     text: str
 
 
-Block = TableSpec | FigureGroup | SheetSpec | TextSpec | CodeSpec
+Block = TableSpec | FigureGroup | ForestSpec | SheetSpec | TextSpec | CodeSpec
 
 
 @dataclass(frozen=True)

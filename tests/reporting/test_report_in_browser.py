@@ -36,10 +36,10 @@ def test_nothing_is_fetched_and_nothing_fails(page: Page) -> None:
 def test_charts_and_pictures_are_drawn(page: Page) -> None:
     plots = "document.querySelectorAll('section > .figures svg[role=img]')"
     sizes = page.run(f"Array.from({plots}, s => s.getBoundingClientRect().height)")
-    assert len(sizes) == 4
+    assert len(sizes) == 3
     assert min(sizes) > 150
     assert (
-        page.run("getComputedStyle(document.querySelector('[aria-label^=jigsaw]')).fill")
+        page.run("getComputedStyle(document.querySelector('#over-lambda [aria-label^=jigsaw]')).fill")
         == "rgb(0, 114, 178)"
     )
     assert page.run("document.querySelector('svg title').textContent").count("±") == 1

@@ -13,7 +13,7 @@ from ndabench.reporting.formatting import number
 from ndabench.reporting.frames import load
 from ndabench.reporting.overview import overview
 from ndabench.reporting.page import comparison_tables, once
-from ndabench.reporting.specs import FigureGroup, ForestSpec, TableSpec, TextSpec
+from ndabench.reporting.specs import ForestSpec, TableSpec, TextSpec
 from tests.reporting.synthetic import Trial, finals, measured, record
 from tests.reporting.test_claims import EFFECTS, swept
 
@@ -22,9 +22,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 def forest(store: RecordStore) -> ForestSpec:
     frames = load(store)
-    (group,) = overview(frames, comparisons(frames))
-    assert isinstance(group, FigureGroup)
-    (figure,) = group.figures
+    (figure,) = overview(frames, comparisons(frames))
     assert isinstance(figure, ForestSpec)
     return figure
 
