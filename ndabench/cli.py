@@ -15,6 +15,7 @@ def main() -> None:
     from ndabench.reference.commands import explain, list_
     from ndabench.report import report
     from ndabench.samples import samples
+    from ndabench.serve import serve
     from ndabench.sweep import sweep
     from ndabench.train import train
 
@@ -22,6 +23,7 @@ def main() -> None:
         sweep,
         train,
         report,
+        serve,
         compare,
         export,
         preview,

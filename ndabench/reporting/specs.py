@@ -22,7 +22,7 @@ class Cell:
     mark: Literal["", "best", "good", "bad"] = ""
     """Emphasis only: the text says the same in words or signs."""
     link: str = ""
-    """The id of a section or block in the same report."""
+    """Where it leads: `#` and the id of a section or block of the same page, or a path."""
 
 
 @dataclass(frozen=True)
