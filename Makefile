@@ -15,8 +15,8 @@ test fast release-check: export OMP_NUM_THREADS = 1
 
 .PHONY: demo test release-check fast format setup clean
 
-demo: $(VENV)/.ndabench  ## install and run the quickstart sweep
-	$(BIN)/python -m ndabench.sweep
+demo: $(VENV)/.ndabench  ## install and run a sweep that decides a claim
+	$(BIN)/python -m ndabench.sweep sweeps/findings/anomaly.yaml
 
 test: setup  ## format check, lint, types, import contracts and all tests
 	$(BIN)/ruff format --check .

@@ -68,9 +68,17 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
     low, high = y_domain(figure)
     layers = [_level(figure.rule, figure, low, high)] if figure.rule is not None else []
     draw_interval = _band if figure.intervals == "band" else _bars
-    layers += [draw_interval(line, low, high, len(figure.lines)) for line in figure.lines]
-    layers += [_path(line) for line in figure.lines]
-    layers += [_markers(line) for line in figure.lines]
+    parts = {
+        "interval": [draw_interval(line, low, high, len(figure.lines)) for line in figure.lines],
+        "path": [_path(line) for line in figure.lines],
+        "markers": [_markers(line) for line in figure.lines],
+    }
+    # the page's script hides and shows the parts of a line by these names
+    layers += [
+        {"name": f"line{place}_{name}", **layer}
+        for name, of_lines in parts.items()
+        for place, layer in enumerate(of_lines)
+    ]
     scale = {"type": "log" if figure.log_y else "linear", "domain": [low, high], "nice": False, "zero": False}
     encoding = {
         "x": {

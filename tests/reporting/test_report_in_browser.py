@@ -49,6 +49,29 @@ def test_charts_and_pictures_are_drawn(page: Page) -> None:
     assert widths == [96] * 8
 
 
+def test_a_legend_hides_shows_and_singles_out_lines(page: Page) -> None:
+    figure = "document.querySelector('#over-training .plot')"
+    buttons = f"Array.from({figure}.querySelectorAll('.legend button'))"
+    hidden = (
+        f"Array.from({figure}.querySelectorAll('[class*=_path_marks]')).map(g => g.style.display === 'none')"
+    )
+    count = page.run(f"{buttons}.length")
+    assert count > 2
+    assert page.run(hidden) == [False] * count
+    page.run(f"{buttons}[1].focus()")
+    page.press("Enter", 13, "\r")
+    assert page.run(hidden) == [False, True] + [False] * (count - 2)
+    assert page.run(f"{buttons}[1].getAttribute('aria-pressed')") == "false"
+    marks = f"{figure}.querySelectorAll('.line1_markers_marks, .line1_interval_marks')"
+    assert set(page.run(f"Array.from({marks}, g => getComputedStyle(g).display)")) == {"none"}
+    page.press("Enter", 13, "\r")
+    double = "new MouseEvent('dblclick', {bubbles: true})"
+    page.run(f"{buttons}[2].dispatchEvent({double})")
+    assert page.run(hidden) == [place != 2 for place in range(count)]
+    page.run(f"{buttons}[2].dispatchEvent({double})")
+    assert page.run(hidden) == [False] * count
+
+
 def test_columns_sort_by_keyboard(page: Page) -> None:
     heads = "document.querySelector('#table-1 thead').rows[0].cells"
     means = "Array.from(document.querySelector('#table-1 tbody').rows, r => Number(r.cells[3].dataset.sort))"

@@ -29,6 +29,31 @@ for (const table of document.querySelectorAll("table")) {
     head.append(button);
   });
 }
+// Entries of a legend become buttons that hide and show their line; a double click shows that line alone.
+function show(figure, place, shown) {
+  const button = figure.querySelector(`[data-line="${place}"] button`);
+  button.setAttribute("aria-pressed", String(shown));
+  for (const part of ["interval", "path", "markers"]) {
+    for (const mark of figure.querySelectorAll(`.line${place}_${part}_marks`)) mark.style.display = shown ? "" : "none";
+  }
+}
+for (const figure of document.querySelectorAll(".plot")) {
+  const entries = Array.from(figure.querySelectorAll("[data-line]"));
+  if (entries.length < 2) continue;
+  for (const entry of entries) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.title = "Click to hide or show, double click for this line alone";
+    button.append(...entry.childNodes);
+    button.addEventListener("click", () => show(figure, entry.dataset.line, button.getAttribute("aria-pressed") !== "true"));
+    button.addEventListener("dblclick", () => {
+      const alone = entries.every((e) => e === entry || e.firstChild.getAttribute("aria-pressed") === "false");
+      for (const e of entries) show(figure, e.dataset.line, alone || e === entry);
+    });
+    entry.append(button);
+    show(figure, entry.dataset.line, true);
+  }
+}
 // Paper cannot be unfolded; only the pictures that are more of the same stay away from it.
 const folded = [];
 addEventListener("beforeprint", () => {
