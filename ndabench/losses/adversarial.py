@@ -25,67 +25,67 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """A pair of losses, defined by the cost of one logit; every cost maps logits `[N] -> [N]`."""
+    """The losses of discriminator and generator, defined by the cost of one logit, `[N] -> [N]`."""
 
-    taken_for_real: Callable[[Tensor], Tensor]
+    real_cost: Callable[[Tensor], Tensor]
     """The discriminator's cost of the logit of a real image."""
-    taken_for_fake: Callable[[Tensor], Tensor]
+    fake_cost: Callable[[Tensor], Tensor]
     """The discriminator's cost of the logit of a fake, generated or negative."""
-    not_fooled: Callable[[Tensor], Tensor]
+    generator_cost: Callable[[Tensor], Tensor]
     """The generator's cost of the logit of an image that it made."""
     gradient_penalty: float = 0.0
     """Weight of `gradient_penalties.wasserstein_penalty`, which the caller adds to the loss of D."""
     ratio: Callable[[Tensor], Tensor] | None = None
-    """p/(λ·p_G + (1 − λ)·P̄), which the optimal discriminator's logit stands for; None where its logit does
-    not determine the ratio."""
+    """Maps the logit of the optimal discriminator to the ratio of densities p/(λ·p_G + (1 − λ)·P̄); None where
+    its logit does not determine the ratio."""
 
     def discriminator(self, real: Tensor, fake: Tensor, negative: Tensor | None, lambda_: float) -> Tensor:
-        """E[taken_for_real(real)] + λ·E[taken_for_fake(fake)] + (1 − λ)·E[taken_for_fake(negative)].
+        """E[real_cost(real)] + λ·E[fake_cost(fake)] + (1 − λ)·E[fake_cost(negative)].
 
         `real`, `fake` and `negative` are logits `[N]`; λ lies in (0, 1]. Without negatives λ must be 1, and
         the loss is the plain GAN's to the bit.
         """
-        loss = self.taken_for_real(real).mean() + lambda_ * self.taken_for_fake(fake).mean()
+        loss = self.real_cost(real).mean() + lambda_ * self.fake_cost(fake).mean()
         if negative is None:
             assert lambda_ == 1, "without negatives there is nothing for the fakes to share their weight with"
             return loss
-        return loss + (1 - lambda_) * self.taken_for_fake(negative).mean()
+        return loss + (1 - lambda_) * self.fake_cost(negative).mean()
 
     def generator(self, fake: Tensor) -> Tensor:
         """The generator's loss for the logits `[N]` of its images, a scalar."""
-        return self.not_fooled(fake).mean()
+        return self.generator_cost(fake).mean()
 
 
 def hinge() -> AdversarialLoss:
     """The hinge loss (Lim and Ye, arXiv 1705.02894), with which the paper trains."""
     return AdversarialLoss(
-        taken_for_real=lambda logit: F.relu(1 - logit),
-        taken_for_fake=lambda logit: F.relu(1 + logit),
-        not_fooled=lambda logit: -logit,
+        real_cost=lambda logit: F.relu(1 - logit),
+        fake_cost=lambda logit: F.relu(1 + logit),
+        generator_cost=lambda logit: -logit,
     )
 
 
 def non_saturating() -> AdversarialLoss:
     """The cross-entropy with the generator's non-saturating form (Goodfellow et al., arXiv 1406.2661)."""
     return AdversarialLoss(
-        taken_for_real=lambda logit: F.softplus(-logit),
-        taken_for_fake=F.softplus,
-        not_fooled=lambda logit: F.softplus(-logit),
+        real_cost=lambda logit: F.softplus(-logit),
+        fake_cost=F.softplus,
+        generator_cost=lambda logit: F.softplus(-logit),
         ratio=lambda logit: logit.exp(),
     )
 
 
 def saturating() -> AdversarialLoss:
     """The cross-entropy as a game of zero sum: the generator minimises what the discriminator maximises."""
-    return replace(non_saturating(), not_fooled=lambda logit: -F.softplus(logit))
+    return replace(non_saturating(), generator_cost=lambda logit: -F.softplus(logit))
 
 
 def wasserstein_gp(*, gradient_penalty: float) -> AdversarialLoss:
     """The critic's loss (Arjovsky et al., arXiv 1701.07875) with a penalty on its gradient (Gulrajani et al.,
     arXiv 1704.00028)."""
     return AdversarialLoss(
-        taken_for_real=lambda logit: -logit,
-        taken_for_fake=lambda logit: logit,
-        not_fooled=lambda logit: -logit,
+        real_cost=lambda logit: -logit,
+        fake_cost=lambda logit: logit,
+        generator_cost=lambda logit: -logit,
         gradient_penalty=gradient_penalty,
     )

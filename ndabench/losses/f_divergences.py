@@ -36,9 +36,9 @@ class FDivergence:
     def loss(self) -> AdversarialLoss:
         """Both players' costs in the game as the theorem has it; the generator's is the saturating one."""
         return AdversarialLoss(
-            taken_for_real=lambda logit: -self.activation(logit),
-            taken_for_fake=self.conjugate_of_activation,
-            not_fooled=lambda logit: -self.conjugate_of_activation(logit),
+            real_cost=lambda logit: -self.activation(logit),
+            fake_cost=self.conjugate_of_activation,
+            generator_cost=lambda logit: -self.conjugate_of_activation(logit),
             ratio=self.ratio,
         )
 

@@ -59,7 +59,7 @@ def test_the_suite_runs_over_every_loss_of_ours_and_the_toy() -> None:
 @pytest.mark.parametrize("lambda_", [0.25, 0.5, 1.0])
 def test_it_equals_a_formula_in_float64(name: str, lambda_: float) -> None:
     real, fake, negative = logits(0), logits(1, 5), logits(2, 9)
-    as_real, as_fake, not_fooled = FORMULAS[name]
+    as_real, as_fake, generator_cost = FORMULAS[name]
 
     def mean(cost: Cost, values: Tensor) -> float:
         return float(np.mean([cost(value) for value in values.double().tolist()]))
@@ -67,7 +67,7 @@ def test_it_equals_a_formula_in_float64(name: str, lambda_: float) -> None:
     expected = mean(as_real, real) + lambda_ * mean(as_fake, fake) + (1 - lambda_) * mean(as_fake, negative)
     loss = loss_of(name)
     assert loss.discriminator(real, fake, negative, lambda_).item() == pytest.approx(expected, rel=1e-6)
-    assert loss.generator(fake).item() == pytest.approx(mean(not_fooled, fake), rel=1e-6)
+    assert loss.generator(fake).item() == pytest.approx(mean(generator_cost, fake), rel=1e-6)
 
 
 @every_loss
@@ -97,7 +97,7 @@ def test_a_right_discriminator_has_a_lower_loss_than_a_wrong_one(name: str) -> N
 @every_loss
 def test_lambda_one_is_the_plain_gan_to_the_bit(name: str) -> None:
     loss, real, fake = loss_of(name), logits(0), logits(1)
-    plain = loss.taken_for_real(real).mean() + loss.taken_for_fake(fake).mean()
+    plain = loss.real_cost(real).mean() + loss.fake_cost(fake).mean()
     assert torch.equal(loss.discriminator(real, fake, None, 1.0), plain)
     assert torch.equal(loss.discriminator(real, fake, logits(2), 1.0), plain)
 

@@ -61,8 +61,8 @@ def test_the_best_discriminator_reaches_the_divergence_and_no_other_more(name: s
 
     def value(logits: torch.Tensor) -> torch.Tensor:
         loss = divergence.loss
-        fake = loss.taken_for_fake(logits)
-        cost = P * loss.taken_for_real(logits) + lambda_ * G * fake + (1 - lambda_) * NEGATIVES * fake
+        fake = loss.fake_cost(logits)
+        cost = P * loss.real_cost(logits) + lambda_ * G * fake + (1 - lambda_) * NEGATIVES * fake
         return -cost.sum()
 
     logits = torch.zeros(4, dtype=torch.float64, requires_grad=True)
@@ -85,7 +85,7 @@ def test_the_best_discriminator_reaches_the_divergence_and_no_other_more(name: s
 
 def test_jensen_shannon_is_the_saturating_game_up_to_a_constant() -> None:
     loss = F_DIVERGENCES["jensen_shannon"].loss
-    for cost in ("taken_for_real", "taken_for_fake", "not_fooled"):
+    for cost in ("real_cost", "fake_cost", "generator_cost"):
         difference = getattr(loss, cost)(LOGITS) - getattr(saturating(), cost)(LOGITS)
         torch.testing.assert_close(difference, difference[:1].expand_as(difference))
 

@@ -2,7 +2,7 @@
 
 One training step is `num_discriminator_steps` steps of the discriminator on
 
-    L_D = E[taken_for_real(D(x))] + λ·E[taken_for_fake(D(G(z)))] + (1 − λ)·E[taken_for_fake(D(x̄))] + penalty
+    L_D = E[real_cost(D(x))] + λ·E[fake_cost(D(G(z)))] + (1 − λ)·E[fake_cost(D(x̄))] + penalty
 
 with negatives x̄ ~ P̄, and then one of the generator. `losses.adversarial` and `losses.f_divergences` define
 the costs; `docs/theory.md` says what the optimum is.
@@ -126,7 +126,7 @@ class DensityGanTask:
         return wasserstein_penalty(self.discriminator, torch.lerp(fake, real, place))
 
     def _train_generator(self) -> None:
-        """One optimiser step on L_G = E[not_fooled(D(G(z)))]."""
+        """One optimiser step on L_G = E[generator_cost(D(G(z)))]."""
         self.discriminator.requires_grad_(False)
         loss = self.loss.generator(self.discriminator(self._fakes()))
         self._descend(loss, self.generator_optimizer, self.generator)

@@ -2,12 +2,12 @@
 
 One training step is `num_discriminator_steps` steps of the discriminator on
 
-    L_D = E[taken_for_real(D(x))] + λ·E[taken_for_fake(D(G(z)))] + (1 − λ)·E[taken_for_fake(D(T(x)))]
+    L_D = E[real_cost(D(x))] + λ·E[fake_cost(D(G(z)))] + (1 − λ)·E[fake_cost(D(T(x)))]
 
-and then one of the generator, whose loss knows neither λ nor T. `losses.adversarial` defines the losses and
-the costs `taken_for_real` and `taken_for_fake`. Evaluations sample the moving average of the generator's
-weights. `wasserstein_gp` adds a penalty on the gradient of D between real images and fakes, which are T(x)
-with probability 1 − λ, as they are in the loss.
+and then one of the generator, whose loss knows neither λ nor T. `losses/adversarial.py` defines the losses
+and the costs. Evaluations sample the moving average of the generator's weights. `wasserstein_gp` adds a
+penalty on the gradient of D between real images and fakes; a fake is T(x) with probability 1 − λ, as in the
+loss.
 """
 
 import functools
@@ -170,8 +170,8 @@ class GanTask:
             return wasserstein_penalty(lambda images: self.discriminator(images, labels), mixed)
 
     def _train_generator(self) -> dict[str, Tensor]:
-        """One optimiser step on L_G = E[not_fooled(D(G(z)))]; the discriminator's weights need no gradient
-        for it."""
+        """One optimiser step on L_G = E[generator_cost(D(G(z)))], which needs no gradient of the
+        discriminator's weights."""
         self.discriminator.requires_grad_(False)
         with self._autocast():
             logits = self.discriminate(*self._fakes())

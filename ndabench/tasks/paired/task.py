@@ -3,12 +3,12 @@ Sinha et al. (ICLR 2021, arXiv 2102.05113, Section 5.2) add negatives.
 
 With pairs (A, B), the translator G and a discriminator D of patches, one training step is one of D on
 
-    L_D = ½·(E[taken_for_real(D(A, B))] + λ·E[taken_for_fake(D(A, G(A)))]
-             + (1 − λ)·E[taken_for_fake(D(A, T(B)))])
+    L_D = ½·(E[real_cost(D(A, B))] + λ·E[fake_cost(D(A, G(A)))]
+             + (1 − λ)·E[fake_cost(D(A, T(B)))])
 
 and one of G, on the same G(A), on
 
-    L_G = E[not_fooled(D(A, G(A)))] + l1_weight·E|G(A) − B|
+    L_G = E[generator_cost(D(A, G(A)))] + l1_weight·E|G(A) − B|
 
 with the costs of cross-entropy (`losses.adversarial`). The negative leaves A as it is: only then does the
 pair not fit together. The noise of G is its dropout, which stays on when it is measured.

@@ -6,7 +6,7 @@ from ndabench.losses.adversarial import AdversarialLoss
 def least_squares(*, target: float) -> AdversarialLoss:
     """LSGAN (Mao et al., arXiv 1611.04076) with a = −`target`, b = c = `target`."""
     return AdversarialLoss(
-        taken_for_real=lambda logit: (logit - target) ** 2,
-        taken_for_fake=lambda logit: (logit + target) ** 2,
-        not_fooled=lambda logit: (logit - target) ** 2,
+        real_cost=lambda logit: (logit - target) ** 2,
+        fake_cost=lambda logit: (logit + target) ** 2,
+        generator_cost=lambda logit: (logit - target) ** 2,
     )
