@@ -1,10 +1,10 @@
 """States what became of the claims and the controls, as the first sentences of the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ndabench.claims import Claim
-from ndabench.reporting.claimed import Control, Decision, decisions
 from ndabench.reporting.comparison import Compared, Comparison
+from ndabench.reporting.decisions import Control, Decision, Verdict, decisions
 from ndabench.reporting.formatting import count, decimals_for, decimals_of, interval, number, p_value
 from ndabench.reporting.frames import Frames
 from ndabench.reporting.intervals import SIGNIFICANT, Difference, standard_deviation
@@ -16,11 +16,14 @@ RELATIONS = {
     "no_worse": "is worse than {1} by less than {2:g} in {0}",
     "equivalent": "is within {2:g} of {1} in {0}",
 }
-VERDICTS = {
+VERDICTS: Mapping[Verdict, str] = {
     "shown": "shown",
     "opposite": "refuted, the opposite is shown",
     "not shown": "not shown",
-    "untested": "not tested yet",
+    "control failed": "undecided, a control failed",
+    "control missing": "undecided until the controls are measured",
+    "pair missing": "undecided, {missing} of {planned} missing",
+    "untested": "undecided, no test is possible (no pairs, or all of them differ by the same amount)",
 }
 
 
@@ -36,9 +39,7 @@ def claim_sentences(frames: Frames, comparisons: Sequence[Comparison]) -> list[s
         sentences.append(f"This setting decides nothing: {why}.")
     tests = sum(decision.difference is not None for decision in results.claims)
     for decision in results.claims:
-        undecided = "undecided, a control failed" if failed else ""
-        waits = "undecided until the controls are measured" if results.decides is None else ""
-        sentences.append(_claim(frames, decision, undecided or waits, tests))
+        sentences.append(_claim(frames, decision, tests))
     if results.claims:
         sentences.append(
             f"p and intervals of claims are adjusted together over {count(tests, 'claim')}. Everything else "
@@ -50,15 +51,14 @@ def claim_sentences(frames: Frames, comparisons: Sequence[Comparison]) -> list[s
     return sentences
 
 
-def _claim(frames: Frames, decision: Decision, undecided: str, tests: int) -> str:
+def _claim(frames: Frames, decision: Decision, tests: int) -> str:
     claim, comparison = decision.claim, decision.comparison
     baseline = comparison.baseline_label if comparison.baselines else "the baseline"
     relation = RELATIONS[claim.is_].format(comparison.name, baseline, claim.margin or 0.0)
     arm = decision.row.setting.label if decision.row is not None else claim.arm
     exploratory = f"exploratory, {' and '.join(frames.replanned)} changed after the start"
-    # a stop before all pairs are in would choose the moment by what was seen
-    waits = f"undecided, {decision.missing} of {count(len(frames.seeds), 'planned pair')} missing"
-    verdict = undecided or (waits if decision.missing else VERDICTS[decision.verdict])
+    planned = count(len(frames.seeds), "planned pair")
+    verdict = VERDICTS[decision.verdict].format(missing=decision.missing, planned=planned)
     kind = f"Claim ({exploratory})" if frames.replanned else "Claim"
     return f"{kind}: {arm} {relation}: {verdict}{_numbers(decision, tests)}."
 

@@ -68,7 +68,7 @@ class Comparison:
     num_tests: int = 0
     """The tests of its family, over which p is adjusted."""
     exploratory: bool = False
-    """Whether the sweep has claims: only these are decided, see `claimed`."""
+    """Whether the sweep has claims: only these are decided, see `decisions`."""
     reference: str | None = None
     """As in `Frames`: the sweep whose settings are the `baselines`."""
 

@@ -6,8 +6,8 @@ everything else has those of its table.
 
 from collections.abc import Sequence
 
-from ndabench.reporting.claimed import decisions
 from ndabench.reporting.comparison import DIRECTED, Compared, Comparison
+from ndabench.reporting.decisions import decisions
 from ndabench.reporting.formatting import count, decimals_of, interval, number, p_value, with_interval
 from ndabench.reporting.frames import Frames
 from ndabench.reporting.intervals import Difference
@@ -46,6 +46,7 @@ def _forest(frames: Frames, comparison: Comparison, among: Sequence[Comparison])
     roles = {id(one.row): f" ({one.kind} control)" for one in decided.controls if one.row}
     roles |= {id(one.row): " (claim)" for one in decided.claims if one.row}
     differences = {id(one.row): one.difference for one in decided.claims if one.row and one.difference}
+    undecided = {id(one.row) for one in decided.claims if one.undecided}
     rows = []
     for row in comparison.rows:
         difference = differences.get(id(row), row.difference)
@@ -59,7 +60,9 @@ def _forest(frames: Frames, comparison: Comparison, among: Sequence[Comparison])
                 difference.summary.mean,
                 difference.summary.low,
                 difference.summary.high,
-                "" if decided.decides is False else _verdict(difference, comparison.better),
+                ""
+                if decided.decides is False or id(row) in undecided
+                else _verdict(difference, comparison.better),
                 shown,
             )
         )

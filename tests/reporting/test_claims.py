@@ -13,8 +13,8 @@ from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.records import PLAN_FILE, SWEEP_FILE, RecordStore
 from ndabench.reporting.claim_sentences import claim_sentences
-from ndabench.reporting.claimed import Decision, Decisions, decisions
 from ndabench.reporting.comparison import Compared, Comparison, comparisons
+from ndabench.reporting.decisions import Decision, Decisions, decisions
 from ndabench.reporting.frames import Group, Setting, load
 from ndabench.reporting.headline import headline
 from ndabench.reporting.intervals import paired_difference
@@ -53,7 +53,7 @@ def decided(store: RecordStore) -> tuple[Decisions, list[str]]:
 
 def test_a_claim_is_shown_where_the_controls_pass(tmp_path: Path) -> None:
     results, sentences = decided(swept(tmp_path, EFFECTS))
-    assert results.decides is True
+    assert all(control.passed for control in results.controls)
     assert [decision.verdict for decision in results.claims] == ["shown"]
     assert sentences[0].startswith(
         "Claim: jigsaw at λ = 0.5 lowers fd_classifier: shown. The difference is −0."
@@ -68,7 +68,7 @@ def test_a_claim_is_shown_where_the_controls_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("arm", "effect"), [("fakes", 1.0), ("longer", 0.0), ("longer", 1.0)])
 def test_nothing_is_decided_where_a_control_fails(tmp_path: Path, arm: str, effect: float) -> None:
     results, sentences = decided(swept(tmp_path, EFFECTS | {arm: effect}))
-    assert results.decides is False
+    assert [decision.verdict for decision in results.claims] == ["control failed"]
     assert sentences[0].startswith("This setting decides nothing: its ")
     assert f"control {arm} at λ = 0.5" in sentences[0]
     assert "lowers fd_classifier: undecided, a control failed" in sentences[1]
@@ -76,9 +76,11 @@ def test_nothing_is_decided_where_a_control_fails(tmp_path: Path, arm: str, effe
 
 def test_a_claim_waits_for_all_planned_seeds_and_for_the_controls(tmp_path: Path) -> None:
     more = SWEEP | {"seeds": [*range(6)]}
-    _, sentences = decided(swept(tmp_path / "seeds", EFFECTS, more, **more))
+    results, sentences = decided(swept(tmp_path / "seeds", EFFECTS, more, **more))
+    assert [decision.verdict for decision in results.claims] == ["control missing"]
     assert "undecided until the controls are measured" in sentences[0]
-    _, sentences = decided(swept(tmp_path / "alone", EFFECTS, **more | {"controls": None}))
+    results, sentences = decided(swept(tmp_path / "alone", EFFECTS, **more | {"controls": None}))
+    assert [decision.verdict for decision in results.claims] == ["pair missing"]
     assert "undecided, 1 of 6 planned pairs missing" in sentences[0]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ndabench.records import RecordStore
-from ndabench.reporting.claimed import decisions
 from ndabench.reporting.comparison import comparisons
+from ndabench.reporting.decisions import decisions
 from ndabench.reporting.drawing import draw
 from ndabench.reporting.formatting import number
 from ndabench.reporting.frames import load
@@ -56,6 +56,13 @@ def test_a_forest_has_the_claims_with_their_decisions_and_the_others_with_their_
 def test_where_a_control_failed_nothing_is_good_or_bad(tmp_path: Path) -> None:
     figure = forest(swept(tmp_path, EFFECTS | {"fakes": 3.0}))
     assert {row.verdict for row in figure.rows} == {""}
+
+
+def test_a_claim_that_waits_for_a_seed_is_neither_good_nor_bad(tmp_path: Path) -> None:
+    figure = forest(swept(tmp_path, EFFECTS, seeds=[*range(6)], controls=None))
+    verdicts = {row.name: row.verdict for row in figure.rows}
+    assert verdicts["jigsaw at λ = 0.5 (claim)"] == ""
+    assert verdicts["cutout at λ = 0.5"] == "bad"
 
 
 def test_a_single_seed_has_no_forest_and_one_measure_no_matrix(tmp_path: Path) -> None:

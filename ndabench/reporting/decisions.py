@@ -2,12 +2,13 @@
 
 The claims are one family of tests, over which Holm's method adjusts; every setting of a claimed arm is a
 claim. Controls gate all of them: a claim is shown only where each control passed, so the controls need no
-share of the family's error.
+share of the family's error. `Frames.replanned` says whether the plan changed after the start, which makes all
+of it exploratory.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from ndabench.claims import Claim
 from ndabench.reporting.comparison import DIRECTED, Compared, Comparison
@@ -21,7 +22,8 @@ from ndabench.reporting.intervals import (
     one_sided_p,
 )
 
-Verdict = Literal["shown", "opposite", "not shown", "untested"]
+Undecided = Literal["control failed", "control missing", "pair missing", "untested"]
+Verdict = Literal["shown", "opposite", "not shown"] | Undecided
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,21 @@ class Decision:
     missing: int
     """Planned pairs of seeds without a value."""
 
+    @property
+    def undecided(self) -> bool:
+        return self.verdict in get_args(Undecided)
+
 
 @dataclass(frozen=True)
 class Decisions:
-    """All claims and controls. `decides` is False if a control failed, None if one is untested."""
+    """All claims and controls. `decides` is False if a control failed, None if one is not measured yet."""
 
     claims: list[Decision]
     controls: list[Control]
 
     @property
     def decides(self) -> bool | None:
-        results = [control.passed for control in self.controls]
-        return False if False in results else None if None in results else True
+        return _all_passed(self.controls)
 
 
 def decisions(frames: Frames, comparisons: Sequence[Comparison]) -> Decisions:
@@ -73,6 +78,7 @@ def decisions(frames: Frames, comparisons: Sequence[Comparison]) -> Decisions:
         and comparison.better in DIRECTED
     ]
     controls = [control for comparison in primary for control in _controls(frames, comparison)]
+    decides = _all_passed(controls)
     undecided = [
         (claim, comparison, row)
         for comparison in primary
@@ -87,13 +93,12 @@ def decisions(frames: Frames, comparisons: Sequence[Comparison]) -> Decisions:
     claims = []
     for (claim, comparison, row), p, p_adjusted in zip(undecided, p_values, adjusted, strict=True):
         difference: Difference | None = None
-        verdict: Verdict = "untested"
         if row is not None and row.difference is not None and p is not None and p_adjusted is not None:
             level = _level(claim, p, p_adjusted, num_tests)
             difference = at_confidence(replace(row.difference, p=p, p_adjusted=p_adjusted), level)
-            verdict = _verdict(claim, difference)
         pairs = row.difference.summary.n if row is not None and row.difference is not None else 0
         missing = max(len(frames.seeds) - pairs, 0)
+        verdict = _verdict(claim, difference, missing, decides)
         claims.append(Decision(claim, comparison, row, difference, verdict, missing))
     return Decisions(claims, controls)
 
@@ -129,12 +134,26 @@ def _level(claim: Claim, p: float, p_adjusted: float, num_tests: int) -> float:
     return 1 - (1 if claim.margin is None else 2) * SIGNIFICANT / tests
 
 
-def _verdict(claim: Claim, difference: Difference) -> Verdict:
+def _verdict(claim: Claim, difference: Difference | None, missing: int, decides: bool | None) -> Verdict:
+    """By the rules in the order of their precedence: the controls, all planned pairs, the test."""
+    if decides is False:
+        return "control failed"
+    if decides is None:
+        return "control missing"
+    if missing:  # a stop before all pairs are in would choose the moment by what was seen
+        return "pair missing"
+    if difference is None:
+        return "untested"
     if not difference.significant:
         return "not shown"
     if claim.margin is not None:
         return "shown"
     return "shown" if (difference.summary.mean < 0) == (claim.is_ == "lower") else "opposite"
+
+
+def _all_passed(controls: Sequence[Control]) -> bool | None:
+    results = [control.passed for control in controls]
+    return False if False in results else None if None in results else True
 
 
 def _controls(frames: Frames, comparison: Comparison) -> list[Control]:
