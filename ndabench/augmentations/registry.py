@@ -12,7 +12,7 @@
 
 Code outside ndabench adds a negative as a function. It takes images `[N, C, H, W]`, uint8 or float in
 [-1, 1], and a generator on their device; it returns new images of the same shape and dtype, draws all random
-number from the generator, and never waits for the device:
+numbers from the generator, and never waits for the device:
 
     def invert(images: Tensor, *, generator: torch.Generator, share: float = 1.0) -> Tensor: ...
 

@@ -1,5 +1,7 @@
 """The features that a frozen encoder computes from images, for probes and nearest neighbours.
 
+The features of FID and its relatives are in `generators/extraction.py`.
+
 An encoder is any module that maps float images in [-1, 1], `[N, C, H, W]`, to `[N, d]` and has `dimension`
 d. It is evaluated in eval mode, in float32 and without gradients. Afterwards its parameters, its buffers and
 the mode of each of its modules are what they were before, bit for bit.

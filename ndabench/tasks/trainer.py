@@ -63,13 +63,15 @@ class Trainer:
     def run(self) -> Iterator[Progress]:
         """Trains from the current step to the last one, and yields a `Progress` at every pause.
 
-        A fresh trainer first yields step 0. Evaluations of the last step may take hours: it is yielded first
-        to be saved, then whenever an evaluation or a part of one is done, and at the end with everything that
-        was measured, once. A run that is stopped between continues with what is left. After
-        `load_state_dict` the results equal those of a run that was never interrupted, on a CPU bit for bit.
-        A state that was made on a GPU also continues on a CPU, and the other way round, from the same weights
-        with new random draws (`random_streams.continue_stream`); the next metrics come with a note of it.
-        Raises `DivergedError` when a loss or a weight is not finite.
+        A pause is due at step 0, at each multiple of `log_every`, `checkpoint_every`, `picture_every` and an
+        evaluation's `every`, and at the last step. Evaluations of the last step may take hours, so that step
+        is yielded several times: before them, to be saved; after each evaluation, or part of one; and at the
+        end, with all measurements. A run that is stopped between these continues with what is left.
+
+        After `load_state_dict` the results equal those of a run that was never interrupted, on a CPU bit for
+        bit. A state that was made on a GPU also continues on a CPU, and the other way round, from the same
+        weights with new random draws (`random_streams.continue_stream`); the next metrics come with a note of
+        it. Raises `DivergedError` when a loss or a weight is not finite.
         """
         task, config = self.task, self.config
         notes = choose_kernels(config, self.workers.device, task.compile)
@@ -77,7 +79,7 @@ class Trainer:
             yield from self._pause(notes)
         while self.step < config.num_steps:
             for batch in self._batches():  # opened again after every evaluation
-                if self._due(config.log_every):  # logged at the pause before this step
+                if self._due(config.log_every):  # the last pause has logged what the curves hold
                     task.curves.clear()
                 self._train(batch, self.step)
                 self.step += 1

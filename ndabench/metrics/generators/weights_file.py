@@ -1,6 +1,6 @@
-"""Weights of pretrained networks, from a file that the user names or from caches that the user filled.
+"""Weights of pretrained extractors, from a file that the user names or from caches that the user filled.
 
-Nothing here downloads anything.
+Nothing here downloads anything. `inception.py` finds its own weights.
 """
 
 from collections.abc import Sequence
