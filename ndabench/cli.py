@@ -1,10 +1,14 @@
 """The console script `ndabench`, also `python -m ndabench`; most of its commands are also modules to run."""
 
+import sys
+from pathlib import Path
+
 from ndabench.interruption import leave_when_interrupted
 
 
 def main() -> None:
     leave_when_interrupted()
+    sys.path.append(str(Path.cwd()))  # a plugin may be a file here; `python -m` looks here by itself
     # late: a Ctrl-C while they are imported ends with a line, too
     from ndabench.command_line import run
     from ndabench.compare import compare

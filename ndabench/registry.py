@@ -14,7 +14,9 @@ driver and in each trial, before anything else of the file is read.
 """
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from pydantic import GetCoreSchemaHandler, SerializationInfo, ValidationError
@@ -22,20 +24,26 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ndabench.config import Config, PartError, named
 from ndabench.errors import UserError, unknown
+from ndabench.plugins import EntryPoint, entry_points, load_entry, origin
 
 Entry = TypeVar("Entry")
 
+_log = logging.getLogger(__name__)
+
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """The known entries of one kind by name, in the order in which they were added.
+    """The known entries of one kind by name: ndabench's own, then those that were registered or that
+    installed packages offer.
 
-    `registry[name]` raises a `UserError` that lists the known names; `registry.get(name)` gives None.
+    `registry[name]` raises a `UserError` that lists the known names; `registry.get(name)` gives None. Names
+    are known without importing the packages that offer them; `items` and `values` import all.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, Entry]) -> None:
-        """`kind` is what errors call an entry, such as `data set`."""
-        self.kind = kind
-        self._entries = dict(entries)
+    def __init__(self, kind: str, group: str, entries: Mapping[str, Entry]) -> None:
+        """`kind` is what errors call an entry, such as `data set`; `group` that of the entry points by which
+        installed packages offer more, such as `ndabench.datasets`."""
+        self.kind, self.group = kind, group
+        self._own, self._entries = frozenset(entries), dict(entries)
 
     def register(self, name: str, entry: Entry) -> None:
         """Adds an entry from outside; `ValueError` where another entry has the name.
@@ -47,20 +55,58 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self._entries:
-            raise unknown(self.kind, name, self._entries)
+            if name not in self._offered():
+                raise unknown(self.kind, name, self)
+            like = next(iter(self._entries.values()))
+            self._entries.setdefault(name, load_entry(self._offered()[name], self.kind, type(like)))
         return self._entries[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self._entries.get(name, default)
+        if name not in self:
+            return default
+        return self[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._entries or name in self._offered()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter({**self._entries, **self._offered()})
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len({**self._entries, **self._offered()})
+
+    def items(self) -> ItemsView[str, Entry]:
+        """The entries by name; a plugin that is broken is left out, with a line in the log."""
+        return self._loaded().items()
+
+    def values(self) -> ValuesView[Entry]:
+        """As `items`."""
+        return self._loaded().values()
+
+    @property
+    def at_hand(self) -> Mapping[str, Entry]:
+        """The entries that need no import: ndabench's own, those that were registered, those used before."""
+        return self._entries
+
+    def origin(self, name: str) -> str:
+        """The installed package that offers an entry, `my-package 1.0`; empty for all other entries."""
+        return origin(self._offered()[name]) if name in self._offered() else ""
+
+    def _offered(self) -> Mapping[str, Sequence[EntryPoint]]:
+        """What installed packages offer; they cannot replace what is ndabench's own."""
+        offered = entry_points(self.group)
+        return {name: points for name, points in offered.items() if name not in self._own}
+
+    def _loaded(self) -> dict[str, Entry]:
+        for name in self._offered():
+            try:
+                self[name]
+            except UserError as error:
+                _warn_once(f"{error}; left out")
+        for name in self._own & entry_points(self.group).keys():
+            package = origin(entry_points(self.group)[name])
+            _warn_once(f"plugin {package}: {self.kind} {name!r} is ndabench's own name; left out")
+        return self._entries
 
     def where(self, chosen: Callable[[Entry], bool]) -> Mapping[str, Entry]:
         """The entries that are `chosen`, as a view that also shows later registrations."""
@@ -78,7 +124,7 @@ class _Selection(Mapping[str, Entry]):
         return entry
 
     def __contains__(self, name: object) -> bool:
-        return any(name == known for known in self)
+        return name in self._registry and self._chosen(self._registry[str(name)])
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, entry in self._registry.items() if self._chosen(entry))
@@ -87,32 +133,15 @@ class _Selection(Mapping[str, Entry]):
         return sum(1 for _ in self)
 
 
+@cache
+def _warn_once(problem: str) -> None:
+    _log.warning("%s", problem)
+
+
 def load(implementation: str) -> Any:
     """The object that `"package.module:attribute"` names; the module is imported now."""
     module, _, attribute = implementation.partition(":")
     return getattr(importlib.import_module(module), attribute)
-
-
-def import_plugins(modules: Sequence[str]) -> None:
-    """Imports the modules that a sweep file lists under `plugins`; `UserError` for one that cannot be
-    imported."""
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except Exception as error:  # importing another package may raise anything
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(
-                f"plugins: {module!r} cannot be imported ({reason}); "
-                "install it, or put its folder on PYTHONPATH"
-            ) from None
-
-
-def plugins_first(value: Any) -> Any:
-    """A validator that runs before the rest of a configuration is read, and imports its `plugins`."""
-    plugins = value.get("plugins") if isinstance(value, Mapping) else None
-    if isinstance(plugins, list | tuple) and all(isinstance(module, str) for module in plugins):
-        import_plugins(plugins)
-    return value
 
 
 class OneOf:
@@ -148,22 +177,28 @@ class OneOf:
 
     def _validate(self, value: Any) -> Config:
         value = self._short_form(value)
-        classes = self.classes()
-        if isinstance(value, Config) and isinstance(value, tuple(classes.values())):
-            return value
+        if isinstance(value, Config):
+            kind = self._class_of(getattr(value, "name", None))
+            if kind is not None and isinstance(value, kind):
+                return value
         if not isinstance(value, Mapping):
             raise PydanticCustomError("model_type", "Input should be a mapping")
         if "name" not in value:
             raise PydanticCustomError("union_tag_not_found", "No name", {"discriminator": "'name'"})
-        name = value["name"]
-        if not isinstance(name, str) or name not in classes:
-            tags = ", ".join(f"'{known}'" for known in classes)
+        kind = self._class_of(name := value["name"])
+        if kind is None:
+            tags = ", ".join(f"'{known}'" for known in self._registry)
             context = {"discriminator": "'name'", "tag": str(name), "expected_tags": tags}
             raise PydanticCustomError("union_tag_invalid", "Unknown name", context)
         try:
-            return classes[name].model_validate(value)
+            return kind.model_validate(value)
         except ValidationError as error:
-            raise PartError(classes[name], error) from None
+            raise PartError(kind, error) from None
+
+    def _class_of(self, name: Any) -> type[Config] | None:
+        """The configuration class of a name, None where it is unknown; no other plugin is imported."""
+        known = isinstance(name, str) and name in self._registry
+        return self._config_of(self._registry[name]) if known else None
 
     def _dump(self, config: Config, info: SerializationInfo) -> Any:
         dumped = config.model_dump(mode=info.mode, by_alias=bool(info.by_alias))

@@ -75,7 +75,7 @@ def sweep(
         from ndabench.orchestration.cluster import connect
         from ndabench.orchestration.run import check_sweep
 
-        with connect(address) as local:
+        with connect(address, config.plugins) as local:
             check_sweep(config, local=local, console=console)
         return
     store = RecordStore(results)
@@ -146,7 +146,7 @@ def _run_and_report(
     from ndabench.orchestration.status_file import StatusFile
 
     with StatusFile(store, config.name) as status:
-        with connect(address) as local, head_watchdog(status.broken_off):
+        with connect(address, config.plugins) as local, head_watchdog(status.broken_off):
             result = run_sweep(
                 config, store, status, resume=resume, local=local, check=check, console=console
             )

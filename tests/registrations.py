@@ -8,12 +8,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import tomllib
+
 from ndabench.augmentations.registry import NEGATIVES
 from ndabench.data.registry import DATA_SETS
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
 from ndabench.metrics.registry import EVALUATIONS
 from ndabench.planning.samplers import SAMPLERS
-from ndabench.registry import Registry
+from ndabench.registry import Registry, load
 from ndabench.tasks.contrastive.encoders import ENCODERS
 from ndabench.tasks.contrastive.methods import METHODS
 from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES
@@ -21,6 +23,7 @@ from ndabench.tasks.gan.networks import NETWORKS
 from ndabench.tasks.registry import TASKS
 from ndabench.tracking.registry import TRACKERS
 
+PLUGIN = Path(__file__).parents[1] / "examples/plugin"
 REGISTRIES: tuple[Registry[Any], ...] = (
     TASKS,
     DATA_SETS,
@@ -39,7 +42,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
 @contextmanager
 def kept_registries() -> Iterator[None]:
     """Inside, packages may register what they like; afterwards it and they are forgotten."""
-    before, modules = [dict(registry) for registry in REGISTRIES], set(sys.modules)
+    before, modules = [dict(registry.at_hand) for registry in REGISTRIES], set(sys.modules)
     try:
         yield
     finally:
@@ -51,10 +54,14 @@ def kept_registries() -> Iterator[None]:
 
 
 def import_toy() -> ModuleType:
-    """The package of `tests/outside`, which registers an entry of each kind; call it in `kept_registries`."""
-    folder = str(Path(__file__).parent / "outside")
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    """The package of `examples/plugin`, with its entry points registered; call it in `kept_registries`."""
+    if str(PLUGIN) not in sys.path:
+        sys.path.insert(0, str(PLUGIN))
+    by_group = {registry.group: registry for registry in REGISTRIES}
+    project = tomllib.loads((PLUGIN / "pyproject.toml").read_text())["project"]
+    for group, points in project["entry-points"].items():
+        for name, value in points.items():
+            by_group[group].register(name, load(value))
     return importlib.import_module("ndabench_toy")
 
 

@@ -163,7 +163,7 @@ def test_no_check_starts_without_trying_steps(
         raise ReachedError(check)
 
     monkeypatch.setattr(running, "run_sweep", reached)
-    monkeypatch.setattr(cluster, "connect", lambda address: contextlib.nullcontext(True))
+    monkeypatch.setattr(cluster, "connect", lambda *_: contextlib.nullcontext(True))
     monkeypatch.setattr(head_watchdog, "head_watchdog", lambda stop: contextlib.nullcontext())
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["ndabench", "--out", str(tmp_path / "out"), *flags])

@@ -3,8 +3,6 @@
 import ast
 import inspect
 import re
-import sys
-import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,7 @@ import yaml
 from pydantic import BaseModel
 
 from ndabench.augmentations.registry import NEGATIVES, having, implementations
-from ndabench.config import Config, parse
+from ndabench.config import parse
 from ndabench.data.registry import DATA_SETS
 from ndabench.measurement import Measurement
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
@@ -39,7 +37,7 @@ from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES
 from ndabench.tasks.gan.networks import NETWORKS
 from ndabench.tasks.registry import TASKS
 from ndabench.tracking.registry import TRACKERS
-from tests.registrations import REGISTRIES, kept_registries
+from tests.registrations import kept_registries
 
 CLIP_NEGATIVES = implementations("clips")
 
@@ -69,7 +67,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 def test_the_architecture_names_files_and_code_that_exist() -> None:
     """Every file by the end of its path, every package, and every name in backticks by its parts."""
     text = (DOCS / "architecture.md").read_text()
-    folders = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("ndabench", "tests")}
+    folders = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in ("ndabench", "tests", "examples")}
     files = [file.relative_to(ROOT).as_posix() for found in folders.values() for file in found]
     for named in re.findall(r"\w[\w/]*\.py", text):
         assert any(f"/{file}".endswith(f"/{named}") for file in files), named
@@ -106,24 +104,6 @@ def test_the_example_of_an_extractor_is_one() -> None:
     assert features.shape == (3, entry.dimension)
     assert len(logits) == 3
     assert features[0, 1] == images[0, 0, :4, 4:8].float().mean()
-
-
-def test_the_examples_of_every_other_registry_register(monkeypatch: pytest.MonkeyPatch) -> None:
-    configs = types.ModuleType("my_package.configs")
-    for name in (
-        *("Brightness", "Byol", "Gaussian", "Halton", "LeastSquares", "Print", "Stripes", "Unet"),
-        "Vit",
-    ):
-        setattr(configs, f"{name}Config", type(f"{name}Config", (Config,), {}))
-    monkeypatch.setitem(sys.modules, "my_package", types.ModuleType("my_package"))
-    monkeypatch.setitem(sys.modules, "my_package.configs", configs)
-    before = [set(registry) for registry in REGISTRIES]
-    with kept_registries():
-        _executed(r"# my_package/__init__\.py.*?")
-        new = [set(registry) - known for registry, known in zip(REGISTRIES, before, strict=True)]
-    examples = {registry.kind: names for registry, names in zip(REGISTRIES, new, strict=True)}
-    assert examples.pop("negative") == set()
-    assert all(len(names) == 1 for names in examples.values()), examples
 
 
 def _executed(pattern: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Registries are open for entries from outside, and say in one line what is wrong with a part they pick."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -8,7 +7,7 @@ from pydantic import Field
 
 from ndabench.config import Config, parse
 from ndabench.errors import UserError
-from ndabench.registry import OneOf, Registry, import_plugins, load
+from ndabench.registry import OneOf, Registry, load
 
 
 class Round(Config):
@@ -22,7 +21,7 @@ class Square(Config):
 
 
 def shapes() -> Registry[type[Config]]:
-    return Registry("shape", {"round": Round})
+    return Registry("shape", "ndabench.shapes", {"round": Round})
 
 
 def drawing(registry: Registry[type[Config]]) -> type[Config]:
@@ -87,21 +86,3 @@ def test_a_name_is_taken_once() -> None:
 
 def test_an_implementation_is_imported_when_it_is_loaded() -> None:
     assert load("ndabench.registry:Registry") is Registry
-
-
-def test_a_plugin_that_is_not_there_is_one_line() -> None:
-    with pytest.raises(UserError, match="plugins: 'no_such_module' cannot be imported"):
-        import_plugins(["no_such_module"])
-
-
-def test_a_plugin_that_breaks_while_it_is_imported_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('no\\nluck')")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    for module, reason in (("broken_plugin", "no luck"), (".x", "relative")):
-        with pytest.raises(UserError) as raised:
-            import_plugins([module])
-        assert f"plugins: '{module}' cannot be imported (" in str(raised.value)
-        assert reason in str(raised.value)
-        assert "\n" not in str(raised.value)

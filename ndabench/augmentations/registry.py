@@ -306,6 +306,7 @@ def _turns_at_right_angles(parameters: Parameters) -> bool:
 
 NEGATIVES: Registry[NegativeEntry] = Registry(
     "negative",
+    "ndabench.negatives",
     {
         "jigsaw": _entry("jigsaw", {"grid": Parameter(int, 2, at_least=2, at_most=64)}, released=["grid"]),
         "stitch": _entry("stitch", {}, released=[]),

@@ -134,6 +134,7 @@ class DataSet:
 
 DATA_SETS: Registry[DataSet] = Registry(
     "data set",
+    "ndabench.datasets",
     {
         "digits": DataSet(DigitsConfig, "images"),
         "image_parquet": DataSet(ImageParquetConfig, "images"),

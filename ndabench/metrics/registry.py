@@ -104,6 +104,7 @@ def _of_features(config: type[FeatureMeasure]) -> EvaluationEntry:
 
 EVALUATIONS: Registry[EvaluationEntry] = Registry(
     "evaluation",
+    "ndabench.evaluations",
     {
         "fd": EvaluationEntry(
             FrechetConfig,

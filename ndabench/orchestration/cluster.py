@@ -6,11 +6,12 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RuntimeEnvSetupError
 
 from ndabench.errors import UserError
 from ndabench.interruption import keep_handlers
@@ -18,6 +19,7 @@ from ndabench.machine import usable_cpus
 from ndabench.orchestration.ray_patches import patch_ray
 from ndabench.orchestration.ray_private import ray_constants
 from ndabench.planning.resources import Node
+from ndabench.plugins import local_plugins
 from ndabench.scratch import PREFIX, require_short_path, scratch_folder
 
 SECONDS_TO_ANSWER = 10
@@ -45,8 +47,10 @@ ENVIRONMENT = {
 
 
 @contextlib.contextmanager
-def connect(address: str | None) -> Iterator[bool]:
+def connect(address: str | None, plugins: Sequence[str] = ()) -> Iterator[bool]:
     """Connects to Ray for the duration of the block; yields whether this call started Ray on this machine.
+
+    Ray's processes can import the modules in `plugins`: those that are not installed are sent to a cluster.
 
     It takes the connection that exists, else the cluster at `address`, else the one at $RAY_ADDRESS. Else it
     starts a Ray that listens on loopback only, in a temporary folder that only this user may enter, and
@@ -67,9 +71,10 @@ def connect(address: str | None) -> Iterator[bool]:
     with scratch_folder(parent_of_sockets()) if local else contextlib.nullcontext() as folder:
         try:
             if folder is not None:
+                _put_on_path(local_plugins(plugins))
                 _start_here(folder / RAY_FOLDER)
             else:
-                _join(address, settings)
+                _join(address, settings, local_plugins(plugins))
             keep_handlers()  # Ray has put its own in their place, and they end the process without a line
             for name in ("ray", "ray.train", "ray.data"):
                 logging.getLogger(name).setLevel(logging.ERROR)
@@ -111,10 +116,29 @@ def _start_here(folder: Path) -> None:
         raise UserError(f"Ray does not start on this machine ({_first_line(error)})") from error
 
 
-def _join(address: str, settings: Mapping[str, str]) -> None:
+def _put_on_path(places: Sequence[Path]) -> None:
+    """Lets the processes that this one starts import the modules in `places`."""
+    before = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    if places:
+        folders = dict.fromkeys([*before, *(str(place.parent) for place in places)])
+        os.environ["PYTHONPATH"] = os.pathsep.join(folders)
+
+
+def runtime_env(settings: Mapping[str, str], places: Sequence[Path]) -> dict[str, Any]:
+    """What Ray gives to the processes of a cluster: environment variables, and the modules in `places`.
+
+    What a submitted job brought along is there already.
+    """
+    sent = [str(place) for place in places if "runtime_resources" not in place.parts]
+    return {"env_vars": {**ENVIRONMENT, **settings}, **({"py_modules": sent} if sent else {})}
+
+
+def _join(address: str, settings: Mapping[str, str], places: Sequence[Path]) -> None:
     try:
         _probe(address)
-        ray.init(address=address, runtime_env={"env_vars": {**ENVIRONMENT, **settings}}, **QUIET)
+        ray.init(address=address, runtime_env=runtime_env(settings, places), **QUIET)
+    except RuntimeEnvSetupError as error:
+        raise UserError(f"plugins: cannot be sent to the cluster ({_first_line(error)})") from None
     except (OSError, RuntimeError, ValueError, OverflowError) as error:
         raise UserError(
             f"no Ray cluster answers at {address} ({_first_line(error)}); start one with "

@@ -48,6 +48,7 @@ class SearchSampler:
 
 SAMPLERS: Registry[SearchSampler] = Registry(
     "sampler",
+    "ndabench.samplers",
     {
         "grid": SearchSampler(GridConfig, None, adapts=False),
         "random": SearchSampler(RandomConfig, "optuna.samplers:RandomSampler", adapts=False),

@@ -27,7 +27,7 @@ from ndabench.planning.bundled import find_sweep_file
 from ndabench.planning.resources import Resources
 from ndabench.planning.samplers import sampled_names
 from ndabench.planning.search_space import LAMBDA, OF_ARMS, Dimension, Search
-from ndabench.registry import plugins_first
+from ndabench.plugins import plugins_first
 from ndabench.tasks.definition import TaskConfig
 from ndabench.tasks.registry import (
     TASKS,

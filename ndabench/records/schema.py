@@ -84,6 +84,12 @@ TRIALS = pa.schema(
         _column("hosts", pa.list_(_TEXT), "names of the machines that took part", nullable=True),
         _column("versions_json", _TEXT, "versions of ndabench and of its libraries, a JSON object"),
         _column(
+            "plugins_json",
+            _TEXT,
+            "version and code hash of each plugin that the trial uses, a JSON object; null without any",
+            nullable=True,
+        ),
+        _column(
             "git_commit",
             _TEXT,
             "commit of the code, with -dirty after it when the tree was not clean",
@@ -172,6 +178,7 @@ class TrialRow:
     device: str | None = None
     hosts: tuple[str, ...] = ()
     versions_json: str = "{}"
+    plugins_json: str | None = None
     git_commit: str | None = None
     notes: str | None = None
     external_json: str | None = None

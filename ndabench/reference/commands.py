@@ -21,17 +21,18 @@ def list_(
     """List what a sweep file can name: tasks, datasets, negatives, evaluations and so on."""
     # late: --help must not wait for pydantic
     from ndabench.planning.bundled import bundled_names
-    from ndabench.reference.names import KINDS, meaning
+    from ndabench.reference.names import KINDS, described, unknown_groups
 
     if kind and kind not in KINDS and kind != "sweeps":
         raise UserError(f"list: {unknown('kind', kind, [*KINDS, 'sweeps'])}")
     if kind == "sweeps":
         print("\n".join(bundled_names()))
     elif kind:
-        _print_lines({name: meaning(entry) for name, entry in KINDS[kind].items()})
+        _print_lines(described(KINDS[kind]))
     else:
         _print_lines({name: ", ".join(names) for name, names in {**KINDS, "sweeps": bundled_names()}.items()})
         print("more: ndabench list KIND, and ndabench explain NAME for the keys of a name")
+        print("".join(f"caution: {problem}\n" for problem in unknown_groups()), end="")
 
 
 def explain(
@@ -62,13 +63,12 @@ def _find(path: str) -> "Key | Named":
     from ndabench.reference.names import KINDS, config_of, meaning
 
     first, *rest = path.split(".")
-    known: dict[str, Key | Named] = {
-        name: Named(f"{name} ({kind})", meaning(entry), keys_of(config) if config else _parameters(entry))
-        for kind, registry in KINDS.items()
-        for name, entry in registry.items()
-        if name == first
-        for config in [config_of(entry)]
-    }
+    known: dict[str, Key | Named] = {}
+    for kind, registry in KINDS.items():
+        if first in registry:
+            config = config_of(entry := registry[first])
+            keys = keys_of(config) if config else _parameters(entry)
+            known[first] = Named(f"{first} ({kind})", meaning(entry), keys)
     known |= {one.name: one for one in keys_of(SweepConfig)}
     if first not in known:
         if owners := [f"{name}.{first}" for name, config in _configured() if first in config.model_fields]:

@@ -2,17 +2,19 @@
 
 import ast
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ndabench.augmentations.registry import NEGATIVES, Implementation, NegativeEntry
 from ndabench.config import Config
 from ndabench.data.registry import DATA_SETS
+from ndabench.errors import nearest
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
 from ndabench.metrics.registry import EVALUATIONS
 from ndabench.planning.samplers import SAMPLERS
-from ndabench.registry import load
+from ndabench.plugins import PREFIX, groups
+from ndabench.registry import Registry, load
 from ndabench.tasks.contrastive.encoders import ENCODERS
 from ndabench.tasks.contrastive.methods import METHODS
 from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES
@@ -20,7 +22,7 @@ from ndabench.tasks.gan.networks import NETWORKS
 from ndabench.tasks.registry import TASKS
 from ndabench.tracking.registry import TRACKERS
 
-KINDS: Mapping[str, Mapping[str, Any]] = {
+KINDS: Mapping[str, Registry[Any]] = {
     "tasks": TASKS,
     "datasets": DATA_SETS,
     "negatives": NEGATIVES,
@@ -34,6 +36,20 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "trackers": TRACKERS,
 }
 """The registries by the name of what they hold, in the order in which a newcomer meets them."""
+
+
+def described(registry: Registry[Any]) -> dict[str, str]:
+    """What each name means, and which installed package offers it."""
+    packages = {name: f" ({package})" for name in registry if (package := registry.origin(name))}
+    return {name: meaning(entry) + packages.get(name, "") for name, entry in registry.items()}
+
+
+def unknown_groups() -> Iterator[str]:
+    """A line for each group of entry points that installed packages offer in vain."""
+    known = [f"{PREFIX}{kind}" for kind in KINDS]
+    for group, packages in groups().items():
+        if group not in known:
+            yield f"plugin {packages}: there is no group of entry points {group!r}{nearest(group, known)}"
 
 
 def meaning(entry: Any) -> str:

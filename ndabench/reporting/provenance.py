@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from ndabench.records import SCHEMA_VERSION
 from ndabench.reporting.formatting import count
@@ -37,6 +38,7 @@ def provenance_table(frames: Frames) -> TableSpec:
         "records' schema version": _tally(str(version) for version in trials["schema_version"]),
         "code (git commit)": _tally(trials["git_commit"]),
         **{name: _tally(str(version.get(name, "")) for version in versions) for name in libraries},
+        **_plugins(trials["plugins_json"]),
         "device": _tally(trials["device"]),
         "machines": _tally(
             host for hosts in trials["hosts"] for host in (hosts if hosts is not None else ())
@@ -52,6 +54,20 @@ def provenance_table(frames: Frames) -> TableSpec:
     return TableSpec(
         "provenance-table", "What ran, and where", [Column("what"), Column("value")], rows, [note]
     )
+
+
+def _plugins(texts: Iterable[Any]) -> dict[str, str]:
+    """For each plugin: the versions and the beginnings of the hashes of its code."""
+    of_trials = [found for text in texts if isinstance(found := decoded(text), dict)]
+    return {
+        f"plugin {name}": _tally(_version(found[name]) for found in of_trials if name in found)
+        for name in sorted({name for found in of_trials for name in found})
+    }
+
+
+def _version(plugin: Any) -> str:
+    facts = plugin if isinstance(plugin, dict) else {}
+    return f"{facts.get('version') or 'no version'}, code {str(facts.get('sha256'))[:10]}"
 
 
 def _tally(values: Iterable[str]) -> str:

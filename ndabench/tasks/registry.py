@@ -61,6 +61,7 @@ NDA_SETTINGS = frozenset({"num_nda_keys", "nda_scale", "nda_source"})
 
 TASKS: Registry[TaskDefinition] = Registry(
     "task",
+    "ndabench.tasks",
     {
         "gan": TaskDefinition(
             config=GanConfig,

@@ -37,6 +37,7 @@ class TrackerEntry:
 
 TRACKERS: Registry[TrackerEntry] = Registry(
     "tracker",
+    "ndabench.trackers",
     {
         "tensorboard": TrackerEntry(
             TensorBoardConfig, "ndabench.tracking.tensorboard:tensorboard_tracker", by_default=True
@@ -48,10 +49,15 @@ TRACKERS: Registry[TrackerEntry] = Registry(
 
 
 def _read(value: Any) -> dict[str, Config]:
-    """The configurations of the trackers that are on; `true` means one with its defaults."""
+    """The configurations of the trackers that are on; `true` means one with its defaults.
+
+    One that an installed package offers is on only if it is named.
+    """
+    named = [name for name in value if name in TRACKERS] if isinstance(value, Mapping) else []
+    known = {**TRACKERS.at_hand, **{name: TRACKERS[name] for name in named}}
     fields: dict[str, Any] = {
         name: (entry.config | None, entry.config() if entry.by_default else None)
-        for name, entry in TRACKERS.items()
+        for name, entry in known.items()
     }
     model = create_model("Track", __base__=Config, **fields)
     short: dict[bool, Any] = {True: {}, False: None}
@@ -66,7 +72,7 @@ def _read(value: Any) -> dict[str, Config]:
 
 def _dump(track: Mapping[str, Config]) -> dict[str, Any]:
     """Every known tracker, null where it is off."""
-    off: dict[str, Any] = dict.fromkeys(TRACKERS)
+    off: dict[str, Any] = dict.fromkeys(TRACKERS.at_hand)
     return off | {name: config.model_dump(mode="json", by_alias=True) for name, config in track.items()}
 
 

@@ -23,8 +23,8 @@ from ndabench.config import Config, Seed, parse, without
 from ndabench.data.registry import DataConfig
 from ndabench.errors import UserError
 from ndabench.metrics.registry import EvaluationConfig
+from ndabench.plugins import plugins_first, used_plugins
 from ndabench.records import TrialRow
-from ndabench.registry import plugins_first
 from ndabench.tasks.registry import TASKS, AnyTaskConfig, augmentation_label, require_negative
 
 
@@ -175,7 +175,8 @@ def git_commit() -> str:
 
 
 def planned_row(trial: TrialConfig, provenance: Provenance) -> TrialRow:
-    """The row of a trial before it begins."""
+    """The row of a trial before it begins, with the versions of the code that will run it here."""
+    plugins = used_plugins(trial.model_dump(mode="json", by_alias=True))
     return TrialRow(
         sweep=provenance.sweep,
         trial_id=trial.trial_id,
@@ -191,6 +192,7 @@ def planned_row(trial: TrialConfig, provenance: Provenance) -> TrialRow:
         config_json=trial.to_json(),
         status="running",
         versions_json=json.dumps(versions(), sort_keys=True),
+        plugins_json=json.dumps(plugins) if plugins else None,
         git_commit=provenance.git_commit,
     )
 

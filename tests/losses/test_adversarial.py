@@ -1,4 +1,4 @@
-"""What every pair of adversarial losses keeps to, the toy of `tests/outside` included.
+"""What every pair of adversarial losses keeps to, the toy of `examples/plugin` included.
 
 Each is compared with a formula in float64; its gradients must have the right direction, and λ may change
 nothing but the weights of the two kinds of fakes.

@@ -1,4 +1,4 @@
-"""What every encoder of images or clips keeps to, the toy of `tests/outside` included; see `Encoder`.
+"""What every encoder of images or clips keeps to, the toy of `examples/plugin` included; see `Encoder`.
 
 `test_clip_encoders.py` compares the clip encoders with the networks that they are taken from.
 """

@@ -1,4 +1,4 @@
-"""What every GAN architecture keeps to, the toy of `tests/outside` included; `NETWORKS` says what that is."""
+"""What every GAN architecture keeps to, the toy of `examples/plugin` included; see `NETWORKS`."""
 
 import copy
 import io

@@ -1,4 +1,4 @@
-"""What every contrastive method keeps to, on images and on clips, the toy of `tests/outside` included."""
+"""What every contrastive method keeps to, on images and on clips, the toy of `examples/plugin` included."""
 
 import dataclasses
 import io

@@ -1,4 +1,4 @@
-"""What every registered task keeps to, the toy of `tests/outside` included.
+"""What every registered task keeps to, the toy of `examples/plugin` included.
 
 A task gets resuming, logging, divergence checks and evaluations from `Trainer`; these tests hold the two
 together: change the loop, or leave something out of a task's state, and they fail.

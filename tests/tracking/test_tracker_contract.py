@@ -1,4 +1,4 @@
-"""What every tracker keeps to, the toy of `tests/outside` included: it mirrors the records, whatever happens.
+"""What every tracker keeps to, the toy of `examples/plugin` included: it mirrors the records in any case.
 
 Each is followed once, in three parts: a driver whose tracker fails at every call, before or after it has done
 what it was asked, and who is then killed; a driver who takes over and sees the trial end; and the reading of

@@ -76,6 +76,7 @@ def metric_name(measure: str, extractor: str, model: str | None = None) -> str:
 
 EXTRACTORS: Registry[ExtractorEntry] = Registry(
     "extractor",
+    "ndabench.extractors",
     {
         "classifier": ExtractorEntry(
             open="ndabench.metrics.generators.classifier:open_classifier",

@@ -160,6 +160,7 @@ _CLIP_NETWORKS = (
 
 ENCODERS: Registry[Encoder] = Registry(
     "encoder",
+    "ndabench.encoders",
     {
         "resnet": Encoder(ResNetConfig, f"{_OURS}:build_resnet", "images"),
         "pixels": Encoder(PixelsConfig, f"{_OURS}:build_pixels", "images", trainable=False),

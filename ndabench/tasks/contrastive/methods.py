@@ -30,6 +30,7 @@ class ContrastiveMethod:
 
 METHODS: Registry[ContrastiveMethod] = Registry(
     "method",
+    "ndabench.methods",
     {
         "moco": ContrastiveMethod(MocoConfig, "ndabench.tasks.contrastive.moco:Moco"),
         "simclr": ContrastiveMethod(SimclrConfig, "ndabench.tasks.contrastive.simclr:SimClr"),

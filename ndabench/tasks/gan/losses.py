@@ -54,6 +54,7 @@ class GanLosses:
 
 ADVERSARIAL_LOSSES: Registry[GanLosses] = Registry(
     "adversarial loss",
+    "ndabench.losses",
     {
         "hinge": GanLosses(HingeConfig, "ndabench.losses.adversarial:hinge"),
         "non_saturating": GanLosses(NonSaturatingConfig, "ndabench.losses.adversarial:non_saturating"),

@@ -40,6 +40,7 @@ class GanNetwork:
 
 NETWORKS: Registry[GanNetwork] = Registry(
     "network",
+    "ndabench.networks",
     {
         "biggan": GanNetwork(BigGanConfig, "ndabench.models.biggan:build_biggan"),
         "dcgan": GanNetwork(DcganConfig, "ndabench.models.dcgan:build_dcgan"),

@@ -1,7 +1,7 @@
-"""A package outside ndabench, with an entry for each of its registries.
+"""A package outside ndabench, with an entry for each of its registries; pyproject.toml names them.
 
-It uses the public registries only. Importing it must stay cheap: what needs torch lies in the modules that
-the entries name.
+Importing it must stay cheap, since planning a sweep imports it: what needs torch lies in the modules that the
+entries name.
 """
 
 from pathlib import Path
@@ -10,22 +10,21 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ndabench.augmentations.registry import NEGATIVES, Implementation, NegativeEntry, Parameter
+from ndabench.augmentations.registry import Implementation, NegativeEntry, Parameter
 from ndabench.config import Config
-from ndabench.data.registry import DATA_SETS, DataSet
+from ndabench.data.registry import DataSet
 from ndabench.data.source import ArrayPictures, ImageConfig, Source
 from ndabench.measurement import Better
 from ndabench.metrics.evaluation import Evaluation
-from ndabench.metrics.generators.extractor_registry import EXTRACTORS, ExtractorEntry
-from ndabench.metrics.registry import EVALUATIONS, EvaluationEntry
-from ndabench.planning.samplers import SAMPLERS, SamplerConfig, SearchSampler
-from ndabench.tasks.contrastive.encoders import ENCODERS, Encoder, EncoderConfig
-from ndabench.tasks.contrastive.methods import METHODS, ContrastiveMethod
+from ndabench.metrics.generators.extractor_registry import ExtractorEntry
+from ndabench.metrics.registry import EvaluationEntry
+from ndabench.planning.samplers import SamplerConfig, SearchSampler
+from ndabench.tasks.contrastive.encoders import Encoder, EncoderConfig
+from ndabench.tasks.contrastive.methods import ContrastiveMethod
 from ndabench.tasks.definition import LambdaRule, TaskConfig, TaskDefinition
-from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES, GanLosses, LossesConfig
-from ndabench.tasks.gan.networks import NETWORKS, GanNetwork
-from ndabench.tasks.registry import TASKS
-from ndabench.tracking.registry import TRACKERS, TrackerEntry
+from ndabench.tasks.gan.losses import GanLosses, LossesConfig
+from ndabench.tasks.gan.networks import GanNetwork
+from ndabench.tracking.registry import TrackerEntry
 
 
 class GaussianConfig(TaskConfig):
@@ -118,47 +117,33 @@ class LinesConfig(Config):
     """A file of JSON lines for each trial."""
 
 
-TASKS.register(
-    "toy_gaussian",
-    TaskDefinition(
-        config=GaussianConfig,
-        build="ndabench_toy.training:GaussianTask",
-        learns_from="images",
-        produces="generator",
-        lambda_rule=LambdaRule(
-            baseline=0.0,
-            default=0.5,
-            low=0.0,
-            high=10.0,
-            weighs="weighs a negative",
-            meaning="weight of the negatives' likelihood",
-        ),
+GAUSSIAN = TaskDefinition(
+    config=GaussianConfig,
+    build="ndabench_toy.training:GaussianTask",
+    learns_from="images",
+    produces="generator",
+    lambda_rule=LambdaRule(
+        baseline=0.0,
+        default=0.5,
+        low=0.0,
+        high=10.0,
+        weighs="weighs a negative",
+        meaning="weight of the negatives' likelihood",
     ),
 )
-DATA_SETS.register("toy_stripes", DataSet(StripesConfig, "images"))
-NEGATIVES.register(
-    "toy_upside_down",
-    NegativeEntry(
-        images=Implementation(
-            "ndabench_toy.negatives:upside_down", {"share": Parameter(float, 1.0, above=0, at_most=1)}
-        )
-    ),
+STRIPES = DataSet(StripesConfig, "images")
+UPSIDE_DOWN = NegativeEntry(
+    images=Implementation(
+        "ndabench_toy.negatives:upside_down", {"share": Parameter(float, 1.0, above=0, at_most=1)}
+    )
 )
-EXTRACTORS.register(
-    "toy_pixels",
-    ExtractorEntry(
-        open="ndabench_toy.measures:open_pixels", dimension=16, resize="averaged to 4×4", weights="none"
-    ),
+PIXELS = ExtractorEntry(
+    open="ndabench_toy.measures:open_pixels", dimension=16, resize="averaged to 4×4", weights="none"
 )
-EVALUATIONS.register(
-    "toy_brightness",
-    EvaluationEntry(BrightnessConfig, "generator", "ndabench_toy.measures:measure_brightness"),
-)
-METHODS.register("toy_pull", ContrastiveMethod(PullConfig, "ndabench_toy.learning:Pull"))
-NETWORKS.register("toy_mlp", GanNetwork(MlpConfig, "ndabench_toy.networks:build"))
-TRACKERS.register("toy_lines", TrackerEntry(LinesConfig, "ndabench_toy.tracking:LinesTracker"))
-ADVERSARIAL_LOSSES.register(
-    "toy_least_squares", GanLosses(LeastSquaresConfig, "ndabench_toy.losses:least_squares")
-)
-ENCODERS.register("toy_means", Encoder(MeansConfig, "ndabench_toy.encoding:build", "images"))
-SAMPLERS.register("toy_spread", SearchSampler(SpreadConfig, "ndabench_toy.searching:Spread", adapts=False))
+BRIGHTNESS = EvaluationEntry(BrightnessConfig, "generator", "ndabench_toy.measures:measure_brightness")
+PULL = ContrastiveMethod(PullConfig, "ndabench_toy.learning:Pull")
+MLP = GanNetwork(MlpConfig, "ndabench_toy.networks:build")
+LEAST_SQUARES = GanLosses(LeastSquaresConfig, "ndabench_toy.losses:least_squares")
+MEANS = Encoder(MeansConfig, "ndabench_toy.encoding:build", "images")
+SPREAD = SearchSampler(SpreadConfig, "ndabench_toy.searching:Spread", adapts=False)
+LINES = TrackerEntry(LinesConfig, "ndabench_toy.tracking:LinesTracker")
