@@ -8,11 +8,20 @@ import torch.nn.functional as F
 
 from ndabench.data.images import to_float
 from ndabench.data.registry import load_data
+from ndabench.data.videos.clip_sampling import ClipSampling
+from ndabench.data.videos.clips import spread_windows
 from ndabench.data.videos.feeding import ResidentClips
 from ndabench.distributed import Workers
+from ndabench.errors import UserError
 from ndabench.metrics.clip_encoders.knn import video_knn_accuracy
 from ndabench.metrics.clip_encoders.retrieval import recalls
-from ndabench.metrics.clip_encoders.windows import Windows, concat_windows, window_values
+from ndabench.metrics.clip_encoders.windows import (
+    Windows,
+    concat_windows,
+    cropped,
+    window_values,
+    windows_of_videos,
+)
 from tests.metrics.recognising import CPU, SAMPLING, digits
 from tests.metrics.toy_features import ToyFeatures
 
@@ -57,6 +66,38 @@ def test_the_nearest_videos_vote_by_their_weights() -> None:
     found = video_knn_accuracy(queries, bank, num_classes=4, neighbours=7, temperature=0.1)
     assert found == pytest.approx(100 * right / 30)
     assert 0 < right < 30
+
+
+def test_ten_windows_are_spread_evenly_as_far_as_they_differ() -> None:
+    firsts = [window.first for window in spread_windows(3, 30, 6, 2, 10)]  # 11 of 30 frames each
+    assert firsts == [0, 2, 4, 6, 8, 11, 13, 15, 17, 19]
+    assert [window.first for window in spread_windows(3, 14, 6, 2, 10)] == [0, 1, 2, 3]
+    assert [window.first for window in spread_windows(3, 5, 6, 2, 10)] == [0]
+
+
+def test_crops_are_the_centre_the_corners_and_their_mirror_images() -> None:
+    clips = torch.arange(2 * 6 * 6).view(1, 1, 2, 6, 6)
+    assert [crop.shape for crop in cropped(clips, 4, "ten")] == [(1, 1, 2, 4, 4)] * 10
+    corners = [crop[0, 0, 0].tolist() for crop in cropped(clips, 4, "five")]
+    assert [corner[0][0] for corner in corners] == [7, 0, 2, 12, 14]
+    assert [crop[0, 0, 0].tolist() for crop in cropped(clips, 4, "ten")[5:]] == [
+        [row[::-1] for row in corner] for corner in corners
+    ]
+    assert len(cropped(clips, 4, "centre")) == 1
+
+
+def test_a_video_is_the_mean_over_its_windows_and_crops() -> None:
+    data, network = load_data(digits(), device=CPU), ToyFeatures().eval()
+    sampling = ClipSampling(6, 2, 12, "ten", "five")
+    found = window_values(network, data.validation, sampling, Workers())
+    windows = spread_windows(0, data.validation.num_frames[0], 6, 2, 10)
+    [(clips, _)] = data.validation.clips([windows])
+    values = torch.stack([network(to_float(crop)) for crop in cropped(clips, 12, "five")])
+    torch.testing.assert_close(found.means()[0].float(), values.mean((0, 1)).detach())
+    assert len(found.values) == 5 * len(windows_of_videos(data.validation, sampling))
+    assert sampling.protocol(data)["windows"] == "10, spread evenly"
+    with pytest.raises(UserError, match="crops: five needs frames larger than what the encoder sees"):
+        ClipSampling(6, 2, None, "half", "five").check(data)
 
 
 def test_every_video_is_seen_whole() -> None:

@@ -26,10 +26,32 @@ class ToySampler:
         return {"weights": weights, "batch_norm": batch_norm}
 
 
+class ConditionalToySampler(ToySampler):
+    """Also gives out the classes."""
+
+    def __init__(self, draw: Callable[[int], Tensor], draw_labels: Callable[[int], Tensor]) -> None:
+        super().__init__(draw)
+        self.draw_labels = draw_labels
+
+    def labels(self, num_images: int, *, stream: str) -> Tensor:
+        return self.draw_labels(num_images)
+
+
 def subject(
-    draw: Callable[[int], Tensor], data: ImageData, workers: Workers | None = None
+    draw: Callable[[int], Tensor],
+    data: ImageData,
+    workers: Workers | None = None,
+    labels: Callable[[int], Tensor] | None = None,
 ) -> GeneratorSubject:
-    return GeneratorSubject(ToySampler(draw), None, data, seed=0, stream="x", workers=workers or Workers())
+    return GeneratorSubject(
+        ToySampler(draw) if labels is None else ConditionalToySampler(draw, labels),
+        None,
+        data,
+        seed=0,
+        stream="x",
+        num_classes=1 if labels is None else len(data.class_names),
+        workers=workers or Workers(),
+    )
 
 
 def measure(
@@ -38,8 +60,9 @@ def measure(
     data: ImageData,
     split: str = "test",
     workers: Workers | None = None,
+    labels: Callable[[int], Tensor] | None = None,
 ) -> dict[str, Measurement]:
     """The measurements against one split, by the names that they have in the test."""
-    found = evaluate_all(evaluations, subject(draw, data, workers), test=True).measurements
+    found = evaluate_all(evaluations, subject(draw, data, workers, labels), test=True).measurements
     assert list(found) == [displayed_name(one.metric, one.split, one.label) for one in found.values()]
     return {displayed_name(one.metric, label=one.label): one for one in found.values() if one.split == split}

@@ -14,6 +14,7 @@ from torch import Tensor
 from ndabench.data.images import to_float
 from ndabench.data.sheets import comparison_sheet, sheet
 from ndabench.measurement import MeasuredSplit, Measurement
+from ndabench.metrics.generators.conditional import class_frechet, classification_accuracy_score
 from ndabench.metrics.generators.config import FrechetConfig
 from ndabench.metrics.generators.subject import BatchNormMode, GeneratorSubject, Weights
 from ndabench.metrics.results import Evaluated, by_name
@@ -180,3 +181,24 @@ def test_negatives_are_shown_with_the_training_images_they_came_from() -> None:
     originals: Tensor = next(iter(toy_data().train.batches([torch.arange(1)])))[0]
     assert picture.getpixel((1, 1)) == originals[0, 0, 0, 0]
     assert picture.getpixel((1, 10)) == 255 - originals[0, 0, 0, 0]
+
+
+def test_classes_are_those_that_a_conditional_generator_drew_its_images_for() -> None:
+    """Of a real conditional GAN whose classes differ in brightness, by `class_fd` and `cas` on the pixels."""
+    task = gan_task(toy_trainer(config={"conditional": True, "width": 4}))
+    network: Any = task.average.network
+    with torch.no_grad():
+        network.blocks[-1].norm2.bias += 3 * torch.arange(3.0)[:, None]
+
+    def drawn(stream: str, count: int) -> tuple[Tensor, Tensor]:
+        subject = replace(task.subject(4), stream=stream, num_samples=count)
+        pixels = subject.samples().flatten(1).float()[:, ::8]
+        return pixels, subject.labels(count)
+
+    (real, real_labels), (fake, fake_labels) = drawn("evaluation/3", 90), drawn("evaluation/4", 101)
+    names = ("a", "b", "c")
+    right = class_frechet(real, real_labels, fake, fake_labels, names)
+    wrong = class_frechet(real, real_labels, fake, (fake_labels + 1) % 3, names)
+    assert max(right) < 0.1 * min(wrong)
+    assert classification_accuracy_score(real, real_labels, fake, fake_labels, l2=0.01) > 95
+    assert classification_accuracy_score(real, real_labels, fake, (fake_labels + 1) % 3, l2=0.01) < 5

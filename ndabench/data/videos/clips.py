@@ -112,6 +112,16 @@ def covering_windows(
     return [ClipRequest(video, first, frames, stride) for first in firsts]
 
 
+def spread_windows(video: int, num_frames: int, frames: int, stride: int, count: int) -> list[ClipRequest]:
+    """`count` windows at equal distances, from the first frame of a video to its last, as far as they differ.
+
+    A video shorter than a window has one, which is padded.
+    """
+    last = max(num_frames - ClipRequest(video, 0, frames, stride).span, 0)
+    firsts = sorted({round(last * number / (count - 1)) for number in range(count)})
+    return [ClipRequest(video, first, frames, stride) for first in firsts]
+
+
 @dataclass(frozen=True)
 class ConcatClips:
     """The videos of `first`, and after them those of `second`, which live on the same device."""

@@ -1,6 +1,7 @@
 """The configurations of the evaluations of clip encoders. Nothing here imports torch."""
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
@@ -17,6 +18,7 @@ from ndabench.config import (
     Share,
 )
 from ndabench.data.registry import VideoDataConfig
+from ndabench.data.videos.clip_sampling import ClipSampling, CropRule, WindowRule
 from ndabench.metrics.evaluation import DataFacts, ProbeConfig
 from ndabench.metrics.image_encoders.config import NeighbourKeys
 
@@ -26,9 +28,9 @@ RANKS = (1, 5, 10)
 """The k of R@k."""
 
 
-def windows_of(data: VideoDataConfig | None) -> Hashable:
+def windows_of(data: VideoDataConfig | None, windows: WindowRule, crops: CropRule) -> Hashable:
     """The work that evaluations of frozen features on the data set `data` share."""
-    return ("features of windows", data)
+    return ("features of windows", data, windows, crops)
 
 
 class ClipEncoderEvaluation(ProbeConfig):
@@ -36,14 +38,27 @@ class ClipEncoderEvaluation(ProbeConfig):
 
     data: VideoDataConfig | None = None
     """Another data set to measure on; None: the one that the encoder was trained on."""
+    windows: WindowRule = "half"
+    """Which clips of a video are looked at: `half`, all that overlap by half, or `ten`, spread evenly."""
+    crops: CropRule = "centre"
+    """Which parts of a frame: the centre, also the corners (`five`), or these and mirror images (`ten`)."""
 
     def check(self, data: DataFacts) -> None:
         if self.data is None:  # another data set is checked where it is loaded
             self.check_classes(data)
 
+    def of(self, sampling: ClipSampling) -> ClipSampling:
+        """How the encoder sees videos here, of how it sees them at all."""
+        return replace(sampling, windows=self.windows, crops=self.crops)
+
+    @property
+    def frozen_features(self) -> Hashable:
+        """The work that evaluations of the same features share."""
+        return windows_of(self.data, self.windows, self.crops)
+
     def settings(self) -> dict[str, Any]:
-        """The keys that define the measurement, as plain data."""
-        return self.model_dump(mode="json", exclude={"name", "every", "as_", "data"})
+        """The keys that define the measurement, as plain data, without those that its sampling has."""
+        return self.model_dump(mode="json", exclude={"name", "every", "as_", "data", "windows", "crops"})
 
 
 class VideoClassificationConfig(ClipEncoderEvaluation):
@@ -64,7 +79,7 @@ class ClipLinearProbeConfig(VideoClassificationConfig):
 
     @property
     def shares(self) -> tuple[Hashable, ...]:
-        return (windows_of(self.data),)
+        return (self.frozen_features,)
 
 
 class RetrievalConfig(ClipEncoderEvaluation):
@@ -78,7 +93,7 @@ class RetrievalConfig(ClipEncoderEvaluation):
 
     @property
     def shares(self) -> tuple[Hashable, ...]:
-        return (windows_of(self.data),)
+        return (self.frozen_features,)
 
 
 class VideoKnnConfig(NeighbourKeys, ClipEncoderEvaluation):
@@ -89,7 +104,7 @@ class VideoKnnConfig(NeighbourKeys, ClipEncoderEvaluation):
 
     @property
     def shares(self) -> tuple[Hashable, ...]:
-        return (windows_of(self.data),)
+        return (self.frozen_features,)
 
 
 class DpcFinetuneConfig(VideoClassificationConfig):

@@ -39,19 +39,22 @@ class ClipEncoderSubject:
         """Nothing to plan."""
 
     def on_data_of(self, config: ClipEncoderEvaluation) -> "ClipEncoderSubject":
-        """The same encoder on the data set that `config` measures on; `UserError` where it does not fit."""
+        """The same encoder on the data set, the windows and the crops that `config` measures on; `UserError`
+        where they do not fit."""
         data, other = self.data, config.data
         if other is not None:
             key = ("data set", other)
             data = self.shared.get("data sets", key, lambda: load_data(other, self.workers.device))
-        self.sampling.check(data)
-        return replace(self, data=data, data_config=config.data)
+        sampling = config.of(self.sampling)
+        sampling.check(data)
+        return replace(self, data=data, data_config=config.data, sampling=sampling)
 
     def windows(self, *splits: SplitName) -> Windows:
         """The features of the windows of all videos of `splits`, concatenated."""
         return concat_windows([self._windows(split) for split in splits])
 
     def _windows(self, split: SplitName) -> Windows:
-        piece = windows_of(self.data_config)
+        rules = self.sampling.windows, self.sampling.crops
+        piece = windows_of(self.data_config, *rules)
         extract = partial(window_values, self.encoder, getattr(self.data, split), self.sampling, self.workers)
-        return self.shared.get(piece, (self.data.content_hash, split), extract)
+        return self.shared.get(piece, (self.data.content_hash, split, *rules), extract)

@@ -27,7 +27,7 @@ def prepare_videos(config: ClipEncoderEvaluation, preparation: Preparation) -> C
         data = load_data(config.data, preparation.device)
         config.check_classes(data)
     if preparation.sampling is not None:
-        preparation.sampling.check(data)
+        config.of(preparation.sampling).check(data)
     return data
 
 

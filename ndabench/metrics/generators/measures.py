@@ -56,6 +56,13 @@ def measure_frechet(config: FrechetConfig, subject: DrawsImages, *, test: bool) 
 
     found = _measure_splits(config, subject, distance, test=test)
     source = subject.of_split("validation")
+    dimension, count = source.extracted(config).features.shape[1], min(config.num_samples, source.num_samples)
+    if count < dimension:
+        note = (
+            f"{config.metric}: {count} generated images are fewer than the {dimension} dimensions of their "
+            "features; compare it only with values of as many images"
+        )
+        found = merge([found, Evaluated({}, notes=(note,))])
     if not (config.live and source.averaged):
         return found
     live = _measured(config, source.live(), distance, "validation", config.live_metric)
