@@ -13,6 +13,7 @@ def main() -> None:
     from ndabench.command_line import run
     from ndabench.compare import compare
     from ndabench.export import export
+    from ndabench.export_networks import export_networks
     from ndabench.import_records import import_records
     from ndabench.measure import COMMANDS
     from ndabench.preview import preview
@@ -32,6 +33,7 @@ def main() -> None:
         export,
         preview,
         samples,
+        export_networks,
         list_,
         explain,
         import_records,

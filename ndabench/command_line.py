@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 FILE = typer.Argument(help="The sweep file, or the name of one of ndabench's own, e.g. quickstart_video.")
 SET = typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the file, e.g. task.num_steps=500.")
+TRIAL = typer.Argument(
+    help="The folder of a sweep and a trial's id, e.g. reports/quickstart/jigsaw-0123456789."
+)
 OUT = typer.Option(help="The folder of the results; default reports/<name>.")
 
 
@@ -39,6 +42,17 @@ def results_folder(out: str | None, sweep: str) -> str:
     here = Path.cwd()
     base = Path.home() / "ndabench" if "runtime_resources" in here.parts else here
     return out or str(base / "reports" / sweep)
+
+
+def trial_of(text: str) -> "tuple[RecordStore, str]":
+    """The records and the id of the trial that `TRIAL` names; `UserError` where it names only one of them."""
+    # late: --help must not wait for pyarrow
+    from ndabench.records import RecordStore
+
+    folder, _, trial_id = text.rstrip("/").rpartition("/")
+    if not folder:
+        raise UserError(f"{text}: give the folder of the sweep, too, e.g. reports/quickstart/{trial_id}")
+    return RecordStore(folder), trial_id
 
 
 def run(*commands: Callable[..., None], **groups: Sequence[Callable[..., None]]) -> None:

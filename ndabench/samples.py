@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ndabench.command_line import run
+from ndabench.command_line import TRIAL, run, trial_of
 from ndabench.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TRIAL = typer.Argument(
-    help="The folder of a sweep and a trial's id, e.g. reports/quickstart/jigsaw-0123456789."
-)
 NUM = typer.Option(min=1, max=10**7, help="How many images.")
 OUT = typer.Option(help="A new folder for PNGs, or a new file .npz with one uint8 array [N, H, W, C].")
 
@@ -30,17 +27,13 @@ def samples(
 ) -> None:
     """Draw images from the generator of a trial, the same that its evaluations looked at."""
     # late: --help must not wait for torch
-    from ndabench.records import RecordStore
     from ndabench.trials.trained import drawn, trained
 
-    folder, _, trial_id = trial.rstrip("/").rpartition("/")
-    if not folder:
-        raise UserError(f"{trial}: give the folder of the sweep, too, e.g. reports/quickstart/{trial_id}")
     if out.exists():
         raise UserError(f"--out: {out} exists; name a new folder, or a new file .npz")
-    found = trained(RecordStore(folder), trial_id)
+    found = trained(*trial_of(trial))
     _write(drawn(found, num), out)
-    print(f"{num:,} images of {trial_id} at step {found.step}: {out}")
+    print(f"{num:,} images of {found.trial_id} at step {found.step}: {out}")
 
 
 def _write(images: "Tensor", out: Path) -> None:

@@ -15,6 +15,7 @@ from ndabench.command_line import run
 from ndabench.compare import compare
 from ndabench.errors import UserError
 from ndabench.export import export
+from ndabench.export_networks import export_networks
 from ndabench.import_records import import_records
 from ndabench.planning.sweep_file import read_sweep
 from ndabench.preview import preview
@@ -35,6 +36,7 @@ OPTIONS: dict[Callable[..., None], list[str]] = {
     samples: ["TRIAL", "--out", "--num"],
     compare: ["DIR DIR…", "--out"],
     export: ["DIR…", "--format", "--metric", "--split", "--out"],
+    export_networks: ["TRIAL", "--out", "--license"],
 }
 
 

@@ -1,9 +1,11 @@
-"""Pictures without classes as others wrote them: a folder of any depth, a zip or an npz.
+"""Pictures as others wrote them, all of one split: a folder of any depth, a zip or an npz.
 
-The zip is that of StyleGAN's dataset tool (pictures in any folders; its `dataset.json` is not read), the npz
-that of guided diffusion: one uint8 array `[N, H, W, 3]`, called `arr_0` there.
+The zip is that of StyleGAN's dataset tool (pictures in any folders), the npz that of guided diffusion: one
+uint8 array `[N, H, W, 3]`, called `arr_0` there. As a data set the pictures have no classes; `labels` gives
+those that the tool's `dataset.json` has for generated ones.
 """
 
+import json
 import os
 import zipfile
 from collections.abc import Sequence
@@ -22,6 +24,7 @@ from ndabench.data.splits import Rows
 from ndabench.errors import UserError, first_of
 
 ARCHIVES = (".zip", ".npz")
+LABELS = "dataset.json"
 
 
 class ImageCollectionConfig(ImageConfig):
@@ -44,6 +47,33 @@ class ImageCollectionConfig(ImageConfig):
     def open(self) -> Source:
         return Source({"train": self._pictures(self.files())}, class_names=("picture",))
 
+    def labels(self) -> Rows | None:
+        """The classes of the pictures, in their order, as `dataset.json` numbers them; None without any.
+
+        `UserError` for one that gives some pictures no class, or classes that are no numbers.
+        """
+        content = _dataset_json(self.path)
+        if content is None:
+            return None
+        try:
+            pairs = json.loads(content)["labels"]
+            known = None if pairs is None else {str(name): int(label) for name, label in pairs}
+        except (ValueError, TypeError, KeyError):
+            raise UserError(
+                f'{self.path}: {LABELS} needs {{"labels": [[picture, class], …]}} with classes from 0 on'
+            ) from None
+        if known is None:
+            return None
+        in_folder = self.path.is_dir()
+        names = [file.relative_to(self.path).as_posix() for file in self.files()] if in_folder else []
+        names = names or _names_in(self.path)
+        without = [name for name in names if known.get(name, -1) < 0]
+        if without:
+            raise UserError(
+                f"{self.path}: {LABELS} has no class for {len(without)} pictures: {first_of(without, 3)}"
+            )
+        return np.array([known[name] for name in names], dtype=np.int64)
+
     def _pictures(self, files: Sequence[Path]) -> Pictures:
         if self.path.is_dir():
             return FilePictures(files, _no_labels(len(files)))
@@ -52,6 +82,17 @@ class ImageCollectionConfig(ImageConfig):
             return ArrayPictures(self.path, images, _no_labels(len(images)))
         names = _names_in(self.path)
         return ZipPictures(self.path, names, _no_labels(len(names)))
+
+
+def _dataset_json(path: Path) -> bytes | None:
+    """The content of `dataset.json` in a folder or a zip."""
+    if path.is_dir():
+        file = path / LABELS
+        return file.read_bytes() if file.is_file() else None
+    if path.suffix.lower() != ".zip":
+        return None
+    archive = _archive(path, os.getpid())
+    return archive.read(LABELS) if LABELS in archive.namelist() else None
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ def load_reference_data(config: ImageConfig, device: torch.device) -> ImageData:
 
 
 def open_images(config: ImageCollectionConfig, reference: ImageData, workers: Workers) -> "ImagesSubject":
-    """The pictures of a collection; `UserError` where they have another shape than those of `reference`."""
+    """The pictures of a collection; `UserError` where they have another shape than those of `reference`, or
+    classes that it has not."""
     split, manifest = load_whole(config, device=workers.device)
     if manifest.image_shape != reference.image_shape:
         _, *ours = manifest.image_shape
@@ -63,7 +64,21 @@ def open_images(config: ImageCollectionConfig, reference: ImageData, workers: Wo
             f"{config.path}: the pictures are {ours[1]}×{ours[0]}, those of {reference.name} "
             f"{theirs[1]}×{theirs[0]}; --image-size brings both to one size"
         )
-    return ImagesSubject(split, manifest.decoded_hash, config.title, reference, workers=workers)
+    num_classes = len(reference.class_names)
+    labels = config.labels() if num_classes > 1 else None
+    if labels is not None and labels.max() >= num_classes:
+        raise UserError(
+            f"{config.path}: has pictures of class {labels.max()}, and {reference.name} has {num_classes} "
+            "classes"
+        )
+    return ImagesSubject(
+        split,
+        manifest.decoded_hash,
+        config.title,
+        reference,
+        classes=None if labels is None else torch.from_numpy(labels),
+        workers=workers,
+    )
 
 
 @dataclass
@@ -81,6 +96,8 @@ class ImagesSubject:
     title: str
     data: ImageData
     """What they are compared with."""
+    classes: Tensor | None = None
+    """The classes that they were drawn for, int64 `[N]`, by their numbers in `data`; None where unknown."""
     seed: int = 0
     workers: Workers = field(default_factory=Workers)
     shared: SharedWork = field(default_factory=SharedWork)
@@ -106,8 +123,12 @@ class ImagesSubject:
         return self.shared.get("samples", "samples", lambda: torch.cat(list(self._batches("reading"))))
 
     def labels(self, num_samples: int) -> Tensor:
-        """`UserError`: a collection does not tell for which classes its pictures were drawn."""
-        raise UserError(f"{self.title}: class_fd and cas need pictures of known classes, and it tells none")
+        """The classes that the first pictures were drawn for, int64; `UserError` where they are unknown."""
+        if self.classes is None:
+            raise UserError(
+                f"{self.title}: class_fd and cas need pictures of known classes, and it tells none"
+            )
+        return self.classes[:num_samples].to(self.workers.device)
 
     def extracted(self, config: GeneratorEvaluation) -> Extracted:
         """Their features and logits by the extractor that `config` names, from the cache or extracted now."""

@@ -17,20 +17,15 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from ndabench.config import parse
-from ndabench.data.config import DataSetConfig
-from ndabench.data.registry import DataConfig
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics.evaluating import evaluate, prepare
 from ndabench.metrics.evaluation import Evaluation
-from ndabench.metrics.registry import EvaluationConfig
 from ndabench.metrics.results import Evaluated, merge
 from ndabench.metrics.subjects import Preparation, Subject
 from ndabench.records import SWEEP_FILE, RecordStore, TrialRow
 from ndabench.tasks.registry import TASKS
 from ndabench.trials.config import git_commit, versions
-from ndabench.yaml_reading import parse_yaml
 
 NAME = re.compile(r"[\w.:+ -]{1,60}")
 
@@ -57,30 +52,6 @@ class External:
     @property
     def plain(self) -> dict[str, Any]:
         return {"kind": self.kind, "sha256": self.content_hash, **self.details}
-
-
-class SweepDefaults:
-    """The data and the evaluations of the sweep in the folder, where there is one."""
-
-    def __init__(self, store: RecordStore) -> None:
-        content = store.read_bytes(SWEEP_FILE)
-        self.keys: dict[str, Any] = parse_yaml(content.decode()) if content is not None else {}
-        self.sweep = str(self.keys.get("name", "external"))
-
-    def data(self, given: str | None, option: str) -> DataSetConfig:
-        """The data set that `--<option>` gives as YAML, or that of the sweep."""
-        if given is None and "data" not in self.keys:
-            raise UserError(f"--{option}: is needed, such as digits or '{{name: cifar10, path: DIR}}'")
-        keys = self.keys["data"] if given is None else parse_yaml(given)
-        return parse(DataConfig, keys if isinstance(keys, Mapping) else {"name": keys}, f"--{option}")
-
-    def evaluations(self, given: Sequence[str], known: Mapping[str, Any]) -> list[Evaluation]:
-        """The evaluations that `--evaluate` gives as YAML, or those of the sweep, if there is one."""
-        wanted = [parse_yaml(text) for text in given] or list(self.keys.get("evaluate") or [])
-        found: list[Evaluation] = [parse(EvaluationConfig, one, "--evaluate") for one in wanted]
-        for one in found:
-            known[one.name]  # raises for those of other subjects
-        return found
 
 
 def require_same_data(store: RecordStore, data_hash: str) -> None:

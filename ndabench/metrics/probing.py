@@ -5,6 +5,7 @@ While settings are chosen, a probe learns from the training images and is scored
 The test value is that of a probe that learned from both, as published probes use the whole training set.
 """
 
+import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -15,6 +16,7 @@ from ndabench.data.config import SplitName
 from ndabench.measurement import Measurement
 from ndabench.metrics.evaluation import DataFacts
 from ndabench.metrics.results import Evaluated, EvaluationProgress, merge
+from ndabench.models.weight_files import safetensors_of
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ def probe_measurement(
         metric=metric or name,
         split=scoring.scored,
     )
+
+
+def probe_file(name: str, state: Mapping[str, Tensor], class_names: Sequence[str]) -> dict[str, bytes]:
+    """A file, by its name, with what the probe of the evaluation `name` learned, for others to use."""
+    return {f"{name}.safetensors": safetensors_of(state, classes=json.dumps(class_names))}
 
 
 def chosen_setting(name: str, value: float) -> Measurement:

@@ -52,7 +52,8 @@ class ConvGru(nn.Module):
     def step(self, maps: Tensor, state: Tensor | None, *, generator: torch.Generator | None = None) -> Tensor:
         """The state `[N, channels, h, w]` after one more of `maps`, `[N, in_channels, h, w]`."""
         if state is None:
-            state = maps.new_zeros(len(maps), self.channels, *maps.shape[2:])
+            num_maps = maps.shape[0]  # `len` would fix it in a program that torch.export traces
+            state = maps.new_zeros(num_maps, self.channels, *maps.shape[2:])
         both = torch.cat([maps, state], 1)
         update, reset = torch.sigmoid(self.update_gate(both)), torch.sigmoid(self.reset_gate(both))
         candidate = torch.tanh(self.out_gate(torch.cat([maps, state * reset], 1)))

@@ -20,7 +20,17 @@ from ndabench.foreign_text import shown_text
 State = Mapping[str, Tensor]
 
 SAFETENSORS = ".safetensors"
-NESTS = ("state_dict", "model_state_dict", "model", "net", "encoder", "backbone", "student", "teacher")
+NESTS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "encoder",
+    "backbone",
+    "student",
+    "teacher",
+)
 """The keys under which projects keep a state dict, in the order in which they are tried."""
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 """What torch colours parts of its messages with."""

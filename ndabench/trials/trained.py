@@ -11,7 +11,8 @@ from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
 from ndabench.metrics.generators.subject import GeneratorSubject, HasGenerator
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.points.subject import PointGeneratorSubject
-from ndabench.records import RecordStore
+from ndabench.records import RecordStore, TrialRow
+from ndabench.tasks.trainer import Trainer
 from ndabench.trials.config import TrialConfig
 from ndabench.trials.run import restored
 
@@ -27,7 +28,13 @@ class Trained(NamedTuple):
 
 
 def trained(store: RecordStore, trial_id: str) -> Trained:
-    """The trial at its newest whole checkpoint, on a GPU where there is one. Opens the trial's data.
+    """The trial at its newest whole checkpoint, on a GPU where there is one; `UserError` as in `rebuilt`."""
+    row, trainer = rebuilt(store, trial_id, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return Trained(trial_id, row.task, trainer.task.subject(trainer.step), trainer.step)
+
+
+def rebuilt(store: RecordStore, trial_id: str, device: torch.device) -> tuple[TrialRow, Trainer]:
+    """A trial's row, and its trainer at the newest whole checkpoint. Opens the trial's data.
 
     Raises `UserError` for a trial that is not in the records, was not trained here, or has no checkpoint that
     can be read.
@@ -37,9 +44,7 @@ def trained(store: RecordStore, trial_id: str) -> Trained:
         raise UserError(f"{store.root}: has no trial {trial_id!r}")
     if row.external_json is not None:
         raise UserError(f"{trial_id}: was not trained here, so there is no checkpoint of it")
-    workers = Workers(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    trainer = restored(TrialConfig.from_json(row.config_json), store, workers)
-    return Trained(trial_id, row.task, trainer.task.subject(trainer.step), trainer.step)
+    return row, restored(TrialConfig.from_json(row.config_json), store, Workers(device=device))
 
 
 def drawn(found: Trained, num_images: int) -> Tensor:

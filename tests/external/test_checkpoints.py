@@ -1,5 +1,7 @@
 """Checkpoints in the key layouts of other projects load whole, or are refused with what does not fit."""
 
+import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from ndabench.errors import UserError
 from ndabench.external.checkpoints import match, require_whole
+from ndabench.external.encoders import open_encoder
 from ndabench.measure import encoder
 from ndabench.models.resnet import ResNet
 from ndabench.models.resnet2d3d import ResNet2d3d
@@ -18,6 +21,7 @@ from ndabench.models.weight_files import read_state
 from ndabench.records import RecordStore
 from tests.command_lines import CommandLine
 
+CPU = torch.device("cpu")
 GENERATOR = torch.Generator().manual_seed(0)
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
@@ -123,6 +127,73 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     torch.save({"model": nn.Linear(1, 1)}, tmp_path / "whole.pt")
     with pytest.raises(UserError, match="without running code"):
         read_state(tmp_path / "whole.pt")
+
+
+def _opened(
+    path: Path, state: Mapping[str, Any], encoder: str, normalise: str, shape: tuple[int, ...]
+) -> Any:
+    torch.save(state, path)
+    return open_encoder(path, shape, CPU, encoder=encoder, normalise=normalise, prefix=None, partly=False)
+
+
+def test_torchvisions_network_of_clips_loads_whole_and_sees_what_it_was_trained_on(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = torchvision.models.video.r3d_18().eval()
+    shape = (3, 4, 16, 16)
+    found = _opened(tmp_path / "r3d.pth", theirs.state_dict(), "r3d_18", "kinetics", shape)
+    assert (found.match.missing, found.match.surplus) == ((), ("fc.weight", "fc.bias"))
+    clips = torch.rand(2, *shape)
+    channels = (1, 3, 1, 1, 1)
+    mean = torch.tensor([0.43216, 0.394666, 0.37645]).view(channels)
+    deviation = torch.tensor([0.22803, 0.22145, 0.216989]).view(channels)
+    theirs.fc = nn.Identity()
+    with torch.no_grad():
+        expected = theirs((clips - mean) / deviation)
+        torch.testing.assert_close(found.network(clips * 2 - 1), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match="--encoder: is needed for clips"):
+        open_encoder(
+            tmp_path / "r3d.pth", shape, CPU, encoder=None, normalise="kinetics", prefix=None, partly=False
+        )
+
+
+def test_pytorchvideos_network_of_clips_loads_whole(tmp_path: Path) -> None:
+    with warnings.catch_warnings():  # it asks torchvision for what is deprecated
+        warnings.simplefilter("ignore")
+        from pytorchvideo.models.resnet import create_resnet
+
+    theirs = create_resnet(
+        model_depth=50, stem_dim_out=8, stem_conv_kernel_size=(1, 7, 7), head_pool_kernel_size=(4, 2, 2)
+    )
+    encoder = "{name: slow, depth: 50, width: 8}"
+    state = {"model_state": theirs.state_dict()}
+    found = _opened(tmp_path / "slow.pyth", state, encoder, "pytorchvideo", (3, 4, 32, 32))
+    assert not found.match.missing
+    assert {name.split(".")[1] for name in found.match.surplus} == {"5"}, "the classifier"
+
+
+@pytest.mark.slow
+def test_a_transformer_of_clips_loads_whole(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = torchvision.models.video.mvit_v2_s().state_dict()
+    found = _opened(tmp_path / "m.pth", state, "torchvision:mvit_v2_s", "pytorchvideo", (3, 16, 224, 224))
+    assert (found.match.missing, found.network.dimension) == ((), 768)
+
+
+@pytest.mark.slow
+def test_an_encoder_of_clips_is_measured(command_line: CommandLine) -> None:
+    body = ResNet2d3d(depth=18, width=4, stem="cifar", image_channels=3, generator=GENERATOR)
+    path, out = command_line.folder / "dpc.pth", str(command_line.out)
+    torch.save({"state_dict": _under("module.backbone.", body.state_dict())}, path)
+    data = "{name: moving_digits, frame_size: 16, video_frames: 20, clips_per_group: 1}"
+    named = ("--encoder", "{name: resnet2d3d, width: 4, stem: cifar}", "--normalise", "half", "--data", data)
+    assert "--frames: is needed" in command_line.error(encoder, str(path), *named, "--out", out)
+    frames = ("--frames", "8", "--stride", "2", "--evaluate", "{name: video_knn, windows: ten}")
+    assert command_line(encoder, str(path), *named, *frames, "--out", out)[0] == 0
+    store = RecordStore(out)
+    (row,) = store.read_trials().to_pylist()
+    assert (row["task"], row["arm"]) == ("video_contrastive", "dpc")
+    (metric,) = store.read_metrics(name="video_knn").to_pylist()
+    assert json.loads(metric["protocol_json"])["windows"] == "10, spread evenly"
 
 
 @pytest.mark.slow

@@ -4,16 +4,22 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ndabench.cli import main
 from ndabench.config import parse
 from ndabench.data.collection import ImageCollectionConfig
+from ndabench.data.images import ImageData
+from ndabench.data.registry import ImageDataConfig, load_data
 from ndabench.data.store import decode_once
+from ndabench.distributed import Workers
 from ndabench.errors import UserError
+from ndabench.external.images import open_images
 from ndabench.measure import images
 from ndabench.records import RecordStore
 from ndabench.reporting.comparison import comparisons
@@ -55,6 +61,54 @@ def test_folder_zip_and_npz_hold_the_same_pictures(tmp_path: Path) -> None:
     paths = [_folder(tmp_path / "folder"), _zip(tmp_path / "a.zip"), _npz(tmp_path / "a.npz")]
     configs = [parse(ImageCollectionConfig, {"path": path}, "test") for path in paths]
     assert len({decode_once(config).decoded_hash for config in configs}) == 1
+
+
+LABELS = [number % 10 for number in range(20)]
+
+
+def _labelled(path: Path, labels: Any) -> ImageCollectionConfig:
+    """A zip whose `dataset.json` lists the pictures backwards."""
+    names = [f"{number // 10:05d}/img{number:08d}.png" for number in range(len(PICTURES))]
+    listed = [[name, label] for name, label in zip(names, labels, strict=False)][::-1]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("dataset.json", json.dumps({"labels": listed}))
+        for name, pixels in zip(names, PICTURES, strict=True):
+            archive.writestr(name, _png(pixels))
+    return parse(ImageCollectionConfig, {"path": path}, "test")
+
+
+def _digits(image_size: int = 16) -> ImageData:
+    keys = {"name": "digits", "image_size": image_size, "channels": 3}
+    data: ImageData = load_data(parse(ImageDataConfig, keys, "test"), torch.device("cpu"))
+    return data
+
+
+def test_classes_of_pictures_are_those_of_stylegans_tool(tmp_path: Path) -> None:
+    subject = open_images(_labelled(tmp_path / "a.zip", LABELS), _digits(), Workers())
+    assert subject.labels(15).tolist() == LABELS[:15]
+    folder = _folder(tmp_path / "folder")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        (folder / "dataset.json").write_bytes(archive.read("dataset.json"))
+    config = parse(ImageCollectionConfig, {"path": folder}, "test")
+    assert open_images(config, _digits(), Workers()).labels(20).tolist() == LABELS
+    without = open_images(
+        parse(ImageCollectionConfig, {"path": _zip(tmp_path / "b.zip")}, "test"), _digits(), Workers()
+    )
+    with pytest.raises(UserError, match="class_fd and cas need pictures of known classes"):
+        without.labels(20)
+
+
+@pytest.mark.parametrize(
+    ("labels", "complaint"),
+    [
+        (LABELS[:19], r"dataset.json has no class for 1 pictures: 00001/img00000019.png"),
+        ([*LABELS[:19], 10], "has pictures of class 10, and digits has 10 classes"),
+        ([*LABELS[:19], "nine"], r"dataset.json needs \{\"labels\": \[\[picture, class\], …\]\}"),
+    ],
+)
+def test_classes_that_do_not_fit_are_one_line(tmp_path: Path, labels: list[Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        open_images(_labelled(tmp_path / "a.zip", labels), _digits(), Workers())
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def windows(num_videos: int, seed: int) -> Windows:
 
 def test_scores_are_those_of_scikit_learn_averaged_by_hand() -> None:
     fitted, scored, penalties = windows(300, 1), windows(200, 2), [1e-3, 1e-1]
-    found, _ = probe_scores(
+    found, *_ = probe_scores(
         penalties, fitted, scored, num_classes=CLASSES, max_iterations=5000, workers=Workers()
     )
     for penalty, scores in zip(penalties, found, strict=True):
@@ -51,7 +51,7 @@ def test_workers_share_the_penalties() -> None:
             return tensor
 
     def scores(workers: Workers) -> torch.Tensor:
-        found, _ = probe_scores(
+        found, *_ = probe_scores(
             penalties, fitted, scored, num_classes=CLASSES, max_iterations=50, workers=workers
         )
         return found

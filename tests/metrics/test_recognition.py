@@ -82,7 +82,8 @@ def test_names_and_protocols(clips: ClipData) -> None:
 
 def test_files_show_the_confusion_of_the_test_videos(clips: ClipData) -> None:
     files = evaluate(clips, CHEAP).artifacts
-    assert sorted(files) == ["confusion_dpc_finetune.json", "confusion_linear_probe.json"]
+    shown = ["confusion_dpc_finetune.json", "confusion_linear_probe.json"]
+    assert sorted(files) == [*shown, "linear_probe.safetensors"]
     for name in ("dpc_finetune", "linear_probe"):
         content = json.loads(files[f"confusion_{name}.json"])
         assert content["class_names"] == list(clips.class_names)

@@ -77,7 +77,8 @@ def test_names_values_and_artifacts(data: ImageData) -> None:
     assert named == ["knn", "linear_probe_lbfgs", "linear_probe_sgd"]
     expected = {*named, *(f"val_{name}" for name in named), "linear_probe_lbfgs_penalty"}
     assert set(evaluated.measurements) == expected
-    assert list(evaluated.artifacts) == ["neighbours.png"]
+    probes = {"linear_probe_lbfgs.safetensors", "linear_probe_sgd.safetensors"}
+    assert set(evaluated.artifacts) == {"neighbours.png", *probes}
     for name in named:
         for measurement in (evaluated.measurements[name], evaluated.measurements[f"val_{name}"]):
             assert 90 < measurement.value <= 100

@@ -170,7 +170,7 @@ class Watched:
         self.source, self.open, self.looked_at = source, False, 0
         self.begun: list[int] = []
         self.encoder, self.example, self.shown = source.encoder, source.example, source.shown
-        self.exports = source.exports
+        self.exports, self.exported = source.exports, source.exported
 
     def batches(self, start: int) -> Iterator[Tensor]:
         self.begun.append(start)

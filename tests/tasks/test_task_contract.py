@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from ndabench.config import parse
@@ -33,6 +34,7 @@ from ndabench.metrics.results import Evaluated, EvaluationProgress
 from ndabench.metrics.translators.config import L1Config
 from ndabench.tasks.contrastive.task import ContrastiveTask
 from ndabench.tasks.density_gan.task import DensityGanTask
+from ndabench.tasks.exports import ExportsNetworks, program_file, weights_file
 from ndabench.tasks.gan.task import GanTask
 from ndabench.tasks.paired.task import PairedGanTask
 from ndabench.tasks.registry import TASKS
@@ -422,3 +424,25 @@ def test_two_workers_take_the_steps_of_one_at_the_same_global_batch(tmp_path: Pa
             )
             assert ours, name
             assert_close(ours, theirs, tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["gan", "conditional gan", "moco", "dpc", "clip moco", "pairs", "density gan"]
+)
+def test_an_exported_program_gives_what_its_network_gives(name: str) -> None:
+    task = build_trainer(SETUPS[name]()).task
+    assert isinstance(task, ExportsNetworks)
+    for exported in task.exports(0).values():
+        network = torch.export.load(io.BytesIO(program_file(exported))).module()
+        generator = torch.Generator().manual_seed(0)
+        inputs = [
+            torch.rand(3, *one.shape[1:], generator=generator)
+            if one.is_floating_point()
+            else one[:1].expand(3)
+            for one in exported.inputs
+        ]
+        with torch.no_grad():
+            assert torch.equal(network(*inputs), exported.network(*inputs, **exported.keywords))
+        weights = safetensors.torch.load(weights_file(exported.network))
+        assert weights.keys() == exported.network.state_dict().keys()

@@ -19,8 +19,13 @@ from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
 from ndabench.metrics.clip_encoders.video_scores import classified, mean_softmax, top_accuracy
 from ndabench.metrics.clip_encoders.windows import Windows
 from ndabench.metrics.features import full_precision
-from ndabench.metrics.image_encoders.linear_probe_lbfgs import CONVERGENCE, fit_logistic, stopped_early
-from ndabench.metrics.probing import TESTING, VALIDATING, Scoring, chosen_setting
+from ndabench.metrics.image_encoders.linear_probe_lbfgs import (
+    CONVERGENCE,
+    LinearClassifier,
+    fit_logistic,
+    stopped_early,
+)
+from ndabench.metrics.probing import TESTING, VALIDATING, Scoring, chosen_setting, probe_file
 from ndabench.metrics.results import Evaluated, by_name, merge
 
 
@@ -32,10 +37,11 @@ def probe_scores(
     num_classes: int,
     max_iterations: int,
     workers: Workers,
-) -> tuple[Tensor, list[float]]:
-    """The class scores `[P, N, k]` of the videos of `scored` by the probe of each penalty, and the largest
-    gradients `[P]` where the fits ended; equal on every worker. The workers share the penalties, not the rows
-    of one fit."""
+) -> tuple[Tensor, list[float], list[LinearClassifier]]:
+    """The class scores `[P, N, k]` of the videos of `scored` by the probe of each penalty, the largest
+    gradients `[P]` where the fits ended, and the probes that this worker fitted; see `accuracies` of images.
+    """
+    probes = []
     scores = torch.zeros(
         len(penalties), len(scored.labels), num_classes, dtype=torch.float64, device=workers.device
     )
@@ -49,7 +55,8 @@ def probe_scores(
         )
         scores[place] = mean_softmax(scored._replace(values=classifier.logits(scored.values)))
         gradients[place] = classifier.largest_gradient
-    return workers.all_reduce_sum(scores), workers.all_reduce_sum(gradients).tolist()
+        probes.append(classifier)
+    return workers.all_reduce_sum(scores), workers.all_reduce_sum(gradients).tolist(), probes
 
 
 def measure_clip_linear_probe(
@@ -64,9 +71,10 @@ def measure_clip_linear_probe(
         **CONVERGENCE,
     }
     notes: list[str] = []
+    files: dict[str, bytes] = {}
 
     def scores(penalties: Sequence[float], scoring: Scoring) -> Tensor:
-        found, gradients = probe_scores(
+        found, gradients, probes = probe_scores(
             penalties,
             subject.windows(*scoring.fitted),
             subject.windows(scoring.scored),
@@ -75,6 +83,8 @@ def measure_clip_linear_probe(
             workers=subject.workers,
         )
         notes.extend(stopped_early(config.name, penalties, gradients))
+        if scoring == TESTING and subject.workers.is_main:
+            files.update(probe_file(config.name, probes[0].state(), subject.data.class_names))
         return found
 
     def result(found: Tensor, scoring: Scoring, start: float) -> Evaluated:
@@ -94,4 +104,4 @@ def measure_clip_linear_probe(
             start = clock()
             [best] = scores([penalty], TESTING)
             parts.append(result(best, TESTING, start))
-    return replace(merge(parts), notes=tuple(notes))
+    return replace(merge([*parts, Evaluated({}, files)]), notes=tuple(notes))

@@ -30,7 +30,15 @@ from ndabench.measurement import Measurement
 from ndabench.metrics.features import Examples, full_precision
 from ndabench.metrics.image_encoders.config import LinearProbeLbfgsConfig
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
-from ndabench.metrics.probing import TESTING, VALIDATING, Scoring, accuracy, chosen_setting, probe_measurement
+from ndabench.metrics.probing import (
+    TESTING,
+    VALIDATING,
+    Scoring,
+    accuracy,
+    chosen_setting,
+    probe_file,
+    probe_measurement,
+)
 from ndabench.metrics.results import Evaluated, by_name
 
 LARGEST_GRADIENT, LARGEST_SHARE = 1e-6, 0.01
@@ -52,6 +60,10 @@ class LinearClassifier:
     def logits(self, features: Tensor) -> Tensor:
         """The scores of the classes for features `[m, d]`, `[m, k]`."""
         return F.linear((features - self.mean) / self.scale, self.weight, self.bias)
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors by name, for a file: logits are ((x - mean) / scale) @ weight.T + bias."""
+        return {"weight": self.weight, "bias": self.bias, "mean": self.mean, "scale": self.scale}
 
     def predict(self, features: Tensor) -> Tensor:
         """The classes of features `[m, d]`, int64 `[m]`."""
@@ -135,30 +147,32 @@ def accuracies(
     num_classes: int,
     max_iterations: int,
     workers: Workers,
-) -> tuple[list[float], list[float]]:
+) -> tuple[list[float], list[float], list[LinearClassifier]]:
     """The accuracy on `scored`, in percent, of the probe fitted on `fitted` with each penalty, and the
-    largest gradient where its fit ended; both equal on every worker.
+    largest gradient where its fit ended, both equal on every worker; and the probes that this worker fitted,
+    the main one that of the first penalty.
 
     The workers share the penalties, not the rows of one fit: so they need not agree on every step of a line
     search.
     """
     found = torch.zeros(2, len(penalties), dtype=torch.float64, device=workers.device)
+    probes = []
     for place in range(workers.rank, len(penalties), workers.world_size):
         classifier = fit_logistic(
             fitted, num_classes=num_classes, penalty=penalties[place], max_iterations=max_iterations
         )
         found[0, place] = accuracy(classifier.predict(scored.features), scored.labels)
         found[1, place] = classifier.largest_gradient
+        probes.append(classifier)
     percents, gradients = workers.all_reduce_sum(found).tolist()
-    return percents, gradients
+    return percents, gradients, probes
 
 
 def measure_linear_probe_lbfgs(
     config: LinearProbeLbfgsConfig, subject: ImageEncoderSubject, *, test: bool
 ) -> Evaluated:
-    """`val_linear_probe_lbfgs`, `linear_probe_lbfgs_penalty`, and with `test` also `linear_probe_lbfgs`.
-
-    Nothing is random.
+    """`val_linear_probe_lbfgs`, `linear_probe_lbfgs_penalty`, and with `test` also `linear_probe_lbfgs`,
+    with the tested probe in a file. Nothing is random.
     """
     clock = subject.shared.clock
     settings = {
@@ -169,9 +183,10 @@ def measure_linear_probe_lbfgs(
         **CONVERGENCE,
     }
     notes: list[str] = []
+    files: dict[str, bytes] = {}
 
     def scores(penalties: Sequence[float], scoring: Scoring) -> list[float]:
-        percents, gradients = accuracies(
+        percents, gradients, probes = accuracies(
             penalties,
             subject.examples(*scoring.fitted),
             subject.examples(scoring.scored),
@@ -180,6 +195,8 @@ def measure_linear_probe_lbfgs(
             workers=subject.workers,
         )
         notes.extend(stopped_early(config.name, penalties, gradients))
+        if scoring == TESTING and subject.workers.is_main:
+            files.update(probe_file(config.name, probes[0].state(), subject.data.class_names))
         return percents
 
     def measurement(percent: float, scoring: Scoring, start: float) -> Measurement:
@@ -198,4 +215,4 @@ def measure_linear_probe_lbfgs(
             start = clock()
             [percent] = scores([penalty], TESTING)
             measurements.append(measurement(percent, TESTING, start))
-    return Evaluated(by_name(measurements), notes=tuple(notes))
+    return Evaluated(by_name(measurements), files, notes=tuple(notes))

@@ -25,9 +25,11 @@ from ndabench.metrics.features import backbone_features, frozen, own_rows
 from ndabench.metrics.image_encoders.config import LinearProbeSgdConfig
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.probing import (
+    TESTING,
     Scoring,
     Stage,
     accuracy,
+    probe_file,
     probe_measurement,
     scorings,
     train_in_stages,
@@ -190,8 +192,11 @@ def _stage(
             "tested_on": "plain images" if config.size is None else "their middle",
         }
         seconds = subject.shared.clock() - start
-        return Evaluated(
-            by_name([probe_measurement(config.name, percent, scoring, data, settings, seconds=seconds)])
-        )
+        found = probe_measurement(config.name, percent, scoring, data, settings, seconds=seconds)
+        files = {}
+        if scoring == TESTING and workers.is_main:
+            layer = {"weight": training.layer.weight, "bias": training.layer.bias}
+            files = probe_file(config.name, layer, data.class_names)
+        return Evaluated(by_name([found]), files)
 
     return Stage(build, score)

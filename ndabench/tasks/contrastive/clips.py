@@ -13,6 +13,7 @@ from ndabench.random_streams import stream_seed
 from ndabench.tasks.contrastive.build_encoders import build_encoder
 from ndabench.tasks.contrastive.config import VideoContrastiveConfig
 from ndabench.tasks.contrastive.task import ContrastiveTask
+from ndabench.tasks.exports import Exported, exported_encoder
 from ndabench.tasks.setup import TrialSetup, check_batch
 
 SHOWN = 4
@@ -74,6 +75,11 @@ class Clips:
     def subject(self, features: nn.Module) -> ClipEncoderSubject:
         return ClipEncoderSubject(
             features, self.data, self.config.sampling, seed=self.setup.seed, workers=self.workers
+        )
+
+    def exported(self, features: nn.Module) -> Exported:
+        return exported_encoder(
+            features, "clips", self.config.sampling.shape(self.data), self.config.sampling.protocol(self.data)
         )
 
     def exports(self) -> Mapping[str, nn.Module]:

@@ -15,6 +15,7 @@ from ndabench.tasks.contrastive.build_encoders import build_encoder
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig
 from ndabench.tasks.contrastive.encoders import ENCODERS
 from ndabench.tasks.contrastive.task import ContrastiveTask
+from ndabench.tasks.exports import Exported, exported_encoder
 from ndabench.tasks.setup import TrialSetup, check_batch
 
 
@@ -56,6 +57,9 @@ class Images:
 
     def subject(self, features: nn.Module) -> ImageEncoderSubject:
         return ImageEncoderSubject(features, self.data, seed=self.setup.seed, workers=self.workers)
+
+    def exported(self, features: nn.Module) -> Exported:
+        return exported_encoder(features, "images", self.data.image_shape)
 
     def exports(self) -> Mapping[str, nn.Module]:
         return {"encoder.pt": self.encoder} if ENCODERS[self.config.encoder.name].trainable else {}

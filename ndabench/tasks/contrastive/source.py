@@ -6,6 +6,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from ndabench.metrics.subjects import Subject
+from ndabench.tasks.exports import Exported
 
 
 class Source(Protocol):
@@ -28,6 +29,10 @@ class Source(Protocol):
 
     def subject(self, features: nn.Module) -> Subject:
         """What evaluations look at: `features`, and the data that they are measured on."""
+        ...
+
+    def exported(self, features: nn.Module) -> Exported:
+        """`features`, with the shape of what evaluations show it, for others."""
         ...
 
     def exports(self) -> Mapping[str, nn.Module]:

@@ -22,6 +22,7 @@ from ndabench.tasks.contrastive.method import Method, random_streams
 from ndabench.tasks.contrastive.methods import METHODS
 from ndabench.tasks.contrastive.source import Source
 from ndabench.tasks.curves import Curves
+from ndabench.tasks.exports import Exported
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import Stateful
 
@@ -72,6 +73,12 @@ class ContrastiveTask:
     def subject(self, step: int) -> Subject:
         """The encoder without its head, or another network that the method trained to describe samples."""
         return self.source.subject(self.method.features)
+
+    def exports(self, step: int) -> dict[str, Exported]:
+        """The network whose features evaluations measure, where it has weights."""
+        features = self.method.features
+        has_weights = next(features.parameters(), None) is not None
+        return {"encoder": self.source.exported(features)} if has_weights else {}
 
     def artifacts(self, step: int, *, last: bool) -> dict[str, bytes]:
         """At step 0 sheets of the training inputs, at the last step the trained weights."""

@@ -31,6 +31,7 @@ from ndabench.models.perceptron import Critic, Perceptron
 from ndabench.random_streams import stream_seed
 from ndabench.tasks.curves import Curves
 from ndabench.tasks.density_gan.config import DensityGanConfig
+from ndabench.tasks.exports import Exported
 from ndabench.tasks.setup import TrialSetup, check_batch
 from ndabench.tasks.task import Stateful
 
@@ -153,6 +154,21 @@ class DensityGanTask:
 
     def synchronise(self) -> None:
         """The workers' states never differ."""
+
+    def exports(self, step: int) -> dict[str, Exported]:
+        """The averaged generator, which evaluations sample, and the discriminator."""
+        points = "points float32 [N, 2]"
+        return {
+            "generator": Exported(
+                self.average.network,
+                (torch.zeros(2, self.config.latent_dim),),
+                takes=f"noise float32 [N, {self.config.latent_dim}] from N(0, 1)",
+                gives=points,
+            ),
+            "discriminator": Exported(
+                self.discriminator, (torch.zeros(2, 2),), takes=points, gives="logits float32 [N]"
+            ),
+        }
 
     def subject(self, step: int) -> PointGeneratorSubject:
         """The averaged generator and the discriminator; every worker measures all of it."""

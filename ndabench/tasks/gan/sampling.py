@@ -14,6 +14,11 @@ from ndabench.metrics.generators.subject import BatchNormMode, GeneratorSubject,
 from ndabench.random_streams import random_stream
 
 
+def evaluation_stream(step: int) -> str:
+    """Names the random stream of what evaluations draw after `step` training steps."""
+    return f"evaluation/{step}"
+
+
 @dataclass(frozen=True)
 class LatentSpace:
     """The inputs of a generator: N(0, I) noise and classes drawn uniformly."""
@@ -67,12 +72,23 @@ class Sampler:
             discriminator,
             data,
             seed=self.seed,
-            stream=f"evaluation/{step}",
+            stream=evaluation_stream(step),
             batch_norm="batch" if self.batch_statistics else "running",
             num_classes=self.latents.num_classes,
             workers=self.workers,
             averaged=averaged,
         )
+
+    def facts(self, step: int) -> Mapping[str, Any]:
+        """What draws the images of the evaluations after `step` steps again, as plain data."""
+        return {
+            "latent_dim": self.latents.latent_dim,
+            "num_classes": self.latents.num_classes,
+            "batch_size": self.batch_size,
+            "batch_norm": "batch" if self.batch_statistics else "running",
+            "seed": self.seed,
+            "stream": evaluation_stream(step),
+        }
 
     def protocol(self, *, weights: Weights, batch_norm: BatchNormMode) -> Mapping[str, Any]:
         """How the images were drawn, for the record of a measurement."""

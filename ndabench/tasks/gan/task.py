@@ -29,6 +29,7 @@ from ndabench.registry import load
 from ndabench.tasks.acceleration import compiled_if_possible
 from ndabench.tasks.cuda_graph import CapturedStep
 from ndabench.tasks.curves import Curves
+from ndabench.tasks.exports import Exported
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.tasks.gan.consistency import consistency, flip_and_shift
 from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES
@@ -228,6 +229,30 @@ class GanTask:
 
     def networks(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def exports(self, step: int) -> dict[str, Exported]:
+        """The averaged generator, which evaluations sample, and the discriminator."""
+        classes = torch.zeros(2, dtype=torch.int64)
+        shape, latents = self.data.image_shape, self.latents
+        images = f"images float32 [N, {', '.join(map(str, shape))}] in [-1, 1]"
+        of_classes = f"classes int64 [N] below {latents.num_classes}"
+        return {
+            "generator": Exported(
+                self.average.network,
+                (torch.zeros(2, latents.latent_dim), classes),
+                takes=f"noise float32 [N, {latents.latent_dim}] from N(0, 1) and {of_classes}",
+                gives=images,
+                keywords={"batch_statistics": self.config.reference},
+                facts=self.sampler.facts(step),
+            ),
+            "discriminator": Exported(
+                self.discriminator,
+                (torch.zeros(2, *shape), classes),
+                takes=f"{images} and {of_classes}",
+                gives="logits float32 [N], higher for real",
+                facts={"num_classes": latents.num_classes},
+            ),
+        }
 
     def parts(self) -> Mapping[str, Stateful]:
         return {

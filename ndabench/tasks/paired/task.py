@@ -32,6 +32,7 @@ from ndabench.models.pix2pix import DROPOUT, Keep, PatchDiscriminator, UNet
 from ndabench.random_streams import random_stream, stream_seed
 from ndabench.tasks.acceleration import compiled_if_possible
 from ndabench.tasks.curves import Curves
+from ndabench.tasks.exports import Exported
 from ndabench.tasks.gan.real_images import flip_half
 from ndabench.tasks.paired.config import PairedGanConfig
 from ndabench.tasks.setup import TrialSetup, check_batch
@@ -170,6 +171,25 @@ class PairedGanTask:
 
     def synchronise(self) -> None:
         """The workers' states never differ."""
+
+    def exports(self, step: int) -> dict[str, Exported]:
+        """The translator, without its dropout, and the discriminator of pairs."""
+        channels, size, _ = self.data.image_shape
+        pictures = f"pictures float32 [N, {channels}, {size}, {size}] in [-1, 1]"
+        return {
+            "translator": Exported(
+                self.translator,
+                (torch.zeros(2, channels, size, size),),
+                takes=pictures,
+                gives=f"{pictures} before tanh, without the dropout that evaluations leave on",
+            ),
+            "discriminator": Exported(
+                self.discriminator,
+                (torch.zeros(2, 2 * channels, size, size),),
+                takes=f"an input and its translation, float32 [N, {2 * channels}, {size}, {size}] in [-1, 1]",
+                gives="logits float32 [N, 1, h, w], one for each patch, higher for real",
+            ),
+        }
 
     def subject(self, step: int) -> TranslatorSubject:
         """The translator, to be measured on the inputs of either split."""
