@@ -212,11 +212,15 @@ def encoder(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint that torch or safetensors wrote.")],
     normalise: Annotated[
         str | None,
-        typer.Option(help="How it was fed: half ([-1, 1]), unit ([0, 1]), imagenet, cifar10, cifar100."),
+        typer.Option(
+            help="How it was fed: half ([-1, 1]), unit, imagenet, cifar10, cifar100, kinetics, pytorchvideo."
+        ),
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="resnet50, torchvision:NAME or timm:NAME; default: the ResNet in the file."),
+        typer.Option(
+            help="resnet50, r3d_18, torchvision:NAME or timm:NAME; default: the ResNet in the file."
+        ),
     ] = None,
     prefix: Annotated[
         str | None, typer.Option(help="What its weights' names begin with in the file.")
