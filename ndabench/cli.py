@@ -10,12 +10,16 @@ def main() -> None:
     leave_when_interrupted()
     sys.path.append(str(Path.cwd()))  # a plugin may be a file here; `python -m` looks here by itself
     # late: a Ctrl-C while they are imported ends with a line, too
+    from ndabench.clean import clean
     from ndabench.command_line import run
     from ndabench.compare import compare
+    from ndabench.doctor import doctor
     from ndabench.export import export
     from ndabench.export_networks import export_networks
     from ndabench.import_records import import_records
+    from ndabench.init import init
     from ndabench.measure import COMMANDS
+    from ndabench.paper import paper
     from ndabench.preview import preview
     from ndabench.reference.commands import explain, list_
     from ndabench.report import report
@@ -25,17 +29,21 @@ def main() -> None:
     from ndabench.train import train
 
     run(
+        init,
+        doctor,
         sweep,
         train,
         report,
         serve,
         compare,
         export,
+        clean,
         preview,
         samples,
         export_networks,
         list_,
         explain,
+        paper,
         import_records,
         measure=COMMANDS,
     )

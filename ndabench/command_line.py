@@ -158,14 +158,18 @@ def print_table(spec: "TableSpec", console: Console) -> None:
     console.print(table)
 
 
-def show(store: "RecordStore", console: Console) -> None:
+def show(store: "RecordStore", console: Console, *, all_seeds: bool = False) -> None:
     """Prints the tables of results, writes the report, and prints where the files are."""
     # late: --help must not wait for pandas
-    from ndabench.reporting import summary_tables, write_report
+    from ndabench.reporting import summary, write_report
 
-    for spec in summary_tables(store):
+    tables, lines = summary(store, all_seeds=all_seeds)
+    for spec in tables:
         print_table(spec, console)
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"records  {store.root} (trials, metrics, artifacts)", highlight=False, soft_wrap=True, markup=False
     )
-    console.print(f"report   {write_report(store)}", highlight=False, soft_wrap=True, markup=False)
+    written = write_report(store, all_seeds=all_seeds)
+    console.print(f"report   {written}", highlight=False, soft_wrap=True, markup=False)

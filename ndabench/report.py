@@ -21,6 +21,7 @@ FOLDER = typer.Argument(help="The folder of a sweep (or its filesystem URI), e.g
 WATCH = typer.Option("--watch", help="Keep the report current until the sweep ends; Ctrl-C stops watching.")
 EVERY = typer.Option(min=1, metavar="SECONDS", help="How often --watch looks for new records.")
 
+ALL_SEEDS = typer.Option("--all-seeds", help="Count in finished seeds that the sweep file no longer names.")
 SEEDS_FOR = typer.Option(
     metavar="DIFFERENCE",
     help="Print how many seeds would show this difference in the primary measure, by the spread of these.",
@@ -32,6 +33,7 @@ def report(
     watch: Annotated[bool, WATCH] = False,
     every: Annotated[float, EVERY] = 10,
     seeds_for: Annotated[float | None, SEEDS_FOR] = None,
+    all_seeds: Annotated[bool, ALL_SEEDS] = False,
 ) -> None:
     """Write the report of a sweep again, from its records."""
     from ndabench.records import RecordStore  # late: --help must not wait for pyarrow
@@ -44,7 +46,7 @@ def report(
     if seeds_for is not None:
         _print_seeds(store, seeds_for, console)
         return
-    show(store, console)
+    show(store, console, all_seeds=all_seeds)
 
 
 def _print_seeds(store: "RecordStore", difference: float, console: Console) -> None:

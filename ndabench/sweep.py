@@ -5,6 +5,7 @@ if __name__ == "__main__":  # first: the imports below take long enough for a Ct
 
     leave_when_interrupted()
 
+import os
 import sys
 from collections.abc import Mapping
 from os import PathLike
@@ -71,6 +72,7 @@ def sweep(
 
     if check_only:
         print_cautions(config, results, console)
+        say_start(address, console)
         # late: planning must not wait for Ray
         from ndabench.orchestration.cluster import connect
         from ndabench.orchestration.run import check_sweep
@@ -139,6 +141,7 @@ def _run_and_report(
     address: str | None,
     console: Console,
 ) -> "SweepResult":
+    say_start(address, console)
     # late: planning must not wait for Ray
     from ndabench.orchestration.cluster import connect
     from ndabench.orchestration.head_watchdog import head_watchdog
@@ -152,6 +155,12 @@ def _run_and_report(
             )
         show(store, console)
     return result
+
+
+def say_start(address: str | None, console: Console) -> None:
+    """Says what comes first: importing Ray alone takes seconds."""
+    here = not (address or os.environ.get("RAY_ADDRESS"))
+    console.print("starting Ray on this machine …" if here else "connecting to the Ray cluster …")
 
 
 def confirm_size(config: "SweepConfig", file: Path, *, confirmed: bool) -> None:

@@ -92,6 +92,7 @@ def _take(
     if row is not None and row.status in ("finished", "diverged") and trial.trial_id not in unmeasured:
         raise UserError(f"{store.root}: {trial.label} is {row.status} already; choose another --out")
     prepared = prepare([trial], workers.device, workers.world_size)
+    print(prepared.counts)
     take_ownership(
         store, config, resume=resume, data_hash=prepared.data_hash, negative_data=prepared.negative_data
     )

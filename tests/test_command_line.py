@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 
 from ndabench import cli
+from ndabench.clean import clean
 from ndabench.command_line import run
 from ndabench.compare import compare
+from ndabench.doctor import doctor
 from ndabench.errors import UserError
 from ndabench.export import export
 from ndabench.export_networks import export_networks
 from ndabench.import_records import import_records
+from ndabench.init import init
+from ndabench.paper import paper
 from ndabench.planning.sweep_file import read_sweep
 from ndabench.preview import preview
 from ndabench.report import report
@@ -35,6 +39,10 @@ OPTIONS: dict[Callable[..., None], list[str]] = {
     import_records: ["FILES", "--out"],
     samples: ["TRIAL", "--out", "--num"],
     compare: ["DIR DIR…", "--out"],
+    clean: ["FOLDER", "--checkpoints", "--dry-run"],
+    paper: ["TABLE"],
+    doctor: ["--out", "--json", "--no-ray"],
+    init: ["FOLDER", "--task", "--negatives", "--size", "--seeds", "--out"],
     export: ["DIR…", "--format", "--metric", "--split", "--out"],
     export_networks: ["TRIAL", "--out", "--license"],
 }

@@ -9,6 +9,7 @@ trials on one machine share their pages. A set that is to be streamed is decoded
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -35,6 +36,8 @@ WINDOW = 1024
 """Images that are decoded before they are hashed and written together."""
 
 Shape = tuple[int, int, int]
+
+_log = logging.getLogger(__name__)
 
 
 class Manifest(Config):
@@ -104,6 +107,8 @@ def _decode(config: ImageConfig, content: Path, key: str) -> Manifest:
     source = opened(config)
     _check_labels(source)
     shape = _shape(read_pixels(source.splits["train"], 0, config.image_size, config.channels))
+    total = sum(len(pictures.labels) for pictures in source.splits.values())
+    _log.info("decoding %s pictures of %s, once; cached in %s", f"{total:,}", config.title, content)
     streamed = _streams(config.stream, source, shape)
     with unfinished_entry(content, key) as unfinished:
         decoded_hash = _decode_splits(config, source, shape, None if streamed else unfinished)

@@ -11,6 +11,7 @@ trial that was stopped between two evaluations does not measure the first one ag
 """
 
 import inspect
+import logging
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,8 @@ from ndabench.metrics.registry import EVALUATIONS
 from ndabench.metrics.results import Evaluated, EvaluationProgress
 from ndabench.metrics.subjects import Preparation, Subject
 from ndabench.registry import load
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -78,4 +81,5 @@ def prepare(evaluations: Sequence[Evaluation], preparation: Preparation) -> None
     for evaluation in evaluations:
         entry = EVALUATIONS[evaluation.name]
         if entry.prepare is not None:
+            _log.info("preparing %s", evaluation.key)
             load(entry.prepare)(evaluation, preparation)

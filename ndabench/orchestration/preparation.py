@@ -77,8 +77,8 @@ def _in_a_child(trials: list[str], num_workers: int, check: bool) -> Answer:
         problem, prepared = json.loads(answer.read_text())
         if prepared is None:
             return problem, None
-        data_hash, checked, notes, negative_data = prepared
-        return problem, Prepared(data_hash, checked, tuple(notes), negative_data)
+        data_hash, checked, notes, negative_data, counts = prepared
+        return problem, Prepared(data_hash, checked, tuple(notes), negative_data, counts)
 
 
 def _on_the_cluster(trials: list[str], resources: Resources, check: bool, say: Say) -> Answer:

@@ -1,7 +1,8 @@
 """Runs a whole sweep: reads what is recorded, and runs the remaining trials with Ray Tune."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import ray
 import ray.tune
@@ -11,6 +12,7 @@ from rich.console import Console
 from ndabench.interruption import handlers_restored
 from ndabench.orchestration.capacity import PlacementGroupCleaner
 from ndabench.orchestration.cluster import live_nodes
+from ndabench.orchestration.first_worker import FirstWorker
 from ndabench.orchestration.heartbeat import HeartbeatMonitor, forget_heartbeats
 from ndabench.orchestration.preparation import prepare_sweep
 from ndabench.orchestration.status_file import StatusFile
@@ -23,11 +25,13 @@ from ndabench.orchestration.tune_adapters import (
     SweepCallback,
     SweepStopper,
 )
-from ndabench.ownership import sole_driver, take_ownership
+from ndabench.ownership import RECORDED, sole_driver, take_ownership
 from ndabench.planning.capacity import concurrency
+from ndabench.planning.limits import BaselineWatch, Spending, Stop
 from ndabench.planning.outcomes import (
     count_ended,
     count_statuses,
+    not_in_file,
     recorded_outcomes,
     recorded_values,
     reopen,
@@ -35,14 +39,16 @@ from ndabench.planning.outcomes import (
 )
 from ndabench.planning.plan import make_plan
 from ndabench.planning.restarts import Restarts
+from ndabench.planning.retention import surplus
 from ndabench.planning.successive_halving import ArmwiseHalving
-from ndabench.planning.sweep_file import SweepConfig
+from ndabench.planning.sweep_file import Keep, SweepConfig
 from ndabench.planning.sweep_state import Ending, Event, SweepState, TrialEnded, TrialProgressed
 from ndabench.planning.trial_queue import TrialQueue
 from ndabench.records import RecordStore
 from ndabench.scratch import scratch_folder
 from ndabench.tracking.mirror import Mirror
 from ndabench.tracking.registry import make_trackers
+from ndabench.trials.checkpoints import checkpoint_paths
 from ndabench.trials.config import Prepared, Provenance, git_commit
 
 
@@ -54,10 +60,11 @@ class SweepResult:
 
     @property
     def exit_code(self) -> int:
-        """0 complete or out of its time budget, 1 a trial failed, 130 interrupted."""
+        """0 complete, out of its time budget or over a limit; 1 a trial failed, or the baseline diverged at
+        every seed; 130 interrupted."""
         if self.ending == "complete":
             return 1 if self.statuses.get("failed") else 0
-        return 130 if self.ending == "interrupted" else 0
+        return {"interrupted": 130, "no baseline": 1}.get(self.ending, 0)
 
 
 def check_sweep(config: SweepConfig, *, local: bool, check: bool = True, console: Console) -> Prepared:
@@ -65,14 +72,20 @@ def check_sweep(config: SweepConfig, *, local: bool, check: bool = True, console
 
     To `check` the sweep, each combination of networks, batch size and augmentations takes two training steps.
     """
-    console.print(f"preparing {config.data.name} and the evaluations …", highlight=False, markup=False)
+    first = FirstWorker() if local else None
+    if first is not None and config.resources.gpus_per_worker:  # then a worker prepares
+        first.require()
+    line = f"importing PyTorch, reading {config.data.name}, preparing the evaluations …"
+    console.print(line, highlight=False, markup=False)
     prepared = prepare_sweep(
         config,
         local=local,
         check=check,
         say=lambda line: console.print(line, highlight=False, soft_wrap=True, markup=False),
     )
-    for note in prepared.notes:
+    if first is not None:
+        first.require()
+    for note in (prepared.counts, *prepared.notes):
         console.print(note, highlight=False, soft_wrap=True, markup=False)
     if prepared.checked:
         noun = "combination" if prepared.checked == 1 else "combinations"
@@ -127,6 +140,8 @@ def _run_owned(
         line = f"{reopen(store, trial_id).label}: its metrics file is gone from the records; it runs again"
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     recorded = recorded_outcomes(config, store)
+    for line in not_in_file(config, recorded):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     state = SweepState(config.trial_count(), count_ended(recorded))
     console.print(
         f"{state.total} trials, {state.ended} of them done, {slots} at a time, "
@@ -142,17 +157,44 @@ def _run_owned(
     with TerminalView(console, state, watched) as view:
         state.subscribe("the terminal", view.observe)
         state.subscribe("the trackers", lambda event: _tell_trackers(event, mirror))
+        spending, baseline = _spending(config, store), BaselineWatch(config, recorded)
+        state.subscribe("the limits", spending.observe)
+        state.subscribe("the baseline's watch", baseline.observe)
+        if config.keep is not None:
+            state.subscribe("the cleaning", partial(_clean, store, config.keep))
         status.follow(state)
         try:
-            out_of_time = _tune(config, store, provenance, supervisor)
+            stopped = _tune(config, store, provenance, supervisor, [spending.why_stop, baseline.why_stop])
         except KeyboardInterrupt:  # Tune itself stops at one, but not before it runs, nor at a second
-            out_of_time = False
+            stopped = None
         if supervisor.problem is not None:
             raise supervisor.problem
-        ending = supervisor.conclude(out_of_time=out_of_time)
+        ending = supervisor.conclude(stopped)
+    if config.keep is not None:
+        store.delete_all(surplus(store, config, config.keep.checkpoints))
     result = SweepResult(ending, count_statuses(store))
     state.end_sweep(result.ending, result.exit_code)
     return result
+
+
+def _spending(config: SweepConfig, store: RecordStore) -> Spending:
+    rows = store.read_trials()
+    columns = (rows[name].to_pylist() for name in ("trial_id", "seconds"))
+    seconds = {trial_id: spent or 0.0 for trial_id, spent in zip(*columns, strict=True)}
+    gpus = config.resources.workers * config.resources.gpus_per_worker
+    return Spending(config.limits, gpus, seconds, partial(_size, store))
+
+
+def _size(store: RecordStore) -> int:
+    """The bytes of all that trials have recorded."""
+    return sum(size for part in RECORDED for size in store.sizes(part).values())
+
+
+def _clean(store: RecordStore, keep: Keep, event: Event) -> None:
+    """Deletes what need not wait for the end: all checkpoints of a trial that has ended, or all but one."""
+    if isinstance(event, TrialEnded) and event.status in ("finished", "pruned", "diverged"):
+        found = checkpoint_paths(store, event.trial.trial.trial_id)
+        store.delete_all(found if keep.checkpoints == "none" else found[:-1])
 
 
 def _tell_trackers(event: Event, mirror: Mirror) -> None:
@@ -162,16 +204,25 @@ def _tell_trackers(event: Event, mirror: Mirror) -> None:
 
 
 def _tune(
-    config: SweepConfig, store: RecordStore, provenance: Provenance, supervisor: SweepSupervisor
-) -> bool:
-    """Runs Ray Tune over the trials of the queue; returns whether the time budget ended it."""
+    config: SweepConfig,
+    store: RecordStore,
+    provenance: Provenance,
+    supervisor: SweepSupervisor,
+    reasons: Sequence[Callable[[], Stop | None]],
+) -> Ending | None:
+    """Runs Ray Tune over the trials of the queue; returns how it ended, if not because all were done.
+
+    `reasons` are asked, again and again, whether to stop.
+    """
     resources, queue, say = config.resources, supervisor.queue, supervisor.state.announce
     scheduler = None
     if config.scheduler is not None:
         halving = ArmwiseHalving(config)
         halving.replay(recorded_values(config, store))
         scheduler = HalvingScheduler(halving, queue)
-    stopper = SweepStopper(supervisor, config.time_budget_seconds)
+    stopper = SweepStopper(
+        supervisor, config.time_budget_seconds, lambda: next(filter(None, (why() for why in reasons)), None)
+    )
     with scratch_folder() as scratch:
         tuner = Tuner(
             trainable(store.root, asdict(provenance), resources, watched_metric(config)),
@@ -201,4 +252,4 @@ def _tune(
         with handlers_restored():
             tuner.fit()
         forget_heartbeats()
-    return stopper.out_of_time
+    return stopper.stopped

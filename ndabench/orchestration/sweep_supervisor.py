@@ -94,18 +94,19 @@ class SweepSupervisor:
         except UserError as problem:
             self.problem = problem
 
-    def conclude(self, *, out_of_time: bool) -> Ending:
+    def conclude(self, stopped: Ending | None) -> Ending:
         """Closes the rows of trials that still run when the sweep ends, and returns how it ended.
 
-        It is complete if every planned trial has ended. A trial that was handed out has not ended before Tune
-        says so: its process may have been starting when the sweep was stopped.
+        `stopped` is how, if it was neither complete nor interrupted. It is complete if every planned trial
+        has ended. A trial that was handed out has not ended before Tune says so: its process may have been
+        starting when the sweep was stopped.
         """
         for trial_id in list(self.state.running):
             close_row(self._store, trial_id, "stopped", "interrupted; --resume continues from its checkpoint")
             self.state.interrupt(trial_id)
         if self.queue.done:
             return "complete"
-        return "out of time" if out_of_time else "interrupted"
+        return stopped or "interrupted"
 
     def _tell_end(self, trial_id: str, error: str) -> None:
         """Tells the state how the trial ended, by its row; a trial without a row failed with `error`."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from ndabench.foreign_text import shortened
 from ndabench.planning.sweep_state import (
     Event,
     Notice,
@@ -31,6 +32,8 @@ STATUS_STYLE = {
     "failed": "red",
 }
 SECONDS_PER_LINE = 60
+LONGEST_ERROR = 300
+"""Characters; the records and the report have all of it."""
 MOST_NAMED = 8
 """How many running trials a line of a log names."""
 
@@ -102,7 +105,7 @@ class TerminalView:
             f"[{STATUS_STYLE.get(ended.status, 'red')}]{ended.status}[/]",
             f"{self._watched} {active.objective:.4g}" if active.objective is not None else "",
             f"in {ended.seconds:.0f} s" if ended.seconds is not None else "",
-            f"({escape(ended.error)})" if ended.error else "",
+            f"({escape(shortened(ended.error, LONGEST_ERROR))})" if ended.error else "",
             f"({escape(ended.notes)})" if ended.notes else "",
             self._left(),
         ]

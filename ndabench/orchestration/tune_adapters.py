@@ -12,7 +12,9 @@ from ray.tune.search import Searcher
 
 from ndabench.orchestration.failure_reasons import reason_of_trial
 from ndabench.orchestration.sweep_supervisor import SweepSupervisor
+from ndabench.planning.limits import Stop
 from ndabench.planning.successive_halving import ArmwiseHalving
+from ndabench.planning.sweep_state import Ending
 from ndabench.planning.trial_queue import TrialQueue
 
 SECONDS_BETWEEN_LOOKS = 5.0
@@ -103,7 +105,8 @@ class SweepCallback(NotSaved, ray.tune.Callback):
 
 
 class SweepStopper(NotSaved, ray.tune.Stopper):
-    """Ends the sweep when its time budget is spent (`out_of_time`) or its records cannot be written.
+    """Ends the sweep when its time budget is spent, when `why_stop` says so, or when its records cannot be
+    written. `stopped` then tells how it ended, except for the last.
 
     Tune does not report the trials that it stops then, nor those whose processes are still starting.
     """
@@ -112,15 +115,20 @@ class SweepStopper(NotSaved, ray.tune.Stopper):
         self,
         supervisor: SweepSupervisor,
         budget_seconds: float | None,
+        why_stop: Callable[[], Stop | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._supervisor, self._clock = supervisor, clock
+        self._supervisor, self._why_stop, self._clock = supervisor, why_stop, clock
         self._deadline = math.inf if budget_seconds is None else clock() + budget_seconds
-        self.out_of_time = False
+        self.stopped: Ending | None = None
 
     def __call__(self, trial_id: str, result: dict) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        self.out_of_time = self.out_of_time or self._clock() >= self._deadline
-        return self.out_of_time or self._supervisor.problem is not None
+        if self.stopped is None and self._clock() >= self._deadline:
+            self.stopped = "out of time"
+        if self.stopped is None and (found := self._why_stop()) is not None:
+            self.stopped, line = found
+            self._supervisor.state.announce(line)
+        return self.stopped is not None or self._supervisor.problem is not None

@@ -21,6 +21,7 @@ from ndabench.records import PLAN_FILE, SCHEMA_VERSION, SWEEP_FILE, RecordStore
 from ndabench.records.damage import PLACEHOLDER, sealed
 from ndabench.records.retry import reason
 from ndabench.trials.config import without_locations
+from ndabench.yaml_reading import parse_yaml
 
 MUST_AGREE = ("task", "data", "evaluate", "objective", "budget")
 RECORDED = ("trials", "metrics", "artifacts", "files", "checkpoints", "tensorboard")
@@ -78,6 +79,14 @@ def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) ->
     problem = _conflict(now, config)
     if problem and (not resume or _has_run(now)):
         raise UserError(problem)
+
+
+def recorded_sweep(store: RecordStore) -> SweepConfig:
+    """The sweep that the folder belongs to; `UserError` where there is none, or it cannot be read."""
+    content, where = store.without_retry().read_bytes(SWEEP_FILE), store.local_path(SWEEP_FILE)
+    if content is None:
+        raise UserError(f"{store.root}: no sweep here; give the folder of one, e.g. reports/quickstart")
+    return parse(SweepConfig, parse_yaml(content.decode(errors="replace")), where)
 
 
 def _owner(store: RecordStore) -> dict[str, Any] | None:

@@ -4,11 +4,11 @@ A finished trial whose metrics are gone is no result: `reopen` lets it run again
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ndabench.errors import UserError
+from ndabench.errors import UserError, first_of
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
 from ndabench.records.damage import warn_once
@@ -129,6 +129,19 @@ def count_statuses(store: RecordStore) -> Counter[str]:
 def count_ended(recorded: Iterable[Outcome]) -> Counter[str]:
     """How many of the recorded trials a resumed sweep keeps, by status."""
     return Counter(one.status for one in recorded if one.ended)
+
+
+def not_in_file(config: SweepConfig, recorded: Iterable[Outcome]) -> Iterator[str]:
+    """A line for the finished seeds, and one for the arms, that earlier files had and this one does not."""
+    finished = [one.trial for one in recorded if one.status == "finished"]
+    of_search = set() if config.search.is_grid else {config.search.seed}
+    if seeds := sorted({trial.seed for trial in finished} - {*config.seeds} - of_search):
+        yield (
+            f"not in this file, and left out of its tables: finished trials of seed {first_of(seeds)}; "
+            "`ndabench report DIR --all-seeds` counts them in"
+        )
+    if arms := sorted({trial.arm for trial in finished} - {arm.name for arm in config.arms}):
+        yield f"not in this file, but in its tables: the finished trials of {first_of(arms)}"
 
 
 def watched_metric(config: SweepConfig) -> str | None:

@@ -99,6 +99,25 @@ class Asha(Config):
     reduction_factor: int = Field(3, ge=2, le=1000)
 
 
+Kept = Literal["last", "best", "none"]
+
+
+class Keep(Config):
+    """What stays of trials that have ended, for `samples`, `evaluate` and the like; the records always do."""
+
+    checkpoints: Kept = "last"
+    """Of each trial the last; of each arm's best trial the last; or none. Running trials keep theirs."""
+
+
+class Limits(Config):
+    """What a sweep may use at most, over all its drivers; then running trials stop and no others start."""
+
+    gpu_hours: float | None = Field(None, gt=0, le=1e9)
+    """Hours of reserved GPUs: a trial's wall time, times its GPUs."""
+    disk_gib: float | None = Field(None, gt=0, le=1e9)
+    """Size of the folder of results, in GiB."""
+
+
 def _scheduler(value: Any) -> Any:
     return None if value == "none" else value
 
@@ -132,7 +151,10 @@ class SweepConfig(Config):
     controls: Controls | None = None
     scheduler: Annotated[Asha | None, BeforeValidator(_scheduler)] = None
     time_budget_seconds: float | None = Field(None, ge=1e-3, le=10**9)
+    limits: Limits = Limits()
     resources: Resources = Resources()
+    keep: Keep | None = None
+    """None: nothing is deleted; a trial has its newest two checkpoints."""
     track: Track = Field({}, validate_default=True)
 
     @model_validator(mode="before")

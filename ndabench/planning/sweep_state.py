@@ -25,7 +25,7 @@ ENDED: tuple[Status, ...] = ("finished", "pruned", "stopped", "diverged", "faile
 LEAST_SHARE = 0.3
 """The share of one trial that must be done before the state estimates the time left."""
 
-Ending = Literal["complete", "interrupted", "out of time"]
+Ending = Literal["complete", "interrupted", "out of time", "over a limit", "no baseline"]
 
 logger = logging.getLogger(__name__)
 

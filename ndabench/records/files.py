@@ -179,6 +179,10 @@ class FileTree:
         """Path, size and modification time (ns) of every file below `folder`, sorted; opens no file."""
         return sorted((entry.path, entry.size, entry.mtime_ns) for entry in self._entries(folder))
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The bytes of every file below `folder`, by its path inside this tree; opens no file."""
+        return {entry.path.removeprefix(f"{self.base}/"): entry.size for entry in self._entries(folder)}
+
     def delete(self, path: str) -> None:
         """Removes a file, or a folder with everything in it; does nothing if it does not exist."""
         target = self.full(path)

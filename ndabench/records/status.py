@@ -25,7 +25,7 @@ Since version 2 `stopped` no longer counts the trials that are `pruned`.
 SILENT_SECONDS = 180
 """A driver writes about twice a minute even where nothing changes; clocks may differ a little."""
 
-State = Literal["running", "complete", "out of time", "interrupted", "failed"]
+State = Literal["running", "complete", "out of time", "over a limit", "no baseline", "interrupted", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -188,6 +188,10 @@ class RecordStore:
         """Every file below `folder`, at any depth, sorted; the paths suit `read_bytes` and `delete`."""
         return self._files.walk(folder)
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The size in bytes of every file below `folder`, by the path that suits `delete`; opens no file."""
+        return self._files.sizes(folder)
+
     def delete(self, path: str) -> None:
         """Removes a file or a whole folder below the root; does nothing if it does not exist."""
         self._files.delete(path)

@@ -13,6 +13,9 @@ from ndabench.measurement import Measurement
 from ndabench.records.schema import TrialRow
 from ndabench.records.store import RecordStore
 
+LONGEST_ERROR = 2000
+"""Characters of an exception's text that a record keeps."""
+
 
 class SupersededError(UserError):
     """A later attempt at the same trial has begun: this one must not write any more."""
@@ -154,7 +157,7 @@ def one_line(error: BaseException) -> str:
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500] + place
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_ERROR] + place
 
 
 def now() -> datetime:

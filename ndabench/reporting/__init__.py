@@ -1,5 +1,5 @@
 """From records to tables and figures, and from these to one HTML file that needs nothing else."""
 
-from ndabench.reporting.page import summary_tables, write_report
+from ndabench.reporting.page import summary, summary_tables, write_report
 
-__all__ = ["summary_tables", "write_report"]
+__all__ = ["summary", "summary_tables", "write_report"]

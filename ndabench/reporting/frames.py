@@ -105,6 +105,12 @@ class Frames:
     """What of the plan changed after the first training step."""
     seeds: tuple[int, ...] = ()
     """The seeds of the sweep file."""
+    arms_left: tuple[str, ...] = ()
+    """Arms in the records that the sweep file no longer has; tables show them."""
+    all_seeds: bool = False
+    """Whether seeds that the sweep file no longer names count as repeats."""
+    search_seed: int | None = None
+    """The seed of a sampled search; None for a grid."""
     reference: str | None = None
     """The sweep that each setting's others are compared with; None: arms are compared with the baseline."""
 
@@ -123,7 +129,7 @@ class Frames:
         If two finished trials share setting and seed (their configurations differ elsewhere), the one that
         finished last counts. `repeat` is False for trials of the search's own seed.
         """
-        done = self.trials[self.trials["status"] == "finished"]
+        done = self.trials[self.trials["status"] == "finished"].drop(self.left_out.index)
         metrics = self.metrics[self.metrics["trial_id"].isin(done.index)]
         last = metrics.groupby("trial_id", observed=True)["step"].transform("max")
         metrics = metrics[(metrics["step"] == last) & (metrics["kind"] == "metric")]
@@ -140,14 +146,24 @@ class Frames:
         return repeats[repeats["status"] != "finished"]
 
     @cached_property
+    def left_out(self) -> pd.DataFrame:
+        """The finished trials of seeds that the sweep file no longer names, and that no search used."""
+        trials = self.trials
+        named = trials["repeat"] | (trials["seed"] == self.search_seed)
+        return trials[(trials["status"] == "finished") & ~named]
+
+    @cached_property
     def doubled(self) -> int:
         """How many finished trials are left out because a later one has the same setting and seed."""
         done = self.trials[self.trials["status"] == "finished"]
         return int(done.duplicated(["group", "setting", "seed"]).sum())
 
 
-def load(store: RecordStore) -> Frames:
-    """Everything recorded so far; works at any moment of a sweep, and on an empty folder."""
+def load(store: RecordStore, *, all_seeds: bool = False) -> Frames:
+    """Everything recorded so far; works at any moment of a sweep, and on an empty folder.
+
+    With `all_seeds` also seeds that the sweep file no longer names count as repeats.
+    """
     content = store.read_bytes(SWEEP_FILE)
     text = (content or b"").decode(errors="replace")
     sweep: dict[str, Any] = {}
@@ -172,9 +188,11 @@ def load(store: RecordStore) -> Frames:
     trials["external"] = trials["external_json"].notna()
     trials.loc[trials["external"], "arm"] += EXTERNAL
     baseline = _baseline(trials)
-    arms = _arm_order(trials, sweep, baseline)
-    repeats = trials["seed"].isin(sweep["seeds"]) if sweep.get("seeds") else True
-    trials["repeat"] = trials["external"] | repeats
+    written = [str(_arm_name(arm)) for arm in sweep.get("arms") or []]
+    arms = _arm_order(trials, written, baseline)
+    search_seed = _search_seed(sweep)
+    named = trials["seed"].isin(sweep["seeds"]) if sweep.get("seeds") and not all_seeds else True
+    trials["repeat"] = trials["external"] | named & (trials["seed"] != search_seed)
     groups, trials["group"] = _groups(trials)
     settings, trials["setting"] = _settings(trials, arms)
     measured = _with_names(_escaped(store.read_metrics(METRIC_COLUMNS).to_pandas()))
@@ -203,6 +221,9 @@ def load(store: RecordStore) -> Frames:
         controls,
         _replanned(store, sweep) if claim is not None else (),
         tuple(sweep.get("seeds") or ()),
+        tuple(arm for arm in arms if arm not in written and not arm.endswith(EXTERNAL)) if written else (),
+        all_seeds,
+        search_seed,
     )
 
 
@@ -365,6 +386,12 @@ def _is_sampled(sweep: dict[str, Any]) -> bool:
     return isinstance(search, dict) and search.get("sampler", "grid") != "grid"
 
 
+def _search_seed(sweep: dict[str, Any]) -> int | None:
+    """The seed with which a sampled search tries settings; the repeats do not use it."""
+    seed = sweep["search"].get("seed") if _is_sampled(sweep) else None
+    return seed if isinstance(seed, int) else None
+
+
 def _baseline(trials: pd.DataFrame) -> str | None:
     """The arm with the baseline's name, else the first one without any augmentation."""
     trials = trials[~trials["external"]]
@@ -374,8 +401,7 @@ def _baseline(trials: pd.DataFrame) -> str | None:
     return None if plain.empty else str(plain["arm"].iloc[0])
 
 
-def _arm_order(trials: pd.DataFrame, sweep: dict[str, Any], baseline: str | None) -> list[str]:
-    written = [_arm_name(arm) for arm in sweep.get("arms") or []]
+def _arm_order(trials: pd.DataFrame, written: list[str], baseline: str | None) -> list[str]:
     place = {name: position for position, name in enumerate(written)}
     seen = [str(arm) for arm in trials["arm"].unique()]
     return sorted(seen, key=lambda arm: (arm != baseline, place.get(arm, len(place)), arm))

@@ -1,5 +1,6 @@
 """States the findings as sentences."""
 
+from ndabench.errors import first_of
 from ndabench.reporting.claim_sentences import claim_sentences
 from ndabench.reporting.comparison import DIRECTED, Compared, Comparison
 from ndabench.reporting.formatting import count, decimals_of, interval, number, p_value
@@ -139,8 +140,24 @@ def _families(claimed: list[Comparison], test: list[Comparison]) -> list[str]:
     return sentences
 
 
+def of_earlier_files(frames: Frames) -> list[str]:
+    """What is in the records and no longer in the sweep file, and whether the tables show it."""
+    sentences, trials = [], frames.left_out
+    if len(trials):
+        seeds = sorted(trials["seed"].unique().tolist())
+        sentences.append(
+            f"Left out: {count(len(trials), 'finished trial')} of {count(len(seeds), 'seed')} that the sweep "
+            f"file no longer names ({first_of(seeds)}); `ndabench report DIR --all-seeds` counts them in."
+        )
+    if frames.all_seeds:
+        sentences.append("Seeds that the sweep file no longer names are counted in (--all-seeds).")
+    if frames.arms_left:
+        sentences.append(f"No longer in the sweep file, but in the tables: {first_of(frames.arms_left)}.")
+    return sentences
+
+
 def _cautions(frames: Frames, test: list[Comparison]) -> list[str]:
-    cautions = []
+    cautions = of_earlier_files(frames)
     seeds = max((row.difference.summary.n for c in test for row in c.tested if row.difference), default=0)
     if 2 <= seeds < FEW_SEEDS:
         cautions.append(

@@ -24,7 +24,7 @@ from ndabench.reporting.costs import costs_table
 from ndabench.reporting.figures import lambda_figures, step_figures
 from ndabench.reporting.formatting import count, duration
 from ndabench.reporting.frames import METRICS_GONE, Frames, load
-from ndabench.reporting.headline import headline
+from ndabench.reporting.headline import headline, of_earlier_files
 from ndabench.reporting.negatives import negatives_table
 from ndabench.reporting.overview import overview
 from ndabench.reporting.provenance import pretty, protocols, provenance_table
@@ -39,7 +39,7 @@ from ndabench.reporting.specs import (
     TableSpec,
     TextSpec,
 )
-from ndabench.reporting.tables import comparison_table
+from ndabench.reporting.tables import BEST_RULE, comparison_table
 from ndabench.reporting.trial_tables import trials_table, unfinished_table
 
 REPORT_FILE = "report.html"
@@ -47,25 +47,31 @@ MOST_DAMAGED = 20
 STATUSES = ("finished", "running", "pruned", "stopped", "diverged", "failed", METRICS_GONE)
 
 
-def write_report(store: RecordStore, reload_seconds: float | None = None) -> str:
+def write_report(store: RecordStore, reload_seconds: float | None = None, *, all_seeds: bool = False) -> str:
     """Writes `report.html` into the records' folder, at any moment of a sweep; returns its path for display.
 
-    With `reload_seconds` an open page reloads itself after that time.
+    With `reload_seconds` an open page reloads itself after that time. `all_seeds` is that of `frames.load`.
     """
-    spec = replace(report_spec(store), reload_seconds=reload_seconds)
+    spec = replace(report_spec(store, all_seeds=all_seeds), reload_seconds=reload_seconds)
     store.write_bytes(REPORT_FILE, render(spec).encode())
     return store.local_path(REPORT_FILE)
 
 
 def summary_tables(store: RecordStore) -> list[TableSpec]:
     """The report's tables of test metrics, for a terminal; of validation metrics if there are no others."""
-    frames = load(store)
+    return summary(store)[0]
+
+
+def summary(store: RecordStore, *, all_seeds: bool = False) -> tuple[list[TableSpec], list[str]]:
+    """The tables of `summary_tables`, and lines on how to read them and what they do not show."""
+    frames = load(store, all_seeds=all_seeds)
     compared = comparisons(frames)
-    on_test = [comparison for comparison in compared if not comparison.on_validation]
-    return comparison_tables(on_test or compared)
+    shown = [comparison for comparison in compared if not comparison.on_validation] or compared
+    starred = any(row.best for comparison in shown for row in comparison.rows)
+    return comparison_tables(shown), [*([BEST_RULE] if starred else []), *of_earlier_files(frames)]
 
 
-def report_spec(store: RecordStore) -> ReportSpec:
+def report_spec(store: RecordStore, *, all_seeds: bool = False) -> ReportSpec:
     """The whole content of the report, as plain structures."""
     damage: dict[str, None] = {}
 
@@ -74,7 +80,7 @@ def report_spec(store: RecordStore) -> ReportSpec:
         warn_once(line)
 
     store = store.noting(note)
-    frames = load(store)
+    frames = load(store, all_seeds=all_seeds)
     compared = comparisons(frames)
     only_checks = not frames.checks.empty and not compared
     sections = [

@@ -30,6 +30,8 @@ class PaperValue:
     conditional: bool = False
     positive: bool = False
     standing: Standing = "recalled"
+    table: str = ""
+    """One of `TABLES`."""
 
     @property
     def text(self) -> str:
@@ -100,14 +102,21 @@ _FIDS = (
             lambda_=None if arm in ("none", "CR-BigGAN") else RELEASED_LAMBDA,
             conditional=conditional,
             standing=_STANDINGS.get((dataset, conditional, arm), "recalled"),
+            table="C" if conditional else "B",
         )
         for (dataset, conditional), row in _NEGATIVES.items()
         for arm, value in zip(_COLUMNS, row, strict=True)
         if value is not None
     ),
-    *(PaperValue("cifar10", arm, value, RELEASED_LAMBDA) for arm, value in _OTHER_NEGATIVES.items()),
-    *(PaperValue("cifar10", arm, value, positive=True) for arm, value in _POSITIVES.items()),
-    *(PaperValue("cifar10", "jigsaw", value, weight) for weight, value in _JIGSAW_BY_LAMBDA.items()),
+    *(
+        PaperValue("cifar10", arm, value, RELEASED_LAMBDA, table="A")
+        for arm, value in _OTHER_NEGATIVES.items()
+    ),
+    *(PaperValue("cifar10", arm, value, positive=True, table="A") for arm, value in _POSITIVES.items()),
+    *(
+        PaperValue("cifar10", "jigsaw", value, weight, table="D")
+        for weight, value in _JIGSAW_BY_LAMBDA.items()
+    ),
 )
 
 _CONTRASTIVE_COLUMNS = ("none", "jigsaw", "stitch", "cutout", "cutmix", "mixup")
@@ -156,7 +165,9 @@ PUBLISHED = (
             "AUROC in % ↑",
             "The paper's anomaly detection: the raw logit of a BigGAN's discriminator, trained on CIFAR-10. "
             "Which images of the outlier set it took, and how it resized them, is not known.",
-            tuple(PaperValue("cifar10", arm, v) for arm, v in zip(_ANOMALY_COLUMNS, row, strict=True)),
+            tuple(
+                PaperValue("cifar10", arm, v, table="F") for arm, v in zip(_ANOMALY_COLUMNS, row, strict=True)
+            ),
             only_next_to_measured=True,
         )
         for outliers, row in _ANOMALY.items()
@@ -168,7 +179,9 @@ PUBLISHED = (
             f"{score.replace('_', ' ').replace('iou', 'IoU')} in % ↑",
             "The paper's pix2pix on Cityscapes (recalled with little confidence); its segmenter, its "
             "negative and λ are not known.",
-            tuple(PaperValue("cityscapes", arm, v) for arm, v in zip(_TRANSLATORS, row, strict=True)),
+            tuple(
+                PaperValue("cityscapes", arm, v, table="E") for arm, v in zip(_TRANSLATORS, row, strict=True)
+            ),
             only_next_to_measured=True,
         )
         for score, row in _TRANSLATION.items()
@@ -181,7 +194,7 @@ PUBLISHED = (
         "with and without images of other counts as negatives. That it did so is verified, the counts are "
         "recalled. It shows histograms, no numbers. Ours are drawn anew, and those of CLEVR are flat.",
         tuple(
-            PaperValue(dataset, arm, None)
+            PaperValue(dataset, arm, None, table="J")
             for dataset, negatives in _NUMEROSITY.items()
             for arm in ("none", negatives)
         ),
@@ -194,7 +207,7 @@ PUBLISHED = (
         "The paper's linear probes: MoCo-v2, one NDA term a query; number of keys, λ and the probe's recipe "
         "are not known.",
         tuple(
-            PaperValue(dataset, arm, value)
+            PaperValue(dataset, arm, value, table="G")
             for dataset, row in _PROBES.items()
             for arm, value in zip(_CONTRASTIVE_COLUMNS, row, strict=True)
         ),
@@ -206,7 +219,7 @@ PUBLISHED = (
             f"Pascal VOC {name.upper()} ↑",
             "The paper's detection transfer to Pascal VOC from MoCo-v2; that it trained on VOC 07+12 and "
             "averaged over 11 points, as MoCo did, is assumed; its pre-training data are not known.",
-            tuple(PaperValue("voc0712", arm, value) for arm, value in row.items()),
+            tuple(PaperValue("voc0712", arm, value, table="H") for arm, value in row.items()),
         )
         for name, row in _DETECTION.items()
     ),
@@ -218,7 +231,7 @@ PUBLISHED = (
         "or HMDB-51 (not another set in their layout). The README of the published DPC also has the values "
         "without NDA, for its ResNet-18 at 128×128. Split, λ and number of keys are not known.",
         tuple(
-            PaperValue(dataset, arm, value)
+            PaperValue(dataset, arm, value, table="I")
             for dataset, row in _FINE_TUNING.items()
             for arm, value in zip(_CONTRASTIVE_COLUMNS, row, strict=True)
         ),
@@ -229,6 +242,22 @@ STANDINGS = (
     "† recalled, not verified in the primary text: a target, not a quotation. "
     "‡ the value is verified, the transform it belongs to is recalled. Without a sign: verified."
 )
+
+
+TABLES = {
+    "A": "FID of a GAN on CIFAR-10: more negatives, and the same transforms as positives",
+    "B": "FID of unconditional GANs with each negative",
+    "C": "FID of class-conditional GANs with each negative",
+    "D": "FID over λ for jigsaw on CIFAR-10; λ = 1 and 0.25 are those of table B",
+    "E": "pix2pix on Cityscapes",
+    "F": "anomaly detection by the discriminator",
+    "G": "linear probes of MoCo-v2",
+    "H": "detection on Pascal VOC after MoCo-v2",
+    "I": "action recognition after DPC",
+    "J": "numbers of objects in generated images; a figure, without numbers",
+}
+"""The paper's results by the letters that ndabench's files and documents call them; they are not the paper's
+numbers."""
 
 
 NAMED_BY_READER = ("ucf101", "hmdb51")
@@ -274,6 +303,36 @@ def paper_value(
         if same_arm and value.lambda_ in (None, lambda_):
             return value
     return None
+
+
+def values_table(table: str) -> TableSpec:
+    """All values of one of `TABLES`, with the standing of each."""
+    measures = [one for one in PUBLISHED if any(value.table == table for value in one.values)]
+    rows = [
+        [
+            Cell(measure.title),
+            Cell(value.dataset + (", conditional" if value.conditional else "")),
+            Cell(f"{value.arm} as positive" if value.positive else value.arm),
+            Cell(NOTHING) if value.lambda_ is None else Cell(f"{value.lambda_:g}", value.lambda_),
+            Cell(value.text, value.value),
+            Cell(value.standing),
+        ]
+        for measure in measures
+        for value in measure.values
+        if value.table == table
+    ]
+    return TableSpec(
+        id=f"paper-table-{table}",
+        title=f"Table {table}: {TABLES[table]}",
+        columns=[
+            *(Column(name) for name in ("measure", "data", "arm")),
+            Column("λ", numeric=True),
+            Column("value", numeric=True),
+            Column("standing"),
+        ],
+        rows=rows,
+        notes=list(dict.fromkeys(measure.protocol for measure in measures)),
+    )
 
 
 def reference_table(measure: Published, dataset: str, conditional: bool) -> TableSpec:

@@ -36,11 +36,11 @@ def save_checkpoint(store: RecordStore, trial_id: str, step: int, state: dict[st
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.comment = PLACEHOLDER.encode()
     store.write_bytes(f"checkpoints/{trial_id}/{step:09d}.pt", sealed(buffer.getvalue()))
-    for old in _listed(store, trial_id)[:-KEPT]:
+    for old in checkpoint_paths(store, trial_id)[:-KEPT]:
         store.delete(old)
 
 
-def _listed(store: RecordStore, trial_id: str) -> list[str]:
+def checkpoint_paths(store: RecordStore, trial_id: str) -> list[str]:
     """The trial's checkpoints, oldest first; other files get a line in the log."""
     found = []
     for path in store.list(f"checkpoints/{trial_id}"):
@@ -53,7 +53,7 @@ def _listed(store: RecordStore, trial_id: str) -> list[str]:
 
 def has_checkpoint(store: RecordStore, trial_id: str) -> bool:
     """Whether the trial has a checkpoint, damaged or not."""
-    return bool(_listed(store, trial_id))
+    return bool(checkpoint_paths(store, trial_id))
 
 
 def drop_checkpoints(store: RecordStore, trial_id: str) -> None:
@@ -73,7 +73,7 @@ def load_checkpoint(
     import torch  # late: the driver asks for checkpoints, too, and never imports torch
 
     state, found, damaged = None, "", []
-    for path in reversed(_listed(store, trial_id)):
+    for path in reversed(checkpoint_paths(store, trial_id)):
         content = store.read_bytes(path) or b""  # a failure of the storage is no damage
         try:
             read = _unpacked(content)

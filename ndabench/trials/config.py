@@ -148,6 +148,8 @@ class Prepared(NamedTuple):
     """Lines for the user: how many outputs of each negative equal their input, what the evaluations say."""
     negative_data: Mapping[str, Sequence[str]] = MappingProxyType({})
     """The content hashes of the data sets that the negative of each arm is drawn from, if any."""
+    counts: str = ""
+    """How many examples the data have, by split and class, a line for the user."""
 
 
 @dataclass(frozen=True)

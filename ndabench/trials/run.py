@@ -1,6 +1,7 @@
 """One trial, run to its end and recorded as it goes: the same under Ray, under torchrun, and alone."""
 
 import json
+import logging
 import socket
 from collections.abc import Generator, Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -8,9 +9,10 @@ from typing import Any
 
 import torch
 
-from ndabench.data.registry import load_data
+from ndabench.data.counts import split_counts
+from ndabench.data.registry import MODALITIES, load_data, modality_of
 from ndabench.distributed import Workers
-from ndabench.errors import UserError
+from ndabench.errors import UserError, first_of
 from ndabench.metrics.evaluating import prepare as prepare_evaluations
 from ndabench.metrics.subjects import Preparation
 from ndabench.records import RecordStore, TrialRow
@@ -27,6 +29,8 @@ from ndabench.trials.negative_data import negative_data, require_apart
 
 CHECKED_STEPS = 2
 
+_log = logging.getLogger(__name__)
+
 
 def prepare(
     trials: Sequence[TrialConfig], device: torch.device, num_workers: int = 1, *, check: bool = False
@@ -41,7 +45,11 @@ def prepare(
     """
     first, checked, notes = trials[0], set[Hashable](), dict[str, str]()
     drawn_from = dict[str, tuple[str, ...]]()
+    _log.info("reading %s", first.data.title)
     data = _load(first, device)
+    arms = [trial.arm for trial in trials]
+    doing = "building the networks and trying two steps" if check else "building the networks"
+    _log.info("%s: %s", doing, first_of(list(dict.fromkeys(arms))))
     for trial in trials:
         for spec in (trial.negative, trial.positive):
             if spec is not None:
@@ -63,7 +71,8 @@ def prepare(
     sampling = getattr(first.task, "sampling", None)
     said: list[str] = []
     prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling, said.append))
-    return Prepared(data.content_hash, len(checked), (*notes.values(), *said), drawn_from)
+    counts = split_counts(data, MODALITIES[modality_of(first.data)].holds)
+    return Prepared(data.content_hash, len(checked), (*notes.values(), *said), drawn_from, counts)
 
 
 def _load(trial: TrialConfig, device: torch.device) -> Any:

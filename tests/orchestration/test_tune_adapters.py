@@ -173,7 +173,7 @@ def test_records_out_of_reach_end_the_sweep_and_nothing_more_is_tried(
     it.lose(tunes_trial("a"))
     assert it.supervisor.problem is problem
     assert stop.stop_all()
-    assert not stop.out_of_time
+    assert stop.stopped is None
     monkeypatch.undo()
     it.searcher.suggest("b")
     it.callback.on_trial_error(0, [], tunes_trial("b"))
@@ -201,20 +201,20 @@ def test_a_sweep_is_complete_only_when_every_planned_trial_has_ended(sweep: Call
     """Tune tells nobody of trials that it stops with the sweep, nor of those that are starting."""
     it = sweep(0)
     it.searcher.suggest("a")
-    assert it.supervisor.conclude(out_of_time=False) == "interrupted", "nothing has started"
+    assert it.supervisor.conclude(None) == "interrupted", "nothing has started"
     it.callback.on_trial_start(0, [], tunes_trial("a"))
     finished = replace(planned_row(FIRST, Provenance("tiny")), status="finished", seconds=3.0)
     it.store.write_trial(finished)
     it.searcher.on_trial_complete("a", {"objective": 2.0})
     it.supervisor.ended("a", "")
-    assert it.supervisor.conclude(out_of_time=True) == "out of time", "the second was never handed out"
+    assert it.supervisor.conclude("out of time") == "out of time", "the second was never handed out"
     it.searcher.suggest("b")
     assert it.searcher.suggest("c") is None, "the whole plan is handed out"
-    assert it.supervisor.conclude(out_of_time=True) == "out of time", "the last process is still starting"
-    assert it.supervisor.conclude(out_of_time=False) == "interrupted"
+    assert it.supervisor.conclude("out of time") == "out of time", "the last process is still starting"
+    assert it.supervisor.conclude(None) == "interrupted"
     it.store.write_trial(planned_row(SECOND, Provenance("tiny")))
     it.callback.on_trial_start(0, [], tunes_trial("b"))
-    assert it.supervisor.conclude(out_of_time=False) == "interrupted", "the last trial runs"
+    assert it.supervisor.conclude(None) == "interrupted", "the last trial runs"
     assert {row["status"] for row in it.store.read_trials().to_pylist()} == {"finished", "stopped"}
 
 
@@ -227,14 +227,14 @@ def test_a_sweep_whose_trials_have_all_ended_is_complete(sweep: Callable[[int], 
     it.store.write_trial(replace(planned_row(SECOND, Provenance("tiny")), status="diverged"))
     it.searcher.on_trial_complete("b", {})
     it.supervisor.ended("b", "")
-    assert it.supervisor.conclude(out_of_time=True) == "complete"
+    assert it.supervisor.conclude("out of time") == "complete"
 
 
 def test_a_sweep_stops_when_its_time_is_spent(sweep: Callable[[int], Sweep]) -> None:
     it = sweep(0)
-    stop = SweepStopper(it.supervisor, 10, lambda: it.now)
+    stop = SweepStopper(it.supervisor, 10, clock=lambda: it.now)
     it.now = 9.9
     assert not stop.stop_all()
     it.now = 10
     assert stop.stop_all()
-    assert stop.out_of_time
+    assert stop.stopped == "out of time"

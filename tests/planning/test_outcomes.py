@@ -12,6 +12,7 @@ from ndabench.planning.outcomes import (
     Outcome,
     RecordedValues,
     count_ended,
+    not_in_file,
     outcome_of,
     recorded_outcomes,
     recorded_values,
@@ -118,3 +119,15 @@ def test_the_outcome_of_a_trial_that_has_just_left_its_process(store: RecordStor
     assert outcome_of(UNRECORDED, None, store, watched) == Outcome(UNRECORDED, "failed")
     store.write_trial(planned_row(UNRECORDED, Provenance("tiny")))
     assert outcome_of(UNRECORDED, 1.0, store, watched) == Outcome(UNRECORDED, "stopped", 1.0), "still running"
+
+
+def test_what_an_earlier_file_had_and_this_one_has_not_is_said() -> None:
+    narrow = parse(SweepConfig, {**SWEEP.model_dump(mode="json", by_alias=True), "seeds": [4]}, "test")
+    other_arm = FINISHED.model_copy(update={"arm": "gone", "seed": 4})
+    recorded = [Outcome(FINISHED, "finished"), Outcome(FAILED, "failed"), Outcome(other_arm, "finished")]
+    assert list(not_in_file(narrow, recorded)) == [
+        "not in this file, and left out of its tables: finished trials of seed 0; "
+        "`ndabench report DIR --all-seeds` counts them in",
+        "not in this file, but in its tables: the finished trials of gone",
+    ]
+    assert list(not_in_file(SWEEP, recorded[:2])) == []
