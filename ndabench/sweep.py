@@ -45,6 +45,9 @@ def sweep(
         bool,
         typer.Option("--check", help="Open the data, build the networks, try two steps; record nothing."),
     ] = False,
+    time_: Annotated[
+        bool, typer.Option("--time", help="With --check: time the steps, and say what the sweep will take.")
+    ] = False,
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Do not try two steps before the sweep starts.")
     ] = False,
@@ -62,6 +65,8 @@ def sweep(
     from ndabench.planning.sweep_file import read_sweep
     from ndabench.records import RecordStore
 
+    if time_ and not check_only:
+        raise UserError("--time: goes with --check")
     config = read_sweep(file, set_ or [])
     confirm_size(config, file, confirmed=yes)
     results = results_folder(out, config.name)
@@ -78,7 +83,7 @@ def sweep(
         from ndabench.orchestration.run import check_sweep
 
         with connect(address, config.plugins) as local:
-            check_sweep(config, local=local, console=console)
+            check_sweep(config, local=local, timed=time_, console=console)
         return
     store = RecordStore(results)
     check_ownership(store, config, resume=resume)

@@ -18,7 +18,7 @@ from ndabench.planning.capacity import Say
 from ndabench.planning.resources import Resources
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.scratch import scratch_folder
-from ndabench.trials.config import Prepared
+from ndabench.trials.config import Cost, Prepared
 
 Answer = tuple[str | None, Prepared | None]
 """The line of a `UserError`, or what preparing found."""
@@ -26,7 +26,9 @@ STANDARD_ERROR = 2
 """What libraries print is no output of the sweep."""
 
 
-def prepare_sweep(config: SweepConfig, *, local: bool, check: bool, say: Say) -> Prepared:
+def prepare_sweep(
+    config: SweepConfig, *, local: bool, check: bool, say: Say, timed: bool = False
+) -> Prepared:
     """Prepares what the trials of a sweep need, where they will run, and to `check` them takes two steps.
 
     `local` says that this driver started Ray on this machine. Raises `UserError` for a mistake in the sweep,
@@ -39,9 +41,10 @@ def prepare_sweep(config: SweepConfig, *, local: bool, check: bool, say: Say) ->
         for setting in config.boundary_settings(arm)
     ]
     if local and not resources.gpus_per_worker:
-        answer = _in_a_child(trials, resources.workers, check)
+        threads = max(1, int(resources.cpus_per_worker)) if timed else 0
+        answer = _in_a_child(trials, resources.workers, check, threads)
     else:
-        answer = _on_the_cluster(trials, resources, check, say)
+        answer = _on_the_cluster(trials, resources, check, say, timed)
     problem, prepared = answer
     if problem is not None:
         raise UserError(problem)
@@ -49,10 +52,11 @@ def prepare_sweep(config: SweepConfig, *, local: bool, check: bool, say: Say) ->
     return prepared
 
 
-def _in_a_child(trials: list[str], num_workers: int, check: bool) -> Answer:
-    """With all the threads of this machine; a Ray task would have those of one worker."""
+def _in_a_child(trials: list[str], num_workers: int, check: bool, timed_threads: int) -> Answer:
+    """With all the threads of this machine, unless it is timed; a Ray task would have those of one worker."""
     with scratch_folder() as folder:
         request = {"trials": trials, "num_workers": num_workers, "check": check}
+        request |= {"timed_threads": timed_threads}
         (folder / "request.json").write_text(json.dumps(request))
         child = subprocess.Popen(
             [sys.executable, "-m", "ndabench.orchestration.preparation_process", str(folder)],
@@ -77,22 +81,23 @@ def _in_a_child(trials: list[str], num_workers: int, check: bool) -> Answer:
         problem, prepared = json.loads(answer.read_text())
         if prepared is None:
             return problem, None
-        data_hash, checked, notes, negative_data, counts = prepared
-        return problem, Prepared(data_hash, checked, tuple(notes), negative_data, counts)
+        data_hash, checked, notes, negative_data, counts, costs = prepared
+        costs = [Cost(*cost) for cost in costs]
+        return problem, Prepared(data_hash, checked, tuple(notes), negative_data, counts, costs)
 
 
-def _on_the_cluster(trials: list[str], resources: Resources, check: bool, say: Say) -> Answer:
+def _on_the_cluster(trials: list[str], resources: Resources, check: bool, say: Say, timed: bool) -> Answer:
     with reserved(resources, say) as group:
         task = ray.remote(_prepare_here).options(
             num_cpus=resources.cpus_per_worker,
             num_gpus=resources.gpus_per_worker,
             scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0),
         )
-        answer: Answer = ray.get(task.remote(trials, resources, check))
+        answer: Answer = ray.get(task.remote(trials, resources, check, timed))
         return answer
 
 
-def _prepare_here(trials: list[str], resources: Resources, check: bool) -> Answer:
+def _prepare_here(trials: list[str], resources: Resources, check: bool, timed: bool) -> Answer:
     # late: only in the task's own process, never in the driver
     from ndabench.orchestration.preparation_process import prepare_trials
     from ndabench.orchestration.training_device import training_device
@@ -101,4 +106,4 @@ def _prepare_here(trials: list[str], resources: Resources, check: bool) -> Answe
         device = training_device(resources.model_copy(update={"workers": 1}))
     except UserError as error:
         return str(error), None
-    return prepare_trials(trials, resources.workers, device, check=check)
+    return prepare_trials(trials, resources.workers, device, check=check, timed=timed)

@@ -24,14 +24,14 @@ from ndabench.trials.run import prepare
 
 
 def prepare_trials(
-    trials: Sequence[str], num_workers: int, device: torch.device, *, check: bool
+    trials: Sequence[str], num_workers: int, device: torch.device, *, check: bool, timed: bool = False
 ) -> tuple[str | None, Prepared | None]:
     """Prepares trials given as JSON; see `trials.run.prepare`. Returns the line of a `UserError`, or what it
     found.
     """
     try:
         configs = [TrialConfig.from_json(trial) for trial in trials]
-        return None, prepare(configs, device, num_workers, check=check)
+        return None, prepare(configs, device, num_workers, check=check, timed=timed)
     except UserError as error:
         return str(error), None
     except Exception as error:  # a training step may raise anything; a trial would record it as this line
@@ -41,16 +41,22 @@ def prepare_trials(
 
 
 def main() -> None:
-    """Answers `{"trials": [...], "num_workers": n, "check": true}` with `[problem, prepared]`."""
+    """Answers `{"trials": [...], "num_workers": n, "check": true, "timed_threads": 0}` with `[problem,
+    prepared]`; to be timed, a trial has as many threads as it will have, else those of the machine."""
     threading.Thread(target=_exit_with_the_driver, daemon=True).start()
     logger = logging.getLogger("ndabench")
     logger.setLevel(logging.INFO)
     logger.addHandler(logging.StreamHandler())
-    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # PyTorch knows no quotas
     folder = Path(sys.argv[1])
     request = json.loads((folder / "request.json").read_text())
+    threads = request["timed_threads"] or usable_cpus()  # PyTorch knows no quotas
+    torch.set_num_threads(min(torch.get_num_threads(), threads))
     answer = prepare_trials(
-        request["trials"], request["num_workers"], torch.device("cpu"), check=request["check"]
+        request["trials"],
+        request["num_workers"],
+        torch.device("cpu"),
+        check=request["check"],
+        timed=bool(request["timed_threads"]),
     )
     (folder / "answer.json").write_text(json.dumps(answer))
 

@@ -27,6 +27,7 @@ from ndabench.orchestration.tune_adapters import (
 )
 from ndabench.ownership import RECORDED, sole_driver, take_ownership
 from ndabench.planning.capacity import concurrency
+from ndabench.planning.estimate import estimate
 from ndabench.planning.limits import BaselineWatch, Spending, Stop
 from ndabench.planning.outcomes import (
     count_ended,
@@ -67,10 +68,13 @@ class SweepResult:
         return {"interrupted": 130, "no baseline": 1}.get(self.ending, 0)
 
 
-def check_sweep(config: SweepConfig, *, local: bool, check: bool = True, console: Console) -> Prepared:
+def check_sweep(
+    config: SweepConfig, *, local: bool, check: bool = True, timed: bool = False, console: Console
+) -> Prepared:
     """Finds before any training what would stop a trial; `UserError`. Ray must be connected.
 
-    To `check` the sweep, each combination of networks, batch size and augmentations takes two training steps.
+    To `check` the sweep, each combination of networks, batch size and augmentations takes two training steps;
+    `timed` says what the sweep will take.
     """
     first = FirstWorker() if local else None
     if first is not None and config.resources.gpus_per_worker:  # then a worker prepares
@@ -81,6 +85,7 @@ def check_sweep(config: SweepConfig, *, local: bool, check: bool = True, console
         config,
         local=local,
         check=check,
+        timed=timed,
         say=lambda line: console.print(line, highlight=False, soft_wrap=True, markup=False),
     )
     if first is not None:
@@ -92,6 +97,9 @@ def check_sweep(config: SweepConfig, *, local: bool, check: bool = True, console
         console.print(
             f"checked: two steps with {prepared.checked} {noun} of settings", highlight=False, markup=False
         )
+    if prepared.costs:
+        for line in estimate(config, prepared.costs, concurrency(live_nodes(), config.resources)):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
     return prepared
 
 

@@ -6,6 +6,7 @@ protocol gets resuming, logging, divergence checks, evaluations and files from h
 
 import copy
 import math
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -89,16 +90,23 @@ class Trainer:
                     yield from self._pause(notes)
             yield from self._pause(notes)
 
-    def try_steps(self, count: int) -> None:
+    def try_steps(self, count: int) -> float:
         """Takes up to `count` training steps, to find what would stop a training.
 
-        The trainer cannot be used afterwards.
+        Returns the seconds of a step, without the first, which prepares; 0 for fewer than two. The trainer
+        cannot be used afterwards.
         """
         steps = range(min(count, self.config.num_steps))
         if not steps:
-            return
+            return 0.0
+        began, device = 0.0, self.workers.device
         for step, batch in zip(steps, self._batches(), strict=False):
             self._train(batch, step)
+            if step == 0:
+                _wait_for(device)
+                began = time.perf_counter()
+        _wait_for(device)
+        return (time.perf_counter() - began) / (len(steps) - 1) if len(steps) > 1 else 0.0
 
     def _batches(self) -> Iterator[Any]:
         batches = self.task.batches(self.step)
@@ -265,3 +273,9 @@ def check_finite(values: Mapping[str, float], networks: Mapping[str, nn.Module],
 @torch.no_grad()
 def _norm(network: nn.Module) -> float:
     return torch.stack(torch._foreach_norm(list(network.parameters()))).norm().item()
+
+
+def _wait_for(device: torch.device) -> None:
+    """Until a GPU has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

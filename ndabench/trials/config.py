@@ -137,6 +137,23 @@ def _arm_without_locations(arm: Any) -> Any:
     return {**arm, **{key: negative_without_locations(arm[key]) for key in AUGMENTATIONS if arm.get(key)}}
 
 
+class Cost(NamedTuple):
+    """What one trial of an arm takes."""
+
+    arm: str
+    num_steps: int
+    seconds_per_step: float
+    seconds_measuring: float
+    """Of all its measurements."""
+    checkpoint_bytes: int
+    memory_bytes: int
+    """Of its process or, on a GPU, of the device."""
+
+    @property
+    def seconds(self) -> float:
+        return self.num_steps * self.seconds_per_step + self.seconds_measuring
+
+
 class Prepared(NamedTuple):
     """What preparing a sweep's trials found out, for a driver that opens no data itself."""
 
@@ -150,6 +167,8 @@ class Prepared(NamedTuple):
     """The content hashes of the data sets that the negative of each arm is drawn from, if any."""
     counts: str = ""
     """How many examples the data have, by split and class, a line for the user."""
+    costs: Sequence[Cost] = ()
+    """What a trial of each arm takes, where that was timed."""
 
 
 @dataclass(frozen=True)

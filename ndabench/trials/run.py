@@ -1,7 +1,9 @@
 """One trial, run to its end and recorded as it goes: the same under Ray, under torchrun, and alone."""
 
+import io
 import json
 import logging
+import resource
 import socket
 from collections.abc import Generator, Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +15,9 @@ from ndabench.data.counts import split_counts
 from ndabench.data.registry import MODALITIES, load_data, modality_of
 from ndabench.distributed import Workers
 from ndabench.errors import UserError, first_of
+from ndabench.metrics.evaluating import evaluate
 from ndabench.metrics.evaluating import prepare as prepare_evaluations
+from ndabench.metrics.results import Evaluated
 from ndabench.metrics.subjects import Preparation
 from ndabench.records import RecordStore, TrialRow
 from ndabench.records.trial_recorder import SupersededError, TrialRecorder, now, one_line
@@ -23,17 +27,22 @@ from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.task import DivergedError, Progress
 from ndabench.tasks.trainer import Trainer, build_trainer
 from ndabench.trials.checkpoints import load_checkpoint, save_checkpoint
-from ndabench.trials.config import Prepared, Provenance, TrialConfig, planned_row
+from ndabench.trials.config import Cost, Prepared, Provenance, TrialConfig, planned_row
 from ndabench.trials.negative_changes import measured, negative_changes
 from ndabench.trials.negative_data import negative_data, require_apart
 
-CHECKED_STEPS = 2
+CHECKED_STEPS, TIMED_STEPS = 2, 6
 
 _log = logging.getLogger(__name__)
 
 
 def prepare(
-    trials: Sequence[TrialConfig], device: torch.device, num_workers: int = 1, *, check: bool = False
+    trials: Sequence[TrialConfig],
+    device: torch.device,
+    num_workers: int = 1,
+    *,
+    check: bool = False,
+    timed: bool = False,
 ) -> Prepared:
     """Finds, before training, everything that would stop a trial, and raises it as a `UserError`.
 
@@ -41,9 +50,10 @@ def prepare(
     of `num_workers` would, and fits or fetches what the evaluations need, which may take longest. The trials
     must share their data and evaluations; those of every arm's `boundary_settings` suffice. To `check` them,
     takes two training steps with each combination of networks, batch size and augmentations, where a trial
-    has one worker, and counts the outputs of each negative that equal their input.
+    has one worker, and counts the outputs of each negative that equal their input. `timed` takes a few more,
+    measures once, and says what a trial of each arm will take.
     """
-    first, checked, notes = trials[0], set[Hashable](), dict[str, str]()
+    first, checked, notes = trials[0], dict[Hashable, float](), dict[str, str]()
     drawn_from = dict[str, tuple[str, ...]]()
     _log.info("reading %s", first.data.title)
     data = _load(first, device)
@@ -62,8 +72,7 @@ def prepare(
         combination = _combination(trial)
         steps = check and num_workers == 1 and trial.task.num_steps > 0
         if steps and combination not in checked:
-            trainer.try_steps(CHECKED_STEPS)
-            checked.add(combination)
+            checked[combination] = trainer.try_steps(TIMED_STEPS if timed else CHECKED_STEPS)
         del trainer  # its memory is needed for the next
         label = augmentation_label(trial.task, trial.negative)
         if check and label and label not in notes:
@@ -72,7 +81,36 @@ def prepare(
     said: list[str] = []
     prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling, said.append))
     counts = split_counts(data, MODALITIES[modality_of(first.data)].holds)
-    return Prepared(data.content_hash, len(checked), (*notes.values(), *said), drawn_from, counts)
+    costs = _costs(trials, data, device, checked) if timed and checked else ()
+    return Prepared(data.content_hash, len(checked), (*notes.values(), *said), drawn_from, counts, costs)
+
+
+def _costs(
+    trials: Sequence[TrialConfig], data: Any, device: torch.device, seconds: Mapping[Hashable, float]
+) -> list[Cost]:
+    """One for each arm: the first of its trials, by the seconds of a step with each combination of settings.
+
+    A measurement on both splits is made once, with the first trial's untrained networks; one during the
+    training, on the validation split alone, counts as half of it.
+    """
+    trainer = _build(trials[0], data, Workers(device=device))
+    buffer = io.BytesIO()
+    torch.save(trainer.state_dict(), buffer)
+    _log.info("measuring once, to time it")
+    measuring = dict.fromkeys((one.key for one in trials[0].evaluate), 0.0)
+    for news in evaluate(trials[0].evaluate, trainer.task.subject(trainer.step), test=True):
+        if isinstance(news, Evaluated):
+            measuring[news.evaluation] = sum(one.seconds for one in news.measurements.values())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak
+    costs: dict[str, Cost] = {}
+    for trial in trials:
+        steps = trial.task.num_steps
+        during = {one.key: (steps - 1) // one.every if one.every and steps else 0 for one in trial.evaluate}
+        spent = sum(one * (1 + during[key] / 2) for key, one in measuring.items())
+        each = seconds.get(_combination(trial), 0.0)
+        costs.setdefault(trial.arm, Cost(trial.arm, steps, each, spent, len(buffer.getvalue()), int(memory)))
+    return list(costs.values())
 
 
 def _load(trial: TrialConfig, device: torch.device) -> Any:

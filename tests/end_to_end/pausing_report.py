@@ -10,9 +10,7 @@ from ndabench.records import RecordStore
 from ndabench.sweep import sweep
 
 
-def write_report(
-    store: RecordStore, reload_seconds: float | None = None, *, all_seeds: bool = False
-) -> str:
+def write_report(store: RecordStore, reload_seconds: float | None = None, *, all_seeds: bool = False) -> str:
     """Says in the file `$NDABENCH_TEST_REPORT` that the report has begun."""
     Path(os.environ["NDABENCH_TEST_REPORT"]).touch()
     time.sleep(600)

@@ -92,11 +92,12 @@ def test_an_interrupted_driver_ends_the_child(monkeypatch: pytest.MonkeyPatch) -
 
 def child(folder: Path, prepare_trials: str) -> subprocess.Popen:
     """The child with `prepare_trials` in place of the work."""
-    (folder / "request.json").write_text(json.dumps({"trials": ["{}"], "num_workers": 2, "check": True}))
+    request = {"trials": ["{}"], "num_workers": 2, "check": True, "timed_threads": 0}
+    (folder / "request.json").write_text(json.dumps(request))
     code = (
         "import logging, sys, time\n"
         "from ndabench.orchestration import preparation_process as module\n"
-        f"module.prepare_trials = lambda *arguments, check: {prepare_trials}\n"
+        f"module.prepare_trials = lambda *arguments, check, timed: {prepare_trials}\n"
         "module.main()"
     )
     command = [sys.executable, "-c", code, str(folder)]
