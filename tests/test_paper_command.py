@@ -38,3 +38,9 @@ def test_what_is_printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     assert "ndabench sweep paper/cifar10_unconditional" in printed
     with pytest.raises(UserError, match="unknown table 'K'"):
         paper("K")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_row_of_a_table_says_what_it_is_of(table: str) -> None:
+    rows = [tuple(cell.text for cell in row[:4]) for row in values_table(table).rows]
+    assert len(set(rows)) == len(rows)

@@ -162,7 +162,7 @@ PUBLISHED = (
         Published(
             "gan",
             f"anomaly_auroc_{outliers}",
-            "AUROC in % ↑",
+            f"AUROC against {outliers} in % ↑",
             "The paper's anomaly detection: the raw logit of a BigGAN's discriminator, trained on CIFAR-10. "
             "Which images of the outlier set it took, and how it resized them, is not known.",
             tuple(
