@@ -35,9 +35,8 @@ def export_networks(
     # late: --help must not wait for torch
     import torch
 
-    from ndabench.tasks.exports import Exported, ExportsNetworks
     from ndabench.trials.model_card import final_values, model_card
-    from ndabench.trials.trained import rebuilt
+    from ndabench.trials.trained import networks_of, rebuilt
 
     if out.exists():
         raise UserError(f"--out: {out} exists; name a new folder")
@@ -45,12 +44,7 @@ def export_networks(
         raise UserError(f"--license: needs a short name such as mit or cc-by-4.0, got {license!r}")
     store, trial_id = trial_of(trial)
     row, trainer = rebuilt(store, trial_id, torch.device("cpu"))
-    task = trainer.task
-    networks = (
-        task.exports(trainer.step)
-        if isinstance(task, ExportsNetworks)
-        else {name: Exported(network, (), "", "") for name, network in task.networks().items()}
-    )
+    networks = networks_of(trainer)
     probes = list(_probes(store, row.trial_id, trainer.step))
     if not networks and not probes:
         raise UserError(f"{row.trial_id}: trains no network")

@@ -153,16 +153,16 @@ class Results:
         That of a GAN takes noise `[N, latent_dim]` and labels `[N]` and gives images `[N, C, H, W]` in
         [-1, 1]. `UserError` where the trial trained none, or its checkpoint is gone.
         """
-        from ndabench.trials.trained import generator_of, trained  # late: reading results needs no torch
+        from ndabench.trials.trained import network  # late: reading results needs no torch
 
-        return generator_of(trained(self._store, trial_id))
+        return network(self._store, trial_id, "generator")
 
     def encoder(self, trial_id: str) -> "nn.Module":
         """The trial's encoder without its head, in evaluation mode: float images `[N, C, H, W]` or clips
         `[N, C, T, H, W]` in [-1, 1] to features `[N, d]`. `UserError` as in `generator`."""
-        from ndabench.trials.trained import encoder_of, trained  # late: reading results needs no torch
+        from ndabench.trials.trained import network  # late: reading results needs no torch
 
-        return encoder_of(trained(self._store, trial_id))
+        return network(self._store, trial_id, "encoder")
 
     def samples(self, trial_id: str, num: int = 64) -> "Tensor":
         """Images from the trial's generator, uint8 `[num, C, H, W]`: first those that its evaluations at that

@@ -1,17 +1,16 @@
 """What a trial has trained, rebuilt from its newest whole checkpoint and its configuration alone."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ndabench.distributed import Workers
-from ndabench.errors import UserError
-from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
-from ndabench.metrics.generators.subject import GeneratorSubject, HasGenerator
-from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
-from ndabench.metrics.points.subject import PointGeneratorSubject
+from ndabench.errors import UserError, listed
+from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.records import RecordStore, TrialRow
+from ndabench.tasks.exports import Exported, ExportsNetworks
 from ndabench.tasks.trainer import Trainer
 from ndabench.trials.config import TrialConfig
 from ndabench.trials.run import restored
@@ -29,7 +28,7 @@ class Trained(NamedTuple):
 
 def trained(store: RecordStore, trial_id: str) -> Trained:
     """The trial at its newest whole checkpoint, on a GPU where there is one; `UserError` as in `rebuilt`."""
-    row, trainer = rebuilt(store, trial_id, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    row, trainer = rebuilt(store, trial_id, usual_device())
     return Trained(trial_id, row.task, trainer.task.subject(trainer.step), trainer.step)
 
 
@@ -59,19 +58,23 @@ def drawn(found: Trained, num_images: int) -> Tensor:
     return images.cpu()
 
 
-def generator_of(found: Trained) -> nn.Module:
-    """Its generator with the weights that are measured, in evaluation mode; `UserError` where it has none."""
-    subject = found.subject
-    sampler = subject.sampler if isinstance(subject, GeneratorSubject) else subject
-    if not isinstance(sampler, HasGenerator) or not isinstance(
-        subject, GeneratorSubject | PointGeneratorSubject
-    ):
-        raise UserError(f"{found.trial_id}: task {found.task} trains no generator")
-    return sampler.generator.eval()
+def networks_of(trainer: Trainer) -> Mapping[str, Exported]:
+    """The trained networks by name, as evaluations measure them."""
+    task = trainer.task
+    if isinstance(task, ExportsNetworks):
+        return task.exports(trainer.step)
+    return {name: Exported(network, (), "", "") for name, network in task.networks().items()}
 
 
-def encoder_of(found: Trained) -> nn.Module:
-    """Its encoder without the head, in evaluation mode; `UserError` where it has none."""
-    if not isinstance(found.subject, ImageEncoderSubject | ClipEncoderSubject):
-        raise UserError(f"{found.trial_id}: task {found.task} trains no encoder")
-    return found.subject.encoder.eval()
+def network(store: RecordStore, trial_id: str, name: str) -> nn.Module:
+    """One of a trial's networks, in evaluation mode; `UserError` as in `rebuilt` and for an unknown name."""
+    row, trainer = rebuilt(store, trial_id, usual_device())
+    found = networks_of(trainer)
+    if name not in found:
+        raise UserError(f"{trial_id}: task {row.task} trains no {name}{listed(found)}")
+    return found[name].network.eval()
+
+
+def usual_device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -49,16 +49,6 @@ class DrawsClasses(Protocol):
         ...
 
 
-@runtime_checkable
-class HasGenerator(Protocol):
-    """A sampler whose images come from one network."""
-
-    @property
-    def generator(self) -> nn.Module:
-        """The network, with the weights that are measured."""
-        ...
-
-
 class DrawsImages(Protocol):
     """A subject whose images can be compared with those of a split."""
 
