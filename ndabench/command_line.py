@@ -60,8 +60,9 @@ def run(*commands: Callable[..., None], **groups: Sequence[Callable[..., None]])
 
     Ctrl-C or `kill` is a line, too, and exit code 130. The commands of a group follow its name.
     """
-    app = typer.Typer(add_completion=False, no_args_is_help=len(commands) > 1, pretty_exceptions_enable=False)
-    if len(commands) > 1:
+    several = len(commands) > 1  # the program `ndabench`, whose words a shell can complete
+    app = typer.Typer(add_completion=several, no_args_is_help=several, pretty_exceptions_enable=False)
+    if several:
         app.callback()(_about)
     for command in commands:
         app.command(command.__name__.rstrip("_").replace("_", "-"))(_told_when_interrupted(command))

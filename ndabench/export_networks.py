@@ -86,6 +86,7 @@ def _written(folder: Path, name: str, network: "Exported", trial_id: str) -> "Li
 
 def _probes(store: "RecordStore", trial_id: str, step: int) -> "Iterator[tuple[Listed, bytes]]":
     """What linear probes learned, as their evaluations at `step` recorded it."""
+    # late: --help must not wait for it
     from ndabench.trials.model_card import Listed
 
     for row in store.read_artifacts().to_pylist():

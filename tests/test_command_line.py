@@ -1,6 +1,7 @@
 """The commands say what they can do, quickly, and every sweep file that comes with ndabench is sound."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -209,3 +210,22 @@ def test_a_long_moving_average_is_said_before_anything_runs(
         printed = capsys.readouterr()
         assert printed.out.count(line) == 1, (flags, printed)
         assert printed.err == "error: stopped here\n"
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    """As bash asks: by variables, of the program's own name."""
+    code = "import sys; sys.argv = ['ndabench']; from ndabench.cli import main; main()"
+    for words, found in (("ndabench comp", "compare"), ("ndabench export --fo", "--format")):
+        asked = {
+            "_NDABENCH_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        answer = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, **asked},
+            capture_output=True,
+            text=True,
+        )
+        assert answer.stdout.split() == [found], answer.stderr
