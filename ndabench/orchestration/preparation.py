@@ -5,6 +5,7 @@ alone, else in a Ray task with the resources of a trial.
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,8 +23,8 @@ from ndabench.trials.config import Cost, Prepared
 
 Answer = tuple[str | None, Prepared | None]
 """The line of a `UserError`, or what preparing found."""
-STANDARD_ERROR = 2
-"""What libraries print is no output of the sweep."""
+STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
+"""What libraries print is no output of the sweep: in the child, it goes to standard error."""
 
 
 def prepare_sweep(
@@ -54,14 +55,16 @@ def prepare_sweep(
 
 def _in_a_child(trials: list[str], num_workers: int, check: bool, timed_threads: int) -> Answer:
     """With all the threads of this machine, unless it is timed; a Ray task would have those of one worker."""
-    with scratch_folder() as folder:
+    own_lines = os.dup(STANDARD_OUTPUT)  # the child's log is output of the sweep
+    with scratch_folder() as folder, os.fdopen(own_lines, "wb"):
         request = {"trials": trials, "num_workers": num_workers, "check": check}
-        request |= {"timed_threads": timed_threads}
+        request |= {"timed_threads": timed_threads, "log": own_lines}
         (folder / "request.json").write_text(json.dumps(request))
         child = subprocess.Popen(
             [sys.executable, "-m", "ndabench.orchestration.preparation_process", str(folder)],
             stdin=subprocess.PIPE,  # closes when this process ends, and with it the child
             stdout=STANDARD_ERROR,
+            pass_fds=[own_lines],
             start_new_session=True,  # Ctrl-C interrupts the driver, which then ends the child
         )
         with child:

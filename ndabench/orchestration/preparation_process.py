@@ -2,8 +2,8 @@
 
 The driver of a sweep imports no PyTorch: a child runs this module where the sweep runs on this machine, and a
 Ray task calls `prepare_trials` on a cluster. The child reads `request.json` in the folder and writes
-`answer.json`: the text of a `UserError` or null, and a `Prepared` or null. Its log goes to standard error,
-line by line. It ends when the driver does.
+`answer.json`: the text of a `UserError` or null, and a `Prepared` or null. Its log goes to the open file that
+the request names, line by line. It ends when the driver does.
 """
 
 import json
@@ -41,14 +41,15 @@ def prepare_trials(
 
 
 def main() -> None:
-    """Answers `{"trials": [...], "num_workers": n, "check": true, "timed_threads": 0}` with `[problem,
-    prepared]`; to be timed, a trial has as many threads as it will have, else those of the machine."""
+    """Answers `{"trials": [...], "num_workers": n, "check": true, "timed_threads": 0, "log": 7}` with
+    `[problem, prepared]`; to be timed, a trial has as many threads as it will have, else those of the
+    machine."""
     threading.Thread(target=_exit_with_the_driver, daemon=True).start()
-    logger = logging.getLogger("ndabench")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(logging.StreamHandler())
     folder = Path(sys.argv[1])
     request = json.loads((folder / "request.json").read_text())
+    logger = logging.getLogger("ndabench")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.StreamHandler(os.fdopen(request["log"], "w", buffering=1)))
     threads = request["timed_threads"] or usable_cpus()  # PyTorch knows no quotas
     torch.set_num_threads(min(torch.get_num_threads(), threads))
     answer = prepare_trials(

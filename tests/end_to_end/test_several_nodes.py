@@ -147,7 +147,7 @@ def refuses_what_can_never_fit(cluster: Bench, file: str) -> None:
     never = cluster.folder / "never"
     together = ["--set", "resources.min_workers=2", "--set", "resources.placement=strict_pack"]
     refused = cluster.sweep(file, "--out", str(never), *together)
-    assert (refused.code, refused.stdout) == (2, "")
+    assert (refused.code, refused.stdout) == (2, "connecting to the Ray cluster …\n")
     assert refused.stderr == (
         "error: resources: a trial asks for 2 workers × (1 CPU), all on one node, "
         "which this cluster cannot provide: no node can hold more than 1 of them\n"

@@ -91,8 +91,8 @@ def test_an_interrupted_driver_ends_the_child(monkeypatch: pytest.MonkeyPatch) -
 
 
 def child(folder: Path, prepare_trials: str) -> subprocess.Popen:
-    """The child with `prepare_trials` in place of the work."""
-    request = {"trials": ["{}"], "num_workers": 2, "check": True, "timed_threads": 0}
+    """The child with `prepare_trials` in place of the work; its log goes to its standard error."""
+    request = {"trials": ["{}"], "num_workers": 2, "check": True, "timed_threads": 0, "log": 2}
     (folder / "request.json").write_text(json.dumps(request))
     code = (
         "import logging, sys, time\n"
