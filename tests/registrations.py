@@ -8,8 +8,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import tomllib
-
 from ndabench.augmentations.registry import NEGATIVES
 from ndabench.data.registry import DATA_SETS
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
@@ -22,6 +20,12 @@ from ndabench.tasks.gan.losses import ADVERSARIAL_LOSSES
 from ndabench.tasks.gan.networks import NETWORKS
 from ndabench.tasks.registry import TASKS
 from ndabench.tracking.registry import TRACKERS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # which comes with pytest
+
 
 PLUGIN = Path(__file__).parents[1] / "examples/plugin"
 REGISTRIES: tuple[Registry[Any], ...] = (
