@@ -60,6 +60,12 @@ class Ended:
     stdout: str
     stderr: str
 
+    @property
+    def complaints(self) -> str:
+        """Standard error without what `train` says that it reads and prepares."""
+        works = ("reading ", "decoding ", "building the networks", "preparing ")
+        return "".join(line for line in self.stderr.splitlines(True) if not line.startswith(works))
+
 
 class Command:
     """A running command, in a separate session as if started from its own terminal."""

@@ -53,7 +53,7 @@ def interrupted(
     finally:
         command.kill()
     assert not bench.clear_orphans()
-    assert (ended.code, ended.stderr) == (130, ""), ended
+    assert (ended.code, ended.complaints) == (130, ""), ended
     *_, summary, advice = ended.stdout.splitlines()
     assert summary.startswith("interrupted: ")
     named = module.replace("pausing_report", "ndabench.sweep")
@@ -98,7 +98,7 @@ def test_while_train_evaluates(bench: Bench, reference: Reference) -> None:
     stop_in_an_evaluation(bench, "ndabench.train")
     out = bench.folder / "out"
     resumed = bench.run("ndabench.train", bench.file(), "--out", str(out), "--resume")
-    assert (resumed.code, resumed.stderr) == (0, "")
+    assert (resumed.code, resumed.complaints) == (0, "")
     (trial,) = (t.trial_id for t in tiny().grid_trials() if t.arm == "none" and t.seed == 0)
     assert metrics(out) == reference.metrics_of([trial])
 

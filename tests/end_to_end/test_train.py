@@ -65,7 +65,7 @@ def trains_one(bench: Bench, out: Path, trial: str, options: list[str]) -> None:
         command.kill()
     assert statuses(out) == {trial: "running"}
     resumed = bench.run("ndabench.train", *options, "--resume")
-    assert (resumed.code, resumed.stderr) == (0, "")
+    assert (resumed.code, resumed.complaints) == (0, "")
     assert "jigsaw λ=0.5 seed 1: step 24/24 " in resumed.stdout
     assert "step 0/24" not in resumed.stdout
     assert resumed.stdout.endswith(f"records  {out}   ({trial})\n")
