@@ -23,6 +23,14 @@ TINY: dict[str, Any] = {
     "arms": ["none", "jigsaw"],
 }
 
+WORKS = ("reading ", "decoding ", "building the networks", "preparing ")
+"""How the lines begin in which a command says what it is doing."""
+
+
+def complaints(stderr: str) -> str:
+    """Standard error without these lines."""
+    return "".join(line for line in stderr.splitlines(True) if not line.startswith(WORKS))
+
 
 class CommandLine:
     """Runs commands in this process, and says how each ended."""
@@ -40,7 +48,7 @@ class CommandLine:
         self._monkeypatch.setattr("sys.argv", ["ndabench", *arguments])
         with pytest.raises(SystemExit) as caught:
             run(command)
-        return int(caught.value.code or 0), self._capsys.readouterr().err
+        return int(caught.value.code or 0), complaints(self._capsys.readouterr().err)
 
     def error(self, command: Any, *arguments: str) -> str:
         """The one line of a command that must fail with it; neither it nor its folder left anything."""

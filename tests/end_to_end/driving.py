@@ -20,6 +20,7 @@ from ndabench.measurement import displayed_name
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore, read_status
 from ndabench.scratch import delete_orphans
+from tests.command_lines import complaints
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300
@@ -63,8 +64,7 @@ class Ended:
     @property
     def complaints(self) -> str:
         """Standard error without what `train` says that it reads and prepares."""
-        works = ("reading ", "decoding ", "building the networks", "preparing ")
-        return "".join(line for line in self.stderr.splitlines(True) if not line.startswith(works))
+        return complaints(self.stderr)
 
 
 class Command:

@@ -266,4 +266,5 @@ def test_two_workers_measure_what_one_does(tmp_path: Path) -> None:
     (first, sheets), (second, no_sheets) = on_two_workers(measured, tmp_path)
     assert first == second
     assert first == pytest.approx(alone, abs=0.6)  # one image of 200, where two classes are equally likely
-    assert (sheets, no_sheets) == (["neighbours.png"], [])
+    probes = ["linear_probe_lbfgs.safetensors", "linear_probe_sgd.safetensors"]
+    assert (sheets, no_sheets) == (["neighbours.png", *probes], [])
