@@ -169,6 +169,15 @@ print(sorted(name for name in new if "site-packages" in paths[name] and name not
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    # What comes with typer and rich; torch takes cloudpickle where it is there.
-    theirs = {"click", "shellingham", "markdown_it", "mdurl", "pygments", "annotated_doc", "cloudpickle"}
+    # What comes with typer, rich and timm; torch takes cloudpickle where it is there.
+    theirs = {
+        "safetensors",
+        "click",
+        "shellingham",
+        "markdown_it",
+        "mdurl",
+        "pygments",
+        "annotated_doc",
+        "cloudpickle",
+    }
     assert set(json.loads(done.stdout.replace("'", '"'))) <= theirs

@@ -110,7 +110,7 @@ class Frames:
     all_seeds: bool = False
     """Whether seeds that the sweep file no longer names count as repeats."""
     search_seed: int | None = None
-    """The seed of a sampled search; None for a grid."""
+    """The seed of a sampled search; None for a grid, and where the file does not name it."""
     reference: str | None = None
     """The sweep that each setting's others are compared with; None: arms are compared with the baseline."""
 
@@ -149,6 +149,8 @@ class Frames:
     def left_out(self) -> pd.DataFrame:
         """The finished trials of seeds that the sweep file no longer names, and that no search used."""
         trials = self.trials
+        if self.sampled and self.search_seed is None:  # any other seed may be the search's
+            return trials.iloc[:0]
         named = trials["repeat"] | (trials["seed"] == self.search_seed)
         return trials[(trials["status"] == "finished") & ~named]
 
