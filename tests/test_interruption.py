@@ -114,7 +114,7 @@ def test_while_a_report_is_written(number: signal.Signals, tmp_path: Path) -> No
     code = (
         "import os, sys, time\nfrom ndabench import reporting\nfrom ndabench.command_line import run\n"
         "from ndabench.report import report\n"
-        f"reporting.summary = lambda store, **options: (os.kill(os.getpid(), {int(number)}), time.sleep(60))\n"
+        f"reporting.summary = lambda *_, **__: (os.kill(os.getpid(), {int(number)}), time.sleep(60))\n"
         f"sys.argv = ['report', {str(tmp_path)!r}]\nrun(report)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
