@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ndabench.records import RunningTrial
-from ndabench.records.schema import Status
+from ndabench.records.schema import ENDED
 from ndabench.trials.config import TrialConfig
 
-ENDED: tuple[Status, ...] = ("finished", "pruned", "stopped", "diverged", "failed")
 LEAST_SHARE = 0.3
 """The share of one trial that must be done before the state estimates the time left."""
 

@@ -14,6 +14,7 @@ protocol, and gives pruned trials a status. `schema_1.py` reads version 1.
 """
 
 Status = Literal["running", "finished", "pruned", "stopped", "diverged", "failed"]
+ENDED: tuple[Status, ...] = ("finished", "pruned", "stopped", "diverged", "failed")
 
 
 def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:

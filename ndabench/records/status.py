@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from ndabench.errors import UserError
+from ndabench.records.schema import ENDED
 from ndabench.records.store import RecordStore
 
 STATUS_FILE = "status.json"
@@ -60,6 +61,11 @@ class SweepStatus:
     """`total`, and the number of trials in each status; `waiting` have not begun in this driver."""
     running: tuple[RunningTrial, ...] = ()
     schema_version: int = STATUS_VERSION
+
+    @property
+    def ended(self) -> int:
+        """How many trials have ended, in whichever way."""
+        return sum(self.trials.get(name, 0) for name in ENDED)
 
     def is_silent(self) -> bool:
         """Whether the driver should be running but has not written for long: it may have been killed."""

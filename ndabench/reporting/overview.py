@@ -8,19 +8,19 @@ from collections.abc import Sequence
 
 from ndabench.reporting.comparison import DIRECTED, Compared, Comparison
 from ndabench.reporting.decisions import decisions
-from ndabench.reporting.formatting import count, decimals_of, interval, number, p_value, with_interval
+from ndabench.reporting.formatting import (
+    NOTHING,
+    count,
+    decimals_of,
+    interval,
+    number,
+    p_value,
+    with_interval,
+)
 from ndabench.reporting.frames import Frames
 from ndabench.reporting.intervals import Difference
-from ndabench.reporting.specs import (
-    Block,
-    Cell,
-    Column,
-    ForestRow,
-    ForestSpec,
-    TableSpec,
-    Verdict,
-)
-from ndabench.reporting.tables import BEST, DIRECTIONS
+from ndabench.reporting.specs import Block, Cell, Column, ForestRow, ForestSpec, TableSpec
+from ndabench.reporting.tables import BEST, DIRECTIONS, VERDICTS, verdict
 
 MOST_ROWS = 30
 """Of a forest plot; with more settings the plot would be longer than a screen."""
@@ -62,7 +62,7 @@ def _forest(frames: Frames, comparison: Comparison, among: Sequence[Comparison])
                 difference.summary.high,
                 ""
                 if decided.decides is False or id(row) in undecided
-                else _verdict(difference, comparison.better),
+                else verdict(difference, comparison.better),
                 shown,
             )
         )
@@ -87,12 +87,6 @@ def _forest(frames: Frames, comparison: Comparison, among: Sequence[Comparison])
 def _over(difference: Difference) -> str:
     limits = f"{100 * difference.confidence:.3g} % interval {interval(difference.summary)}"
     return f"{limits} over {count(difference.summary.n, 'pair')}, p = {p_value(difference.p_adjusted)}"
-
-
-def _verdict(difference: Difference | None, better: str) -> Verdict:
-    if difference is None or not difference.significant:
-        return ""
-    return "good" if (difference.summary.mean < 0) == (better == "lower") else "bad"
 
 
 def _matrix(identity: str, title: str, comparisons: Sequence[Comparison]) -> TableSpec:
@@ -122,12 +116,11 @@ def _matrix(identity: str, title: str, comparisons: Sequence[Comparison]) -> Tab
 
 def _cell(row: Compared | None, comparison: Comparison) -> Cell:
     if row is None or row.summary.n == 0:
-        return Cell("—")
-    verdict = _verdict(row.difference, comparison.better)
+        return Cell(NOTHING)
+    mark = verdict(row.difference, comparison.better)
     mean = number(row.summary.mean, decimals_of(row.summary))
-    word = {"good": " better", "bad": " worse", "": ""}[verdict]
     note = with_interval(row.summary)
     if row.difference is not None and row.difference.summary.n:
         note += f"; difference {with_interval(row.difference.summary, signed=True)}"
-    mark = verdict or ("best" if row.best else "")
-    return Cell(mean + (BEST if row.best else "") + word, row.summary.mean, note, mark)
+    text = mean + (BEST if row.best else "") + VERDICTS[mark]
+    return Cell(text, row.summary.mean, note, mark or ("best" if row.best else ""))

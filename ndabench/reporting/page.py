@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from ndabench.errors import UserError
-from ndabench.records import SWEEP_FILE, RecordStore, read_status
+from ndabench.records import SWEEP_FILE, RecordStore, SweepStatus, read_status
 from ndabench.records.damage import warn_once
 from ndabench.reporting import drawing, paper
 from ndabench.reporting.checks import check_sentences, check_tables
@@ -191,12 +191,18 @@ def _facts(frames: Frames) -> list[Fact]:
     ]
 
 
+def status_of(store: RecordStore) -> SweepStatus | None:
+    """The sweep's status; None where there is none that can be read, perhaps because a later version wrote
+    it: the report does not depend on it."""
+    try:
+        return read_status(store)
+    except UserError:
+        return None
+
+
 def _left(store: RecordStore) -> list[Fact]:
     """The trials and the time left, while a driver runs."""
-    try:
-        status = read_status(store)
-    except UserError:  # perhaps of a later version: the report does not depend on it
-        return []
+    status = status_of(store)
     if status is None or status.exit_code is not None or status.is_silent():
         return []
     parts = [

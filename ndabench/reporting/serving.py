@@ -14,14 +14,13 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from ndabench.errors import UserError
-from ndabench.records import RecordStore, SweepStatus, read_status
+from ndabench.records import RecordStore
 from ndabench.reporting.formatting import count, duration
-from ndabench.reporting.page import render, report_spec, written_now
+from ndabench.reporting.page import render, report_spec, status_of, written_now
 from ndabench.reporting.specs import Cell, Column, Fact, ReportSpec, Section, TableSpec, TextSpec
+from ndabench.reporting.watch import SHARE
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-SHARE = 0.2
-"""The largest share of the time to spend on one sweep's reports: for a long sweep, one takes seconds."""
 
 
 @dataclass
@@ -96,31 +95,20 @@ def _is_sweep(folder: Path) -> bool:
     return (folder / "trials").is_dir() or (folder / "status.json").is_file()
 
 
-def status_of(store: RecordStore) -> SweepStatus | None:
-    """The sweep's status; None where there is none that can be read: the report does not depend on it."""
-    try:
-        return read_status(store)
-    except UserError:
-        return None
-
-
 def _row(name: str, store: RecordStore) -> list[Cell]:
     link = Cell(name, name, link=f"/{quote(name)}/")
     status = status_of(store)
     if status is None:
         return [link, Cell("unknown"), *[Cell("—")] * 4]
-    ended = sum(
-        status.trials.get(kind, 0) for kind in ("finished", "pruned", "stopped", "diverged", "failed")
-    )
     lost = {kind: status.trials[kind] for kind in ("diverged", "failed") if status.trials.get(kind)}
-    silent = status.exit_code is None and status.is_silent()
+    silent = status.is_silent()
     state = "silent: its driver writes nothing" if silent else status.state
     trouble = "".join(f", {number} {kind}" for kind, number in lost.items())
     age = (datetime.now(timezone.utc) - status.updated).total_seconds()
     return [
         link,
         Cell(state + trouble, state, note=status.message, mark="bad" if lost or silent else ""),
-        Cell(f"{ended} of {status.trials.get('total', 0)}", ended),
+        Cell(f"{status.ended} of {status.trials.get('total', 0)}", status.ended),
         Cell(str(status.trials.get("running", 0)), status.trials.get("running", 0)),
         Cell(duration(status.seconds_left), status.seconds_left),
         Cell(f"{duration(max(age, 0))} ago", age),

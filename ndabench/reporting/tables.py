@@ -2,7 +2,6 @@
 
 import json
 import math
-from typing import Literal
 
 from ndabench.measurement import OF_LIVE_WEIGHTS
 from ndabench.reporting import paper
@@ -20,7 +19,7 @@ from ndabench.reporting.frames import Setting, decoded
 from ndabench.reporting.intervals import SIGNIFICANT, Difference
 from ndabench.reporting.paper import Published
 from ndabench.reporting.power import detectable
-from ndabench.reporting.specs import Cell, Column, TableSpec
+from ndabench.reporting.specs import Cell, Column, TableSpec, Verdict
 from ndabench.reporting.trial_tables import TROUBLE
 
 MOST_SEARCHED = 20
@@ -180,10 +179,7 @@ def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
     if difference.summary.n == 0:
         no_pair = "no seed with a value in common with the baseline"
         return [Cell(NOTHING, note=no_pair), Cell(NOTHING), Cell(NOTHING)]
-    better = (difference.summary.mean < 0) == (comparison.better == "lower")
-    mark: Literal["", "good", "bad"] = ""
-    if difference.significant and comparison.better != "neither":
-        mark = "good" if better else "bad"
+    mark = verdict(difference, comparison.better)
     shown = with_interval(difference.summary, signed=True) + VERDICTS[mark]
     limits = interval(difference.summary)
     level = f"{100 * difference.confidence:.3g} % interval {limits} " if limits else ""
@@ -198,6 +194,13 @@ def _difference(comparison: Comparison, row: Compared) -> list[Cell]:
         ),
         Cell(number(least, decimals_for(least, least or 0.0)), least),
     ]
+
+
+def verdict(difference: Difference | None, better: str) -> Verdict:
+    """Whether a difference from the baseline is significant, and in which direction, if either is better."""
+    if difference is None or not difference.significant or better == "neither":
+        return ""
+    return "good" if (difference.summary.mean < 0) == (better == "lower") else "bad"
 
 
 def _why_no_p(difference: Difference) -> str:

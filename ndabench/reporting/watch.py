@@ -57,5 +57,4 @@ def _standing(status: SweepStatus | None) -> str:
     if status is None:
         return ""
     trials = status.trials
-    ended = sum(trials.get(name, 0) for name in ("finished", "pruned", "stopped", "diverged", "failed"))
-    return f"{ended} of {trials.get('total', 0)} trials ended, {trials.get('running', 0)} running: "
+    return f"{status.ended} of {trials.get('total', 0)} trials ended, {trials.get('running', 0)} running: "
