@@ -102,3 +102,8 @@ class _Gathered(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         total = ctx.workers.all_reduce_sum(gradients[0].clone(memory_format=torch.contiguous_format))
         return ctx.workers.shard(total), None
+
+
+def usual_device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -166,12 +166,9 @@ def _name(source: str, facts: Mapping[str, Any]) -> str:
 
 
 def _workers() -> Any:
-    # late: --help must not wait for torch
-    import torch
+    from ndabench.distributed import Workers, usual_device  # late: --help must not wait for torch
 
-    from ndabench.distributed import Workers
-
-    return Workers(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return Workers(device=usual_device())
 
 
 def _measure_and_show(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ndabench.distributed import Workers
+from ndabench.distributed import Workers, usual_device
 from ndabench.errors import UserError, listed
 from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.records import RecordStore, TrialRow
@@ -73,8 +73,3 @@ def network(store: RecordStore, trial_id: str, name: str) -> nn.Module:
     if name not in found:
         raise UserError(f"{trial_id}: task {row.task} trains no {name}{listed(found)}")
     return found[name].network.eval()
-
-
-def usual_device() -> torch.device:
-    """A GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
