@@ -26,7 +26,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticSerializationError
 
 from ndabench.errors import UserError, listed, nearest, unknown
 from ndabench.foreign_text import LONGEST_LINE, shortened, shown, shown_text
@@ -94,6 +94,15 @@ class Config(BaseModel):
             if key in allowed_in and (problem := _wrong_number(keys[key], allowed_in[key])) is not None:
                 raise PydanticCustomError("no_number", "{problem}", {"key": key, "problem": problem})
         return keys
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """As pydantic does it, but a Ctrl-C during a serializer of ours remains a `KeyboardInterrupt`."""
+        try:
+            return super().model_dump(**options)
+        except PydanticSerializationError as error:
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise error.__cause__ from None
+            raise
 
 
 @cache

@@ -1,15 +1,19 @@
 """Configuration errors are one line that names the key, the value and what would be right."""
 
+import os
+import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_serializer
 
 from ndabench import config as config_module
 from ndabench.config import Config, override, parse
 from ndabench.errors import UserError
+from ndabench.interruption import interruptible
 from ndabench.yaml_reading import read_yaml
 
 
@@ -111,3 +115,23 @@ def test_a_former_name_is_read_with_one_warning(caplog: pytest.LogCaptureFixture
 def test_a_former_name_with_the_present_one_is_refused() -> None:
     with pytest.raises(UserError, match="drops is the former name of lr_milestones; keep lr_milestones"):
         parse(Holder, {"part": {"drops": [0.5], "lr_milestones": [0.6]}}, "sweep.yaml")
+
+
+class Slow(Config):
+    """Its serializer is interrupted."""
+
+    @model_serializer
+    def _interrupted(self) -> dict[str, int]:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+        return {}
+
+
+class Nested(Config):
+    slow: Slow = Slow()
+
+
+@pytest.mark.parametrize("config", [Slow(), Nested()])
+def test_ctrl_c_while_it_is_written_is_one(config: Config) -> None:
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        config.model_dump(mode="json")
