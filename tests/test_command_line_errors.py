@@ -178,7 +178,10 @@ def png(size: tuple[int, int] = (16, 16)) -> bytes:
 
 
 IMAGES = {
-    "a broken image": ({"img": [png()] * 20 + [b"no image"]}, r"-0\.parquet row 20: not an image"),
+    "a broken image": (
+        {"img": [png()] * 20 + [b"no image"]},
+        r"-0\.parquet row 20: the image cannot be read",
+    ),
     "a missing column": (
         {"picture": [png()] * 21},
         r"no image column 'img' or 'image' \(its columns: picture, label\)",

@@ -24,9 +24,9 @@ IMAGES = FileKind(
     "image",
     suffixes=frozenset(
         {".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
-        | {".jpg", ".jpeg", ".jpe", ".jfif", ".jif"}
+        | {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jp2", ".avif"}
     ),
-    unreadable=frozenset({".heic", ".heif", ".avif", ".jxl", ".jp2"}),
+    unreadable=frozenset({".heic", ".heif", ".jxl"}),
 )
 
 

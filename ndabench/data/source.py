@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import Field
 
 from ndabench.data.config import DataSetConfig, SplitName
+from ndabench.data.foreign_files import what_it_is
 from ndabench.data.splits import Rows
 from ndabench.errors import UserError
 
@@ -123,8 +124,12 @@ class FilePictures:
 
 
 def decoded(file: Path | IO[bytes]) -> Image.Image:
-    """The one picture that an encoded file holds; `ValueError` for an animation or several pages."""
-    with Image.open(file) as image:
+    """The one picture that an encoded file holds; `ValueError` for an animation, several pages or none."""
+    try:
+        opened = Image.open(file)
+    except UnidentifiedImageError:
+        raise ValueError(f"it is {what_it_is(file)}") from None
+    with opened as image:
         num_frames = getattr(image, "n_frames", 1)
         # In the format of cameras the first picture is the photograph, others are its previews.
         if num_frames > 1 and image.format != "MPO":
@@ -143,8 +148,6 @@ def read_pixels(
     try:
         image = pictures.read(row)
         return _prepared(image, image_size, channels, _orientation(image) if upright else 1)
-    except UnidentifiedImageError:
-        raise UserError(f"{pictures.where(row)}: not an image in a format that Pillow knows") from None
     except DAMAGE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(f"{pictures.where(row)}: the image cannot be read ({reason})") from None
@@ -160,7 +163,10 @@ def _orientation(image: Image.Image) -> int:
 
 def _prepared(image: Image.Image, image_size: int | None, channels: int, orientation: int) -> Pixels:
     if image.mode.startswith(("I", "F")):
-        raise ValueError(f"its pixels are {image.mode!r}, not 8 bits a channel")
+        raise ValueError(
+            f"its pixels are {image.mode!r}, not 8 bits a channel; convert it, choosing what becomes black "
+            "and white"
+        )
     if "transparency" in image.info:
         image = image.convert("RGBA")
     image = image.convert("L" if channels == 1 else "RGB")

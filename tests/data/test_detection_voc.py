@@ -214,7 +214,8 @@ def test_pictures_that_are_none(devkit: Path) -> None:
     file = devkit / "VOC2007/JPEGImages/000002.jpg"
     whole = file.read_bytes()
     file.write_bytes(b"not a picture")
-    assert error_of(devkit) == f"{file}: not an image in a format that Pillow knows"
+    what = "no picture in a format that Pillow knows"
+    assert error_of(devkit) == f"{file}: the image cannot be read (it is {what})"
     file.write_bytes(whole[:-10])  # its header is still good
     with pytest.raises(UserError, match=r"000002\.jpg: the image cannot be read \("):
         load(devkit).test[1]

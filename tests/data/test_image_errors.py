@@ -33,7 +33,7 @@ OTHER_SIZE = layouts.png(layouts.random_images(1, 8, 9, 3)[0])
 @pytest.mark.parametrize(
     ("images", "labels", "expected"),
     [
-        ([*GOOD[:13], b"not an image", *GOOD[14:]], [0] * 20, "row 13: not an image in a format that Pillow"),
+        ([*GOOD[:13], b"not an image", *GOOD[14:]], [0] * 20, "row 13: the image cannot be read"),
         ([*GOOD[:9], GOOD[9][:60], *GOOD[10:]], [0] * 20, "row 9: the image cannot be read ("),
         ([None, *GOOD[1:]], [0] * 20, "row 0: the image cannot be read (the row has no image bytes)"),
         (
@@ -60,7 +60,9 @@ def test_the_row_is_the_one_in_the_second_file(tmp_path: Path) -> None:
     for number, images in enumerate((GOOD, [*GOOD[:3], b"?"])):
         layouts.write_parquet(tmp_path / f"set/train-{number}.parquet", images, [0] * len(images))
     layouts.write_parquet(tmp_path / "set/test-0.parquet", GOOD, [0] * 20)
-    assert "train-1.parquet row 3: not an image" in error_of(name="image_parquet", path=tmp_path / "set")
+    assert "train-1.parquet row 3: the image cannot be read" in error_of(
+        name="image_parquet", path=tmp_path / "set"
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_folders(tmp_path: Path) -> None:
     assert "has no class folders" in error_of(name="image_folder", path=root)
     (root / "train/a").mkdir()
     assert (
-        "train/a: the class has no image to train on; remove the folder, or add images (bmp gif"
+        "train/a: the class has no image to train on; remove the folder, or add images (avif bmp gif"
         in error_of(name="image_folder", path=root)
     )
     (root / "train/a/1.png").write_bytes(GOOD[0])
@@ -118,7 +120,9 @@ def test_folders(tmp_path: Path) -> None:
     )
     (root / "train/b").mkdir()
     (root / "train/b/1.png").write_bytes(b"")
-    assert "train/b/1.png: not an image" in error_of(name="image_folder", path=root)
+    assert "train/b/1.png: the image cannot be read (it is an empty file)" in error_of(
+        name="image_folder", path=root
+    )
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(root / "train/b/1.png")
     assert "train/b/1.png: the image cannot be read (its pixels are 'I;16'" in error_of(
         name="image_folder", path=root

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from ndabench.data.source import FilePictures, Pixels, read_pixels
 from ndabench.errors import UserError
@@ -57,6 +57,7 @@ def transparent(pixels: np.ndarray) -> np.ndarray:
         ("two levels.png", (GREY > 99).astype(np.uint8) * 255, "1", np.stack([(GREY > 99) * 255] * 3, -1)),
         ("a.webp", COLOURED, None, COLOURED),
         ("a.bmp", COLOURED, None, COLOURED),
+        ("a.jp2", COLOURED, None, COLOURED),
         ("cmyk.tif", COLOURED, "CMYK", COLOURED),
     ],
 )
@@ -91,13 +92,46 @@ def test_colours_of_sixteen_bits_lose_their_lower_byte(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "pixels", "mode"),
-    [("16.png", GREY.astype(np.uint16), "I;16"), ("32.tif", GREY.astype(np.float32), "F")],
+    [
+        ("16.png", GREY.astype(np.uint16), "I;16"),
+        ("16.tif", GREY.astype(np.uint16), "I;16"),
+        ("32.tif", GREY.astype(np.float32), "F"),
+    ],
 )
 def test_grey_levels_of_more_than_eight_bits_are_refused(
     name: str, pixels: np.ndarray, mode: str, tmp_path: Path
 ) -> None:
     line = refused(write(tmp_path / name, pixels))
-    assert f"its pixels are {mode!r}, not 8 bits a channel" in line
+    assert f"its pixels are {mode!r}, not 8 bits a channel; convert it" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("phone.jpg", b"\0\0\0\x18ftypheic" + bytes(99), "a picture in HEIC; convert it to PNG or JPEG"),
+        ("burst.png", b"\0\0\0\x18ftypmsf1" + bytes(99), "a picture in HEIC; convert it to PNG or JPEG"),
+        ("a.png", b"\xff\x0a" + bytes(99), "a JPEG XL picture; convert it to PNG or JPEG"),
+        ("clip.gif", b"\0\0\0\x18ftypmp42" + bytes(99), "a video"),
+        ("clip.webp", b"\x1aE\xdf\xa3" + bytes(99), "a video"),
+        ("404.jpg", b"\n<!DOCTYPE html><html>", "text in HTML, XML or SVG"),
+        ("lfs.png", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS; `git lfs pull`"),
+        ("a.jpg", b"%PDF-1.4", "a PDF document"),
+        ("b.jpg", b"PK\3\4", "a zip archive"),
+        ("c.jpg", b"", "an empty file"),
+        ("d.jpg", b"abc", "no picture in a format that Pillow knows"),
+    ],
+)
+def test_what_is_no_picture_is_named_whatever_its_name(
+    name: str, content: bytes, kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert f"{name}: the image cannot be read (it is {kind}" in refused(tmp_path / name)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.avif", SMOOTH, quality=100, subsampling="4:4:4")
+    assert np.abs(read(path).astype(int) - SMOOTH.transpose(2, 0, 1)).max() <= 8
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ndabench.data.detection.source import Annotation, hash_annotations
+from ndabench.data.foreign_files import what_it_is
 from ndabench.data.source import FilePictures, Pixels, read_pixels
 from ndabench.errors import UserError
 
@@ -55,7 +56,7 @@ def read_header(file: Path) -> Header:
         with Image.open(file) as image:  # reads the header only
             return Header(*image.size, file.stat().st_size)
     except UnidentifiedImageError:
-        raise UserError(f"{file}: not an image in a format that Pillow knows") from None
+        raise UserError(f"{file}: the image cannot be read (it is {what_it_is(file)})") from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror or error})") from None
 
