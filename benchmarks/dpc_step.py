@@ -32,7 +32,7 @@ from rich.table import Table
 from benchmarks.racing import Steps, hardware, race_of_steps, steps_of
 from ndabench.augmentations.registry import implementations
 from ndabench.data.videos.clips import ClipData
-from ndabench.data.videos.feeding import ResidentClips
+from ndabench.data.videos.feeding import greyscale_clips
 from ndabench.distributed import Workers
 from ndabench.tasks.contrastive.config import VideoContrastiveConfig
 from ndabench.tasks.setup import TrialSetup
@@ -106,7 +106,7 @@ def random_videos(sizes: Sizes, device: torch.device) -> ClipData:
         generator=torch.Generator().manual_seed(0),
     ).to(device)
     labels, rows = torch.zeros(MOST_CLIPS, dtype=torch.long), torch.arange(MOST_CLIPS) % NUM_VIDEOS
-    split = ResidentClips(videos, labels, rows)
+    split = greyscale_clips(videos, labels, rows)
     return ClipData("random", "", ("all",), (3, sizes.side, sizes.side), split, split, split)
 
 

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log2
 from pathlib import Path
 from typing import Annotated
 
@@ -38,15 +39,19 @@ class Kind:
     videos: bool
     negatives: tuple[str, ...]
     size: int
+    batch_size: int
     template: str
     needs_classes: bool
 
 
+TRAINED = 0.7
+"""About the share of a set that is trained on, of which a batch should be at most half."""
+
 HEAD = """\
 # {title}
-# ndabench preview {out}         the data, and what the negatives make of them
-# ndabench sweep {out} --check   opens everything, takes two steps with each arm
-# ndabench sweep {out}           runs it; Ctrl-C at any time, --resume continues
+# ndabench preview {out}                draws the data, and what the negatives make of them
+# ndabench sweep {out} --check --time   opens everything, tries each arm, says how long it will take
+# ndabench sweep {out}                  runs it; Ctrl-C at any time, --resume continues
 # `ndabench explain KEY` says what a key means, e.g. `ndabench explain {task}`.
 name: {name}
 """
@@ -55,7 +60,7 @@ GAN = """\
 task:
   name: gan
   width: 16              # channels; 64 or more for good pictures, on a GPU
-  batch_size: 64
+  batch_size: {batch_size}
   num_steps: 2000        # a first look; tens of thousands for good pictures
   losses: hinge
   checkpoint_every: 500
@@ -75,9 +80,9 @@ resources: {{cpus_per_worker: 1, gpus_per_worker: 0}}   # of each trial; gpus_pe
 CONTRASTIVE = """\
 task:
   name: image_contrastive
-  method: {{name: moco, queue_size: 1024}}
+  method: {{name: moco, queue_size: {queue_size}}}
   encoder: {{name: resnet, depth: 18, width: 16}}   # width 64 is the usual ResNet-18, for GPUs
-  batch_size: 64
+  batch_size: {batch_size}
   num_steps: 2000        # a first look; hundreds of epochs are usual
   checkpoint_every: 500
 data: {data}
@@ -102,7 +107,7 @@ task:
   encoder: {{name: resnet2d3d, width: 16}}   # width 64 is the usual one, for GPUs
   clip_frames: 20        # frames of a clip, so many apart:
   frame_stride: 1
-  batch_size: 16
+  batch_size: {batch_size}
   num_steps: 1000        # a first look
   checkpoint_every: 250
 data: {data}
@@ -119,10 +124,10 @@ resources: {{cpus_per_worker: 1, gpus_per_worker: 0}}   # of each trial; gpus_pe
 """
 
 IMAGE_KINDS = {
-    "gan": Kind(False, ("jigsaw", "cutout"), 32, GAN, needs_classes=False),
-    "contrastive": Kind(False, ("jigsaw", "stitch"), 32, CONTRASTIVE, needs_classes=True),
+    "gan": Kind(False, ("jigsaw", "cutout"), 32, 64, GAN, needs_classes=False),
+    "contrastive": Kind(False, ("jigsaw", "stitch"), 32, 64, CONTRASTIVE, needs_classes=True),
 }
-VIDEO_KINDS = {"contrastive": Kind(True, ("shuffle_frames",), 64, VIDEO_CONTRASTIVE, needs_classes=True)}
+VIDEO_KINDS = {"contrastive": Kind(True, ("shuffle_frames",), 64, 16, VIDEO_CONTRASTIVE, needs_classes=True)}
 
 
 def init(
@@ -150,7 +155,7 @@ def init(
     config = parse(SweepConfig, parse_yaml(text), str(out))
     write_text(out, text)
     print(f"{out}: {found.title}; {config.trial_count()} trials")
-    print(f"next: ndabench sweep {out} --check")
+    print(f"next: ndabench preview {out}")
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,7 @@ class Found:
     videos: bool
     data: dict[str, object]
     """The keys of `data`, without the size."""
+    count: int
     classes: int
 
 
@@ -178,6 +184,11 @@ def look_at(folder: Path) -> Found:
     endings = Counter(file.suffix.lower() for file in files_below(folder))
     images, videos = (sum(endings[one] for one in kind.suffixes) for kind in (IMAGES, VIDEOS))
     if not images and not videos:
+        if unreadable := sorted(IMAGES.unreadable & set(endings)):
+            raise UserError(
+                f"{folder}: its {sum(endings[one] for one in unreadable):,} pictures end in "
+                f"{' '.join(unreadable)}, which cannot be read; convert them to JPEG or PNG"
+            )
         known = " ".join(sorted(one[1:] for one in IMAGES.suffixes | VIDEOS.suffixes))
         raise UserError(f"{folder}: holds neither images nor videos ({known})")
     if videos >= images:
@@ -196,7 +207,7 @@ def _images(folder: Path, count: int, *, flat: bool) -> Found:
     source = parse(ImageFolderConfig, data, str(folder)).open()
     classes = len(source.class_names)
     title = f"{count:,} images" + (f" in {classes:,} classes" if classes > 1 else "")
-    return Found(folder.name, title, False, data, classes)
+    return Found(folder.name, title, False, data, count, classes)
 
 
 def _videos(folder: Path, count: int) -> Found:
@@ -205,7 +216,7 @@ def _videos(folder: Path, count: int) -> Found:
 
     data: dict[str, object] = {"name": "video_folder", "path": str(folder)}
     classes = len(parse(VideoFolderConfig, data, str(folder)).lists().class_names)
-    return Found(folder.name, f"{count:,} videos in {classes:,} classes", True, data, classes)
+    return Found(folder.name, f"{count:,} videos in {classes:,} classes", True, data, count, classes)
 
 
 def _kind(found: Found, task: str | None) -> Kind:
@@ -231,11 +242,14 @@ def _written(
 ) -> str:
     key = "frame_size" if kind.videos else "image_size"
     data = ", ".join(f"{one}: {json.dumps(value)}" for one, value in {**found.data, key: size}.items())
+    power = 2 ** max(int(log2(found.count * TRAINED / 2)), 3)
     body = kind.template.format(
         data=f"{{{data}}}",
         arms="\n".join(f"  - {arm}" for arm in arms),
         seeds=list(range(seeds)),
         samples=1000,
+        batch_size=min(kind.batch_size, power),
+        queue_size=min(1024, power),
     )
     task = body.partition("name: ")[2].partition("\n")[0]
     title = f"Do {' and '.join(arms)} help on {found.name} ({found.title})?"

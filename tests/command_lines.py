@@ -23,7 +23,7 @@ TINY: dict[str, Any] = {
     "arms": ["none", "jigsaw"],
 }
 
-WORKS = ("reading ", "decoding ", "building the networks", "preparing ")
+WORKS = ("reading ", "scanning ", "decoding ", "building the networks", "preparing ")
 """How the lines begin in which a command says what it is doing."""
 
 

@@ -31,7 +31,7 @@ def test_a_flat_folder_is_one_class(own: Path, capsys: pytest.CaptureFixture[str
     assert config.data.title == "image_folder:my pictures"
     assert capsys.readouterr().out.splitlines() == [
         "my_pictures.yaml: 3 images; 9 trials",
-        "next: ndabench sweep my_pictures.yaml --check",
+        "next: ndabench preview my_pictures.yaml",
     ]
 
 
@@ -48,8 +48,9 @@ def test_class_folders(own: Path, tmp_path: Path, task: str) -> None:
     assert "6 images in 2 classes" in out.read_text().splitlines()[0]
 
 
-def test_videos(own: Path) -> None:
-    for split in ("train", "test"):
+@pytest.mark.parametrize("splits", [("train", "test"), (".",)])
+def test_videos(own: Path, splits: tuple[str, ...]) -> None:
+    for split in splits:
         for name in ("run", "jump"):
             (own / split / name).mkdir(parents=True)
             (own / split / name / "1.mp4").touch()
@@ -67,7 +68,8 @@ def test_videos(own: Path) -> None:
         (["a.png"], {"task": "gna"}, "--task: unknown task 'gna'; did you mean 'gan'"),
         (["a.png"], {"negatives": "jigsw"}, "did you mean 'jigsaw'"),
         (["a.png"], {"out": Path("taken.yaml")}, "--out: taken.yaml exists"),
-        (["a.mp4"], {}, "has no folders train and test"),
+        (["a.mp4"], {}, "has no class folders; videos belong in"),
+        (["a.HEIC", "b.heic"], {}, "its 2 pictures end in .heic, which cannot be read; convert them"),
     ],
 )
 def test_mistakes_leave_nothing(own: Path, prepare: list[str] | None, options: dict, message: str) -> None:

@@ -9,7 +9,7 @@ from ndabench.augmentations.registry import implementations
 from ndabench.data.feeding import ResidentSplit
 from ndabench.data.images import ImageData
 from ndabench.data.videos.clips import ClipData
-from ndabench.data.videos.feeding import ResidentClips
+from ndabench.data.videos.feeding import greyscale_clips
 from ndabench.distributed import Workers
 from ndabench.tasks.contrastive.config import ImageContrastiveConfig, VideoContrastiveConfig
 from ndabench.tasks.gan.config import GanConfig
@@ -108,7 +108,7 @@ def videos(side: int, device: torch.device, frames: int = 18) -> ClipData:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (NUM_VIDEOS, frames, side, side), generator=generator, dtype=torch.uint8)
     labels = torch.arange(NUM_VIDEOS) % 2
-    split = ResidentClips(pixels.to(device), labels, torch.arange(NUM_VIDEOS))
+    split = greyscale_clips(pixels.to(device), labels, torch.arange(NUM_VIDEOS))
     return ClipData("random", "0", ("a", "b"), (3, side, side), split, split, split)
 
 

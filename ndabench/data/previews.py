@@ -37,9 +37,9 @@ class Preview:
 def image_preview(
     data: ImageData, negatives: Negatives, shown_shape: tuple[int, ...], *, count: int, seed: int
 ) -> Preview:
-    """The first `count` training images and their negatives, at the data's own size, whatever `shown_shape`
-    is."""
-    images, _ = next(iter(data.train.batches([torch.arange(min(count, len(data.train)))])))
+    """`count` training images of all parts of the set, and their negatives, at the data's own size, whatever
+    `shown_shape` is."""
+    images, _ = next(iter(data.train.batches([_spread(len(data.train), count)])))
     made = dict(_applied(negatives, images, seed))
     return Preview("images", {"real": images, **made}, len(made))
 
@@ -47,8 +47,8 @@ def image_preview(
 def pair_preview(
     data: PairedData, negatives: Negatives, shown_shape: tuple[int, ...], *, count: int, seed: int
 ) -> Preview:
-    """The first `count` training pairs, and the negatives of their targets."""
-    rows = [torch.arange(min(count, len(data.train)))]
+    """`count` training pairs of all parts of the set, and the negatives of their targets."""
+    rows = [_spread(len(data.train), count)]
     inputs, _ = next(iter(data.inputs["train"].batches(rows)))
     targets, _ = next(iter(data.train.batches(rows)))
     made = dict(_applied(negatives, targets, seed))
@@ -75,6 +75,11 @@ def clip_preview(
     clips = {"real": real[0], "another": real[1], **made}
     rows = {name: clip[:, shown].transpose(0, 1) for name, clip in clips.items()}
     return Preview("frames of a clip", rows, len(made))
+
+
+def _spread(num_examples: int, count: int) -> Tensor:
+    """Up to `count` rows at equal distances: folders are read class by class."""
+    return torch.linspace(0, num_examples - 1, min(count, num_examples)).round().long()
 
 
 def _applied(negatives: Negatives, real: Tensor, seed: int) -> Iterator[tuple[str, Tensor]]:

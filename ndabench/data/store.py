@@ -195,7 +195,7 @@ def _windows(config: ImageConfig, pictures: Pictures, shape: Shape) -> Iterator[
 
     num_rows = len(pictures.labels)
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        for start in told(range(0, num_rows, WINDOW), f"{config.title}: decoding", num_rows, WINDOW):
+        for start in told(range(0, num_rows, WINDOW), f"decoding {config.title}", num_rows, WINDOW):
             yield np.stack(list(pool.map(read, range(start, min(start + WINDOW, num_rows)))))
 
 

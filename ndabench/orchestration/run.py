@@ -79,7 +79,7 @@ def check_sweep(
     first = FirstWorker() if local else None
     if first is not None and config.resources.gpus_per_worker:  # then a worker prepares
         first.require()
-    line = f"importing PyTorch, reading {config.data.name}, preparing the evaluations …"
+    line = f"importing PyTorch, reading {config.data.title}, preparing the evaluations …"
     console.print(line, highlight=False, markup=False)
     prepared = prepare_sweep(
         config,

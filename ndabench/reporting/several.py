@@ -19,7 +19,7 @@ from ndabench.errors import UserError
 from ndabench.records import RecordStore
 from ndabench.reporting.frames import Frames, Group, Setting, decoded, load, with_first_names
 
-LOCATIONS = frozenset({"path", "download", "stream", "decode_workers", "weights", "plugins"})
+LOCATIONS = frozenset({"path", "download", "stream", "decode_workers", "cache", "weights", "plugins"})
 """Keys that say where something is, and not what it is."""
 CONTENT = ("task", "data", "evaluate")
 Value = str

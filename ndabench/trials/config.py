@@ -94,7 +94,7 @@ class TrialConfig(Config):
         return " ".join([*parts, f"seed {self.seed}"])
 
 
-LOCATION_KEYS = frozenset({"path", "download", "stream", "decode_workers", "weights"})
+LOCATION_KEYS = frozenset({"path", "download", "stream", "decode_workers", "cache", "weights"})
 """Keys of data and evaluations that say where something is, not what it is: a sweep may move.
 
 Folders inside a `path` are not among them, since `split_lists` of another name may list other videos. Nor is

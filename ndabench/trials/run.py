@@ -82,7 +82,10 @@ def prepare(
     prepare_evaluations(first.evaluate, Preparation(data, device, num_workers, sampling, said.append))
     counts = split_counts(data, MODALITIES[modality_of(first.data)].holds)
     costs = _costs(trials, data, device, checked) if timed and checked else ()
-    return Prepared(data.content_hash, len(checked), (*notes.values(), *said), drawn_from, counts, costs)
+    kept = [data.kept] if getattr(data, "kept", "") else []
+    return Prepared(
+        data.content_hash, len(checked), (*kept, *notes.values(), *said), drawn_from, counts, costs
+    )
 
 
 def _costs(
@@ -115,7 +118,10 @@ def _costs(
 
 def _load(trial: TrialConfig, device: torch.device) -> Any:
     """The trial's data, ready on the device."""
-    with memory_for("loading the data", "decode while training (stream: true), or make image_size smaller"):
+    videos = modality_of(trial.data) == "videos"
+    remedy = "set data.cache to disk" if videos else "decode while training (stream: true)"
+    size = "frame_size" if videos else "image_size"
+    with memory_for("loading the data", f"{remedy}, or make {size} smaller"):
         return load_data(trial.data, device)
 
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from ndabench.config import parse
+from ndabench.data import progress
 from ndabench.data.registry import VideoDataConfig, load_data
-from ndabench.data.videos import feeding, scanning
+from ndabench.data.videos import feeding
 from ndabench.data.videos.clips import ClipRequest
 from ndabench.data.videos.decoding import scan
 from ndabench.errors import UserError
@@ -32,10 +33,11 @@ def test_a_long_scan_is_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_ucf101(tmp_path / "ucf")
-    monkeypatch.setattr(scanning, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1.0)
+    keys = {"name": "ucf101", "path": tmp_path / "ucf", "cache": "none"}
     with caplog.at_level("INFO"):
-        load_data(parse(VideoDataConfig, {"name": "ucf101", "path": tmp_path / "ucf"}, "data"), device=CPU)
-    assert caplog.messages == [f"scanned {number} of 16 videos" for number in range(1, 17)]
+        load_data(parse(VideoDataConfig, keys, "data"), device=CPU)
+    assert caplog.messages == [f"scanning videos: {number} of 16" for number in range(16)]
 
 
 @pytest.fixture
@@ -165,7 +167,7 @@ def test_no_test_video_can_be_read(ucf: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_video_that_changes_after_the_scan(ucf: Path, workers: int) -> None:
-    keys = {"name": "ucf101", "path": ucf, "decode_workers": workers}
+    keys = {"name": "ucf101", "path": ucf, "decode_workers": workers, "cache": "none"}
     data = load_data(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
     for path in (ucf / "UCF-101").glob("*/*_g01_*"):
         write_video(path, num_frames=3)
@@ -174,7 +176,7 @@ def test_a_video_that_changes_after_the_scan(ucf: Path, workers: int) -> None:
 
 
 def test_clips_longer_than_memory_allows(ucf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {"name": "ucf101", "path": ucf, "decode_workers": 0, "frame_size": 1024}
+    keys = {"name": "ucf101", "path": ucf, "decode_workers": 0, "frame_size": 1024, "cache": "none"}
     data = load_data(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
     monkeypatch.setattr(feeding, "_available", lambda: 2**30)
     monkeypatch.setattr(feeding, "_left_in_group", lambda: None)

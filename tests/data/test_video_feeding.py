@@ -23,7 +23,14 @@ def ucf(tmp_path: Path) -> Path:
 
 
 def load(ucf: Path, *, workers: int = 0, **keys: object) -> ClipData:
-    keys = {"name": "ucf101", "path": ucf, "decode_workers": workers, "frame_size": 32, **keys}
+    keys = {
+        "name": "ucf101",
+        "path": ucf,
+        "decode_workers": workers,
+        "frame_size": 32,
+        "cache": "none",
+        **keys,
+    }
     return load_data(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
 
 

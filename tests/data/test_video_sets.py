@@ -21,6 +21,7 @@ from tests.video_files import write_ucf101, write_video
 
 
 def load(**keys: Any) -> ClipData:
+    keys = {"cache": "none", **keys}  # else the splits hold frames, not files
     return load_data(parse(VideoDataConfig, keys, "data"), device=torch.device("cpu"))
 
 
@@ -190,6 +191,24 @@ def test_video_folder_with_and_without_validation(tmp_path: Path) -> None:
         load(name="video_folder", path=root)
     with pytest.raises(UserError, match="kinetics: has a folder train but no folder eval"):
         load(name="video_folder", path=root, test_folder="eval")
+
+
+def test_a_pool_of_class_folders_is_cut_by_source(tmp_path: Path) -> None:
+    for name in ("run", "jump"):
+        for number in range(10):
+            write_video(tmp_path / f"own/{name}/{number}.mp4", num_frames=3)
+    data = load(name="video_folder", path=tmp_path / "own")
+    assert data.class_names == ("jump", "run")
+    sizes = [split.labels.bincount().tolist() for split in (data.train, data.validation, data.test)]
+    assert sizes == [[7, 7], [1, 1], [2, 2]]
+    other = load(name="video_folder", path=tmp_path / "own", split_seed=1)
+    assert names_of(other.test) == names_of(data.test)
+    assert names_of(other.validation) != names_of(data.validation)
+    shutil.rmtree(tmp_path / "own/run")
+    for file in list((tmp_path / "own/jump").iterdir())[1:]:
+        file.unlink()
+    with pytest.raises(UserError, match="videos for test cannot be held out of 1 training videos"):
+        load(name="video_folder", path=tmp_path / "own")
 
 
 def videos(groups: Sequence[tuple[int, str]]) -> list[Video]:

@@ -73,11 +73,8 @@ def test_frames_are_those_of_pyav(name: str, codec: str, framing: Framing, tmp_p
 
 def test_it_is_chosen_by_name(tmp_path: Path) -> None:
     write_ucf101(tmp_path)
-    config = parse(
-        VideoDataConfig,
-        {"name": "ucf101", "path": tmp_path, "decoder": "torchcodec", "decode_workers": 0, "frame_size": 32},
-        "data",
-    )
+    keys = {"name": "ucf101", "path": tmp_path, "decoder": "torchcodec", "cache": "none"}
+    config = parse(VideoDataConfig, {**keys, "decode_workers": 0, "frame_size": 32}, "data")
     data = load_data(config, device=torch.device("cpu"))
     ((clips, _),) = data.test.clips([[ClipRequest(0, 4, 3), ClipRequest(1, 1, 3)]])
     assert [numbers_of(clip.permute(1, 2, 3, 0).numpy()) for clip in clips] == [[4, 5, 6], [1, 2, 3]]

@@ -113,7 +113,7 @@ def test_every_video_is_seen_whole() -> None:
     for row in (0, 1, 2, 10):
         video, first = divmod(row, 3)
         frames = [firsts[first] + 2 * step for step in range(6)]
-        whole = split._videos[split._rows[video]]
+        whole = split._planes[split._starts[video] :]
         clip = to_float(whole[frames][None, None].repeat(1, 3, 1, 1, 1))
         torch.testing.assert_close(found.values[row], network(clip)[0].detach())
     twice = concat_windows([found, found])

@@ -141,6 +141,12 @@ def test_a_check_decodes_videos_in_separate_processes(cache: Path) -> None:
         "batch_size": 4,
     }
     files = {"codec": "mpeg4", "sizes": [[32, 32]]}
-    data = {"name": "moving_digits", "frame_size": 16, "video_frames": 12, "clips_per_group": 1}
-    changes = {"task": task, "data": {**data, "files": files, "decode_workers": 2}, "evaluate": []}
+    data = {
+        "name": "moving_digits",
+        "frame_size": 16,
+        "video_frames": 12,
+        "clips_per_group": 1,
+        "decode_workers": 2,
+    }
+    changes = {"task": task, "data": {**data, "files": files, "cache": "none"}, "evaluate": []}
     assert prepare(sweep(arms=["none"], search={}, objective=None, **changes), check=True).checked == 1

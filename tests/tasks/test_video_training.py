@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ndabench.data.videos.feeding import ResidentClips
+from ndabench.data.videos.feeding import greyscale_clips
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig, RetrievalConfig
@@ -200,7 +200,7 @@ def test_what_does_not_fit_together_is_refused_at_once(changes: dict[str, Any], 
 def test_clips_that_the_memory_cannot_hold_are_refused_with_what_would_fit() -> None:
     videos = toy_videos()
     pixels = torch.empty(1, 1, 1, 1, dtype=torch.uint8).expand(48, 10, 4096, 4096)
-    train = ResidentClips(pixels, torch.zeros(24, dtype=torch.int64), torch.arange(24))
+    train = greyscale_clips(pixels, torch.zeros(24, dtype=torch.int64), torch.arange(24))
     huge = replace(videos, train=train, frame_shape=(3, 4096, 4096))
     with pytest.raises(UserError, match=r"8 clips of 1024 frames of 4096×4096 take .* GiB.*would fit"):
         build_trainer(TrialSetup(toy_settings(clip_frames=1024), huge))

@@ -7,8 +7,8 @@ import torch
 
 from ndabench.augmentations.compose import Augmentation
 from ndabench.augmentations.registry import implementations
-from ndabench.data.videos.clips import ClipData
-from ndabench.data.videos.feeding import ResidentClips
+from ndabench.data.videos.clips import ClipData, ClipSplit
+from ndabench.data.videos.feeding import greyscale_clips
 from ndabench.tasks.contrastive.config import VideoContrastiveConfig
 from ndabench.tasks.setup import TrialSetup
 from ndabench.tasks.trainer import Trainer, build_trainer
@@ -40,8 +40,8 @@ def toy_videos(num_videos: int = 48, frames: int = 10, size: int = 16) -> ClipDa
             at = (start + (2 * label - 1) * 2 * frame) % size
             videos[row, frame, :, at : at + 2] += 150
 
-    def split(first: int, last: int) -> ResidentClips:
-        return ResidentClips(videos, labels[first:last], torch.arange(first, last))
+    def split(first: int, last: int) -> ClipSplit:
+        return greyscale_clips(videos, labels[first:last], torch.arange(first, last))
 
     half, rest = num_videos // 2, num_videos * 3 // 4
     return ClipData(

@@ -89,6 +89,8 @@ class ClipData:
     """A line for every listed video that was left out because it cannot be read (`unreadable: skip`)."""
     notes: tuple[str, ...] = ()
     """What a reader of the results should know about how the files were understood, a line each."""
+    kept: str = ""
+    """What is kept of the decoded frames and how large they are, a line for the user."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ import torch
 
 from ndabench.data.videos.clips import ClipData
 from ndabench.data.videos.digit_rendering import CLASS_NAMES, TEST_GROUPS, draw_motions, render
-from ndabench.data.videos.feeding import ResidentClips
+from ndabench.data.videos.feeding import greyscale_clips
 from ndabench.data.videos.groups import held_out_groups
 from ndabench.data.videos.load import load_clips
 from ndabench.data.videos.moving_digits import FRAME_RATE, MovingDigitsConfig
@@ -32,7 +32,7 @@ def load_moving_digits(config: MovingDigitsConfig, *, device: torch.device) -> C
     grey = render(motions, seconds, framing.height, framing.width)
     rows = _split(config, motions.labels, motions.groups)
     videos = grey.to(device)
-    splits = {name: ResidentClips(videos, motions.labels[own], own) for name, own in rows.items()}
+    splits = {name: greyscale_clips(videos, motions.labels[own], own) for name, own in rows.items()}
     return ClipData(
         name=config.title,
         content_hash=_content_hash(grey, motions.labels, rows),

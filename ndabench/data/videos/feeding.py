@@ -1,4 +1,4 @@
-"""The two ways in which clips reach the device: from a tensor that lives there, or by decoding.
+"""The two ways in which clips reach the device: from frames that are kept decoded, or by decoding.
 
 Decoding keeps nothing between clips: it opens a file for each clip and closes it again. Before a batch that
 is larger than any before it, `require_room` checks that the memory can hold it.
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ndabench.data.decoded_batches import BATCHES_AHEAD, Batch, decoded_batches, decoding_processes
-from ndabench.data.videos.clips import ClipBatch, ClipRequest, covering_windows
+from ndabench.data.videos.clips import ClipBatch, ClipRequest, ClipSplit, covering_windows
 from ndabench.data.videos.facts import VideoFacts, frames_at, shown_frames
 from ndabench.data.videos.source import Framing, Pixels, Video
 from ndabench.errors import UserError
@@ -36,32 +36,57 @@ class ScannedVideo(NamedTuple):
 
 
 class ResidentClips:
-    """Greyscale videos of one length that live on the device; their clips have three equal channels."""
+    """Clips of frames that are at hand: in the memory of a device, or in a file that is mapped into memory.
 
-    def __init__(self, videos: Tensor, labels: Tensor, rows: Tensor) -> None:
-        """`videos`: uint8 `[M, T, H, W]`, shared by the splits; `labels`, `rows`: int64 `[N]`, CPU."""
-        self.labels = labels
-        self.num_frames = [videos.shape[1]] * len(labels)
-        self._videos, self._rows = videos, rows
+    They have three channels, which are equal where the frames are greyscale.
+    """
+
+    def __init__(
+        self,
+        frames: Tensor,
+        labels: Tensor,
+        starts: Tensor,
+        num_frames: Sequence[int],
+        *,
+        device: torch.device | None = None,
+    ) -> None:
+        """`frames`: uint8 `[F, C, H, W]`, those of a video one after the other, shared by the splits.
+
+        `labels` and `starts`, the places of the videos' first frames in `frames`: int64 `[N]` on the CPU.
+        Clips are given out on `device`; None: where the frames are.
+        """
+        self.labels, self.num_frames = labels, num_frames
+        self._planes, self._starts = frames.flatten(0, 1), starts
+        self._channels = frames.shape[1]
+        self._device = frames.device if device is None else device
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def clips(self, batches: Iterable[ClipBatch]) -> Iterator[Batch]:
-        device = self._videos.device
-        for requests in batches:
+        channels = torch.arange(self._channels)[:, None]
+        for requests in fitting(self, batches):
             video = torch.tensor([request.video for request in requests])
-            frames = torch.tensor([request.indices(self._videos.shape[1]) for request in requests])
-            rows, there = (i.to(device, non_blocking=True) for i in (self._rows[video], frames))
-            grey = self._videos[rows[:, None], there]
-            yield grey[:, None].repeat(1, 3, 1, 1, 1), self.labels[video].to(device, non_blocking=True)
+            frames = torch.tensor([request.indices(self.num_frames[request.video]) for request in requests])
+            planes = (self._starts[video, None] + frames)[:, None] * self._channels + channels
+            there = planes.expand(-1, 3, -1).to(self._planes.device, non_blocking=True)
+            clips, labels = self._planes[there], self.labels[video]
+            yield clips.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
 
     def windows(self, video: int, frames: int, stride: int, overlap: float) -> list[ClipRequest]:
         return covering_windows(video, self.num_frames[video], frames, stride, overlap)
 
     def require_room(self, num_clips: int, frames: int) -> None:
-        framing = self._videos.shape[2:]
-        require_room((num_clips, 3, frames, *framing), 1, shared=False)
+        require_room((num_clips, 3, frames, *self._planes.shape[1:]), 1, shared=False)
+
+
+def greyscale_clips(videos: Tensor, labels: Tensor, rows: Tensor) -> ResidentClips:
+    """A split of greyscale videos of one length, uint8 `[M, T, H, W]`, that live on the device.
+
+    `labels`: int64 `[N]` of the split's own N videos; `rows`: their rows in `videos`, `[N]`; both on the CPU.
+    """
+    length = videos.shape[1]
+    return ResidentClips(videos.flatten(0, 1)[:, None], labels, rows * length, [length] * len(labels))
 
 
 class DecodedClips:
@@ -87,8 +112,8 @@ class DecodedClips:
         return len(self.labels)
 
     def clips(self, batches: Iterable[ClipBatch]) -> Iterator[Batch]:
-        fitting = self._that_fit(batches)
-        yield from decoded_batches(self._decoding, fitting, processes=self._processes, device=self._device)
+        requests = fitting(self, batches)
+        yield from decoded_batches(self._decoding, requests, processes=self._processes, device=self._device)
 
     def windows(self, video: int, frames: int, stride: int, overlap: float) -> list[ClipRequest]:
         return covering_windows(video, self.num_frames[video], frames, stride, overlap)
@@ -98,15 +123,16 @@ class DecodedClips:
         shape = (num_clips, 3, frames, framing.height, framing.width)
         require_room(shape, self._processes * BATCHES_AHEAD + 1, shared=self._processes > 0)
 
-    def _that_fit(self, batches: Iterable[ClipBatch]) -> Iterator[ClipBatch]:
-        """`batches`; raises `UserError` before the first batch that does not fit into memory."""
-        largest = 0
-        for requests in batches:
-            size = len(requests) * requests[0].frames
-            if size > largest:  # a smaller batch reuses the memory of an earlier one
-                self.require_room(len(requests), requests[0].frames)
-                largest = size
-            yield requests
+
+def fitting(split: ClipSplit, batches: Iterable[ClipBatch]) -> Iterator[ClipBatch]:
+    """`batches`; raises `UserError` before the first batch that does not fit into memory."""
+    largest = 0
+    for requests in batches:
+        size = len(requests) * requests[0].frames
+        if size > largest:  # a smaller batch reuses the memory of an earlier one
+            split.require_room(len(requests), requests[0].frames)
+            largest = size
+        yield requests
 
 
 class _Decoding(Dataset[Batch]):

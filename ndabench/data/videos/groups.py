@@ -1,4 +1,4 @@
-"""Holding out whole groups of training videos for validation.
+"""Holding out whole groups of training videos for validation, or for testing where no list says which.
 
 Clips of one scene or one film look similar. If training and validation shared a scene, validation would test
 memory; the official test lists keep groups together for the same reason.
@@ -9,26 +9,31 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ndabench.data.config import SplitName
 from ndabench.data.videos.source import Video
 from ndabench.errors import UserError
 
 
 def held_out_groups(
-    videos: Sequence[Video], fraction: float, *, seed: int, class_names: Sequence[str]
+    videos: Sequence[Video],
+    fraction: float,
+    *,
+    seed: int,
+    class_names: Sequence[str],
+    split: SplitName = "validation",
 ) -> tuple[list[int], list[int]]:
     """Indices `(kept, held)`, both ascending: `held` has whole groups, about `fraction` of every class.
 
     Groups are considered in an order drawn by `seed`; a group is held out unless that takes one of its
-    classes farther from its share (of at least one video). A class without a validation video then gives its
-    smallest group. No class loses its last training video. Raises `UserError` where no validation video
-    results.
+    classes farther from its share (of at least one video). A class without a video of the `split` then gives
+    its smallest group. No class loses its last training video. Raises `UserError` where no video results.
     """
     groups = _in_drawn_order(videos, seed)
     chosen = _chosen(groups, fraction)
     if not chosen:
         raise UserError(
-            f"validation cannot be held out of {len(videos)} training videos in {len(groups)} groups and "
-            f"{len(class_names)} classes; every class needs videos of two groups"
+            f"videos for {split} cannot be held out of {len(videos)} training videos in {len(groups)} groups "
+            f"and {len(class_names)} classes; every class needs videos of two groups"
         )
     rows: dict[bool, list[int]] = {True: [], False: []}
     for index, video in enumerate(videos):

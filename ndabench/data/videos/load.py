@@ -8,10 +8,12 @@ from typing import NamedTuple
 import torch
 
 from ndabench.data.config import SplitName
+from ndabench.data.splits import TEST_FRACTION, TEST_SEED
 from ndabench.data.videos import decoding, torchcodec_decoding
-from ndabench.data.videos.clips import ClipData
-from ndabench.data.videos.facts import UPRIGHT, Orientation, VideoFacts
-from ndabench.data.videos.feeding import DecodedClips, ReadFrames, ScannedVideo
+from ndabench.data.videos.clips import ClipData, ClipSplit
+from ndabench.data.videos.facts import UPRIGHT, Orientation, VideoFacts, frames_at
+from ndabench.data.videos.feeding import DecodedClips, ReadFrames, ResidentClips, ScannedVideo
+from ndabench.data.videos.frame_store import KeptFrames, keep_frames
 from ndabench.data.videos.groups import held_out_groups
 from ndabench.data.videos.scanning import scan_once
 from ndabench.data.videos.source import Video, VideoConfig, VideoLists
@@ -26,8 +28,9 @@ DECODERS: dict[str, ReadFrames] = {
 def load_clips(config: VideoConfig, *, device: torch.device) -> ClipData:
     """The data set, ready; clips are given out on `device`.
 
-    The first use on a machine scans the set into the cache. Validation videos are cut from the training list
-    where the set has no validation list. Raises `UserError` for what is missing, damaged or contradictory.
+    The first use on a machine scans the set into the cache, and decodes it where the frames are kept. Test
+    and validation videos are cut from the training list where the set has no list of them. Raises `UserError`
+    for what is missing, damaged or contradictory.
     """
     lists = config.lists()
     framing = config.framing
@@ -35,20 +38,14 @@ def load_clips(config: VideoConfig, *, device: torch.device) -> ClipData:
         torchcodec_decoding.require_torchcodec()
     readable = _readable(config, lists)
     train, validation, test = readable.train, readable.validation, readable.test
+    if not test:
+        train, test = _cut(train, TEST_FRACTION, TEST_SEED, "test", lists.class_names)
     if not validation:
-        train, validation = _cut(config, train, lists.class_names)
+        fraction, seed = config.validation_fraction, config.split_seed
+        train, validation = _cut(train, fraction, seed, "validation", lists.class_names)
     scanned: dict[SplitName, list[ScannedVideo]] = {"train": train, "validation": validation, "test": test}
-    splits = {
-        name: DecodedClips(
-            videos,
-            read_frames=DECODERS[config.decoder],
-            framing=framing,
-            frame_rate=config.frame_rate,
-            workers=config.decode_workers,
-            device=device,
-        )
-        for name, videos in scanned.items()
-    }
+    kept = keep_frames(config, DECODERS[config.decoder], [video for own in scanned.values() for video in own])
+    splits = {name: _split(config, videos, kept, device) for name, videos in scanned.items()}
     return ClipData(
         name=config.title_of(len(lists.class_names)),
         content_hash=_content_hash(config, lists.class_names, scanned),
@@ -59,6 +56,25 @@ def load_clips(config: VideoConfig, *, device: torch.device) -> ClipData:
         test=splits["test"],
         unreadable=readable.left_out,
         notes=(*lists.notes, *readable.notes),
+        kept=kept.line,
+    )
+
+
+def _split(
+    config: VideoConfig, videos: Sequence[ScannedVideo], kept: KeptFrames, device: torch.device
+) -> ClipSplit:
+    if kept.frames is not None:
+        labels = torch.tensor([video.label for video, _ in videos], dtype=torch.int64)
+        starts = torch.tensor([kept.starts[facts.sha256] for _, facts in videos], dtype=torch.int64)
+        num_frames = [frames_at(facts, config.frame_rate) for _, facts in videos]
+        return ResidentClips(kept.frames, labels, starts, num_frames, device=device)
+    return DecodedClips(
+        videos,
+        read_frames=DECODERS[config.decoder],
+        framing=config.framing,
+        frame_rate=config.frame_rate,
+        workers=config.decode_workers,
+        device=device,
     )
 
 
@@ -90,7 +106,7 @@ def _readable(config: VideoConfig, lists: VideoLists) -> Readable:
         seen = ((video, facts[video.path]) for video in videos)
         found[name] = [ScannedVideo(video, known) for video, known in seen if not isinstance(known, str)]
     for name in ("train", "test"):
-        if not found[name]:
+        if listed[name] and not found[name]:
             raise UserError(f"{config.title}: the {name} list has no video that can be read")
     trained = {scanned.video.label for scanned in found["train"]}
     absent = [name for label, name in enumerate(lists.class_names) if label not in trained]
@@ -105,14 +121,10 @@ def _readable(config: VideoConfig, lists: VideoLists) -> Readable:
 
 
 def _cut(
-    config: VideoConfig, train: Sequence[ScannedVideo], class_names: Sequence[str]
+    train: Sequence[ScannedVideo], fraction: float, seed: int, split: SplitName, class_names: Sequence[str]
 ) -> tuple[list[ScannedVideo], list[ScannedVideo]]:
-    kept, held = held_out_groups(
-        [video for video, _ in train],
-        config.validation_fraction,
-        seed=config.split_seed,
-        class_names=class_names,
-    )
+    videos = [video for video, _ in train]
+    kept, held = held_out_groups(videos, fraction, seed=seed, class_names=class_names, split=split)
     return [train[row] for row in kept], [train[row] for row in held]
 
 

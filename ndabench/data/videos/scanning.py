@@ -5,23 +5,20 @@ The result is cached by the files' names, sizes and times, so that all splits an
 
 import hashlib
 import json
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic
 
 import av
 
 from ndabench.config import Config
 from ndabench.data.build_cache import build_once, cache_folder
+from ndabench.data.progress import told
 from ndabench.data.videos.decoding import scan
 from ndabench.data.videos.facts import VideoFacts
 from ndabench.errors import UserError
 from ndabench.machine import usable_cpus
 
-logger = logging.getLogger(__name__)
-SECONDS_BETWEEN_LINES = 10.0
 SCAN = "scan.json"
 FORMAT = 2
 """Part of every key; raise it when scanning finds or records other facts."""
@@ -40,23 +37,13 @@ def scan_once(paths: Sequence[Path]) -> dict[Path, VideoFacts | str]:
     def scan_all(entry: Path) -> None:
         # Threads suffice: FFmpeg decodes without the interpreter's lock.
         with ThreadPoolExecutor(usable_cpus()) as pool:
-            found = tuple(_counted(pool.map(_facts, distinct), len(distinct)))
+            found = tuple(told(pool.map(_facts, distinct), "scanning videos", len(distinct)))
         text = Scanned(found=found).model_dump_json(exclude_defaults=True)
         (entry / SCAN).write_text(text, encoding="utf-8")
 
     entry = build_once(cache_folder() / "videos" / "scans", _key(distinct), scan_all)
     scanned = Scanned.model_validate_json((entry / SCAN).read_text(encoding="utf-8"))
     return dict(zip(distinct, scanned.found, strict=True))
-
-
-def _counted(facts: Iterable[VideoFacts | str], total: int) -> Iterator[VideoFacts | str]:
-    """`facts`; logs the progress every few seconds, since scanning a large set takes a quarter of an hour."""
-    said = monotonic()
-    for number, fact in enumerate(facts, 1):
-        if monotonic() - said >= SECONDS_BETWEEN_LINES:
-            said = monotonic()
-            logger.info("scanned %d of %d videos", number, total)
-        yield fact
 
 
 def _facts(path: Path) -> VideoFacts | str:

@@ -58,11 +58,11 @@ class Video(NamedTuple):
 
 @dataclass(frozen=True)
 class VideoLists:
-    """The videos of each split in the order of their lists; without `validation` it is cut from train."""
+    """The videos of each split in the order of their lists; a split without videos is cut from train."""
 
     class_names: tuple[str, ...]
     train: Sequence[Video]
-    test: Sequence[Video]
+    test: Sequence[Video] = ()
     validation: Sequence[Video] = ()
     notes: tuple[str, ...] = ()
     """What a reader of the results should know about how the files were understood, a line each."""
@@ -80,6 +80,10 @@ class VideoConfig(DataSetConfig):
     decoder: Literal["pyav", "torchcodec"] = "pyav"
     decode_workers: int = Field(default=2, ge=0, le=256)
     """Processes that decode (at most one per core; 0: the trainer decodes itself)."""
+    cache: Literal["auto", "memory", "disk", "none"] = "auto"
+    """Where decoded frames are kept. `disk`: in the cache folder, once for all trials; `memory`: also in the
+    memory of the training device; `none`: nowhere, each clip is decoded anew; `auto`: `disk`, where they
+    take at most 4 GiB."""
     unreadable: Literal["error", "skip"] = "error"
     """What to do about a video that cannot be read; `ClipData.unreadable` lists those left out."""
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)

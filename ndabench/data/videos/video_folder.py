@@ -1,6 +1,6 @@
 """A folder with one folder of videos for each class, the layout of copies of Kinetics (Kay et al., 2017).
 
-Without a folder for validation, whole source videos are cut from training. Kinetics' names
+Without a folder for validation or for testing, whole source videos are cut from training. Kinetics' names
 `<11 characters of YouTube>_<start>_<end>` give the source; any other video is its own group.
 """
 
@@ -49,7 +49,10 @@ KINETICS_NAME = re.compile(r"(.{11})_\d{6}_\d{6}")
 
 
 class VideoFolderConfig(VideoConfig):
-    """`path/{train,test[,validation]}/<class>/**.mp4|avi|…`."""
+    """`path/{train,test[,validation]}/<class>/**.mp4|avi|…`, or `path/<class>/…` in one pool.
+
+    A fixed fifth of a pool is the test split.
+    """
 
     name: Literal["video_folder"] = "video_folder"
     path: FullPath
@@ -63,12 +66,7 @@ class VideoFolderConfig(VideoConfig):
     def lists(self) -> VideoLists:
         if not self.path.is_dir():
             raise UserError(f"{self.path}: no such folder (data.path of a video_folder)")
-        folders = split_folders(self.path, self.test_folder, VIDEOS)
-        if not folders:
-            raise UserError(
-                f"{self.path}: has no folders train and {self.test_folder} with one folder per class in each "
-                "(data.test_folder names the folder of the test videos)"
-            )
+        folders = split_folders(self.path, self.test_folder, VIDEOS) or {"train": self.path}
         files = {split: files_by_class(folder, VIDEOS) for split, folder in folders.items()}
         class_names = training_classes(folders["train"], files["train"], VIDEOS)
         listed = {split: _videos(labelled(folders[split], files[split], class_names)) for split in folders}
