@@ -13,16 +13,17 @@ export PYTHONDONTWRITEBYTECODE :=
 # Two test processes on two cores: more threads would only wait for each other, three times as long in all.
 test fast release-check: export OMP_NUM_THREADS = 1
 
-.PHONY: demo test release-check fast format setup clean
+.PHONY: demo test release-check fast format docs setup clean
 
 demo: $(VENV)/.ndabench  ## install and run a sweep that decides a claim
 	$(BIN)/python -m ndabench.sweep sweeps/findings/anomaly.yaml
 
-test: setup  ## format check, lint, types, import contracts and all tests
+test: setup  ## format check, lint, types, import contracts, the site and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports
+	$(MAKE) docs
 	$(BIN)/pytest -n 2 --dist worksteal -m "not release" --durations=25
 
 release-check: setup  ## whole sweeps and long trainings: slow, and rarely broken
@@ -35,6 +36,9 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: setup  ## the documentation as a site, which needs no server: build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
+
 setup: $(STAMP)
 
 $(BIN)/python:
@@ -46,7 +50,7 @@ $(VENV)/.ndabench: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) '.[test]'
+	$(INSTALL) '.[test,docs]'
 	touch $(VENV)/.ndabench $@
 
 clean:

@@ -64,6 +64,13 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         assert (ROOT / file).exists(), file
 
 
+def test_every_document_is_on_the_site() -> None:
+    """`make docs` builds it, and refuses links that lead nowhere and public names without a description."""
+    listed = re.findall(r"^ +- (?:\w+: )?(.*\.md)$", (DOCS / "site/mkdocs.yml").read_text(), re.MULTILINE)
+    assert {document.relative_to(ROOT).as_posix() for document in DOCUMENTS} <= set(listed)
+    assert all((ROOT / path).exists() for path in listed)
+
+
 def test_the_architecture_names_files_and_code_that_exist() -> None:
     """Every file by the end of its path, every package, and every name in backticks by its parts."""
     text = (DOCS / "architecture.md").read_text()
