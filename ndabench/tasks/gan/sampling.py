@@ -132,8 +132,9 @@ class Sampler:
 
     @torch.no_grad()
     def fixed(self, num_images: int) -> Tensor:
-        """The same `num_images` latents at every call, one class after the other; equal on every worker."""
-        stream = random_stream(self.seed, "sheet", self.workers.device)
+        """Images of the same `num_images` latents at every call, on every worker and in every trial,
+        whatever its seed; one class after the other."""
+        stream = random_stream(0, "sheet", self.workers.device)
         noise, _ = self.latents.draw(num_images, noise=stream, labels=stream)
         labels = torch.arange(num_images, device=noise.device) % self.latents.num_classes
         return self._images(noise, labels, weights="ema", batch_statistics=self.batch_statistics)
