@@ -79,7 +79,7 @@ def _numbers(decision: Decision, tests: int) -> str:
 def _of_claim(claim: Claim, difference: Difference, tests: int) -> str:
     """What the claim's test could have shown."""
     if claim.margin is None:
-        return _power(difference, tests)
+        return could_find(difference, tests)
     deviation, sides = standard_deviation(difference), 1 if claim.is_ == "no_worse" else 2
     if deviation is None:
         return ""
@@ -89,7 +89,8 @@ def _of_claim(claim: Claim, difference: Difference, tests: int) -> str:
     return f"; a margin of {number(least, decimals_for(least, least))} would be met with 80 % power"
 
 
-def _power(difference: Difference | None, tests: int) -> str:
+def could_find(difference: Difference | None, tests: int) -> str:
+    """What the test of `difference`, one of `tests`, could have shown; empty where that is not known."""
     least = detectable(difference, tests)
     if least is None:
         return ""
@@ -119,5 +120,5 @@ def _seen(row: Compared | None) -> str:
     mean = number(summary.mean, decimals_of(summary), signed=True)
     return (
         f", {mean} over {count(summary.n, 'seed')} (p {p if p.startswith('<') else '= ' + p}, unadjusted)"
-        f"{_power(row.difference, 1)}"
+        f"{could_find(row.difference, 1)}"
     )

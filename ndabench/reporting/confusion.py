@@ -9,8 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import vl_convert
-
+from ndabench.reporting import drawing
 from ndabench.reporting.frames import decoded
 
 LARGEST_CELL, SMALLEST_CELL = 52, 12
@@ -60,7 +59,7 @@ def draw_confusion(confusion: Confusion) -> tuple[bytes, int, int]:
 
 def to_svg(specification: dict[str, Any]) -> tuple[bytes, int, int]:
     """A Vega-Lite specification as an SVG file, and its width and height in pixels."""
-    svg: str = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
+    svg = drawing.svg_text(specification)
     size = _SIZE.search(svg)
     assert size is not None
     return svg.encode(), int(size[1]), int(size[2])

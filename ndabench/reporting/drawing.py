@@ -16,7 +16,8 @@ from markupsafe import Markup
 
 from ndabench.reporting.specs import FigureSpec, ForestSpec, Line, Point
 
-WIDTH, HEIGHT = 400, 230
+WIDTH, HEIGHT = 340, 200
+FOREST_WIDTH, FOREST_STEP = 440, 46
 COLOURS = 8
 MOST_MARKERS = 12
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 2, 1, 2])
@@ -28,6 +29,8 @@ SHAPES = {
     "triangle-down": "M0,4.4L4.4,-3.6L-4.4,-3.6Z",
     "cross": "M-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3Z",
 }
+_GEOMETRY = re.compile(r' (?:d|transform|x|y|x1|x2|y1|y2|width|height)="[^"]*"')
+_LONG = re.compile(r"\d+\.\d{3,}")
 _POINT = re.compile(r'(<path (?:(?!/>)[^>])*aria-label="([^"]*)"(?:(?!/>)[^>])*)/>')
 
 
@@ -44,9 +47,9 @@ def shape(line: Line) -> str:
     return list(SHAPES)[line.colour % len(SHAPES)]
 
 
-def swatch(line: Line) -> Markup:
+def swatch(line: Line, *, joined: bool = True) -> Markup:
     """The legend's sample of a line: its colour, dashes and marker."""
-    pattern = " ".join(str(length) for length in dash(line))
+    pattern = " ".join(str(length) for length in dash(line)) if joined else "0 36"
     return Markup(
         '<svg class="swatch" viewBox="0 0 36 12" width="36" height="12" aria-hidden="true">'
         '<path d="M1,6h34" fill="none" stroke="{0}" stroke-width="2" stroke-dasharray="{1}"/>'
@@ -57,10 +60,15 @@ def swatch(line: Line) -> Markup:
 def draw(figure: FigureSpec | ForestSpec) -> Markup:
     """The figure as an SVG element that scales with its container. Vega escapes all text."""
     specification = forest(figure) if isinstance(figure, ForestSpec) else vega_lite(figure)
-    svg: str = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
-    svg = _POINT.sub(r"\1><title>\2</title></path>", svg)
+    svg = _POINT.sub(r"\1><title>\2</title></path>", svg_text(specification))
     label = Markup('<svg role="img" aria-label="{}" ').format(f"Figure: {figure.title}")
     return label + Markup(svg.removeprefix("<svg "))
+
+
+def svg_text(specification: dict[str, Any]) -> str:
+    """A Vega-Lite specification as an SVG element, to a hundredth of a pixel; Vega writes fifteen digits."""
+    svg: str = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
+    return _GEOMETRY.sub(lambda part: _LONG.sub(lambda number: str(round(float(number[0]), 2)), part[0]), svg)
 
 
 def vega_lite(figure: FigureSpec) -> dict[str, Any]:
@@ -70,8 +78,8 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
     draw_interval = _band if figure.intervals == "band" else _bars
     parts = {
         "interval": [draw_interval(line, low, high, len(figure.lines)) for line in figure.lines],
-        "path": [_path(line) for line in figure.lines],
-        "markers": [_markers(line) for line in figure.lines],
+        "path": [_path(line) for line in figure.lines] if figure.joined else [],
+        "markers": [_markers(line, MOST_MARKERS if figure.joined else None) for line in figure.lines],
     }
     # the page's script hides and shows the parts of a line by these names
     layers += [
@@ -86,7 +94,7 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
             "type": "quantitative",
             "title": figure.x_title,
             "scale": {"zero": False, "nice": False, "padding": 8},
-            "axis": {"format": "~s" if figure.intervals == "band" else "~g", "tickCount": 6},
+            "axis": {"format": ",d" if figure.intervals == "band" else "~g", "tickCount": 5},
         },
         "y": {"field": "y", "type": "quantitative", "title": figure.y_title, "scale": scale},
     }
@@ -101,57 +109,56 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
 
 
 def forest(figure: ForestSpec) -> dict[str, Any]:
-    """The Vega-Lite specification: a bar and a point for each row, and a line at 0."""
+    """The Vega-Lite specification: for each row its name and numbers over a bar; a line at 0.
+
+    Names are above the bars and not to their left, so that they can be read on a phone.
+    """
     values = [
         {
+            "place": str(place),
             "name": row.name,
+            "numbers": row.numbers,
             "x": row.mean,
             "low": row.low,
             "high": row.high,
             "label": row.label,
             "colour": {"good": "var(--good)", "bad": "var(--bad)", "": "var(--series-0)"}[row.verdict],
         }
-        for row in figure.rows
+        for place, row in enumerate(figure.rows)
     ]
+    x = {"type": "quantitative", "title": figure.x_title, "axis": {"tickCount": 6, "grid": False}}
+    y = {"field": "place", "type": "nominal", "sort": None, "axis": None}
     colour_of_row = {"field": "colour", "type": "nominal", "scale": None}
-    x: dict[str, Any] = {"type": "quantitative", "title": figure.x_title, "axis": {"tickCount": 6}}
-    names = [row.name for row in figure.rows]
-    y = {
-        "field": "name",
-        "type": "nominal",
-        "sort": names,
-        "title": None,
-        "axis": {"labelLimit": 300, "domain": False, "ticks": False, "labelColor": "var(--ink)"},
+    zero = {"type": "tick", "orient": "vertical", "size": 20, "color": "var(--rule)", "aria": False}
+    text = {
+        "type": "text",
+        "dy": -17,
+        "baseline": "middle",
+        "fontSize": 13,
+        "fill": "var(--ink)",
+        "aria": False,
     }
-    zero = {"type": "rule", "color": "var(--rule)", "strokeDash": [4, 3], "aria": False}
     bar = {"type": "rule", "strokeWidth": 2, "aria": False}
     point = {"type": "point", "shape": "diamond", "filled": True, "opacity": 1, "size": 90}
+    ends = {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": colour_of_row}
+    middle = {"x": {**x, "field": "x"}, "y": y, "color": colour_of_row, "description": {"field": "label"}}
     return {
-        "width": WIDTH,
-        "height": {"step": 34},
-        "padding": {"left": 5 + max(map(len, names)), "right": 5, "top": 5, "bottom": 5},  # a wider font
+        "width": FOREST_WIDTH,
+        "height": {"step": FOREST_STEP},
         "background": None,
         "data": {"values": values},
         "layer": [
-            {"mark": zero, "data": {"values": [{"x": 0}]}, "encoding": {"x": {**x, "field": "x"}}},
+            {"mark": zero, "encoding": {"x": {**x, "datum": 0}, "y": y}},
             {
-                "mark": bar,
-                "encoding": {
-                    "x": {**x, "field": "low"},
-                    "x2": {"field": "high"},
-                    "y": y,
-                    "color": colour_of_row,
-                },
+                "mark": {**text, "align": "left"},
+                "encoding": {"x": {"value": 0}, "y": y, "text": {"field": "name"}},
             },
             {
-                "mark": point,
-                "encoding": {
-                    "x": {**x, "field": "x"},
-                    "y": y,
-                    "color": colour_of_row,
-                    "description": {"field": "label"},
-                },
+                "mark": {**text, "align": "right"},
+                "encoding": {"x": {"value": FOREST_WIDTH}, "y": y, "text": {"field": "numbers"}},
             },
+            {"mark": bar, "encoding": ends},
+            {"mark": point, "encoding": middle},
         ],
         "config": _STYLE,
     }
@@ -201,9 +208,9 @@ def _path(line: Line) -> dict[str, Any]:
     return {"data": {"values": _values(line.points)}, "mark": mark}
 
 
-def _markers(line: Line) -> dict[str, Any]:
+def _markers(line: Line, most: int | None) -> dict[str, Any]:
     """A few markers per line: enough to distinguish lines in black and white, and to hold the tooltips."""
-    every = max(1, math.ceil(len(line.points) / MOST_MARKERS))
+    every = 1 if most is None else max(1, math.ceil(len(line.points) / most))
     points = line.points[::-1][::every]
     mark = {
         "type": "point",

@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 
 from ndabench.measurement import displayed_name
 from ndabench.records.schema import NAME_PARTS
-from ndabench.reporting.comparison import Comparison, leading
+from ndabench.reporting.comparison import DIRECTED, Comparison, leading
 from ndabench.reporting.formatting import count, interval, with_interval
 from ndabench.reporting.frames import Frames, Setting
 from ndabench.reporting.intervals import Summary, half_widths
@@ -19,6 +20,9 @@ from ndabench.reporting.tables import DIRECTIONS
 
 MOST_LINES = 10
 MOST_POINTS = 100
+MOST_PAIRS = 12
+MOST_OPEN = 3
+"""Figures over training that are not folded away: a row of a screen; the objective's, if there is one."""
 LOG_RATIO = 5
 """A curve whose means span more than this factor is drawn on a logarithmic scale."""
 DODGE = 0.012
@@ -58,8 +62,13 @@ def step_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[Figu
                 is_objective = displayed_name(first["metric"], label=first["label"]) == frames.objective
                 evaluations.append((not is_objective, figure.title, figure))
     evaluations.sort(key=operator.itemgetter(0, 1))
+    figures = [figure for *_, figure in evaluations]
+    opened = len(figures)
+    if len(figures) > MOST_OPEN:
+        opened = sum(not other for other, *_ in evaluations) or MOST_OPEN
     groups = [
-        FigureGroup([figure for *_, figure in evaluations]),
+        FigureGroup(figures[:opened]),
+        FigureGroup(figures[opened:], "Other measures over training", collapsed=True),
         FigureGroup(training, "Training curves", collapsed=bool(evaluations)),
     ]
     return [group for group in groups if group.figures]
@@ -91,7 +100,21 @@ def _step_figure(
     lines = [_step_line(frames, place, _thinned(curve[curve["setting"] == place])) for place in places]
     log_y = _wants_log(lines)
     title += " (log scale)" if log_y else ""
-    return FigureSpec(identity, title, "training steps", y_title, lines, log_y=log_y, notes=notes)
+    figure = FigureSpec(identity, title, "training steps", y_title, lines, log_y=log_y, notes=notes)
+    return replace(figure, later=_later(figure))
+
+
+def _later(figure: FigureSpec) -> FigureSpec | None:
+    """The later half of the steps, where arms differ by less than they do at first; None if it is short."""
+    steps = sorted({point.x for line in figure.lines for point in line.points})
+    half = (steps[0] + steps[-1]) / 2
+    if sum(step >= half for step in steps) < 3:
+        return None
+    cut = [replace(line, points=[p for p in line.points if p.x >= half]) for line in figure.lines]
+    lines = [line for line in cut if line.points]
+    if len(lines) < len(figure.lines):  # the buttons of the legend count the lines
+        return None
+    return replace(figure, title=f"{figure.title}, later half", lines=lines, log_y=_wants_log(lines))
 
 
 def _step_line(frames: Frames, place: int, curve: pd.DataFrame) -> Line:
@@ -109,6 +132,53 @@ def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
     if len(curve) <= MOST_POINTS:
         return curve
     return curve.iloc[np.unique(np.linspace(0, len(curve) - 1, MOST_POINTS).round().astype(int))]
+
+
+def measure_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[FigureGroup]:
+    """For each group the primary measure against each of the others, a point for each trial."""
+    on_test = [one for one in comparisons if not one.on_validation and one.better in DIRECTED]
+    groups = []
+    for number, group in enumerate(dict.fromkeys(one.group for one in on_test)):
+        of_group = [one for one in on_test if one.group == group]
+        primary = next((one for one in of_group if one.name == frames.measure), of_group[0])
+        others = [one for one in of_group if one.name != primary.name][:MOST_PAIRS]
+        pairs = [_pair(frames, primary, one, f"pair-{number}-{place}") for place, one in enumerate(others)]
+        figures = [figure for figure in pairs if figure.lines]
+        if figures:
+            title = group.label if len(frames.groups) > 1 else ""
+            groups.append(FigureGroup(figures, title, choice=True))
+    return groups
+
+
+def _pair(frames: Frames, primary: Comparison, other: Comparison, identity: str) -> FigureSpec:
+    values = {row.setting: row.values for row in other.rows if row.repeated}
+    kept = set(leading([primary])[:MOST_LINES])
+    lines = []
+    for row in primary.rows:
+        found = values.get(row.setting, {})
+        points = [
+            Point(
+                found[seed],
+                value,
+                None,
+                None,
+                f"{row.setting.label}, seed {seed}: {found[seed]:.4g}, {value:.4g}",
+            )
+            for seed, value in sorted(row.values.items())
+            if math.isfinite(value) and math.isfinite(found.get(seed, math.nan))
+        ]
+        if row.setting in kept and points:
+            lines.append(Line(row.setting.label, frames.colour(row.setting), 0, points))
+    return FigureSpec(
+        id=identity,
+        title=f"{primary.name} against {other.name}",
+        x_title=f"{other.name}, {_y_title(other.unit, other.better)}",
+        y_title=_y_title(primary.unit, primary.better),
+        lines=lines,
+        intervals="bar",
+        notes=["A point for each trial, of each arm at its setting with the best mean."],
+        joined=False,
+    )
 
 
 def lambda_figures(frames: Frames, comparisons: Sequence[Comparison]) -> FigureGroup | None:

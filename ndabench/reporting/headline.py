@@ -1,7 +1,7 @@
 """States the findings as sentences."""
 
 from ndabench.errors import first_of
-from ndabench.reporting.claim_sentences import claim_sentences
+from ndabench.reporting.claim_sentences import claim_sentences, could_find
 from ndabench.reporting.comparison import DIRECTED, Compared, Comparison
 from ndabench.reporting.formatting import count, decimals_of, interval, number, p_value
 from ndabench.reporting.frames import METRICS_GONE, Frames
@@ -64,7 +64,8 @@ def _findings(frames: Frames, comparison: Comparison) -> list[str]:
     nearest = tested[0]
     return [
         f"{comparison.name}{place}: no arm is shown to differ from {baseline}. The clearest, "
-        f"{nearest.setting.label}, differs by {_amount(nearest)} ({_how(nearest)})."
+        f"{nearest.setting.label}, differs by {_amount(nearest)} ({_how(nearest)})"
+        f"{could_find(nearest.difference, comparison.num_tests)}."
     ]
 
 

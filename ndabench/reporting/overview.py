@@ -5,6 +5,7 @@ everything else has those of its table.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ndabench.reporting.comparison import DIRECTED, Compared, Comparison
 from ndabench.reporting.decisions import decisions
@@ -17,9 +18,9 @@ from ndabench.reporting.formatting import (
     p_value,
     with_interval,
 )
-from ndabench.reporting.frames import Frames
+from ndabench.reporting.frames import Frames, Setting
 from ndabench.reporting.intervals import Difference
-from ndabench.reporting.specs import Block, Cell, Column, ForestRow, ForestSpec, TableSpec
+from ndabench.reporting.specs import Block, Cell, Column, ForestRow, ForestSpec, TableSpec, Verdict
 from ndabench.reporting.tables import BEST, DIRECTIONS, VERDICTS, verdict
 
 MOST_ROWS = 30
@@ -42,30 +43,7 @@ def overview(frames: Frames, comparisons: Sequence[Comparison]) -> list[Block]:
 
 def _forest(frames: Frames, comparison: Comparison, among: Sequence[Comparison]) -> ForestSpec | None:
     """The differences of one comparison; None where none has an interval."""
-    decided = decisions(frames, among)
-    roles = {id(one.row): f" ({one.kind} control)" for one in decided.controls if one.row}
-    roles |= {id(one.row): " (claim)" for one in decided.claims if one.row}
-    differences = {id(one.row): one.difference for one in decided.claims if one.row and one.difference}
-    undecided = {id(one.row) for one in decided.claims if one.undecided}
-    rows = []
-    for row in comparison.rows:
-        difference = differences.get(id(row), row.difference)
-        if difference is None or difference.summary.low is None or difference.summary.high is None:
-            continue
-        name = row.setting.label + roles.get(id(row), "")
-        shown = f"{name}: {with_interval(difference.summary, signed=True)}, {_over(difference)}"
-        rows.append(
-            ForestRow(
-                name,
-                difference.summary.mean,
-                difference.summary.low,
-                difference.summary.high,
-                ""
-                if decided.decides is False or id(row) in undecided
-                else verdict(difference, comparison.better),
-                shown,
-            )
-        )
+    rows = [row for effect in effects(frames, comparison, among) if (row := _forest_row(effect)) is not None]
     if not rows:
         return None
     hidden = len(rows) - MOST_ROWS
@@ -82,6 +60,45 @@ def _forest(frames: Frames, comparison: Comparison, among: Sequence[Comparison])
         rows=rows[:MOST_ROWS],
         notes=notes,
     )
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a setting does to a measure, with the interval that the report decides by."""
+
+    setting: Setting
+    role: str
+    """` (claim)`, ` (negative control)` or the like, or empty."""
+    difference: Difference
+    verdict: Verdict
+
+
+def effects(frames: Frames, comparison: Comparison, among: Sequence[Comparison]) -> list[Effect]:
+    """The settings compared with the baseline; claims as they were decided `among` all comparisons."""
+    decided = decisions(frames, among)
+    roles = {id(one.row): f" ({one.kind} control)" for one in decided.controls if one.row}
+    roles |= {id(one.row): " (claim)" for one in decided.claims if one.row}
+    differences = {id(one.row): one.difference for one in decided.claims if one.row and one.difference}
+    undecided = {id(one.row) for one in decided.claims if one.undecided}
+    found = []
+    for row in comparison.rows:
+        difference = differences.get(id(row), row.difference)
+        if difference is None or difference.summary.n == 0:
+            continue
+        open_ = decided.decides is False or id(row) in undecided
+        shown: Verdict = "" if open_ else verdict(difference, comparison.better)
+        found.append(Effect(row.setting, roles.get(id(row), ""), difference, shown))
+    return found
+
+
+def _forest_row(effect: Effect) -> ForestRow | None:
+    """None without an interval."""
+    summary, name = effect.difference.summary, effect.setting.label + effect.role
+    if summary.low is None or summary.high is None:
+        return None
+    numbers = f"{number(summary.mean, decimals_of(summary), signed=True)} {interval(summary)}"
+    label = f"{name}: {with_interval(summary, signed=True)}, {_over(effect.difference)}"
+    return ForestRow(name, summary.mean, summary.low, summary.high, effect.verdict, numbers, label)
 
 
 def _over(difference: Difference) -> str:

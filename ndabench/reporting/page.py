@@ -6,13 +6,14 @@ A new kind of result (a probe, detections, film strips) is a function from frame
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import resources
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ndabench.errors import UserError
 from ndabench.records import SWEEP_FILE, RecordStore, SweepStatus, read_status
@@ -21,14 +22,14 @@ from ndabench.reporting import drawing, paper
 from ndabench.reporting.checks import check_sentences, check_tables
 from ndabench.reporting.comparison import Comparison, comparisons
 from ndabench.reporting.costs import costs_table
-from ndabench.reporting.figures import lambda_figures, step_figures
+from ndabench.reporting.figures import lambda_figures, measure_figures, step_figures
 from ndabench.reporting.formatting import count, duration
 from ndabench.reporting.frames import METRICS_GONE, Frames, load
 from ndabench.reporting.headline import headline, of_earlier_files
 from ndabench.reporting.negatives import negatives_table
 from ndabench.reporting.overview import overview
 from ndabench.reporting.provenance import pretty, protocols, provenance_table
-from ndabench.reporting.sheets import sheet_specs
+from ndabench.reporting.sheets import EXAMPLES, sheet_specs
 from ndabench.reporting.specs import (
     Block,
     CodeSpec,
@@ -71,8 +72,11 @@ def summary(store: RecordStore, *, all_seeds: bool = False) -> tuple[list[TableS
     return comparison_tables(shown), [*([BEST_RULE] if starred else []), *of_earlier_files(frames)]
 
 
-def report_spec(store: RecordStore, *, all_seeds: bool = False) -> ReportSpec:
-    """The whole content of the report, as plain structures."""
+def report_spec(store: RecordStore, *, all_seeds: bool = False, trial_links: str = "") -> ReportSpec:
+    """The whole content of the report, as plain structures.
+
+    `trial_links` is what a trial's id follows in the address of its page; without it trials have no page.
+    """
     damage: dict[str, None] = {}
 
     def note(line: str) -> None:
@@ -83,14 +87,18 @@ def report_spec(store: RecordStore, *, all_seeds: bool = False) -> ReportSpec:
     frames = load(store, all_seeds=all_seeds)
     compared = comparisons(frames)
     only_checks = not frames.checks.empty and not compared
+    pictures = sheet_specs(store, frames, compared)
+    examples = [spec for spec in pictures if spec.id.removeprefix("sheet-") in EXAMPLES]
+    negatives = [table for table in [negatives_table(frames)] if table]
     sections = [
         Section("results", "Results", [] if only_checks else _results(frames, compared)),
         Section("checks", "Checks of a machine", check_tables(frames)),
+        Section("negatives", "Negatives", [*examples, *negatives]),
         Section("over-lambda", "Over λ", [group for group in [lambda_figures(frames, compared)] if group]),
         Section("over-training", "Over training", step_figures(frames, compared)),
-        Section("pictures", "Pictures", sheet_specs(store, frames, compared)),
-        Section("negatives", "Negatives", [table for table in [negatives_table(frames)] if table]),
-        Section("trials-section", "Trials", trial_blocks(frames)),
+        Section("two-measures", "Two measures", measure_figures(frames, compared)),
+        Section("pictures", "Pictures", [spec for spec in pictures if spec not in examples]),
+        Section("trials-section", "Trials", trial_blocks(frames, trial_links)),
         Section("protocols", "Protocols", protocol_blocks(frames)),
         Section("provenance", "Provenance", _provenance(frames)),
     ]
@@ -153,10 +161,10 @@ def comparison_tables(compared: Sequence[Comparison]) -> list[TableSpec]:
     return tables
 
 
-def trial_blocks(frames: Frames) -> list[Block]:
-    """Every trial, those that did not finish first."""
-    unfinished = unfinished_table(frames)
-    return [*([unfinished] if unfinished else []), trials_table(frames)] if len(frames.trials) else []
+def trial_blocks(frames: Frames, links: str = "") -> list[Block]:
+    """Every trial, those that did not finish first; `links` as in `report_spec`."""
+    unfinished = unfinished_table(frames, links)
+    return [*([unfinished] if unfinished else []), trials_table(frames, links)] if len(frames.trials) else []
 
 
 def protocol_blocks(frames: Frames) -> list[Block]:
@@ -182,7 +190,12 @@ def _facts(frames: Frames) -> list[Fact]:
     counts = trials["status"].value_counts()
     statuses = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
     times = [time for time in (trials["started"].min(), trials["finished"].max()) if time == time and time]
-    when = " to ".join(f"{time:%Y-%m-%d %H:%M}" for time in times)
+    days = [f"{time:%Y-%m-%d} " for time in times]
+    same_day = days[1:] == days[:1]
+    when = " to ".join(
+        f"{'' if same_day and place else day}{time:%H:%M}"
+        for place, (day, time) in enumerate(zip(days, times, strict=True))
+    )
     return [
         Fact("task and data", "; ".join(dict.fromkeys(group.label for group in frames.groups)) or "none yet"),
         Fact("arms", ", ".join(frames.arms) or "none yet"),
@@ -228,7 +241,7 @@ def render(report: ReportSpec) -> str:
     environment.globals.update(
         kind=lambda block: type(block).__name__, draw=drawing.draw, swatch=drawing.swatch
     )
-    environment.filters["data_uri"] = _data_uri
+    environment.filters |= {"data_uri": _data_uri, "breakable": _breakable}
     template = environment.from_string((templates / "report.html.j2").read_text("utf-8"))
     return template.render(
         report=report,
@@ -241,6 +254,11 @@ def render(report: ReportSpec) -> str:
 
 def _policy_hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _breakable(name: str) -> Markup:
+    """A name that a narrow column may break after each underscore, but not before an arrow."""
+    return Markup(re.sub(" (?=[↑↓])", "\N{NO-BREAK SPACE}", str(escape(name))).replace("_", "_<wbr>"))
 
 
 def _data_uri(sheet: Sheet) -> str:

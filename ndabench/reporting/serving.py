@@ -18,6 +18,7 @@ from ndabench.records import RecordStore
 from ndabench.reporting.formatting import count, duration
 from ndabench.reporting.page import render, report_spec, status_of, written_now
 from ndabench.reporting.specs import Cell, Column, Fact, ReportSpec, Section, TableSpec, TextSpec
+from ndabench.reporting.trial_page import trial_spec
 from ndabench.reporting.watch import SHARE
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -27,6 +28,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class ServedSweep:
     """The report of one sweep, kept until its records change."""
 
+    name: str
     store: RecordStore
     every: float
     """Seconds after which an open page of a running sweep loads itself again."""
@@ -34,6 +36,17 @@ class ServedSweep:
     seen: str = ""
     next_look: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def link(self) -> str:
+        """The address of the report."""
+        return f"/{quote(self.name)}/"
+
+    def trial(self, trial_id: str) -> bytes | None:
+        """The page of a trial as of now; None where there is none."""
+        with self.lock:
+            spec = trial_spec(self.store, trial_id, self.link)
+            return None if spec is None else render(spec).encode()
 
     def report(self) -> bytes:
         """The page as of now, or of a moment ago; `UserError` where the records cannot be read."""
@@ -45,7 +58,8 @@ class ServedSweep:
             over = status is not None and status.exit_code is not None
             stamp = f"{self.store.fingerprint()} {over}"
             if stamp != self.seen or not self.page:
-                spec = replace(report_spec(self.store), reload_seconds=None if over else self.every)
+                spec = report_spec(self.store, trial_links=f"{self.link}trials/")
+                spec = replace(spec, reload_seconds=None if over else self.every)
                 self.page, self.seen = render(spec).encode(), stamp
             now = time.monotonic()
             self.next_look = now + max(self.every / 2, (now - began) * (1 / SHARE - 1))
@@ -72,7 +86,7 @@ class Sweeps:
             for name, folder in found.items():
                 if name not in self._known:
                     store = RecordStore(folder).without_retry()
-                    self._known[name] = ServedSweep(store, self.every)
+                    self._known[name] = ServedSweep(name, store, self.every)
             return {name: self._known[name] for name in found}
 
     def index(self) -> ReportSpec:
@@ -140,7 +154,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers `/` with the index and `/NAME/` with the report of that sweep."""
+    """Answers `/` with the index, `/NAME/` with a sweep's report, `/NAME/trials/ID/` with a trial's page."""
 
     server: Server
     protocol_version = "HTTP/1.1"
@@ -149,14 +163,18 @@ class Handler(BaseHTTPRequestHandler):
         if not self.server.is_own_name(self.headers.get("Host")):
             self._answer(403, b"This server answers to localhost only.\n", "text/plain")
             return
-        name = unquote(urlsplit(self.path).path).strip("/")
+        name, *rest = (unquote(part) for part in urlsplit(self.path).path.strip("/").split("/"))
         try:
             if not name:
                 self._answer(200, render(self.server.sweeps.index()).encode())
-            elif (served := self.server.sweeps.all().get(name)) is not None:
-                self._answer(200, served.report())
-            else:
+            elif (served := self.server.sweeps.all().get(name)) is None:
                 self._answer(404, f"No sweep {name!r} here.\n".encode(), "text/plain")
+            elif not rest:
+                self._answer(200, served.report())
+            elif rest[0] == "trials" and len(rest) == 2 and (page := served.trial(rest[1])) is not None:
+                self._answer(200, page)
+            else:
+                self._answer(404, f"No such trial in {name!r}.\n".encode(), "text/plain")
         except UserError as error:
             self._answer(503, f"{error}\n".encode(), "text/plain")
 

@@ -81,6 +81,10 @@ class FigureSpec:
     rule: Line | None = None
     log_y: bool = False
     notes: Sequence[str] = ()
+    joined: bool = True
+    """Whether paths join the points of a line; otherwise each of them is drawn as it is."""
+    later: "FigureSpec | None" = None
+    """The later half of the same, drawn larger, behind a button."""
 
 
 Verdict = Literal["", "good", "bad"]
@@ -96,8 +100,10 @@ class ForestRow:
     high: float
     verdict: Verdict
     """Whether the difference is significant, and in which direction."""
+    numbers: str
+    """The difference and its interval."""
     label: str
-    """Its numbers in words."""
+    """All of it in words."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +119,15 @@ class ForestSpec:
 
 @dataclass(frozen=True)
 class FigureGroup:
-    """Figures shown side by side if the page is wide enough."""
+    """Figures shown side by side if the page is wide enough.
+
+    With `choice` one is shown, and the others can be chosen by their titles; without scripts all are.
+    """
 
     figures: Sequence[FigureSpec]
     title: str = ""
     collapsed: bool = False
+    choice: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,9 +140,19 @@ class Sheet:
     data: bytes = field(repr=False)
     width: int
     height: int
+    effect: str = ""
+    """What the arm in the picture does to the primary measure."""
 
 
 Size = Literal["small", "half", "whole"]
+
+
+@dataclass(frozen=True)
+class Wall:
+    """Pictures with a row for each setting and a column for each seed; None where there is none."""
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Sheet | None]]]
 
 
 @dataclass(frozen=True)
@@ -146,6 +166,8 @@ class SheetSpec:
     notes: Sequence[str] = ()
     size: Size = "small"
     """How much of the page's width one picture takes, depending on its detail."""
+    wall: Wall | None = None
+    """Shown in place of `sheets`."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def comparison_table(
         columns=columns,
         rows=rows,
         notes=_notes(comparison, siblings, measure),
-        collapsed=comparison.on_validation,
+        collapsed=comparison.on_validation or not comparison.claimed,
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from typing import Any
+from urllib.parse import quote
 
 from ndabench.reporting.formatting import NOTHING, count, duration
 from ndabench.reporting.frames import METRICS_GONE, Frames
@@ -12,7 +13,7 @@ MOST_ROWS = 2000
 """As many as a browser can sort at once; the records have all."""
 
 
-def unfinished_table(frames: Frames) -> TableSpec | None:
+def unfinished_table(frames: Frames, links: str = "") -> TableSpec | None:
     """Every trial that did not finish, and why; None if all did."""
     rows = [row for row in _rows(frames) if row["status"] != "finished"]
     if not rows:
@@ -33,19 +34,23 @@ def unfinished_table(frames: Frames) -> TableSpec | None:
             Cell(str(row["seed"]), row["seed"]),
             _number(last.get(row["trial_id"]), "{:,}"),
             Cell(row["error"] or _unexplained(row["status"])),
-            Cell(row["trial_id"], row["trial_id"]),
+            _trial(row["trial_id"], links),
         ]
         for row in sorted(rows, key=lambda row: row["status"] not in TROUBLE)[:MOST_ROWS]
     ]
     return TableSpec("unfinished", "Trials that did not finish", columns, cells, _left_out(len(rows)))
 
 
+def _trial(trial_id: str, links: str) -> Cell:
+    return Cell(trial_id, trial_id, link=f"{links}{quote(trial_id)}/" if links else "")
+
+
 def _unexplained(status: str) -> str:
     return "still running, or killed suddenly" if status == "running" else "no reason was recorded"
 
 
-def trials_table(frames: Frames) -> TableSpec:
-    """Every trial with its timings."""
+def trials_table(frames: Frames, links: str = "") -> TableSpec:
+    """Every trial with its timings; its id leads to its page, if what comes before it in `links` is given."""
     rows = _rows(frames)
     columns = [
         Column("status"),
@@ -66,7 +71,7 @@ def trials_table(frames: Frames) -> TableSpec:
             Cell(duration(row["seconds"]), _sortable(row["seconds"])),
             _number(row["images_per_second"], "{:,.1f}"),
             Cell(row["device"] or NOTHING, row["device"]),
-            Cell(row["trial_id"], row["trial_id"]),
+            _trial(row["trial_id"], links),
         ]
         for row in rows[:MOST_ROWS]
     ]

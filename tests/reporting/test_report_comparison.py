@@ -100,6 +100,7 @@ def test_the_headline_admits_that_nothing_was_found(store: RecordStore) -> None:
         "fd_classifier: no arm is shown to differ from none. The clearest, jigsaw"
     )
     assert "differs by −0.3 [−6.1, 5.4] over 3 seeds" in headlines(store)[0]
+    assert headlines(store)[0].endswith("; a difference of 7.5 would be found with 80 % power.")
 
 
 def test_an_undecided_headlines_interval_includes_0_though_its_own_p_is_below_a_twentieth(
@@ -548,10 +549,12 @@ def test_arms_are_in_the_order_of_the_sweep_file(filled: RecordStore) -> None:
     assert load(filled).arms == ["none", "jigsaw", "cutout", "flip as PDA"]
 
 
-def test_validation_is_collapsed_and_not_tested(filled: RecordStore) -> None:
+def test_what_the_headline_does_not_report_is_collapsed_and_validation_not_tested(
+    filled: RecordStore,
+) -> None:
     blocks = [block for block in report_spec(filled).sections[0].blocks if isinstance(block, TableSpec)]
     tables = [table for table in blocks if table.id.startswith("table-")][:3]
-    assert [table.collapsed for table in tables] == [False, False, True]
+    assert [table.collapsed for table in tables] == [False, True, True]
     assert "p" not in [column.name for column in tables[2].columns]
 
 

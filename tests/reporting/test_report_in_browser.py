@@ -34,9 +34,9 @@ def test_nothing_is_fetched_and_nothing_fails(page: Page) -> None:
 
 
 def test_charts_and_pictures_are_drawn(page: Page) -> None:
-    plots = "document.querySelectorAll('section > .figures svg[role=img]')"
+    plots = "document.querySelectorAll('section > .figures > .plot > svg[role=img]')"
     sizes = page.run(f"Array.from({plots}, s => s.getBoundingClientRect().height)")
-    assert len(sizes) == 3
+    assert len(sizes) == 4
     assert min(sizes) > 150
     assert (
         page.run("getComputedStyle(document.querySelector('#over-lambda [aria-label^=jigsaw]')).fill")
@@ -46,14 +46,15 @@ def test_charts_and_pictures_are_drawn(page: Page) -> None:
     widths = page.run(
         "Array.from(document.images).filter(i => !i.closest('details')).map(i => i.naturalWidth)"
     )
-    assert widths == [96] * 8
+    assert widths == [96] * 16
 
 
 def test_a_legend_hides_shows_and_singles_out_lines(page: Page) -> None:
     figure = "document.querySelector('#over-training .plot')"
     buttons = f"Array.from({figure}.querySelectorAll('.legend button'))"
     hidden = (
-        f"Array.from({figure}.querySelectorAll('[class*=_path_marks]')).map(g => g.style.display === 'none')"
+        f"Array.from({figure}.querySelectorAll(':scope > svg [class*=_path_marks]'))"
+        ".map(g => g.style.display === 'none')"
     )
     count = page.run(f"{buttons}.length")
     assert count > 2
@@ -90,6 +91,51 @@ def test_columns_sort_by_keyboard(page: Page) -> None:
     assert page.run(f"{heads}[3].getAttribute('aria-sort')") is None
 
 
+def test_a_table_is_copied_as_it_is_shown(page: Page) -> None:
+    page.run("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    page.run("document.querySelector('#table-1 .tools button').click()")
+    first, *rows = page.run("copied").splitlines()
+    assert first.startswith("arm,λ,n,mean ± 95 %,difference from none,p,")
+    assert len(rows) == page.run("document.querySelector('#table-1 tbody').rows.length")
+    assert any(row.startswith("jigsaw,0.25,3,") and ",-" in row for row in rows)
+    page.run("document.querySelectorAll('#table-1 .tools button')[1].click()")
+    lines = page.run("copied").splitlines()
+    assert lines[0] == r"\begin{tabular}{lrrrrrr}"
+    assert lines[2].startswith(r"arm & $\lambda$ & n & mean $\pm$ 95 \% &")
+    assert all(line.endswith(r" \\") for line in [lines[2], *lines[4:-2]])
+    assert lines[-1] == r"\end{tabular}"
+
+
+def test_rows_are_filtered_by_words_and_only_those_are_copied(page: Page) -> None:
+    table = "document.querySelector('#trials table')"
+    page.run("document.querySelector('#trials').open = true")
+    page.run("document.querySelector('#trials input').value = 'CUTOUT finished'")
+    page.run("document.querySelector('#trials input').dispatchEvent(new Event('input'))")
+    left = page.run(
+        f"Array.from({table}.tBodies[0].rows).filter(r => r.offsetHeight).map(r => r.cells[1].textContent)"
+    )
+    assert len(left) == 4
+    assert all(text.startswith("cutout") for text in left)
+    assert page.run("document.querySelector('#trials [role=status]').textContent") == "4 of 18 rows"
+    page.run("document.querySelector('#trials .tools button').click()")
+    assert len(page.run("copied").splitlines()) == 1 + 4
+    page.run("document.querySelector('#trials input').value = ''")
+    page.run("document.querySelector('#trials input').dispatchEvent(new Event('input'))")
+    assert page.run(f"Array.from({table}.tBodies[0].rows).every(r => !r.hidden)")
+
+
+def test_a_figure_zooms_in_on_its_later_half(page: Page) -> None:
+    heights = (
+        "Array.from(document.querySelector('#over-training .plot').querySelectorAll('svg[role=img]'),"
+        " s => s.getBoundingClientRect().height > 100)"
+    )
+    assert page.run(heights) == [True, False]
+    page.run("document.querySelector('#over-training .zoom').click()")
+    assert page.run(heights) == [False, True]
+    page.run("document.querySelector('#over-training .zoom').click()")
+    assert page.run(heights) == [True, False]
+
+
 def test_the_skip_link_comes_first(page: Page) -> None:
     page.run("document.activeElement.blur(), window.scrollTo(0, 0)")
     page.run("document.body.focus()")
@@ -110,9 +156,8 @@ def test_light_and_dark_follow_the_reader(page: Page) -> None:
 def test_a_phone_scrolls_tables_and_not_the_page(page: Page) -> None:
     page.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
     assert page.run("document.documentElement.scrollWidth") == 390
-    assert page.run(
-        "document.querySelector('.scroll').scrollWidth > document.querySelector('.scroll').clientWidth"
-    )
+    table = "document.querySelector('#table-1 .scroll')"
+    assert page.run(f"{table}.scrollWidth > {table}.clientWidth")
     assert page.run("document.querySelector('.plot svg').getBoundingClientRect().width") <= 390
     page.call("Emulation.clearDeviceMetricsOverride")
 
@@ -130,12 +175,15 @@ def test_printing_unfolds_what_is_folded(page: Page) -> None:
 def test_a_page_of_a_running_sweep_loads_itself_again(
     page: Page, filled: RecordStore, tmp_path: Path
 ) -> None:
-    """Where the reader had scrolled to and what was unfolded stays."""
+    """Where the reader had scrolled to stays, and what was unfolded, hidden, sorted or filtered."""
     path = tmp_path / "report.html"
     path.write_text(render(replace(report_spec(filled), reload_seconds=1)))
     page.events.clear()
     page.open(path.as_uri())
     page.run("document.querySelector('#first-configuration').open = true")
+    page.run("document.querySelector('#over-training [data-line=\"1\"] button').click()")
+    page.run("for (const click of [1, 2]) document.querySelectorAll('#table-1 thead button')[3].click()")
+    page.run("document.querySelector('#trials input').value = 'jigsaw'")
     page.run("scrollTo({top: 500, behavior: 'instant'}); window.seenBefore = true")
     deadline = time.monotonic() + PATIENCE
     while page.run("document.readyState !== 'complete' || 'seenBefore' in window"):
@@ -144,6 +192,11 @@ def test_a_page_of_a_running_sweep_loads_itself_again(
     unfolded = "Array.from(document.querySelectorAll('details[open]'), d => d.id)"
     assert page.run(unfolded) == ["first-configuration"]
     assert page.run("scrollY") == 500
+    assert page.run("document.querySelectorAll('main [aria-pressed=false]:not(.zoom)').length") == 1
+    assert (
+        page.run("document.querySelector('#table-1 [aria-sort]').getAttribute('aria-sort')") == "descending"
+    )
+    assert page.run("document.querySelector('#trials [role=status]').textContent") == "6 of 18 rows"
     facts = page.run("document.querySelector('header dl').textContent")
     assert re.search(r"UTC, \d+ s ago", facts), facts
     assert page.heard("Runtime.exceptionThrown") == []

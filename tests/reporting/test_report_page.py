@@ -130,12 +130,12 @@ def test_one_flat_line_can_be_drawn() -> None:
 
 def test_pictures_show_each_arm_once_at_its_best_mean(filled: RecordStore) -> None:
     sheets = [b for s in report_spec(filled).sections for b in s.blocks if isinstance(b, SheetSpec)]
-    assert [sheet.id for sheet in sheets] == ["sheet-samples", "sheet-negatives"]
-    captions = [sheet.caption for sheet in sheets[0].sheets]
+    assert [sheet.id for sheet in sheets] == ["sheet-negatives", "sheet-samples"]
+    captions = [sheet.caption for sheet in sheets[1].sheets]
     assert captions[:2] == ["none, seed 0, step 1,001", "jigsaw at λ = 0.25, seed 0, step 1,001"]
-    assert len(sheets[0].sheets) == 4
-    assert len(sheets[0].more) == 14
-    assert (sheets[0].sheets[0].width, sheets[0].sheets[0].data) == (96, picture(0))
+    assert len(sheets[1].sheets) == 4
+    assert (len(sheets[0].more), len(sheets[1].more)) == (14, 6)
+    assert (sheets[1].sheets[0].width, sheets[1].sheets[0].data) == (96, picture(0))
 
 
 def test_missing_and_broken_pictures_are_passed_over(store: RecordStore) -> None:

@@ -68,6 +68,19 @@ def test_the_index_leads_to_each_report(visitor: Visitor) -> None:
     assert visitor.get("/%3Cb%3Esecond/")[0] == 200
 
 
+def test_a_report_leads_to_a_page_for_each_trial(visitor: Visitor) -> None:
+    trial_id = Trial("none", 1.0, 0).trial_id
+    assert f'<a href="/first/trials/{trial_id}/">{trial_id}</a>' in visitor.get("/first/")[1]
+    assert f'<a href="/%3Cb%3Esecond/trials/{trial_id}/">' in visitor.get("/%3Cb%3Esecond/")[1]
+    status, text = visitor.get(f"/first/trials/{trial_id}/")
+    assert status == 200
+    assert "<h1>none, seed 0</h1>" in text
+    assert '<a href="/first/">synthetic</a>' in text
+    for path in ("/first/trials/other/", "/first/trials/", "/first/other/", f"/other/trials/{trial_id}/"):
+        assert visitor.get(path)[0] == 404
+    assert visitor.get(f"/first/trials/{trial_id}/../../secret.txt")[0] == 404
+
+
 def test_a_report_is_that_of_now_and_reloads_while_its_sweep_runs(visitor: Visitor, folder: Path) -> None:
     store = RecordStore(str(folder / "first"))
     assert "data-reload" not in visitor.get("/first/")[1]
