@@ -10,7 +10,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from ndabench.command_line import run, write_text
-from ndabench.errors import UserError, unknown
+from ndabench.errors import UserError, first_of, unknown
 
 FOLDER = typer.Argument(help="A folder of images or videos; asked for if left out.")
 TASK = typer.Option(metavar="gan|contrastive", help="What is trained; asked for if left out.")
@@ -155,6 +155,8 @@ def init(
     config = parse(SweepConfig, parse_yaml(text), str(out))
     write_text(out, text)
     print(f"{out}: {found.title}; {config.trial_count()} trials")
+    if found.unread:
+        print(f"files that are not read: {found.unread}")
     print(f"next: ndabench preview {out}")
 
 
@@ -169,12 +171,14 @@ class Found:
     """The keys of `data`, without the size."""
     count: int
     classes: int
+    unread: str = ""
+    """How many files of other kinds there are, by their ending."""
 
 
 def look_at(folder: Path) -> Found:
     """What a folder holds; `UserError` where it is none that a data set can read."""
     # late: --help must not wait for numpy and PIL
-    from ndabench.data.class_folders import class_folders, files_below
+    from ndabench.data.class_folders import files_below
     from ndabench.data.image_folder import IMAGES
     from ndabench.data.videos.video_folder import VIDEOS
 
@@ -191,17 +195,24 @@ def look_at(folder: Path) -> Found:
             )
         known = " ".join(sorted(one[1:] for one in IMAGES.suffixes | VIDEOS.suffixes))
         raise UserError(f"{folder}: holds neither images nor videos ({known})")
-    if videos >= images:
-        return _videos(folder, videos)
-    flat = not class_folders(folder)
-    return _images(folder, images, flat=flat)
+    read = VIDEOS if videos >= images else IMAGES
+    unread = [
+        f"{count:,} {one or 'without ending'}"
+        for one, count in endings.most_common()
+        if one not in read.suffixes
+    ]
+    found = _videos(folder, videos) if read is VIDEOS else _images(folder, images)
+    return replace(found, unread=first_of(unread))
 
 
-def _images(folder: Path, count: int, *, flat: bool) -> Found:
-    """Class folders or, if `flat`, one folder, which is then the only class of the folder around it."""
-    from ndabench.config import parse  # late: --help must not wait for pydantic
+def _images(folder: Path, count: int) -> Found:
+    """Class folders or one flat folder, which is then the only class of the folder around it."""
+    # late: --help must not wait for pydantic
+    from ndabench.config import parse
+    from ndabench.data.class_folders import class_folders
     from ndabench.data.image_folder import ImageFolderConfig
 
+    flat = not class_folders(folder)
     data: dict[str, object] = {"name": "image_folder", "path": str(folder.parent if flat else folder)}
     data |= {"classes": [folder.name], "known_as": folder.name} if flat else {}
     source = parse(ImageFolderConfig, data, str(folder)).open()

@@ -24,6 +24,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_flat_folder_is_one_class(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures(own)
+    for name in ("a.cr2", "b.CR2", "notes"):
+        (own / name).touch()
     init(own)
     config = read_sweep(Path("my_pictures.yaml"), [])
     assert (config.name, config.task.name) == ("my_pictures", "gan")
@@ -31,6 +33,7 @@ def test_a_flat_folder_is_one_class(own: Path, capsys: pytest.CaptureFixture[str
     assert config.data.title == "image_folder:my pictures"
     assert capsys.readouterr().out.splitlines() == [
         "my_pictures.yaml: 3 images; 9 trials",
+        "files that are not read: 2 .cr2, 1 without ending",
         "next: ndabench preview my_pictures.yaml",
     ]
 
