@@ -69,8 +69,11 @@ class ResidentClips:
             video = torch.tensor([request.video for request in requests])
             frames = torch.tensor([request.indices(self.num_frames[request.video]) for request in requests])
             planes = (self._starts[video, None] + frames)[:, None] * self._channels + channels
-            there = planes.expand(-1, 3, -1).to(self._planes.device, non_blocking=True)
-            clips, labels = self._planes[there], self.labels[video]
+            planes = planes.expand(-1, 3, -1)
+            there = planes.flatten().to(self._planes.device, non_blocking=True)
+            # Copies whole planes, which is ten times as fast on a CPU as indexing.
+            clips = self._planes.index_select(0, there).unflatten(0, planes.shape)
+            labels = self.labels[video]
             yield clips.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
 
     def windows(self, video: int, frames: int, stride: int, overlap: float) -> list[ClipRequest]:
