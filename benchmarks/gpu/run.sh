@@ -15,7 +15,7 @@ trap 'rm -rf "$site"' EXIT
 # A packed wheel is unpacked only where the machine has no such module: its own is newer or fits better.
 while read -r module wheel; do
   python3 -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$module') is None)" 2>/dev/null ||
-    for file in "$here"/packed/wheels/$wheel-*.whl; do
+    for file in "$here"/packed/wheels/"$wheel"-*.whl; do
       if [ -e "$file" ]; then python3 -m zipfile -e "$file" "$site"
       else echo "run.sh: $module is neither installed nor packed; run benchmarks/gpu/pack.sh first" >&2; exit 2
       fi

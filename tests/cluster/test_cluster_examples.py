@@ -2,8 +2,12 @@
 
 import itertools
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +28,29 @@ def ray_job() -> Any:
     return yaml.safe_load((EXAMPLES / "kuberay_rayjob.yaml").read_text())
 
 
-def test_the_ray_job_is_one(ray_job: Any) -> None:
+@pytest.fixture
+def ray_cluster() -> Any:
+    return yaml.safe_load((EXAMPLES / "kuberay_raycluster.yaml").read_text())
+
+
+def test_the_ray_job_and_the_ray_cluster_are_such(ray_job: Any, ray_cluster: Any) -> None:
     jsonschema.validate(ray_job, SCHEMA)
+    assert (ray_cluster["apiVersion"], ray_cluster["kind"]) == ("ray.io/v1", "RayCluster")
+    jsonschema.validate(ray_cluster["spec"], SCHEMA["properties"]["spec"]["properties"]["rayClusterSpec"])
+    for spec in (ray_job["spec"]["rayClusterSpec"], ray_cluster["spec"]):
+        assert spec["rayVersion"] == _pinned_ray()
+        for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+            pod = group["template"]["spec"]
+            (container,) = pod["containers"]
+            assert container["image"].startswith("ndabench:")
+            mounted = {mount["name"] for mount in container["volumeMounts"]}
+            assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def _pinned_ray() -> str:
     pinned = re.search(r"^ray==(.*)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert pinned is not None
-    assert ray_job["spec"]["rayClusterSpec"]["rayVersion"] == pinned[1]
-    groups = ray_job["spec"]["rayClusterSpec"]
-    for group in (groups["headGroupSpec"], *groups["workerGroupSpecs"]):
-        pod = group["template"]["spec"]
-        mounted = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
-        assert mounted == {volume["name"] for volume in pod["volumes"]}
+    return pinned[1]
 
 
 @pytest.mark.parametrize("key", ["entrypont", "backoffLimits"])
@@ -56,6 +73,53 @@ def test_the_ray_job_runs_a_sweep(ray_job: Any, monkeypatch: pytest.MonkeyPatch)
     offered = gpu["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert int(offered["nvidia.com/gpu"]) >= resources.gpus_per_worker
     assert int(offered["cpu"]) >= resources.cpus_per_worker
+
+
+def test_the_image_has_the_versions_and_files_that_it_needs() -> None:
+    text = (EXAMPLES / "Dockerfile").read_text()
+    bases = re.findall(r"rayproject/ray:[\w.-]+", text + (EXAMPLES / "compose.yaml").read_text())
+    assert len(bases) == 4
+    project = (ROOT / "pyproject.toml").read_text()
+    for base in bases:
+        version, python, device = base.partition(":")[2].split("-")
+        assert (version, device in ("cpu", "gpu")) == (_pinned_ray(), True)
+        assert f'"Programming Language :: Python :: 3.{python.removeprefix("py3")}"' in project, python
+    copied = {source for line in re.findall(r"^COPY \S+ (.*) \S+$", text, re.M) for source in line.split()}
+    assert copied == set(re.findall(r"^!(.*)$", (EXAMPLES / "Dockerfile.dockerignore").read_text(), re.M))
+    assert all((ROOT / source).exists() for source in copied)
+    assert copied >= {"pyproject.toml", "ndabench", "sweeps"}  # what ndabench is built from
+    assert "WORKDIR /ndabench\n" in text  # where kuberay_rayjob.yaml finds sweeps/
+
+
+def test_compose_builds_this_image() -> None:
+    services = yaml.safe_load((EXAMPLES / "compose.yaml").read_text())["services"]
+    for service in services.values():
+        context = (EXAMPLES / service["build"]["context"]).resolve()
+        assert context == ROOT
+        assert context / service["build"]["dockerfile"] == EXAMPLES / "Dockerfile"
+    assert services["reports"]["ports"] == ["127.0.0.1:8484:8484"]  # reachable from this machine alone
+
+
+def _lint(program: str, *files: Path) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    found = shutil.which(program, path=path)
+    if found is None:
+        pytest.skip(f"{program} is not installed; `make setup` does that")
+    done = subprocess.run([found, *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_dockerfile_passes_its_linter() -> None:
+    _lint("hadolint", EXAMPLES / "Dockerfile")
+
+
+def test_shell_scripts_pass_their_linter() -> None:
+    scripts = [
+        ROOT / ".ci/run",
+        *(file for top in ("docs", "tests", "benchmarks") for file in (ROOT / top).rglob("*.sh")),
+    ]
+    assert EXAMPLES / "slurm.sh" in scripts
+    _lint("shellcheck", *scripts)
 
 
 def test_ray_up_takes_its_file() -> None:
