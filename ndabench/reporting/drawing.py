@@ -5,6 +5,7 @@ in the browser takes 900; and the report's security policy needs no `eval`. Colo
 page, which has values for light, dark and print. Every point has its numbers as a tooltip.
 """
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from ndabench.reporting.specs import FigureSpec, ForestSpec, Line, Point
 
 WIDTH, HEIGHT = 340, 200
 FOREST_WIDTH, FOREST_STEP = 440, 46
+AXIS_STEP = 150
 COLOURS = 8
 MOST_MARKERS = 12
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 2, 1, 2])
@@ -59,7 +61,10 @@ def swatch(line: Line, *, joined: bool = True) -> Markup:
 
 def draw(figure: FigureSpec | ForestSpec) -> Markup:
     """The figure as an SVG element that scales with its container. Vega escapes all text."""
-    specification = forest(figure) if isinstance(figure, ForestSpec) else vega_lite(figure)
+    if isinstance(figure, ForestSpec):
+        specification = forest(figure)
+    else:
+        specification = parallel(figure) if figure.axes else vega_lite(figure)
     svg = _POINT.sub(r"\1><title>\2</title></path>", svg_text(specification))
     label = Markup('<svg role="img" aria-label="{}" ').format(f"Figure: {figure.title}")
     return label + Markup(svg.removeprefix("<svg "))
@@ -108,6 +113,53 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
     }
 
 
+def parallel(figure: FigureSpec) -> dict[str, Any]:
+    """The Vega-Lite specification of parallel coordinates: paths, and a point at each of their ends."""
+    last = len(figure.axes) - 1
+    layers: list[dict[str, Any]] = []
+    for place, line in enumerate(figure.lines):
+        values = [
+            {**value, "path": number // len(figure.axes)} for number, value in enumerate(_values(line.points))
+        ]
+        paths = {"type": "line", "color": colour(line), "strokeWidth": 1.5, "opacity": 0.5, "aria": False}
+        detail = {"detail": {"field": "path", "type": "nominal"}}
+        layers.append(
+            {"name": f"line{place}_path", "data": {"values": values}, "mark": paths, "encoding": detail}
+        )
+        ends = replace(line, points=[point for point in line.points if point.x == last])
+        layers.append({"name": f"line{place}_markers", **_markers(ends, None)})
+    ticks = [
+        {"x": place, "y": y, "text": text} for place, axis in enumerate(figure.axes) for y, text in axis.ticks
+    ]
+    text = {"type": "text", "align": "left", "dx": 7, "fontSize": 12, "fill": "var(--ink)", "aria": False}
+    halo = {**text, "stroke": "var(--paper)", "strokeWidth": 4}  # paths run below the texts
+    for mark in (halo, text):
+        layers.append({"data": {"values": ticks}, "mark": mark, "encoding": {"text": {"field": "text"}}})
+    names = {
+        "values": list(range(last + 1)),
+        "labelExpr": f"{json.dumps([axis.name for axis in figure.axes])}[datum.value]",
+        "labelColor": "var(--ink)",
+        "labelLimit": AXIS_STEP - 10,
+        "labelOverlap": False,
+        "labelPadding": 14,
+        "orient": "top",
+        "domain": False,
+        "ticks": False,
+    }
+    return {
+        "width": AXIS_STEP * max(last, 1),
+        "height": HEIGHT,
+        "padding": {"left": 60, "right": 60, "top": 5, "bottom": 5},
+        "background": None,
+        "layer": layers,
+        "encoding": {
+            "x": {"field": "x", "type": "quantitative", "title": None, "axis": names},
+            "y": {"field": "y", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": None},
+        },
+        "config": _STYLE,
+    }
+
+
 def forest(figure: ForestSpec) -> dict[str, Any]:
     """The Vega-Lite specification: for each row its name and numbers over a bar; a line at 0.
 
@@ -129,7 +181,7 @@ def forest(figure: ForestSpec) -> dict[str, Any]:
     x = {"type": "quantitative", "title": figure.x_title, "axis": {"tickCount": 6, "grid": False}}
     y = {"field": "place", "type": "nominal", "sort": None, "axis": None}
     colour_of_row = {"field": "colour", "type": "nominal", "scale": None}
-    zero = {"type": "tick", "orient": "vertical", "size": 20, "color": "var(--rule)", "aria": False}
+    zero = {"type": "tick", "orient": "vertical", "size": 14, "color": "var(--muted)", "aria": False}
     text = {
         "type": "text",
         "dy": -17,

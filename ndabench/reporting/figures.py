@@ -193,12 +193,13 @@ def lambda_figures(frames: Frames, comparisons: Sequence[Comparison]) -> FigureG
 
 
 def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float], identity: str) -> FigureSpec:
-    """An arm with other searched parameters has one line for each choice of them."""
+    """An arm with other searched parameters has one line for each choice of them; after a sampled search,
+    where hardly two settings share a choice, it has points."""
     by_line: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[float, str, Summary]]] = {}
     for row in comparison.rows:
         setting = row.setting
         if setting.lambda_ is not None and row.summary.n:
-            key = (setting.arm, setting.parameters)
+            key = (setting.arm, () if frames.sampled else setting.parameters)
             by_line.setdefault(key, []).append((setting.lambda_, setting.label, row.summary))
     sign = -1 if comparison.better == "higher" else 1
     best_first = sorted(by_line, key=lambda line: min(sign * summary.mean for *_, summary in by_line[line]))
@@ -229,6 +230,7 @@ def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float],
         intervals="bar",
         rule=_rule(frames, comparison),
         notes=notes,
+        joined=not frames.sampled,
     )
 
 

@@ -111,7 +111,7 @@ def _matrix(identity: str, title: str, comparisons: Sequence[Comparison]) -> Tab
     several = {one.name for one in comparisons if [c.name for c in comparisons].count(one.name) > 1}
     columns = [Column("arm")]
     for one in comparisons:
-        unit = f" in {one.unit}" if one.unit else ""
+        unit = f" [{one.unit}]" if one.unit else ""
         which = f", protocol {[c for c in comparisons if c.name == one.name].index(one) + 1}"
         name = f"{one.name}{unit} {DIRECTIONS[one.better][0]}{which if one.name in several else ''}"
         columns.append(Column(name, DIRECTIONS[one.better][2:], numeric=True))

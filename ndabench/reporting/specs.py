@@ -4,7 +4,7 @@ A section is a heading over blocks. A new kind of result becomes a new section m
 new kind of block changes the template.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -69,6 +69,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class ParallelAxis:
+    """An axis of parallel coordinates, from 0 to 1: its ticks with their texts, and where each value is."""
+
+    name: str
+    ticks: Sequence[tuple[float, str]]
+    places: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class FigureSpec:
     """Lines with bands (`intervals="band"`) or with bars; `rule` is a level drawn across the whole figure."""
 
@@ -83,6 +92,8 @@ class FigureSpec:
     notes: Sequence[str] = ()
     joined: bool = True
     """Whether paths join the points of a line; otherwise each of them is drawn as it is."""
+    axes: Sequence[ParallelAxis] = ()
+    """With parallel axes, at x = 0, 1, …, a line is several paths with a point on each of them."""
     later: "FigureSpec | None" = None
     """The later half of the same, drawn larger, behind a button."""
 

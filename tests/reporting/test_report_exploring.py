@@ -1,5 +1,6 @@
 """What a reader explores with: measures against each other, later halves, walls of pictures, trial pages."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -7,21 +8,26 @@ import pytest
 from ndabench.measurement import Measurement
 from ndabench.records import RecordStore
 from ndabench.reporting import sheets
-from ndabench.reporting.comparison import comparisons
-from ndabench.reporting.drawing import svg_text, vega_lite
-from ndabench.reporting.figures import measure_figures, step_figures
-from ndabench.reporting.frames import load
+from ndabench.reporting.comparison import Comparison, comparisons
+from ndabench.reporting.drawing import draw, svg_text, vega_lite
+from ndabench.reporting.figures import lambda_figures, measure_figures, step_figures
+from ndabench.reporting.frames import Frames, load
+from ndabench.reporting.search_figure import search_figure
 from ndabench.reporting.sheets import sheet_specs
 from ndabench.reporting.specs import SheetSpec, TableSpec
 from ndabench.reporting.trial_page import trial_spec
-from tests.reporting.synthetic import Trial, measured, picture, record
+from tests.reporting.synthetic import Trial, finals, measured, picture, record
+
+
+@functools.cache
+def loaded(folder: str) -> tuple[Frames, list[Comparison]]:
+    frames = load(RecordStore(folder))
+    return frames, comparisons(frames)
 
 
 def spec_of(store: RecordStore, kind: str) -> SheetSpec:
-    frames = load(store)
-    return next(
-        spec for spec in sheet_specs(store, frames, comparisons(frames)) if spec.id == f"sheet-{kind}"
-    )
+    frames, compared = loaded(store.root)
+    return next(spec for spec in sheet_specs(store, frames, compared) if spec.id == f"sheet-{kind}")
 
 
 def test_two_measures_have_a_point_for_each_trial_that_has_both(tmp_path: Path) -> None:
@@ -126,3 +132,34 @@ def test_drawings_have_no_more_digits_than_can_be_seen() -> None:
         for part in svg.split('transform="translate(')[1:]
         for number in part.split(")")[0].split(",")
     )
+
+
+def test_a_search_is_drawn_in_parallel_coordinates_with_the_best_on_top(tmp_path: Path) -> None:
+    store = RecordStore(str(tmp_path))
+    store.write_bytes(
+        "sweep.yaml", b"name: s\nseeds: [0]\nsearch: {sampler: random}\nobjective: {metric: fd_classifier}\n"
+    )
+    record(store, Trial("none", 1, 1000, parameters='{"lr": 0.1, "kind": "a"}'), finals(9.0, 9.0))
+    for place, (lr, kind) in enumerate(((0.001, "a"), (0.01, "b"), (0.1, "c"), (0.01, "a"), (0.03, "c"))):
+        trial = Trial("jigsaw", 0.1 + place / 10, 1000, parameters=f'{{"lr": {lr}, "kind": "{kind}"}}')
+        record(store, trial, finals(5.0 + place, 5.0 + place))
+    frames = load(store)
+    group = search_figure(frames, comparisons(frames))
+    assert group is not None
+    (figure,) = group.figures
+    assert [axis.name for axis in figure.axes] == ["λ", "kind", "lr", "val_fd_classifier"]
+    (line,) = figure.lines
+    best = [point.mean for point in line.points[:4]]
+    assert best == pytest.approx([0.0, 0.0, 0.0, 1.0])
+    second = [point.mean for point in line.points[4:8]]
+    assert second == pytest.approx([0.25, 0.5, 0.5, 0.75]), "categories are even, a wide range is logarithmic"
+    assert figure.notes[-1].startswith("1 setting without a value on every axis"), "the baseline has no λ"
+    svg = draw(figure)
+    assert svg.count("<title>") == 5
+    assert svg.count("line0_path_marks") == 5
+    assert search_figure(frames, []) is None
+    over_lambda = lambda_figures(frames, comparisons(frames))
+    assert over_lambda is not None
+    (points,) = over_lambda.figures
+    assert not points.joined
+    assert [(line.name, len(line.points)) for line in points.lines] == [("jigsaw", 5)]
