@@ -50,7 +50,14 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _call([sys.executable, "-c", BUILD, "wheel", folder], folder / f"ndabench-{__version__}")
     made = folder / "environment"
     venv.create(made)
-    pip = [sys.executable, "-m", "pip", "--python", made / "bin/python", "--disable-pip-version-check"]
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        made / "bin/python",
+        "--disable-pip-version-check",
+    ]
     wheel = folder / f"ndabench-{__version__}-py3-none-any.whl"
     _call([*pip, "install", "--no-index", "--no-deps", wheel], folder)
     # Not before: pip would take the ndabench that is installed there for the one that it replaces.
