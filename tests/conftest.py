@@ -63,7 +63,8 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.recorded_sweep import MEASURED, record  # late: most tests need no training
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NDABENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        if "NDABENCH_CACHE" not in os.environ:
+            patch.setenv("NDABENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         return Path(record(tmp_path_factory.mktemp("trained") / "reports/quickstart", MEASURED).root)
 
 

@@ -31,7 +31,8 @@ def examples_folder(quickstart: Path, folder: Path, monkeypatch: pytest.MonkeyPa
     (folder / "reports").mkdir()
     (folder / "reports/quickstart").symlink_to(quickstart)
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("NDABENCH_CACHE", str(folder / "cache"))
+    if "NDABENCH_CACHE" not in os.environ:
+        monkeypatch.setenv("NDABENCH_CACHE", str(folder / "cache"))
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))  # `run_sweep` adds to it
     modules = set(sys.modules)
     with kept_registries():

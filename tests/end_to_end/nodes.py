@@ -40,6 +40,7 @@ class Nodes:
             self._environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         self.environment = {**self._environment, "RAY_ADDRESS": self.address}
         """That of a command which joins the cluster."""
+        self.jobs_address = ""
         self.all: list[Command] = []
 
     def add(
@@ -49,11 +50,12 @@ class Nodes:
         ip: str = LOOPBACK,
         prefix: Sequence[str] = (),
         gpus: int = 0,
+        jobs: bool = False,
         **environment: str,
     ) -> Command:
         """Starts a node, the head if it is the first; `prefix` is a command to run it in.
 
-        Ray believes in `gpus` that are only declared.
+        Ray believes in `gpus` that are only declared. A head with `jobs` takes them at `jobs_address`.
         """
         kind = "worker" if self.all else "head"
         parameters: dict[str, Any] = {
@@ -64,6 +66,7 @@ class Nodes:
             "object_store_memory": 80 * 2**20,
             **({"gcs_address": self.address} if self.all else {"gcs_server_port": self._port}),
             **({} if self.all else {"temp_dir": str(self._folder)}),
+            **(self._dashboard() if jobs else {}),
         }
         command = [*prefix, sys.executable, str(HERE / "one_node.py"), kind, json.dumps(parameters)]
         node = Command(self._folder, command, {**self._environment, **environment})
@@ -71,6 +74,12 @@ class Nodes:
         wait_until(lambda: node.output() == "up\n" or not node.running, "a node is up")
         assert node.running, node.ended()
         return node
+
+    def _dashboard(self) -> Mapping[str, Any]:
+        port = _free_port()
+        self.jobs_address = f"http://{LOOPBACK}:{port}"
+        listening = {"dashboard_host": LOOPBACK, "dashboard_port": port, "dashboard_agent_listen_port": 0}
+        return {"include_dashboard": True, **listening}
 
     def __enter__(self) -> "Nodes":
         return self

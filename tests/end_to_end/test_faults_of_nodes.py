@@ -11,7 +11,7 @@ from tests.end_to_end.faults import let_go_on, losses, process_of, sabotaged, un
 from tests.end_to_end.namespaces import Cable, two_networks
 from tests.end_to_end.nodes import Nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.release, pytest.mark.timeout(900)]
 
 FAULTS = [
     {"trial": f"none {seed}", "step": step, "what": "wait", "times": 2}

@@ -84,7 +84,8 @@ def test_any_set_in_the_layout_of_ucf101_by_its_path_alone(bench: Bench, folders
         }
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.release)])
+@pytest.mark.release
+@pytest.mark.parametrize("workers", [1, 2])
 def test_killed_and_resumed_it_ends_as_if_never_interrupted(
     bench: Bench, folders: tuple[Path, Path], workers: int
 ) -> None:

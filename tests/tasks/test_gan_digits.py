@@ -20,7 +20,11 @@ NEGATIVES = implementations("corrected")
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "arm", [{}, {"negative": NEGATIVES["jigsaw"], "lambda_": 0.5}], ids=["none", "jigsaw"]
+    "arm",
+    [
+        pytest.param({}, id="none", marks=pytest.mark.release),
+        pytest.param({"negative": NEGATIVES["jigsaw"], "lambda_": 0.5}, id="jigsaw"),
+    ],
 )
 def test_a_short_training_improves_much_on_the_untrained_generator(
     arm: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

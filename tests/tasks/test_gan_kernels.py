@@ -30,6 +30,7 @@ def test_where_compiling_fails_the_network_runs_as_it_is(monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.filterwarnings("default")
 def test_compiled_training_stays_near_eager_training() -> None:
     arguments = {"negative": JIGSAW, "lambda_": 0.25}

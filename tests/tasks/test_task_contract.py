@@ -428,7 +428,11 @@ def test_two_workers_take_the_steps_of_one_at_the_same_global_batch(tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["gan", "conditional gan", "moco", "dpc", "clip moco", "pairs", "density gan"]
+    "name",
+    [
+        *("gan", "moco", "dpc", "clip moco", "pairs", "density gan"),
+        pytest.param("conditional gan", marks=pytest.mark.release),
+    ],
 )
 def test_an_exported_program_gives_what_its_network_gives(name: str) -> None:
     task = build_trainer(SETUPS[name]()).task

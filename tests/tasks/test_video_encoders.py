@@ -45,7 +45,11 @@ LARGE = ("r3d_18", "r2plus1d_18", "s3d")
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in ENCODERS]
+    "name",
+    [
+        pytest.param(name, marks=(pytest.mark.slow, pytest.mark.release) if name in LARGE else ())
+        for name in ENCODERS
+    ],
 )
 def test_it_trains_and_resumes_from_a_checkpoint(name: str) -> None:
     whole = _task(name)
