@@ -12,6 +12,7 @@ from ndabench.augmentations.registry import NEGATIVES
 from ndabench.data.registry import DATA_SETS
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
 from ndabench.metrics.registry import EVALUATIONS
+from ndabench.planning.pruners import PRUNERS
 from ndabench.planning.samplers import SAMPLERS
 from ndabench.registry import Registry, load
 from ndabench.tasks.contrastive.encoders import ENCODERS
@@ -40,6 +41,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     ENCODERS,
     ADVERSARIAL_LOSSES,
     SAMPLERS,
+    PRUNERS,
 )
 
 

@@ -23,6 +23,7 @@ from ndabench.data.registry import DATA_SETS
 from ndabench.measurement import Measurement
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
 from ndabench.metrics.registry import EVALUATIONS
+from ndabench.planning.pruners import PRUNERS
 from ndabench.planning.resources import Resources
 from ndabench.planning.samplers import SAMPLERS
 from ndabench.planning.sweep_file import SweepConfig
@@ -254,6 +255,7 @@ def test_every_key_is_named(config: type, files: list[str]) -> None:
         (_ours(NETWORKS, lambda entry: entry.build), "tasks.md"),
         (_ours(ADVERSARIAL_LOSSES, lambda entry: entry.build), "tasks.md"),
         (_ours(SAMPLERS, lambda entry: entry.config.__module__), "sweep-file.md"),
+        (_ours(PRUNERS, lambda entry: entry.config.__module__), "sweep-file.md"),
         (_ours(TRACKERS, lambda entry: entry.make), "sweep-file.md"),
     ],
 )

@@ -1,5 +1,6 @@
 """Runs a whole sweep: reads what is recorded, and runs the remaining trials with Ray Tune."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from ndabench.orchestration.sweep_supervisor import SweepSupervisor
 from ndabench.orchestration.terminal_view import TerminalView
 from ndabench.orchestration.trainable import trainable
 from ndabench.orchestration.tune_adapters import (
-    HalvingScheduler,
+    EarlyStoppingScheduler,
     QueueSearcher,
     SweepCallback,
     SweepStopper,
@@ -30,8 +31,10 @@ from ndabench.planning.capacity import concurrency
 from ndabench.planning.estimate import estimate
 from ndabench.planning.limits import BaselineWatch, Spending, Stop
 from ndabench.planning.outcomes import (
+    Outcome,
     count_ended,
     count_statuses,
+    earlier_outcomes,
     not_in_file,
     recorded_outcomes,
     recorded_values,
@@ -39,9 +42,9 @@ from ndabench.planning.outcomes import (
     watched_metric,
 )
 from ndabench.planning.plan import make_plan
+from ndabench.planning.pruning import early_stopping
 from ndabench.planning.restarts import Restarts
 from ndabench.planning.retention import surplus
-from ndabench.planning.successive_halving import ArmwiseHalving
 from ndabench.planning.sweep_file import Keep, SweepConfig
 from ndabench.planning.sweep_state import Ending, Event, SweepState, TrialEnded, TrialProgressed
 from ndabench.planning.trial_queue import TrialQueue
@@ -76,6 +79,7 @@ def check_sweep(
     To `check` the sweep, each combination of networks, batch size and augmentations takes two training steps;
     `timed` says what the sweep will take.
     """
+    earlier_outcomes(config)  # finds a wrong `warm_start`
     first = FirstWorker() if local else None
     if first is not None and config.resources.gpus_per_worker:  # then a worker prepares
         first.require()
@@ -158,7 +162,7 @@ def _run_owned(
         soft_wrap=True,
         markup=False,
     )
-    plan, watched = make_plan(config, recorded), watched_metric(config)
+    plan, watched = make_plan(config, recorded, _warm_start(config, console)), watched_metric(config)
     queue = TrialQueue(plan, Restarts(config.resources.max_restarts), slots)
     provenance = Provenance(config.name, git_commit())
     supervisor = SweepSupervisor(queue, state, store, provenance, watched)
@@ -186,6 +190,17 @@ def _run_owned(
 
 
 def _spending(config: SweepConfig, store: RecordStore) -> Spending:
+def _warm_start(config: SweepConfig, console: Console) -> list[Outcome]:
+    """What an earlier sweep tells the samplers; says how much of it each arm has."""
+    earlier = earlier_outcomes(config)
+    if earlier:
+        counts = Counter(one.trial.arm for one in earlier)
+        each = ", ".join(f"{arm.name} {counts[arm.name]}" for arm in config.arms if config.dimensions_of(arm))
+        line = f"warm start from {config.search.warm_start}: trials of {each}"
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    return earlier
+
+
     rows = store.read_trials()
     columns = (rows[name].to_pylist() for name in ("trial_id", "seconds"))
     seconds = {trial_id: spent or 0.0 for trial_id, spent in zip(*columns, strict=True)}
@@ -225,9 +240,9 @@ def _tune(
     resources, queue, say = config.resources, supervisor.queue, supervisor.state.announce
     scheduler = None
     if config.scheduler is not None:
-        halving = ArmwiseHalving(config)
-        halving.replay(recorded_values(config, store))
-        scheduler = HalvingScheduler(halving, queue)
+        stopping = early_stopping(config)
+        stopping.replay(recorded_values(config, store))
+        scheduler = EarlyStoppingScheduler(stopping, queue)
     stopper = SweepStopper(
         supervisor, config.time_budget_seconds, lambda: next(filter(None, (why() for why in reasons)), None)
     )

@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 from ndabench.orchestration.failure_reasons import reason_of_trial
 from ndabench.orchestration.sweep_supervisor import SweepSupervisor
 from ndabench.planning.limits import Stop
-from ndabench.planning.successive_halving import ArmwiseHalving
+from ndabench.planning.pruning import StopsEarly
 from ndabench.planning.sweep_state import Ending
 from ndabench.planning.trial_queue import TrialQueue
 
@@ -57,19 +57,19 @@ class QueueSearcher(NotSaved, Searcher):
         """Nothing to restore: a plan is rebuilt from the records."""
 
 
-class HalvingScheduler(NotSaved, FIFOScheduler):
+class EarlyStoppingScheduler(NotSaved, FIFOScheduler):
     """Tune asks it after each report whether the trial stops early."""
 
-    def __init__(self, halving: ArmwiseHalving, queue: TrialQueue) -> None:
+    def __init__(self, stopping: StopsEarly, queue: TrialQueue) -> None:
         super().__init__()
-        self._halving, self._queue = halving, queue
+        self._stopping, self._queue = stopping, queue
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict) -> str:
-        stop = self._halving.should_stop(self._queue[trial.trial_id], result)
+        stop = self._stopping.should_stop(self._queue[trial.trial_id], result)
         return self.STOP if stop else self.CONTINUE
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict) -> None:
-        self._halving.ended(self._queue[trial.trial_id], result)
+        self._stopping.ended(self._queue[trial.trial_id], result)
 
 
 class SweepCallback(NotSaved, ray.tune.Callback):

@@ -3,12 +3,14 @@
 A finished trial whose metrics are gone is no result: `reopen` lets it run again.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ndabench.errors import UserError, first_of
+from ndabench.planning.search_space import LAMBDA
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
 from ndabench.records.damage import warn_once
@@ -42,6 +44,35 @@ def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
         for row in store.read_trials().to_pylist()
         if (trial := _trial(store, row)) is not None
     ]
+
+
+def earlier_outcomes(config: SweepConfig) -> list[Outcome]:
+    """The finished trials in the folder `search.warm_start` that this sweep could have run, at whatever seed;
+    none without that key. `UserError` where there are none."""
+    if config.search.warm_start is None:
+        return []
+    recorded = recorded_outcomes(config, RecordStore(str(config.search.warm_start)))
+    arms = {arm.name: arm for arm in config.arms}
+    found = []
+    for one in recorded:
+        trial, arm = one.trial, arms.get(one.trial.arm)
+        if arm is None or one.status != "finished" or one.value is None or not math.isfinite(one.value):
+            continue
+        setting = setting_of(trial, config.dimensions_of(arm))
+        if setting and config.trial(arm, setting, trial.seed).trial_id == trial.trial_id:
+            found.append(one)
+    if not found:
+        raise UserError(
+            f"search: warm_start: {config.search.warm_start}: no finished trial there has the task, data, "
+            f"evaluations, an arm and the searched keys of this sweep ({len(recorded)} trials)"
+        )
+    return found
+
+
+def setting_of(trial: TrialConfig, keys: Iterable[str]) -> dict[str, Any]:
+    """The values that a trial has for searched keys; empty where it was not searched over one of them."""
+    given, keys = {**trial.parameters, LAMBDA: trial.lambda_}, list(keys)
+    return {key: given[key] for key in keys} if given.keys() >= {*keys} else {}
 
 
 def _trial(store: RecordStore, row: Mapping[str, Any]) -> TrialConfig | None:

@@ -10,22 +10,23 @@ A plan is rebuilt from the records alone, so a resumed sweep needs no other stat
 """
 
 import math
+import warnings
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from ndabench.planning.outcomes import Outcome
+from ndabench.planning.outcomes import Outcome, setting_of
 from ndabench.planning.search_space import Dimension, Search
 from ndabench.planning.sweep_file import Arm, SweepConfig
 from ndabench.registry import load
 from ndabench.trials.config import TrialConfig
 
 ATTEMPTS = 100
-"""How often in a row TPE may propose a setting that was tried before; its search then ends."""
+"""How often in a row a sampler may propose a setting that was tried before; its search then ends."""
 
 
 class Plan(Protocol):
@@ -43,10 +44,13 @@ class Plan(Protocol):
         ...
 
 
-def make_plan(config: SweepConfig, recorded: Iterable[Outcome]) -> Plan:
-    """The plan of a sweep, without the trials that have ended according to `recorded`."""
+def make_plan(config: SweepConfig, recorded: Iterable[Outcome], earlier: Sequence[Outcome] = ()) -> Plan:
+    """The plan of a sweep, without the trials that have ended according to `recorded`.
+
+    The `earlier_outcomes` of another sweep only tell the samplers where to begin.
+    """
     known = {outcome.trial.trial_id: outcome for outcome in recorded}
-    return ListedPlan(config, known) if config.search.is_grid else SearchPlan(config, known)
+    return ListedPlan(config, known) if config.search.is_grid else SearchPlan(config, known, earlier)
 
 
 class ListedPlan:
@@ -69,8 +73,10 @@ class ListedPlan:
 class SearchPlan:
     """The searches of all arms in parallel, each followed by its repeats."""
 
-    def __init__(self, config: SweepConfig, known: Mapping[str, Outcome]) -> None:
-        self._arms = deque(ArmSearch(config, arm, known) for arm in config.arms)
+    def __init__(
+        self, config: SweepConfig, known: Mapping[str, Outcome], earlier: Sequence[Outcome] = ()
+    ) -> None:
+        self._arms = deque(ArmSearch(config, arm, known, earlier) for arm in config.arms)
 
     def next(self) -> TrialConfig | None:
         for _ in range(len(self._arms)):
@@ -92,7 +98,13 @@ class SearchPlan:
 class ArmSearch:
     """The search of one arm, then the repeats of the best setting it found."""
 
-    def __init__(self, config: SweepConfig, arm: Arm, known: Mapping[str, Outcome]) -> None:
+    def __init__(
+        self,
+        config: SweepConfig,
+        arm: Arm,
+        known: Mapping[str, Outcome],
+        earlier: Sequence[Outcome] = (),
+    ) -> None:
         self._config, self._arm, self._known = config, arm, known
         dimensions = config.dimensions_of(arm)
         self._distributions = {key: distribution(dimension) for key, dimension in dimensions.items()}
@@ -105,6 +117,7 @@ class ArmSearch:
         mine = [outcome for outcome in known.values() if self._is_mine(outcome.trial)]
         replayed = [outcome for outcome in mine if outcome.ended]
         self._study = _study(config, seed=config.search.seed + len(replayed))
+        self._warm_start(earlier)
         for outcome in replayed:  # enqueued settings are the next ones asked for
             self._study.enqueue_trial(self._setting(outcome.trial))
             self._ask()
@@ -116,6 +129,15 @@ class ArmSearch:
         for setting in settings:
             if not _has_ended(config.trial(arm, setting, config.search.seed), known):
                 self._study.enqueue_trial(setting)
+
+    def _warm_start(self, earlier: Sequence[Outcome]) -> None:
+        """Shows the sampler what the arm's earlier settings gave, as far as they lie in the search space."""
+        for outcome in earlier:
+            setting = self._setting(outcome.trial) if outcome.trial.arm == self._arm.name else {}
+            kinds = self._distributions
+            if setting and all(kinds[key]._contains(_internal(kinds[key], setting[key])) for key in setting):
+                found = optuna.trial.create_trial(params=setting, distributions=kinds, value=outcome.value)
+                self._study.add_trial(found)
 
     def next(self) -> TrialConfig | None:
         if self._unasked and (trial := self._ask()) is not None:
@@ -171,8 +193,7 @@ class ArmSearch:
         return self._config.trial(self._arm, setting, seed).trial_id == trial.trial_id
 
     def _setting(self, trial: TrialConfig) -> dict[str, Any]:
-        given = {**trial.parameters, "lambda": trial.lambda_}
-        return {key: given[key] for key in self._distributions if key in given}
+        return setting_of(trial, self._distributions)
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
@@ -187,6 +208,14 @@ def distribution(dimension: Dimension) -> BaseDistribution:
     return CategoricalDistribution(dimension.choice)
 
 
+def _internal(kind: BaseDistribution, value: Any) -> float:
+    """What Optuna has for a value; NaN where the distribution cannot have it."""
+    try:
+        return kind.to_internal_repr(value)
+    except ValueError:
+        return math.nan
+
+
 def draw(search: Search, keep: set[str]) -> list[dict[str, Any]]:
     """The settings of a sweep that no value changes, without duplicates and restricted to the keys in `keep`.
 
@@ -194,7 +223,11 @@ def draw(search: Search, keep: set[str]) -> list[dict[str, Any]]:
     """
     study = optuna.create_study(sampler=_sampler(search, search.seed))
     distributions = {key: distribution(dimension) for key, dimension in search.dimensions.items()}
-    drawn = [study.ask(distributions).params for _ in range(search.trials_per_arm if keep else 0)]
+    drawn = []
+    for _ in range(search.trials_per_arm if keep else 0):
+        asked = study.ask(distributions)
+        drawn.append(asked.params)
+        study.tell(asked, 0.0)  # quasi-random draws continue from the trials that have ended
     kept = [{key: value for key, value in params.items() if key in keep} for params in drawn]
     return [dict(setting) for setting in dict.fromkeys(tuple(params.items()) for params in kept)]
 
@@ -210,9 +243,11 @@ def _study(config: SweepConfig, seed: int) -> optuna.Study:
 def _sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
     build = search.sampled_by.build
     assert build is not None, "a grid has no sampler"
-    sampler: optuna.samplers.BaseSampler = load(build)(
-        seed=seed, **search.sampler.model_dump(exclude={"name"})
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler: optuna.samplers.BaseSampler = load(build)(
+            seed=seed, **search.sampler.model_dump(exclude={"name"})
+        )
     return sampler
 
 

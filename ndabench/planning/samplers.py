@@ -3,8 +3,11 @@
 From outside: `SAMPLERS.register("mine", SearchSampler(MyConfig, "my_package.searching:MySampler"))`.
 """
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Literal
+
+from pydantic import Field
 
 from ndabench.config import Config
 from ndabench.registry import Registry
@@ -34,6 +37,42 @@ class TpeConfig(SamplerConfig):
     name: Literal["tpe"] = "tpe"
 
 
+class GpConfig(SamplerConfig):
+    """Optuna's Gaussian process, separately in each arm; it needs PyTorch in the driver."""
+
+    name: Literal["gp"] = "gp"
+    n_startup_trials: int = Field(10, ge=1, le=10**5)
+    """Random settings before the first fit."""
+
+
+class CmaesConfig(SamplerConfig):
+    """Optuna's CMA-ES, separately in each arm, for real numbers; it needs the package `cmaes`."""
+
+    name: Literal["cmaes"] = "cmaes"
+
+
+class NsgaiiConfig(SamplerConfig):
+    """Optuna's NSGA-II, an evolutionary search, separately in each arm."""
+
+    name: Literal["nsgaii"] = "nsgaii"
+    population_size: int = Field(50, ge=2, le=10**5)
+
+
+class NsgaiiiConfig(SamplerConfig):
+    """Optuna's NSGA-III, an evolutionary search, separately in each arm."""
+
+    name: Literal["nsgaiii"] = "nsgaiii"
+    population_size: int = Field(50, ge=2, le=10**5)
+
+
+class QmcConfig(SamplerConfig):
+    """Optuna's quasi-random (Sobol or Halton) settings, the same in every arm."""
+
+    name: Literal["qmc"] = "qmc"
+    qmc_type: Literal["sobol", "halton"] = "sobol"
+    scramble: bool = False
+
+
 @dataclass(frozen=True)
 class SearchSampler:
     """One sampler."""
@@ -44,6 +83,13 @@ class SearchSampler:
     except `name`; None: every setting is listed."""
     adapts: bool = True
     """Whether it learns from the values of earlier settings. If not, every arm tries the same settings."""
+    needs: str = ""
+    """A package that it needs and that ndabench does not bring along."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether what it needs is installed."""
+        return not self.needs or importlib.util.find_spec(self.needs) is not None
 
 
 SAMPLERS: Registry[SearchSampler] = Registry(
@@ -53,10 +99,16 @@ SAMPLERS: Registry[SearchSampler] = Registry(
         "grid": SearchSampler(GridConfig, None, adapts=False),
         "random": SearchSampler(RandomConfig, "optuna.samplers:RandomSampler", adapts=False),
         "tpe": SearchSampler(TpeConfig, "optuna.samplers:TPESampler"),
+        "gp": SearchSampler(GpConfig, "optuna.samplers:GPSampler"),
+        "cmaes": SearchSampler(CmaesConfig, "optuna.samplers:CmaEsSampler", needs="cmaes"),
+        "nsgaii": SearchSampler(NsgaiiConfig, "optuna.samplers:NSGAIISampler"),
+        "nsgaiii": SearchSampler(NsgaiiiConfig, "optuna.samplers:NSGAIIISampler"),
+        "qmc": SearchSampler(QmcConfig, "optuna.samplers:QMCSampler", adapts=False),
     },
 )
 
 
 def sampled_names() -> str:
-    """The samplers that draw settings, for errors: `random or tpe`."""
-    return " or ".join(name for name, entry in SAMPLERS.items() if entry.build is not None)
+    """The samplers that draw settings, for errors: `random, tpe or gp`."""
+    *names, last = (name for name, entry in SAMPLERS.items() if entry.build is not None)
+    return f"{', '.join(names)} or {last}"

@@ -1,9 +1,10 @@
 """What a sweep searches: the keys, where their values come from, and by which sampler."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ndabench.config import Config
 from ndabench.errors import nearest
@@ -77,6 +78,9 @@ class Search(Config):
         1_000_003, ge=0, lt=2**31, description="the seed of the search trials; the repeats do not use it"
     )
 
+    warm_start: Path | None = None
+    """The folder of an earlier sweep, whose search trials tell the sampler where to begin."""
+
     @model_validator(mode="before")
     @classmethod
     def _split_off_dimensions(cls, value: Any) -> Any:
@@ -105,12 +109,23 @@ class Search(Config):
             raise ValueError(
                 f"a grid needs a list of values for {ranges[0]!r}; or set sampler: {sampled_names()}"
             )
+        if self.warm_start is not None and not self.sampled_by.adapts:
+            raise ValueError(f"warm_start: sampler {self.sampler.name} learns nothing from earlier trials")
+        if not self.sampled_by.is_there:
+            needs = self.sampled_by.needs
+            raise ValueError(f"sampler: {self.sampler.name} needs the package {needs}: pip install {needs}")
         nested = [
             key for key, d in self.dimensions.items() if any(isinstance(c, list) for c in d.choice or ())
         ]
         if not self.is_grid and nested:
             raise ValueError(f"{nested[0]!r} is a list of lists, which only sampler: grid can search")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_absent_keys(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Plans of versions without `warm_start` are equal to those that do not use it."""
+        dumped: dict[str, Any] = dump(self)
+        return {key: value for key, value in dumped.items() if key != "warm_start" or value is not None}
 
     @property
     def sampled_by(self) -> SearchSampler:

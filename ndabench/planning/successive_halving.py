@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ndabench.planning.outcomes import RecordedValues
+from ndabench.planning.pruners import Asha
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.trials.config import TrialConfig
 
@@ -53,7 +54,7 @@ class ArmwiseHalving:
     """Successive halving of a sweep's search trials, separately in each arm."""
 
     def __init__(self, config: SweepConfig) -> None:
-        assert config.scheduler is not None
+        assert isinstance(config.scheduler, Asha)
         assert config.objective is not None
         self._search_seed = config.search.seed
         self._overdue: set[str] = set()

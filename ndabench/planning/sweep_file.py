@@ -20,14 +20,16 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from ndabench.augmentations.specification import NegativeSpec, Single
 from ndabench.claims import BASELINE, LEAST_SEEDS, ClaimFamily, Controls
-from ndabench.config import Config, Seed, SomeSteps, override, parse, value_at, with_current_names, with_value
+from ndabench.config import Config, Seed, override, parse, value_at, with_current_names, with_value
 from ndabench.errors import UserError, nearest, unknown
 from ndabench.measurement import displayed_name
 from ndabench.planning.bundled import find_sweep_file
+from ndabench.planning.pruners import PRUNERS, PrunerConfig
 from ndabench.planning.resources import Resources
 from ndabench.planning.samplers import sampled_names
 from ndabench.planning.search_space import LAMBDA, OF_ARMS, Dimension, Search
 from ndabench.plugins import plugins_first
+from ndabench.registry import OneOf
 from ndabench.tasks.definition import TaskConfig
 from ndabench.tasks.registry import (
     TASKS,
@@ -90,15 +92,6 @@ class Objective(Config):
 MODES: dict[str, Literal["min", "max"]] = {"lower": "min", "higher": "max"}
 
 
-class Asha(Config):
-    """Asynchronous successive halving, separately in each arm; it stops search trials only, never the
-    repeats."""
-
-    name: Literal["asha"] = "asha"
-    grace_steps: SomeSteps
-    reduction_factor: int = Field(3, ge=2, le=1000)
-
-
 Kept = Literal["last", "best", "none"]
 
 
@@ -149,7 +142,7 @@ class SweepConfig(Config):
     claim: ClaimFamily | None = None
     """What the sweep is to show, named before it runs; see docs/statistics.md."""
     controls: Controls | None = None
-    scheduler: Annotated[Asha | None, BeforeValidator(_scheduler)] = None
+    scheduler: Annotated[Annotated[PrunerConfig, OneOf(PRUNERS)] | None, BeforeValidator(_scheduler)] = None
     time_budget_seconds: float | None = Field(None, ge=1e-3, le=10**9)
     limits: Limits = Limits()
     resources: Resources = Resources()
@@ -181,7 +174,8 @@ class SweepConfig(Config):
                 raise ValueError(f"search.seed {self.search.seed} must not be one of the repeats' seeds")
         elif self.scheduler is not None:
             raise ValueError(
-                f"asha stops search trials early and a grid has none; set search.sampler: {sampled_names()}"
+                f"{self.scheduler.name} stops search trials early and a grid has none; "
+                f"set search.sampler: {sampled_names()}"
             )
         self._check_objective()
         self._check_claims()
@@ -229,10 +223,9 @@ class SweepConfig(Config):
                 raise ValueError(
                     f"evaluate: {evaluation.key}: every {evaluation.every} is above num_steps {longest}"
                 )
-        if self.scheduler is not None and self.scheduler.grace_steps > longest:
-            raise ValueError(
-                f"scheduler: grace_steps {self.scheduler.grace_steps} is above num_steps {longest}"
-            )
+        if self.scheduler is not None and self.scheduler.first_step > longest:
+            key = next(key for key in ("grace_steps", "n_warmup_steps") if hasattr(self.scheduler, key))
+            raise ValueError(f"scheduler: {key} {self.scheduler.first_step} is above num_steps {longest}")
 
     def _check_keys(self) -> None:
         """Searched keys and keys that an arm sets must be keys of the task; λ must lie in the task's
@@ -287,7 +280,7 @@ class SweepConfig(Config):
             )
         if self.scheduler is not None and measured[self.objective.metric].every is None:
             raise ValueError(
-                "asha compares trials during training, so the evaluation that measures "
+                f"{self.scheduler.name} compares trials during training, so the evaluation that measures "
                 f"{self.objective.metric} needs every: the steps from one measurement to the next"
             )
 

@@ -12,6 +12,7 @@ from ndabench.data.registry import DATA_SETS
 from ndabench.errors import nearest
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
 from ndabench.metrics.registry import EVALUATIONS
+from ndabench.planning.pruners import PRUNERS
 from ndabench.planning.samplers import SAMPLERS
 from ndabench.plugins import PREFIX, groups
 from ndabench.registry import Registry, load
@@ -33,6 +34,7 @@ KINDS: Mapping[str, Registry[Any]] = {
     "methods": METHODS,
     "encoders": ENCODERS,
     "samplers": SAMPLERS,
+    "schedulers": PRUNERS,
     "trackers": TRACKERS,
 }
 """The registries by the name of what they hold, in the order in which a newcomer meets them."""

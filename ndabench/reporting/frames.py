@@ -114,6 +114,10 @@ class Frames:
     reference: str | None = None
     """The sweep that each setting's others are compared with; None: arms are compared with the baseline."""
 
+    sampler: str = ""
+    """What sampled the settings of a search; empty for a grid, and where the file does not name it."""
+    searched: tuple[str, ...] = ()
+    """The keys that the sweep file searches."""
     @property
     def measure(self) -> str | None:
         """The name of the primary measure on the test split."""
@@ -229,6 +233,7 @@ def load(store: RecordStore, *, all_seeds: bool = False) -> Frames:
     )
 
 
+        *_search(sweep),
 def _part(store: RecordStore, sweep: dict[str, Any], key: str, kind: type[ConfigT]) -> ConfigT | None:
     """The sweep's claim or controls; None without them, or if they cannot be read, with a line."""
     if sweep.get(key) is None:
@@ -391,6 +396,15 @@ def _is_sampled(sweep: dict[str, Any]) -> bool:
 def _search_seed(sweep: dict[str, Any]) -> int | None:
     """The seed with which a sampled search tries settings; the repeats do not use it."""
     seed = sweep["search"].get("seed") if _is_sampled(sweep) else None
+def _search(sweep: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """What sampled the settings of a search, and over which keys."""
+    if not _is_sampled(sweep):
+        return "", ()
+    sampler, searched = sweep["search"]["sampler"], sweep["search"].get("dimensions")
+    name = sampler.get("name") if isinstance(sampler, dict) else sampler
+    return escaped(str(name)), tuple(map(str, searched)) if isinstance(searched, dict) else ()
+
+
     return seed if isinstance(seed, int) else None
 
 

@@ -29,6 +29,7 @@ from ndabench.reporting.headline import headline, of_earlier_files
 from ndabench.reporting.negatives import negatives_table
 from ndabench.reporting.overview import overview
 from ndabench.reporting.provenance import pretty, protocols, provenance_table
+from ndabench.reporting.search import search_blocks
 from ndabench.reporting.search_figure import search_figure
 from ndabench.reporting.sheets import EXAMPLES, sheet_specs
 from ndabench.reporting.specs import (
@@ -91,12 +92,13 @@ def report_spec(store: RecordStore, *, all_seeds: bool = False, trial_links: str
     pictures = sheet_specs(store, frames, compared)
     examples = [spec for spec in pictures if spec.id.removeprefix("sheet-") in EXAMPLES]
     negatives = [table for table in [negatives_table(frames)] if table]
+    searched = [group for group in [search_figure(frames, compared)] if group]
     sections = [
         Section("results", "Results", [] if only_checks else _results(frames, compared)),
         Section("checks", "Checks of a machine", check_tables(frames)),
         Section("negatives", "Negatives", [*examples, *negatives]),
         Section("over-lambda", "Over λ", [group for group in [lambda_figures(frames, compared)] if group]),
-        Section("search", "Search", [group for group in [search_figure(frames, compared)] if group]),
+        Section("search", "Search", [*search_blocks(frames), *searched]),
         Section("over-training", "Over training", step_figures(frames, compared)),
         Section("two-measures", "Two measures", measure_figures(frames, compared)),
         Section("pictures", "Pictures", [spec for spec in pictures if spec not in examples]),

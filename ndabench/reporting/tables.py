@@ -299,7 +299,7 @@ def _difference_notes(comparison: Comparison) -> list[str]:
         notes.append(
             f"Each setting is compared with {comparison.baseline_label} at the same {names}. The table does "
             "not test whether an arm at its best differs from the baseline at its best: for that, use a "
-            "sampled search (random or tpe), which chooses both with a separate seed."
+            "sampled search (random, tpe, …), which chooses both with a separate seed."
         )
     return notes
 

@@ -16,7 +16,7 @@ from ndabench.errors import UserError
 from ndabench.orchestration.sweep_supervisor import SweepSupervisor
 from ndabench.orchestration.terminal_view import TerminalView
 from ndabench.orchestration.tune_adapters import (
-    HalvingScheduler,
+    EarlyStoppingScheduler,
     QueueSearcher,
     SweepCallback,
     SweepStopper,
@@ -136,7 +136,7 @@ def test_a_process_that_was_killed_for_its_silence_and_one_that_could_not_be_reu
 def test_a_restarted_trial_passes_its_milestones_once(sweep: Callable[[int], Sweep]) -> None:
     """Counted twice, its own values would be among those that it is compared with."""
     it = sweep(2)
-    asha: Any = HalvingScheduler(ArmwiseHalving(HALVED), it.queue)
+    asha: Any = EarlyStoppingScheduler(ArmwiseHalving(HALVED), it.queue)
 
     def decision(tune_id: str, step: int, objective: float) -> str:
         result = {"step": step, "objective": objective, "objective_step": step}

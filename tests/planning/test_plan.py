@@ -1,17 +1,23 @@
 """Plans hand out the same trials however often they are interrupted, and tune every arm on the same draws."""
 
+import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ndabench.config import parse
-from ndabench.planning.outcomes import Outcome
+from ndabench.errors import UserError
+from ndabench.measurement import Measurement
+from ndabench.planning.outcomes import Outcome, earlier_outcomes
 from ndabench.planning.plan import Plan, make_plan
 from ndabench.planning.samplers import SAMPLERS
 from ndabench.planning.sweep_file import SweepConfig
+from ndabench.records import RecordStore
 from ndabench.tasks.gan.config import GanConfig
-from ndabench.trials.config import TrialConfig
+from ndabench.trials.config import Provenance, TrialConfig, planned_row
 from tests.registrations import toy_registered
 
 BASE = {
@@ -23,9 +29,15 @@ BASE = {
     "evaluate": [{"name": "fd"}],
     "objective": {"metric": "fd_classifier"},
 }
-SAMPLED = ["random", "tpe", "toy_spread"]
-SAME_IN_EVERY_ARM = ["random", "toy_spread"]
-every_sampler = pytest.mark.parametrize("sampler", SAMPLED)
+SAMPLED = ["random", "tpe", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc", "toy_spread"]
+SAME_IN_EVERY_ARM = ["random", "qmc", "toy_spread"]
+LACKS_CMAES = importlib.util.find_spec("cmaes") is None
+needs_cmaes = pytest.param(
+    "cmaes", marks=pytest.mark.skipif(LACKS_CMAES, reason="the package cmaes is not here")
+)
+every_sampler = pytest.mark.parametrize(
+    "sampler", [needs_cmaes if name == "cmaes" else name for name in SAMPLED]
+)
 RANGES = {"lambda": {"uniform": [0.1, 0.9]}, "learning_rate": {"log_uniform": [1e-4, 1e-2]}}
 
 
@@ -84,6 +96,22 @@ def test_search_then_repeats_of_the_best(sampler: str) -> None:
         assert [t.seed for t in repeats] == [0, 1]
         assert {learning_rate(t) for t in repeats} == {learning_rate(best)}
         assert {t.lambda_ for t in repeats} == {best.lambda_}
+
+
+@pytest.mark.skipif(not LACKS_CMAES, reason="the package cmaes is here")
+def test_a_sampler_without_its_package_is_one_line() -> None:
+    with pytest.raises(UserError, match="sampler: cmaes needs the package cmaes: pip install cmaes"):
+        sweep(search={**RANGES, "sampler": "cmaes"})
+
+
+def test_the_keys_of_a_sampler_reach_it() -> None:
+    def first(**keys: Any) -> list[str]:
+        config = sweep(search={**RANGES, "sampler": {"name": "qmc", **keys}, "trials_per_arm": 6})
+        return ids(play(make_plan(config, [])))
+
+    assert first(qmc_type="halton") != first(qmc_type="sobol")
+    with pytest.raises(UserError, match=r"unknown key 'search.sampler.qmc_typ'; did you mean 'qmc_type'"):
+        first(qmc_typ="halton")
 
 
 @pytest.mark.parametrize("sampler", SAME_IN_EVERY_ARM)
@@ -165,3 +193,37 @@ def test_what_the_scheduler_stopped_is_not_run_again() -> None:
     assert first is not None
     assert first.trial_id not in ids(play(make_plan(config, [Outcome(first, "pruned")])))
     assert first.trial_id in ids(play(make_plan(config, [Outcome(first, "stopped")])))
+
+
+def test_a_warm_start_tells_the_sampler_and_counts_for_nothing(tmp_path: Path) -> None:
+    """TPE begins near the best of what an earlier sweep found, and every arm still tries as many settings."""
+    store = RecordStore(str(tmp_path))
+    search = {**RANGES, "sampler": "tpe", "trials_per_arm": 30}
+    first, provenance = sweep(search={**search, "seed": 5}), Provenance("s")
+    for outcome in play(make_plan(first, [])):
+        store.write_trial(replace(planned_row(outcome.trial, provenance), status="finished"))
+        measured = Measurement(outcome.value or 0.0, "lower", kind="metric", metric="fd_classifier")
+        validated = replace(measured, split="validation")
+        store.write_progress("s", outcome.trial.trial_id, 1000, {"val_fd_classifier": validated}, {})
+    cold = sweep(search={**search, "trials_per_arm": 5})
+    warm = sweep(search={**search, "trials_per_arm": 5, "warm_start": str(tmp_path)})
+    earlier = earlier_outcomes(warm)
+    assert len(earlier) == 2 * (30 + 2)
+    assert earlier_outcomes(cold) == []
+    began, continued = play(make_plan(cold, [])), play(make_plan(warm, [], earlier))
+    assert len(began) == len(continued) == warm.trial_count() == 2 * (5 + 2)
+    assert not {*ids(continued)} & {one.trial.trial_id for one in earlier if one.trial.seed == 5}
+
+    def distance(outcomes: list[Outcome]) -> float:
+        return sum(one.value or 0.0 for one in outcomes[: 2 * 5])
+
+    assert distance(continued) < 0.7 * distance(began)
+    narrow = {**search, "learning_rate": {"log_uniform": [1e-4, 2e-4]}, "warm_start": str(tmp_path)}
+    narrowed = sweep(search=narrow)
+    rates = [learning_rate(one.trial) for one in play(make_plan(narrowed, [], earlier_outcomes(narrowed)))]
+    assert max(rates) <= 2e-4
+    wider = sweep(search={**search, "warm_start": str(tmp_path)}, task={"name": "gan", "width": 8})
+    with pytest.raises(UserError, match="no finished trial there has the task, data"):
+        earlier_outcomes(wider)
+    with pytest.raises(UserError, match="warm_start: sampler random learns nothing"):
+        sweep(search={**RANGES, "sampler": "random", "warm_start": str(tmp_path)})

@@ -18,6 +18,7 @@ from ndabench.measurement import Better
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.extractor_registry import ExtractorEntry
 from ndabench.metrics.registry import EvaluationEntry
+from ndabench.planning.pruners import Pruner, PrunerConfig
 from ndabench.planning.samplers import SamplerConfig, SearchSampler
 from ndabench.tasks.contrastive.encoders import Encoder, EncoderConfig
 from ndabench.tasks.contrastive.methods import ContrastiveMethod
@@ -105,6 +106,13 @@ class MeansConfig(EncoderConfig):
     dimension: int = Field(8, ge=1, le=1024)
 
 
+class StallConfig(PrunerConfig):
+    """Stops a trial whose newest value is not better than the one before."""
+
+    name: Literal["toy_stall"] = "toy_stall"
+    min_gain: float = 0.0
+
+
 class SpreadConfig(SamplerConfig):
     """Settings that are spread evenly over the search space."""
 
@@ -146,4 +154,5 @@ MLP = GanNetwork(MlpConfig, "ndabench_toy.networks:build")
 LEAST_SQUARES = GanLosses(LeastSquaresConfig, "ndabench_toy.losses:least_squares")
 MEANS = Encoder(MeansConfig, "ndabench_toy.encoding:build", "images")
 SPREAD = SearchSampler(SpreadConfig, "ndabench_toy.searching:Spread", adapts=False)
+STALL = Pruner(StallConfig, "ndabench_toy.stopping:Stall")
 LINES = TrackerEntry(LinesConfig, "ndabench_toy.tracking:LinesTracker")
