@@ -8,9 +8,8 @@ if __name__ == "__main__":  # first: the imports below take long enough for a Ct
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from ndabench.command_line import run
+from ndabench.command_line import JSON, QUIET, console_of, print_json, run
 from ndabench.errors import UserError, unknown
 
 FOLDER = typer.Argument(help="The folder of a sweep, e.g. reports/quickstart.")
@@ -25,6 +24,8 @@ def clean(
     folder: Annotated[str, FOLDER],
     checkpoints: Annotated[str, CHECKPOINTS] = "last",
     dry_run: Annotated[bool, DRY_RUN] = False,
+    quiet: Annotated[bool, QUIET] = False,
+    json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Delete checkpoints of trials that have ended, and say what takes how much room. Records always stay."""
     # late: --help must not wait for pydantic and pyarrow
@@ -34,7 +35,7 @@ def clean(
 
     if checkpoints not in KEPT:
         raise UserError(f"--checkpoints: {unknown('choice', checkpoints, KEPT)}")
-    store, console = RecordStore(folder), Console()
+    store, console = RecordStore(folder), console_of(quiet=quiet or json_)
     config = recorded_sweep(store)
     with sole_driver(store):
         sizes = {part: store.sizes(part) for part in RECORDED}
@@ -49,6 +50,9 @@ def clean(
             store.delete_all(paths)
             store.delete_unfinished()
     console.print(f"{'would delete' if dry_run else 'deleted'} {what}", highlight=False, markup=False)
+    if json_:
+        bytes_of = {part: sum(files.values()) for part, files in sizes.items()}
+        print_json({"bytes": bytes_of, "checkpoints": paths, "freed": freed, "deleted": not dry_run})
 
 
 def _mib(size: float) -> str:

@@ -14,15 +14,18 @@ def main() -> None:
     from ndabench.command_line import run
     from ndabench.compare import compare
     from ndabench.doctor import doctor
+    from ndabench.evaluate import evaluate
     from ndabench.export import export
     from ndabench.export_networks import export_networks
     from ndabench.import_records import import_records
     from ndabench.init import init
     from ndabench.measure import COMMANDS
+    from ndabench.pack import pack
     from ndabench.paper import paper
     from ndabench.preview import preview
     from ndabench.reference.commands import explain, list_
     from ndabench.report import report
+    from ndabench.rerun import rerun
     from ndabench.samples import samples
     from ndabench.serve import serve
     from ndabench.sweep import sweep
@@ -33,10 +36,13 @@ def main() -> None:
         doctor,
         sweep,
         train,
+        evaluate,
         report,
         serve,
         compare,
         export,
+        pack,
+        rerun,
         clean,
         preview,
         samples,

@@ -2,7 +2,9 @@
 
 import functools
 import io
+import json
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +32,9 @@ TRIAL = typer.Argument(
     help="The folder of a sweep and a trial's id, e.g. reports/quickstart/jigsaw-0123456789."
 )
 OUT = typer.Option(help="The folder of the results; default reports/<name>.")
+QUIET = typer.Option("--quiet", "-q", help="Print nothing but errors.")
+JSON = typer.Option("--json", help="Print the result as one JSON object, and nothing else.")
+ADDRESS = typer.Option(help="Address of a running Ray cluster; default: start Ray on this machine.")
 
 
 def results_folder(out: str | None, sweep: str) -> str:
@@ -135,6 +140,24 @@ def _long_work_heard() -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
+
+
+def console_of(*, quiet: bool) -> Console:
+    """A command's console. If it is `quiet`, it prints nothing, and the log only what is wrong."""
+    if quiet:
+        logging.getLogger("ndabench").setLevel(logging.WARNING)
+    return Console(quiet=quiet)
+
+
+def print_json(facts: Mapping[str, Any]) -> None:
+    """Prints the result of a command for a program: one object on one line."""
+    print(json.dumps(facts, ensure_ascii=False))
+
+
+def say_start(address: str | None, console: Console) -> None:
+    """Says what comes first: importing Ray alone takes seconds."""
+    here = not (address or os.environ.get("RAY_ADDRESS"))
+    console.print("starting Ray on this machine …" if here else "connecting to the Ray cluster …")
 
 
 def write_text(path: Path, text: str) -> None:

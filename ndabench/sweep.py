@@ -5,7 +5,6 @@ if __name__ == "__main__":  # first: the imports below take long enough for a Ct
 
     leave_when_interrupted()
 
-import os
 import sys
 from collections.abc import Mapping
 from os import PathLike
@@ -18,7 +17,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ndabench.command_line import FILE, OUT, SET, continuation, results_folder, run, show
+from ndabench.command_line import (
+    ADDRESS,
+    FILE,
+    JSON,
+    OUT,
+    QUIET,
+    SET,
+    console_of,
+    continuation,
+    print_json,
+    results_folder,
+    run,
+    say_start,
+    show,
+)
 from ndabench.errors import UserError
 from ndabench.interruption import EXIT_CODE
 
@@ -54,9 +67,9 @@ def sweep(
     yes: Annotated[
         bool, typer.Option("--yes", help=f"Do not ask before more than {MOST_UNASKED:,} trials.")
     ] = False,
-    address: Annotated[
-        str | None, typer.Option(help="Address of a running Ray cluster; default: start Ray on this machine.")
-    ] = None,
+    address: Annotated[str | None, ADDRESS] = None,
+    quiet: Annotated[bool, QUIET] = False,
+    json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Run every trial of a sweep file, record the results and write the report."""
     # late: --help must not wait for pydantic and pyarrow
@@ -67,12 +80,16 @@ def sweep(
 
     if time_ and not check_only:
         raise UserError("--time: goes with --check")
+    if json_ and check_only:
+        raise UserError("--json: goes with a whole sweep or with --dry-run")
     config = read_sweep(file, set_ or [])
     confirm_size(config, file, confirmed=yes)
     results = results_folder(out, config.name)
-    console = Console()
+    console = console_of(quiet=quiet or json_)
     if dry_run:
         print_plan(config, results, console)
+        if json_:
+            print_json(plan_facts(config, results))
         return
 
     if check_only:
@@ -98,6 +115,11 @@ def sweep(
     console.print(f"{ending}: {counts or 'no trial has begun'}", highlight=False, markup=False)
     if ending != "complete":
         console.print(f"continue with: {again}", highlight=False, soft_wrap=True, markup=False)
+    if json_:
+        print_json(
+            {"sweep": config.name, "ending": ending, "exit_code": code, "trials": dict(statuses)}
+            | {"records": store.root, "report": store.local_path("report.html")}
+        )
     if code:
         sys.exit(code)
 
@@ -162,12 +184,6 @@ def _run_and_report(
     return result
 
 
-def say_start(address: str | None, console: Console) -> None:
-    """Says what comes first: importing Ray alone takes seconds."""
-    here = not (address or os.environ.get("RAY_ADDRESS"))
-    console.print("starting Ray on this machine …" if here else "connecting to the Ray cluster …")
-
-
 def confirm_size(config: "SweepConfig", file: Path, *, confirmed: bool) -> None:
     """Asks on a terminal before a sweep of very many trials; `UserError` where there is no terminal to
     answer."""
@@ -198,6 +214,25 @@ def print_plan(config: "SweepConfig", results: str, console: Console) -> None:
     console.print(f"each trial requests {config.resources}", highlight=False, markup=False)
     console.print(f"total work: {work:,} {unit}", highlight=False, markup=False)
     print_cautions(config, results, console)
+
+
+def plan_facts(config: "SweepConfig", results: str) -> dict[str, Any]:
+    """The dry run for a program."""
+    # late: --help must not wait for them
+    from ndabench.planning.cautions import cautions
+    from ndabench.tasks.registry import TASKS
+
+    lines = list(_plan_lines(config))
+    return {
+        "sweep": config.name,
+        "trials": config.trial_count(),
+        "arms": [arm.name for arm in config.arms],
+        "unit": TASKS[config.task.name].counted,
+        "total_work": sum(count * each for count, *_, each in lines),
+        "each_requests": config.resources.worker_bundle,
+        "workers": config.resources.workers,
+        "cautions": cautions(config, results),
+    }
 
 
 def print_cautions(config: "SweepConfig", results: str, console: Console) -> None:

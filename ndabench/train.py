@@ -8,26 +8,20 @@ if __name__ == "__main__":  # first: the imports below take long enough for a Ct
 
     leave_when_interrupted()
 
-import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ndabench.command_line import FILE, OUT, SET, continuation, results_folder, run
 from ndabench.errors import UserError, nearest
 from ndabench.interruption import EXIT_CODE
+from ndabench.training_alone import start_workers, take, train_and_show
 
 if TYPE_CHECKING:
-    from ndabench.distributed import Workers
     from ndabench.planning.sweep_file import SweepConfig
-    from ndabench.records import RecordStore
-    from ndabench.tracking.mirror import Mirror
-    from ndabench.trials.config import Provenance, TrialConfig
+    from ndabench.trials.config import TrialConfig
 
 
 def train(
@@ -62,10 +56,11 @@ def train(
     again = continuation("train", file, options, set_ or [])
     try:
         if workers.is_main:
-            _take(trial, store, config, resume, workers)
+            take(trial, store, config, workers, resume=resume)
         workers.barrier()
         with mirror:
-            _show(trial, store, Provenance(config.name, git_commit()), mirror, workers)
+            provenance = Provenance(config.name, git_commit())
+            train_and_show(trial, store, provenance, workers, lambda: mirror.changed(trial.trial_id))
     except DivergedError as error:
         print(f"diverged: {error}", file=sys.stderr)
         sys.exit(1)
@@ -76,28 +71,6 @@ def train(
         sys.exit(EXIT_CODE)
     if workers.is_main:
         print(f"records  {store.root}   ({trial.trial_id})")
-
-
-def _take(
-    trial: "TrialConfig", store: "RecordStore", config: "SweepConfig", resume: bool, workers: "Workers"
-) -> None:
-    """Prepares the trial and takes the folder; `UserError` where the trial cannot run, or has ended."""
-    # late: --help must not wait for torch
-    from ndabench.ownership import take_ownership
-    from ndabench.planning.outcomes import reopen
-    from ndabench.trials.run import prepare
-
-    now = store.without_retry()
-    row, unmeasured = now.read_trial(trial.trial_id), now.without_metrics(now.read_trials())
-    if row is not None and row.status in ("finished", "diverged") and trial.trial_id not in unmeasured:
-        raise UserError(f"{store.root}: {trial.label} is {row.status} already; choose another --out")
-    prepared = prepare([trial], workers.device, workers.world_size)
-    print(prepared.counts)
-    take_ownership(
-        store, config, resume=resume, data_hash=prepared.data_hash, negative_data=prepared.negative_data
-    )
-    if trial.trial_id in unmeasured:
-        reopen(store, trial.trial_id)
 
 
 def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: int | None) -> "TrialConfig":
@@ -117,47 +90,6 @@ def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: 
             raise UserError(f"--lambda: it {weighs}, and arm {chosen.name!r} has none")
         setting[LAMBDA] = lambda_
     return config.trial(chosen, setting, config.seeds[0] if seed is None else seed)
-
-
-def start_workers() -> "Workers":
-    """This process among those of torchrun, or alone; on a GPU where there is one."""
-    # late: --help must not wait for torch
-    import torch
-
-    from ndabench.distributed import Workers
-
-    gpu = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if gpu else torch.device("cpu")
-    if gpu:
-        torch.cuda.set_device(device)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        torch.distributed.init_process_group("nccl" if gpu else "gloo")
-    return Workers.current(device)
-
-
-def _show(
-    trial: "TrialConfig", store: "RecordStore", provenance: "Provenance", mirror: "Mirror", workers: "Workers"
-) -> None:
-    from ndabench.trials.run import run_trial  # late: --help must not wait for torch
-
-    console = Console(quiet=not workers.is_main)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
-        bar = bars.add_task(trial.label, total=None)
-        # Closed: a trial that is interrupted here, and not in a step, closes its row now.
-        with contextlib.closing(run_trial(trial, store, provenance, workers)) as run:
-            for progress in run:
-                mirror.changed(trial.trial_id)
-                bars.update(bar, completed=progress.step, total=progress.num_steps)
-                values = ", ".join(f"{name} {m.value:.4g}" for name, m in progress.metrics.items())
-                if values:
-                    line = f"{trial.label}: step {progress.step}/{progress.num_steps} {values}"
-                    bars.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The commands say what they can do, quickly, and every sweep file that comes with ndabench is sound."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -17,14 +18,17 @@ from ndabench.command_line import run
 from ndabench.compare import compare
 from ndabench.doctor import doctor
 from ndabench.errors import UserError
+from ndabench.evaluate import evaluate
 from ndabench.export import export
 from ndabench.export_networks import export_networks
 from ndabench.import_records import import_records
 from ndabench.init import init
+from ndabench.pack import pack
 from ndabench.paper import paper
 from ndabench.planning.sweep_file import read_sweep
 from ndabench.preview import preview
 from ndabench.report import report
+from ndabench.rerun import rerun
 from ndabench.samples import samples
 from ndabench.sweep import sweep
 from ndabench.train import train
@@ -33,14 +37,28 @@ from tests.command_lines import CommandLine
 ROOT = Path(__file__).parent.parent
 SWEEP_FILES = sorted((ROOT / "sweeps").rglob("*.yaml"))
 OPTIONS: dict[Callable[..., None], list[str]] = {
-    sweep: ["FILE", "--set", "--out", "--resume", "--dry-run", "--check", "--no-check", "--address"],
+    sweep: [
+        "FILE",
+        "--set",
+        "--out",
+        "--resume",
+        "--dry-run",
+        "--check",
+        "--no-check",
+        "--address",
+        "--quiet",
+        "--json",
+    ],
     train: ["FILE", "--set", "--arm", "--lambda", "--seed", "--out", "--resume"],
     report: ["FOLDER"],
+    evaluate: ["FOLDER", "--set", "--trial", "--again", "--dry-run", "--address", "--quiet", "--json"],
     preview: ["FILE", "--set", "--out", "--images", "--seed"],
     import_records: ["FILES", "--out"],
     samples: ["TRIAL", "--out", "--num"],
     compare: ["DIR DIR…", "--out"],
-    clean: ["FOLDER", "--checkpoints", "--dry-run"],
+    pack: ["FOLDER", "--out"],
+    rerun: ["PACK", "--cell", "--set", "--out"],
+    clean: ["FOLDER", "--checkpoints", "--dry-run", "--quiet", "--json"],
     paper: ["TABLE"],
     doctor: ["--out", "--json", "--no-ray"],
     init: ["FOLDER", "--task", "--negatives", "--size", "--seeds", "--out"],
@@ -159,6 +177,23 @@ def test_a_dry_run_has_a_line_for_each_setting_of_an_arm(
     assert f"total work: {trials * each} images" in text
 
 
+def test_a_program_reads_one_object_and_a_quiet_command_says_nothing(
+    output: Callable[..., str], command_line: CommandLine
+) -> None:
+    file = command_line.file(seeds=[0, 1])
+    planned = json.loads(output(lambda: run(sweep), file, "--dry-run", "--json"))
+    config = read_sweep(Path(file), [])
+    assert (planned["sweep"], planned["trials"], planned["arms"]) == ("tiny", 4, ["none", "jigsaw"])
+    assert planned["total_work"] == 4 * config.task.num_images
+    assert planned["each_requests"] == {"CPU": 1}
+    assert [line.partition(",")[0] for line in planned["cautions"]] == ["nothing is measured"]
+    assert output(lambda: run(sweep), file, "--dry-run", "--quiet") == ""
+    listed = json.loads(output(cli.main, "list", "--json"))
+    assert "jigsaw" in listed["negatives"]
+    assert json.loads(output(cli.main, "list", "samplers", "--json"))["random"].startswith("Random settings")
+    assert "--json: goes with a whole sweep" in command_line.error(sweep, file, "--check", "--json")
+
+
 @pytest.mark.parametrize(("flags", "checked"), [([], True), (["--no-check"], False)])
 def test_no_check_starts_without_trying_steps(
     flags: list[str], checked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -200,7 +235,7 @@ def test_a_long_moving_average_is_said_before_anything_runs(
     file = command_line.file(task={"name": "gan", "num_steps": 200, "ema": {"decay": 0.99}})
     line = "caution: task.ema: the moving average is 100 steps long and the training 200;"
     assert output(lambda: run(sweep), file, "--dry-run").count(line) == 1
-    for module, name in ((cluster, "connect"), (sweeping, "_run_and_report"), (training, "_take")):
+    for module, name in ((cluster, "connect"), (sweeping, "_run_and_report"), (training, "take")):
         monkeypatch.setattr(module, name, stopped)
     out = str(command_line.out)
     for command, *flags in ((sweep, "--check"), (sweep, "--out", out), (train, "--out", out)):

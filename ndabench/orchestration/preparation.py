@@ -28,12 +28,12 @@ STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 
 
 def prepare_sweep(
-    config: SweepConfig, *, local: bool, check: bool, say: Say, timed: bool = False
+    config: SweepConfig, *, local: bool, check: bool, say: Say, timed: bool = False, quiet: bool = False
 ) -> Prepared:
     """Prepares what the trials of a sweep need, where they will run, and to `check` them takes two steps.
 
     `local` says that this driver started Ray on this machine. Raises `UserError` for a mistake in the sweep,
-    its data or its evaluations.
+    its data or its evaluations. If it is `quiet`, what the child logs is dropped.
     """
     seed, resources = config.seeds[0], config.resources
     trials = [
@@ -43,7 +43,7 @@ def prepare_sweep(
     ]
     if local and not resources.gpus_per_worker:
         threads = max(1, int(resources.cpus_per_worker)) if timed else 0
-        answer = _in_a_child(trials, resources.workers, check, threads)
+        answer = _in_a_child(trials, resources.workers, check, threads, quiet=quiet)
     else:
         answer = _on_the_cluster(trials, resources, check, say, timed)
     problem, prepared = answer
@@ -53,9 +53,12 @@ def prepare_sweep(
     return prepared
 
 
-def _in_a_child(trials: list[str], num_workers: int, check: bool, timed_threads: int) -> Answer:
+def _in_a_child(
+    trials: list[str], num_workers: int, check: bool, timed_threads: int, *, quiet: bool
+) -> Answer:
     """With all the threads of this machine, unless it is timed; a Ray task would have those of one worker."""
-    own_lines = os.dup(STANDARD_OUTPUT)  # the child's log is output of the sweep
+    # the child's log is output of the sweep
+    own_lines = os.open(os.devnull, os.O_WRONLY) if quiet else os.dup(STANDARD_OUTPUT)
     with scratch_folder() as folder, os.fdopen(own_lines, "wb"):
         request = {"trials": trials, "num_workers": num_workers, "check": check}
         request |= {"timed_threads": timed_threads, "log": own_lines}

@@ -90,6 +90,7 @@ def check_sweep(
         local=local,
         check=check,
         timed=timed,
+        quiet=console.quiet,
         say=lambda line: console.print(line, highlight=False, soft_wrap=True, markup=False),
     )
     if first is not None:
@@ -189,7 +190,6 @@ def _run_owned(
     return result
 
 
-def _spending(config: SweepConfig, store: RecordStore) -> Spending:
 def _warm_start(config: SweepConfig, console: Console) -> list[Outcome]:
     """What an earlier sweep tells the samplers; says how much of it each arm has."""
     earlier = earlier_outcomes(config)
@@ -201,6 +201,7 @@ def _warm_start(config: SweepConfig, console: Console) -> list[Outcome]:
     return earlier
 
 
+def _spending(config: SweepConfig, store: RecordStore) -> Spending:
     rows = store.read_trials()
     columns = (rows[name].to_pylist() for name in ("trial_id", "seconds"))
     seconds = {trial_id: spent or 0.0 for trial_id, spent in zip(*columns, strict=True)}

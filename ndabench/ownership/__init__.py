@@ -5,8 +5,17 @@ from ndabench.ownership.sweep_ownership import (
     check_ownership,
     recorded_sweep,
     require_owned,
+    require_same_data,
     sole_driver,
     take_ownership,
 )
 
-__all__ = ["RECORDED", "check_ownership", "recorded_sweep", "require_owned", "sole_driver", "take_ownership"]
+__all__ = [
+    "RECORDED",
+    "check_ownership",
+    "recorded_sweep",
+    "require_owned",
+    "require_same_data",
+    "sole_driver",
+    "take_ownership",
+]

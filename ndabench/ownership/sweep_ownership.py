@@ -209,6 +209,12 @@ def _other_negative_data(store: RecordStore, negative_data: Mapping[str, Sequenc
     return ""
 
 
+def require_same_data(store: RecordStore, config: SweepConfig, data_hash: str) -> None:
+    """Raises `UserError` where the recorded trials saw data of another content than `data_hash`."""
+    if problem := _other_content(store.without_retry(), config, data_hash):
+        raise UserError(problem)
+
+
 def require_owned(store: RecordStore) -> None:
     """Raises `UserError` on a node that does not see the folder of the sweep's driver."""
     if store.read_bytes(SWEEP_FILE) is None:

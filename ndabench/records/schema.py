@@ -130,6 +130,15 @@ METRICS = pa.schema(
         _column("unit", _REPEATED, "unit of the value; empty when it has none"),
         _column("protocol_json", _REPEATED, "how it was measured, a JSON object with sorted keys"),
         _column("seconds", _NUMBER, "wall time of the measurement itself"),
+        _column(
+            "measured",
+            _TIME,
+            "when it was measured, if that was after the trial's end (UTC); null for what the trial measured",
+            nullable=True,
+        ),
+        _column(
+            "measured_by", _REPEATED, "version of the ndabench that measured it then, or null", nullable=True
+        ),
     ]
 )
 

@@ -18,6 +18,7 @@ import json
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -34,6 +35,8 @@ SWEEP_FILE = "sweep.yaml"
 """The sweep's own file as it was first read, with who owns the folder; `ownership` writes it."""
 PLAN_FILE = "plan.yaml"
 """The sweep as it was before its first training step, by which the report tells what was claimed later."""
+LATER_FILE = "evaluate.yaml"
+"""The evaluations that finished trials were measured by later, in the form of a sweep file's `evaluate`."""
 TABLES = {"trials": TRIALS, "metrics": METRICS, "artifacts": ARTIFACTS}
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -83,6 +86,21 @@ class RecordStore:
         `artifacts` maps plain file names (`samples.png`) to their bytes. They are written before the tables
         that name them.
         """
+        index, rows = self._step_rows(sweep, trial_id, step, metrics, artifacts)
+        if index:
+            self._table("artifacts").write(trial_id, index, step)
+        if rows:
+            self._table("metrics").write(trial_id, rows, step)
+
+    def _step_rows(
+        self,
+        sweep: str,
+        trial_id: str,
+        step: int,
+        metrics: Mapping[str, Measurement],
+        artifacts: Mapping[str, bytes],
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Writes the files, and gives the rows of `artifacts` and of `metrics`."""
         folder = _safe(trial_id, "trial id")
         key = {"schema_version": SCHEMA_VERSION, "sweep": sweep, "trial_id": trial_id, "step": step}
         index = []
@@ -91,11 +109,33 @@ class RecordStore:
             self.write_bytes(path, data)
             digest = hashlib.sha256(data).hexdigest()
             index.append({**key, "kind": PurePosixPath(name).stem, "path": path, "sha256": digest})
-        if index:
-            self._table("artifacts").write(folder, index, step)
-        if metrics:
-            rows = [{**key, **_metric(name, measurement)} for name, measurement in metrics.items()]
-            self._table("metrics").write(folder, rows, step)
+        return index, [{**key, **_metric(name, measurement)} for name, measurement in metrics.items()]
+
+    def add_measurements(
+        self,
+        sweep: str,
+        trial_id: str,
+        step: int,
+        metrics: Mapping[str, Measurement],
+        artifacts: Mapping[str, bytes],
+        *,
+        version: str,
+    ) -> None:
+        """Adds to the records of `step` what was measured after the trial's end by ndabench `version`.
+
+        It replaces what was measured later under the same names before, and leaves the other rows.
+        """
+        index, rows = self._step_rows(sweep, trial_id, step, metrics, artifacts)
+        now = datetime.now(timezone.utc)
+        rows = [{**row, "measured": now, "measured_by": version} for row in rows]
+        for name, new, key in (("artifacts", index, ["path"]), ("metrics", rows, NAME_PARTS)):
+            if not new:
+                continue
+            table, replaced = self._table(name), {tuple(row[part] for part in key) for row in new}
+            old = [row for row in table.read_trial(trial_id, step - 1).to_pylist() if row["step"] == step]
+            kept = [row for row in old if tuple(row[part] for part in key) not in replaced]
+            table.write(trial_id, [*kept, *new], step)
+        self.compact(trial_id)
 
     def compact(self, trial_id: str) -> None:
         """Puts what a trial wrote step by step into one file per table, once the trial has ended.

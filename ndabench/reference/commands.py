@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ndabench.command_line import JSON, print_json
 from ndabench.errors import UserError, first_of, unknown
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 def list_(
     kind: Annotated[str, typer.Argument(help="What to list, e.g. negatives; default: the kinds.")] = "",
+    json_: Annotated[bool, JSON] = False,
 ) -> None:
     """List what a sweep file can name: tasks, datasets, negatives, evaluations and so on."""
     # late: --help must not wait for pydantic
@@ -25,7 +27,14 @@ def list_(
 
     if kind and kind not in KINDS and kind != "sweeps":
         raise UserError(f"list: {unknown('kind', kind, [*KINDS, 'sweeps'])}")
-    if kind == "sweeps":
+    if json_:
+        names: Mapping[str, Any] = {**KINDS, "sweeps": bundled_names()}
+        print_json(
+            described(KINDS[kind])
+            if kind in KINDS
+            else {one: list(names[one]) for one in names if kind in ("", one)}
+        )
+    elif kind == "sweeps":
         print("\n".join(bundled_names()))
     elif kind:
         _print_lines(described(KINDS[kind]))

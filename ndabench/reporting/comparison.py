@@ -71,6 +71,8 @@ class Comparison:
     """Whether the sweep has claims: only these are decided, see `decisions`."""
     reference: str | None = None
     """As in `Frames`: the sweep whose settings are the `baselines`."""
+    later: tuple[int, str] | None = None
+    """How many of the values were measured after the trials had ended, and when by which version."""
 
     @property
     def measured_on(self) -> str:
@@ -183,7 +185,18 @@ def _compare(frames: Frames, part: pd.DataFrame) -> Comparison:
         conditional=_is_conditional(str(first["config_json"])),
         lambda_meaning=_lambda_meaning(frames, int(first["group"])),
         reference=frames.reference,
+        later=_later(part),
     )
+
+
+def _later(part: pd.DataFrame) -> tuple[int, str] | None:
+    """`(4, "2026-11-28 by ndabench 0.1.0")`; None where the trials measured all values themselves."""
+    later = part[part["measured"].notna()]
+    if later.empty:
+        return None
+    days = [f"{time:%Y-%m-%d}" for time in (later["measured"].min(), later["measured"].max())]
+    versions = " and ".join(sorted({f"ndabench {version}" for version in later["measured_by"].astype(str)}))
+    return len(later), f"{' to '.join(dict.fromkeys(days))} by {versions}"
 
 
 def _is_baseline(frames: Frames, setting: Setting) -> bool:

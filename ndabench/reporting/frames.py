@@ -30,7 +30,10 @@ EXTERNAL = " (external)"
 SAMPLING_KEYS = frozenset({"weights", "batch_norm", "batch_size"})
 """The keys of a protocol that say how a generator was sampled, which is not known of external pictures."""
 ConfigT = TypeVar("ConfigT", bound=Config)
-METRIC_COLUMNS = ["trial_id", "step", "kind", *NAME_PARTS, "value", "better", "unit", "protocol_json"]
+METRIC_COLUMNS = [
+    *("trial_id", "step", "kind", *NAME_PARTS, "value", "better", "unit", "protocol_json"),
+    *("measured", "measured_by"),
+]
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,13 @@ class Frames:
     """Whether seeds that the sweep file no longer names count as repeats."""
     search_seed: int | None = None
     """The seed of a sampled search; None for a grid, and where the file does not name it."""
-    reference: str | None = None
-    """The sweep that each setting's others are compared with; None: arms are compared with the baseline."""
-
     sampler: str = ""
     """What sampled the settings of a search; empty for a grid, and where the file does not name it."""
     searched: tuple[str, ...] = ()
     """The keys that the sweep file searches."""
+    reference: str | None = None
+    """The sweep that each setting's others are compared with; None: arms are compared with the baseline."""
+
     @property
     def measure(self) -> str | None:
         """The name of the primary measure on the test split."""
@@ -230,10 +233,10 @@ def load(store: RecordStore, *, all_seeds: bool = False) -> Frames:
         tuple(arm for arm in arms if arm not in written and not arm.endswith(EXTERNAL)) if written else (),
         all_seeds,
         search_seed,
+        *_search(sweep),
     )
 
 
-        *_search(sweep),
 def _part(store: RecordStore, sweep: dict[str, Any], key: str, kind: type[ConfigT]) -> ConfigT | None:
     """The sweep's claim or controls; None without them, or if they cannot be read, with a line."""
     if sweep.get(key) is None:
@@ -393,9 +396,6 @@ def _is_sampled(sweep: dict[str, Any]) -> bool:
     return isinstance(search, dict) and search.get("sampler", "grid") != "grid"
 
 
-def _search_seed(sweep: dict[str, Any]) -> int | None:
-    """The seed with which a sampled search tries settings; the repeats do not use it."""
-    seed = sweep["search"].get("seed") if _is_sampled(sweep) else None
 def _search(sweep: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
     """What sampled the settings of a search, and over which keys."""
     if not _is_sampled(sweep):
@@ -405,6 +405,9 @@ def _search(sweep: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
     return escaped(str(name)), tuple(map(str, searched)) if isinstance(searched, dict) else ()
 
 
+def _search_seed(sweep: dict[str, Any]) -> int | None:
+    """The seed with which a sampled search tries settings; the repeats do not use it."""
+    seed = sweep["search"].get("seed") if _is_sampled(sweep) else None
     return seed if isinstance(seed, int) else None
 
 

@@ -16,7 +16,8 @@ import jinja2
 from markupsafe import Markup, escape
 
 from ndabench.errors import UserError
-from ndabench.records import SWEEP_FILE, RecordStore, SweepStatus, read_status
+from ndabench.foreign_text import escaped
+from ndabench.records import LATER_FILE, SWEEP_FILE, RecordStore, SweepStatus, read_status
 from ndabench.records.damage import warn_once
 from ndabench.reporting import drawing, paper
 from ndabench.reporting.checks import check_sentences, check_tables
@@ -104,7 +105,7 @@ def report_spec(store: RecordStore, *, all_seeds: bool = False, trial_links: str
         Section("pictures", "Pictures", [spec for spec in pictures if spec not in examples]),
         Section("trials-section", "Trials", trial_blocks(frames, trial_links)),
         Section("protocols", "Protocols", protocol_blocks(frames)),
-        Section("provenance", "Provenance", _provenance(frames)),
+        Section("provenance", "Provenance", _provenance(frames, store)),
     ]
     return ReportSpec(
         title=", ".join(frames.trials["sweep"].unique()) or "Empty sweep",
@@ -178,7 +179,7 @@ def protocol_blocks(frames: Frames) -> list[Block]:
     return [TextSpec([text]), *used] if used else []
 
 
-def _provenance(frames: Frames) -> list[Block]:
+def _provenance(frames: Frames, store: RecordStore) -> list[Block]:
     if frames.trials.empty:
         return []
     first = frames.trials.iloc[0]
@@ -186,6 +187,9 @@ def _provenance(frames: Frames) -> list[Block]:
     blocks: list[Block] = [provenance_table(frames)]
     if frames.sweep_text:
         blocks.append(CodeSpec("sweep-file", f"Sweep file ({SWEEP_FILE})", frames.sweep_text))
+    if (later := store.read_bytes(LATER_FILE)) is not None:
+        text = "\n".join(map(escaped, later.decode(errors="replace").split("\n")))
+        blocks.append(CodeSpec("later", f"Measured after the sweep ({LATER_FILE})", text))
     return [*blocks, CodeSpec("first-configuration", title, pretty(first["config_json"]))]
 
 

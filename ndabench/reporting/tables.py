@@ -244,6 +244,9 @@ def _notes(comparison: Comparison, siblings: list[Comparison], measure: Publishe
             f"{comparison.name} was measured under {len(siblings)} protocols, which are never averaged or "
             f"compared with each other. This table: {_differing(comparison, siblings)}."
         )
+    if comparison.later is not None:
+        number_of, when = comparison.later
+        notes.append(f"Measured after the trials had ended, {when}: {count(number_of, 'value')}.")
     if comparison.metric.endswith(OF_LIVE_WEIGHTS):
         notes.append(LIVE)
     elif comparison.on_validation:

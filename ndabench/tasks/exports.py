@@ -46,6 +46,15 @@ class ExportsNetworks(Protocol):
         ...
 
 
+@runtime_checkable
+class RecordsWeights(Protocol):
+    """A task whose last step records the weights of all that evaluations measure, by `export_encoder`."""
+
+    def weight_files(self) -> Mapping[str, nn.Module]:
+        """The networks by the names of their files."""
+        ...
+
+
 def exported_encoder(
     features: nn.Module, holds: str, shape: Sequence[int], facts: Mapping[str, Any] | None = None
 ) -> Exported:

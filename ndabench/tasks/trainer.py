@@ -179,7 +179,7 @@ class Trainer:
         )
         # Neither metrics nor files: whoever follows the records reads those of a step once.
         pause = replace(here, checkpoint_due=last, artifacts={})
-        while (one := self._next_result(news, evaluations)) is not None:
+        while (one := next_result(news, evaluations, len(self.evaluated))) is not None:
             self.under_evaluation = one if isinstance(one, EvaluationProgress) else None
             if isinstance(one, Evaluated):
                 self.evaluated.append(one)
@@ -188,14 +188,6 @@ class Trainer:
                 yield replace(pause, evaluated=(len(self.evaluated), units))
         evaluated, self.evaluated = merge(self.evaluated), []
         return evaluated
-
-    def _next_result(
-        self, news: Iterator[Evaluated | EvaluationProgress], evaluations: Sequence[Evaluation]
-    ) -> Evaluated | EvaluationProgress | None:
-        """What the evaluation in progress has to tell; None when all are done."""
-        current = evaluations[min(len(self.evaluated), len(evaluations) - 1)]
-        with memory_for(f"evaluation {current.key!r}", lower(current, EVALUATION_SIZES)):
-            return next(news, None)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that the next step depends on: tensors, numbers, strings, lists and dicts.
@@ -234,6 +226,15 @@ class Trainer:
 
     def _parts(self) -> dict[str, Stateful]:
         return {**self.task.parts(), "curves": self.task.curves}
+
+
+def next_result(
+    news: Iterator[Evaluated | EvaluationProgress], evaluations: Sequence[Evaluation], done: int
+) -> Evaluated | EvaluationProgress | None:
+    """What the evaluation in progress has to tell; None when all are `done`."""
+    current = evaluations[min(done, len(evaluations) - 1)]
+    with memory_for(f"evaluation {current.key!r}", lower(current, EVALUATION_SIZES)):
+        return next(news, None)
 
 
 def _identity(setup: TrialSetup) -> dict[str, Any]:

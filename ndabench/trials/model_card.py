@@ -66,7 +66,8 @@ def model_card(
         parts.append(
             "No licence was chosen; the terms of the data may limit what the weights may be used for."
         )
-    parts += ["## Networks", _table(("network", "takes", "gives", "files"), map(_of_network, networks))]
+    if networks:
+        parts += ["## Networks", _table(("network", "takes", "gives", "files"), map(_of_network, networks))]
     if any(file.endswith(".pt2") for one in networks for file in one.files):
         program = next(file for one in networks for file in one.files if file.endswith(".pt2"))
         parts.append(

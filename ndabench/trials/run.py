@@ -7,6 +7,7 @@ import resource
 import socket
 from collections.abc import Generator, Hashable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from ndabench.metrics.results import Evaluated
 from ndabench.metrics.subjects import Preparation
 from ndabench.records import RecordStore, TrialRow
 from ndabench.records.trial_recorder import SupersededError, TrialRecorder, now, one_line
+from ndabench.tasks.exports import RecordsWeights
 from ndabench.tasks.memory import memory_for
 from ndabench.tasks.registry import augmentation_label, build_negative, build_positive, check_augmentation
 from ndabench.tasks.setup import TrialSetup
@@ -162,14 +164,34 @@ def _build(trial: TrialConfig, data: Any, workers: Workers) -> Trainer:
 
 
 def restored(trial: TrialConfig, store: RecordStore, workers: Workers) -> Trainer:
-    """The trainer of a trial at its newest whole checkpoint; `UserError` where there is none."""
+    """The trainer of a trial at its newest whole checkpoint or, without one, with the weights that its last
+    step recorded, which can be measured but not trained; `UserError` where there is neither."""
     trainer = _build(trial, _load(trial, workers.device), workers)
     checkpoint, _ = load_checkpoint(
         store, trial.trial_id, workers, lambda state: trainer.load_state_dict(state["task"])
     )
-    if checkpoint is None:
+    if checkpoint is None and trial.task.num_steps > 0 and not _take_recorded_weights(trainer, trial, store):
         raise UserError(f"{store.root}: trial {trial.trial_id} has no checkpoint that can be read")
     return trainer
+
+
+def _take_recorded_weights(trainer: Trainer, trial: TrialConfig, store: RecordStore) -> bool:
+    """Whether the last step recorded the weights of all that evaluations measure; they are then loaded."""
+    networks = trainer.task.weight_files() if isinstance(trainer.task, RecordsWeights) else {}
+    last = (trial.trial_id, trial.task.num_steps)
+    files = {
+        PurePosixPath(row["path"]).name.partition("-")[2]: store.read_artifact(row["path"], row["sha256"])
+        for row in store.read_artifacts().to_pylist()
+        if (row["trial_id"], row["step"]) == last
+    }
+    contents = {name: files.get(name) for name in networks}
+    if not contents or None in contents.values():
+        return False
+    for name, network in networks.items():
+        state = torch.load(io.BytesIO(contents[name] or b""), map_location="cpu", weights_only=True)
+        network.load_state_dict({**network.state_dict(), **state})  # it lacks counts that nothing reads
+    trainer.step = trial.task.num_steps
+    return True
 
 
 def run_trial(

@@ -1,6 +1,7 @@
 """A whole sweep under Ray, as a user runs it; test_train.py stops one, test_storage.py kills one."""
 
 import json
+import shutil
 from collections import Counter
 
 import pytest
@@ -69,3 +70,16 @@ def test_a_finished_sweep_is_not_run_again(reference: Reference, bench: Bench) -
         f"error: {out} already holds this sweep: continue it with --resume, or choose another --out\n"
     )
     assert times_written(out, set(statuses(out))) == before
+
+
+@pytest.mark.release
+def test_finished_trials_are_measured_once_more(reference: Reference, bench: Bench) -> None:
+    out = shutil.copytree(reference.out, bench.folder / "measured")
+    command = ("ndabench.evaluate", str(out), "--set", "evaluate=[{name: fd, num_samples: 40, as: again}]")
+    ended = bench.run(*command)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert "none seed 1: finished (val_fd_classifier_again " in ended.stdout
+    assert "fd_classifier_again ↓ lower is better, test split" in ended.stdout
+    rows = RecordStore(str(out)).read_metrics().to_pylist()
+    assert len({row["trial_id"] for row in rows if row["label"] == "again"}) == 4
+    assert "nothing to measure: 4 finished trials have these values" in bench.run(*command).stdout

@@ -1,5 +1,6 @@
 """What ends a sweep early, and which checkpoints stay."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,7 +140,8 @@ def test_clean_keeps_what_was_asked_and_all_of_trials_that_have_not_ended(
     assert left(store) == stays | RUNNING
     assert f"deleted {number} of 8 checkpoints" in capsys.readouterr().out
     assert surplus(store, SWEEP, "last") == []
-    clean(store.root, kept)
+    clean(store.root, kept, json_=True)
+    assert json.loads(capsys.readouterr().out)["checkpoints"] == []
     assert left(store) == stays | RUNNING
 
 

@@ -89,9 +89,12 @@ class ContrastiveTask:
             streams = random_streams(self.setup, " sheet")
             files |= self.method.sheets(self.source.shown(), streams)
         if last:
-            exported = {**self.source.exports(), **self.method.exports()}
-            files |= {name: export_encoder(network) for name, network in exported.items()}
+            files |= {name: export_encoder(network) for name, network in self.weight_files().items()}
         return files
+
+    def weight_files(self) -> dict[str, nn.Module]:
+        """The encoder, and what else the method is measured by, by file name."""
+        return {**self.source.exports(), **self.method.exports()}
 
     def parts(self) -> Mapping[str, Stateful]:
         return {**self.method.parts(), "optimizer": self.optimizer}
