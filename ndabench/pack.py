@@ -56,9 +56,8 @@ def pack(folder: Annotated[str, FOLDER], out: Annotated[Path | None, OUT] = None
 
 def _installed() -> list[str]:
     """`name==version` of every package here, as pip reads it."""
-    return sorted(
-        {f"{one.metadata['Name']}=={one.version}" for one in metadata.distributions()}, key=str.lower
-    )
+    found = {(one.metadata["Name"], one.version) for one in metadata.distributions()}
+    return sorted((f"{name}=={version}" for name, version in found if name), key=str.lower)
 
 
 def _moved(rows: "list[TrialRow]") -> Iterator[str]:
