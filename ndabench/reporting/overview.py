@@ -33,11 +33,12 @@ def overview(frames: Frames, comparisons: Sequence[Comparison]) -> list[Block]:
     primary = [one for one in on_test if one.name == (frames.measure or on_test[0].name)]
     forests = [_forest(frames, one, comparisons) for one in primary]
     blocks: list[Block] = [forest for forest in forests if forest is not None]
+    failed = decisions(frames, comparisons).decides is False
     for place, group in enumerate(dict.fromkeys(one.group for one in on_test), start=1):
         of_group = [one for one in on_test if one.group == group]
         if len(of_group) > 1:
             title = "All measures" + (f", {group.label}" if len(frames.groups) > 1 else "")
-            blocks.append(_matrix(f"glance-{place}", title, of_group))
+            blocks.append(_matrix(f"glance-{place}", title, of_group, failed))
     return blocks
 
 
@@ -106,7 +107,7 @@ def _over(difference: Difference) -> str:
     return f"{limits} over {count(difference.summary.n, 'pair')}, p = {p_value(difference.p_adjusted)}"
 
 
-def _matrix(identity: str, title: str, comparisons: Sequence[Comparison]) -> TableSpec:
+def _matrix(identity: str, title: str, comparisons: Sequence[Comparison], failed: bool) -> TableSpec:
     """A row for each setting, a column for each measure."""
     several = {one.name for one in comparisons if [c.name for c in comparisons].count(one.name) > 1}
     columns = [Column("arm")]
@@ -120,21 +121,26 @@ def _matrix(identity: str, title: str, comparisons: Sequence[Comparison]) -> Tab
     rows = [
         [
             Cell(setting.label, setting.label),
-            *(_cell(found.get(setting), one) for found, one in zip(by_setting, comparisons, strict=True)),
+            *(
+                _cell(found.get(setting), "neither" if failed else one.better)
+                for found, one in zip(by_setting, comparisons, strict=True)
+            ),
         ]
         for setting in settings
     ]
-    notes = [
-        "Means over the seeds. “better” and “worse”: the difference from the baseline is significant, as in "
-        f"the table of that measure.{BEST} as there."
-    ]
+    called = (
+        "A control failed, so no difference is called better or worse here."
+        if failed
+        else "“better” and “worse”: the difference from the baseline is significant in that measure's table."
+    )
+    notes = [f"Means over the seeds. {called}{BEST} best mean, as in the tables."]
     return TableSpec(identity, title, columns, rows, notes)
 
 
-def _cell(row: Compared | None, comparison: Comparison) -> Cell:
+def _cell(row: Compared | None, better: str) -> Cell:
     if row is None or row.summary.n == 0:
         return Cell(NOTHING)
-    mark = verdict(row.difference, comparison.better)
+    mark = verdict(row.difference, better)
     mean = number(row.summary.mean, decimals_of(row.summary))
     note = with_interval(row.summary)
     if row.difference is not None and row.difference.summary.n:

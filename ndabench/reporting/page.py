@@ -196,7 +196,7 @@ def _provenance(frames: Frames, store: RecordStore) -> list[Block]:
 def _facts(frames: Frames) -> list[Fact]:
     trials = frames.trials
     counts = trials["status"].value_counts()
-    statuses = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
+    statuses = ", ".join(f"{counts[status]:,} {status}" for status in STATUSES if status in counts)
     times = [time for time in (trials["started"].min(), trials["finished"].max()) if time == time and time]
     days = [f"{time:%Y-%m-%d} " for time in times]
     same_day = days[1:] == days[:1]
@@ -207,7 +207,7 @@ def _facts(frames: Frames) -> list[Fact]:
     return [
         Fact("task and data", "; ".join(dict.fromkeys(group.label for group in frames.groups)) or "none yet"),
         Fact("arms", ", ".join(frames.arms) or "none yet"),
-        Fact("trials", f"{len(trials)}: {statuses}" if len(trials) else "none yet"),
+        Fact("trials", f"{len(trials):,}: {statuses}" if len(trials) else "none yet"),
         Fact("ran", f"{when} UTC" if when else "not yet"),
     ]
 
@@ -265,8 +265,10 @@ def _policy_hash(text: str) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """A name that a narrow column may break after each underscore, but not before an arrow."""
-    return Markup(re.sub(" (?=[↑↓])", "\N{NO-BREAK SPACE}", str(escape(name))).replace("_", "_<wbr>"))
+    """A name that a narrow column may break after an underscore, and not before an arrow or around `=`."""
+    return Markup(
+        re.sub(" (?=[↑↓=])|(?<==) ", "\N{NO-BREAK SPACE}", str(escape(name))).replace("_", "_<wbr>")
+    )
 
 
 def _data_uri(sheet: Sheet) -> str:

@@ -115,7 +115,8 @@ def _sheet_spec(
     in_wall = ordered.iloc[:0]
     if kind not in EXAMPLES:
         of_arms = ordered[ordered["setting"].isin(shown["setting"])]
-        in_wall = _fitting_seeds(of_arms, sheets) if _size(sheets) == "small" else in_wall
+        photos = _size(sheets) == "small" and all(sheet.media_type == "image/png" for sheet in sheets)
+        in_wall = _fitting_seeds(of_arms, sheets) if photos else in_wall  # a chart in a wall is too small
     wall = _wall(store, in_wall, title) if len(in_wall) else None
     rest = ordered.drop(in_wall.index if wall is not None else shown.index)
     more, hidden = _fitting(store, rest.sort_values(["setting", "seed"], kind="stable"), title)

@@ -58,6 +58,19 @@ def test_where_a_control_failed_nothing_is_good_or_bad(tmp_path: Path) -> None:
     assert {row.verdict for row in figure.rows} == {""}
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_nor_is_anything_in_the_matrix(tmp_path: Path, failed: bool) -> None:
+    store = swept(tmp_path, EFFECTS | ({"fakes": 3.0} if failed else {}))
+    for row in store.read_metrics(name="fd_classifier").to_pylist():
+        both = {name: measured(row["value"]) for name in ("fd_classifier", "kid_classifier")}
+        store.write_progress("synthetic", row["trial_id"], row["step"], both, {})
+    frames = load(store)
+    (matrix,) = [block for block in overview(frames, comparisons(frames)) if isinstance(block, TableSpec)]
+    marks = {cell.mark for cells in matrix.rows for cell in cells}
+    assert marks == ({"", "best"} if failed else {"", "good", "bad"})
+    assert matrix.notes[0].startswith("Means over the seeds. A control failed") == failed
+
+
 def test_a_claim_that_waits_for_a_seed_is_neither_good_nor_bad(tmp_path: Path) -> None:
     figure = forest(swept(tmp_path, EFFECTS, seeds=[*range(6)], controls=None))
     verdicts = {row.name: row.verdict for row in figure.rows}
