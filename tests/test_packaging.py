@@ -49,7 +49,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         archive.extractall(folder, filter="data")
     _call([sys.executable, "-c", BUILD, "wheel", folder], folder / f"ndabench-{__version__}")
     made = folder / "environment"
-    venv.create(made)
+    venv.create(made, symlinks=True)
     pip: list[str | Path] = [
         sys.executable,
         "-m",

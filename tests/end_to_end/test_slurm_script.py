@@ -1,6 +1,7 @@
 """docs/cluster/slurm.sh on two networks in the place of nodes; `srun` runs a command in the second."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,16 @@ exec nsenter --net=/proc/{process}/ns/net "$@"
 """
 
 
+SWEEP = """
+name: points
+task: {name: density_gan, num_steps: 4}
+data: ring
+arms: [none]
+evaluate: [mass_outside]
+resources: {workers: 2, placement: strict_spread}
+"""
+
+
 @pytest.mark.release
 @pytest.mark.timeout(900)
 def test_the_script_runs_a_sweep_on_all_its_nodes(bench: Bench, tmp_path: Path) -> None:
@@ -22,8 +33,8 @@ def test_the_script_runs_a_sweep_on_all_its_nodes(bench: Bench, tmp_path: Path) 
     programs.mkdir()
     environment.mkdir(parents=True)
     (environment / "activate").touch()  # this environment is active already
-    resources = {"workers": 2, "placement": "strict_spread"}
-    file = bench.file(arms=["none"], seeds=[0], resources=resources)
+    file = tmp_path / "sweep.yaml"
+    file.write_text(SWEEP)
     with two_networks() as cable:
         if cable is None:
             pytest.skip("networks of our own cannot be made here: that takes root on Linux")
@@ -38,12 +49,15 @@ def test_the_script_runs_a_sweep_on_all_its_nodes(bench: Bench, tmp_path: Path) 
         }
         script = [*cable.near.inside, "bash", str(ROOT / "docs/cluster/slurm.sh")]
         job = Command(
-            tmp_path, [*script, file, "--out", str(tmp_path / "out")], {**bench.environment, **slurm}
+            tmp_path,
+            [*script, str(file), "--no-check", "--out", str(tmp_path / "out")],
+            {**bench.environment, **slurm},
         )
         try:
             ended = job.ended()
         finally:
             job.kill()
+            shutil.rmtree(f"/tmp/ray-{os.getpid()}", ignore_errors=True)
     assert ended.code == 0, ended.stdout + ended.stderr
     assert set(statuses(tmp_path / "out").values()) == {"finished"}
     assert len(metrics(tmp_path / "out")) > 0
