@@ -1,4 +1,4 @@
-"""Lines in the log that say how far a long pass over a data set is."""
+"""Lines in the log that say how far a long pass over data or trials is."""
 
 import logging
 import time

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ndabench.data.counts import split_counts
+from ndabench.data.progress import told
 from ndabench.data.registry import MODALITIES, load_data, modality_of
 from ndabench.distributed import Workers
 from ndabench.errors import UserError, first_of
@@ -62,7 +63,7 @@ def prepare(
     arms = [trial.arm for trial in trials]
     doing = "building the networks and trying two steps" if check else "building the networks"
     _log.info("%s: %s", doing, first_of(list(dict.fromkeys(arms))))
-    for trial in trials:
+    for trial in told(trials, doing, len(trials)):
         for spec in (trial.negative, trial.positive):
             if spec is not None:
                 check_augmentation(trial.task, spec, data)
