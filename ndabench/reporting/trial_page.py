@@ -5,7 +5,7 @@ from typing import Any
 
 from ndabench.records import RecordStore
 from ndabench.reporting.figures import step_figures
-from ndabench.reporting.formatting import NOTHING, decimals_for, duration, number
+from ndabench.reporting.formatting import NOTHING, decimals_for, duration, natural_order, number
 from ndabench.reporting.frames import Frames, load
 from ndabench.reporting.page import protocol_blocks, written_now
 from ndabench.reporting.provenance import pretty, provenance_table
@@ -60,11 +60,10 @@ def _alone(frames: Frames, trial_id: str) -> Frames:
 
 
 def _values(frames: Frames) -> TableSpec:
-    """The last value of each measure and curve."""
+    """The last value of each measure, then of each curve."""
     last = frames.metrics.sort_values("step", kind="stable").groupby(["kind", "name"], observed=True).tail(1)
-    rows: list[dict[Any, Any]] = last.sort_values(["kind", "name"], ascending=[False, True]).to_dict(
-        "records"
-    )
+    found: list[dict[Any, Any]] = last.to_dict("records")
+    rows = sorted(found, key=lambda row: (row["kind"] == "curve", natural_order(row["name"])))
     cells = [
         [
             Cell(str(row["name"]), str(row["name"])),

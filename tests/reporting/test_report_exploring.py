@@ -111,6 +111,7 @@ def test_a_trial_has_a_page_with_its_values_configuration_and_versions(filled: R
         for row in filled.read_metrics(name="fd_classifier").to_pylist()
         if row["trial_id"] == trial.trial_id and row["split"] == "test"
     }
+    assert [row[0].text for row in tables["values"].rows][-2:] == ["loss_discriminator", "loss_generator"]
     assert values["fd_classifier"] == recorded["fd_classifier"]
     assert tables["trial"].rows[0][1].link == "/synthetic/"
     assert "torch" in {row[0].text for row in tables["provenance-table"].rows}
