@@ -78,6 +78,8 @@ class Nodes:
     def _dashboard(self) -> Mapping[str, Any]:
         port = _free_port()
         self.jobs_address = f"http://{LOOPBACK}:{port}"
+        # What `ray start` writes: else a job joins whichever cluster it finds on this machine.
+        (self._folder / "ray_current_cluster").write_text(self.address)
         listening = {"dashboard_host": LOOPBACK, "dashboard_port": port, "dashboard_agent_listen_port": 0}
         return {"include_dashboard": True, **listening}
 
