@@ -74,8 +74,8 @@ class ThresholdConfig(WarmupConfig):
     """Optuna's threshold rule: stops a trial whose value is below `lower` or above `upper`."""
 
     name: Literal["threshold"] = "threshold"
-    lower: float | None = None
-    upper: float | None = None
+    lower: float | None = Field(None, ge=-1e12, le=1e12)
+    upper: float | None = Field(None, ge=-1e12, le=1e12)
 
     @model_validator(mode="after")
     def _bounded(self) -> "ThresholdConfig":

@@ -207,7 +207,7 @@ def test_a_damaged_scan_is_made_again(ucf: Path, cache: Path, caplog: pytest.Log
     scan.write_text(f"{text[:number]}9{text[number + 1 :]}")
     assert load_data(config, device=torch.device("cpu")).content_hash == first.content_hash
     assert scan.read_text() == text
-    assert caplog.messages == [
+    assert [message for message in caplog.messages if "damaged" in message] == [
         f"{scan.parent}: damaged (scan.json is not as it was written); building it again"
     ]
 

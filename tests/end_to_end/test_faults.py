@@ -1,7 +1,6 @@
 """What befalls a trial in its own process: killed, hung, raising for a while. All in one sweep."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -14,12 +13,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SILENCE = 15
 KILLED = {"trial": "none 0", "step": 10, "what": "kill"}
-RAISES = {"trial": "negative 0", "step": 12, "what": "raise", "times": 3}  # as often as it is tried
 FAULTS = [
     {"trial": "none 0", "step": 0, "what": "kill"},  # before it has a checkpoint
     KILLED,
     {"trial": "none 0", "step": 16, "what": "stop"},
-    RAISES,
+    {"trial": "negative 0", "step": 12, "what": "raise", "times": 3},  # as often as it is tried
 ]
 RAISED = "jigsaw λ=0.5 seed 0: RuntimeError: sabotage (sitecustomize.py); resuming from its checkpoint"
 RESUMED = "none seed 0: its process was lost; resuming from its checkpoint"
@@ -33,21 +31,25 @@ LOST = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("faults", "lost"),
-    [([KILLED, RAISES], [RAISED, RAISED, RESUMED]), pytest.param(FAULTS, LOST, marks=pytest.mark.release)],
-    ids=["two", "all"],
-)
-def test_faults_of_one_worker(
-    bench: Bench, reference: Reference, faults: list[dict[str, Any]], lost: list[str]
-) -> None:
+def test_a_trial_whose_process_is_killed(bench: Bench, reference: Reference) -> None:
+    out = bench.folder / "out"
+    file = bench.file(arms=["none"], seeds=[0])
+    ended = sabotaged(bench, [KILLED]).sweep(file, "--out", str(out))
+    assert (ended.code, ended.stderr) == (0, "")
+    assert losses(ended.stdout) == [RESUMED]
+    assert ended.stdout.endswith("complete: 1 finished\n")
+    assert metrics(out) == reference.metrics_of(statuses(out))
+
+
+@pytest.mark.release
+def test_faults_of_one_worker(bench: Bench, reference: Reference) -> None:
     """Each is said, tried again within bounds, and leaves the records as if nothing had been."""
     out = bench.folder / "out"
     resources = {"max_concurrent": 2, "max_silence_seconds": SILENCE}
     options = [bench.file(seeds=[0], resources=resources), "--out", str(out)]
-    ended = sabotaged(bench, faults).sweep(*options)
+    ended = sabotaged(bench, FAULTS).sweep(*options)
     assert (ended.code, ended.stderr) == (1, "")
-    assert sorted(losses(ended.stdout)) == lost, ended.stdout
+    assert sorted(losses(ended.stdout)) == LOST, ended.stdout
     for number in (1, 2):
         assert f" in {number} s, restart {number} of 2 without progress\n" in ended.stdout
     (given_up,) = (line for line in ended.stdout.splitlines() if "given up" in line)
@@ -56,7 +58,7 @@ def test_faults_of_one_worker(
     assert ended.stdout.endswith("complete: 1 failed, 1 finished\n")
     rows = RecordStore(str(out)).read_trials().to_pylist()
     assert {row["arm"]: (row["status"], row["attempts"]) for row in rows} == {
-        "none": ("finished", 1 + sum(fault["trial"] == "none 0" for fault in faults)),
+        "none": ("finished", 4),
         "jigsaw": ("failed", 3),
     }
 

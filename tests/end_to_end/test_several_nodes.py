@@ -16,7 +16,7 @@ from tests.end_to_end.driving import UNCHECKED_SWEEP, Bench, Command, Ended, Ref
 from tests.end_to_end.faults import losses, process_of, sabotaged, until
 from tests.end_to_end.nodes import Nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.release, pytest.mark.timeout(900)]
 
 OCCUPY = Path(__file__).parent / "occupy.py"
 SILENCE = 15
@@ -46,8 +46,6 @@ LOST = {
     20: "its process was lost",
     22: KILLED,
 }
-ALL = tuple(FAULTS)
-A_WORKER_AND_A_NODE = (4, 20)
 ASKED = "1 to 2 workers × (1 CPU), each on a different node"
 TAKEN = (
     "1 trial is waiting for resources: 2 workers × (1 CPU), each on a different node, "
@@ -59,17 +57,10 @@ UNSAFE = (
 )
 
 
-@pytest.mark.parametrize(
-    ("steps", "occupied"),
-    [(A_WORKER_AND_A_NODE, False), pytest.param(ALL, True, marks=pytest.mark.release)],
-    ids=["a worker and a node", "everything"],
-)
-def test_a_trial_of_two_workers(
-    bench: Bench, without_ray: Bench, reference: Reference, steps: tuple[int, ...], occupied: bool
-) -> None:
+def test_a_trial_of_two_workers(bench: Bench, without_ray: Bench, reference: Reference) -> None:
     file, out = bench.file(resources=RESOURCES, arms=["none"], seeds=[0]), bench.folder / "out"
     undisturbed = bench.folder / "undisturbed"
-    damaged = sabotaged(bench, [{"trial": "none 0", "step": step, **FAULTS[step]} for step in steps])
+    damaged = sabotaged(bench, [{"trial": "none 0", "step": step, **FAULTS[step]} for step in FAULTS])
     with Nodes(damaged.environment) as nodes, ExitStack() as stack:
         torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
         whole = without_ray.start(*torchrun, "ndabench.train", file, "--out", str(undisturbed))
@@ -80,15 +71,13 @@ def test_a_trial_of_two_workers(
         lost = nodes.add(cpus=1)
         cluster = Bench(bench.folder, nodes.environment)
         refuses_what_can_never_fit(cluster, file)
-        if occupied:
-            occupant = occupies_a_cpu(cluster)
-            stack.callback(occupant.kill)
+        occupant = occupies_a_cpu(cluster)
+        stack.callback(occupant.kill)
         sweep = cluster.start(*UNCHECKED_SWEEP, file, "--out", str(out))
         stack.callback(sweep.kill)
-        if occupied:
-            until(sweep, lambda: "waiting for resources" in sweep.output(), "it waits for resources")
-            occupant.terminate()
-        for step in steps:
+        until(sweep, lambda: "waiting for resources" in sweep.output(), "it waits for resources")
+        occupant.terminate()
+        for step in FAULTS:
             fault = f"{FAULTS[step]['what']} of none 0 at {step}"
             until(sweep, partial(process_of, damaged, fault), fault)
             if step == 16:
@@ -104,18 +93,18 @@ def test_a_trial_of_two_workers(
         alone = whole.ended()
     assert (ended.code, ended.stderr) == (0, "")
     assert f"1 trials, 0 of them done, 1 at a time, each {ASKED}" in ended.stdout
-    assert (TAKEN in ended.stdout) == occupied
+    assert TAKEN in ended.stdout
     lines = ended.stdout.splitlines(keepends=True)
     assert UNSAFE in "".join(line for line in lines if not line.startswith("[0/1] ")), "less reminders"
     # Whether Ray learns first of the process or of its node is chance.
     assert [line.replace(" with its node", "") for line in losses(ended.stdout)] == [
-        f"none seed 0: {LOST[step]}; resuming from its checkpoint" for step in steps
+        f"none seed 0: {LOST[step]}; resuming from its checkpoint" for step in FAULTS
     ]
     assert ended.stdout.endswith("complete: 1 finished\n")
     assert metrics(out).keys() == metrics(undisturbed).keys()
     assert by_two_workers(metrics(out)) == by_two_workers(metrics(undisturbed))
     (row,) = RecordStore(str(out)).read_trials().to_pylist()
-    assert (row["device"], row["attempts"]) == ("1 × cpu", len(steps) + 1), "it ended on the node left"
+    assert (row["device"], row["attempts"]) == ("1 × cpu", len(FAULTS) + 1), "it ended on the node left"
     is_one_trial_of_two_workers(alone, undisturbed, reference)
 
 

@@ -91,8 +91,11 @@ def test_columns_sort_by_keyboard(page: Page) -> None:
     assert page.run(f"{heads}[3].getAttribute('aria-sort')") is None
 
 
+KEEP_COPIES = "navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }"
+
+
 def test_a_table_is_copied_as_it_is_shown(page: Page) -> None:
-    page.run("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    page.run(KEEP_COPIES)
     page.run("document.querySelector('#table-1 .tools button').click()")
     first, *rows = page.run("copied").splitlines()
     assert first.startswith("arm,λ,n,mean ± 95 %,difference from none,p,")
@@ -117,6 +120,7 @@ def test_rows_are_filtered_by_words_and_only_those_are_copied(page: Page) -> Non
     assert len(left) == 4
     assert all(text.startswith("cutout") for text in left)
     assert page.run("document.querySelector('#trials [role=status]').textContent") == "4 of 18 rows"
+    page.run(KEEP_COPIES)
     page.run("document.querySelector('#trials .tools button').click()")
     assert len(page.run("copied").splitlines()) == 1 + 4
     page.run("document.querySelector('#trials input').value = ''")
