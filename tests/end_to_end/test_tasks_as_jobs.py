@@ -118,15 +118,16 @@ def test_a_node_is_lost_in_the_middle(
             there = lost.titled("ray::ImplicitFunc")
             (trial,) = (trial for trial, wait in waits.items() if process_of(damaged, wait) in there)
             lost.kill()
-            until(job, lambda: "lost with its node" in job.output(), "the node is declared dead")
+            until(job, lambda: "its process was lost" in job.output(), "the loss is noticed")
             for other in trials:
                 let_go_on(damaged, f"{other} at {STEP}")
             ended = job.ended()
         finally:
             job.kill()
     assert ended.code == 0, ended.stdout + ended.stderr
-    (line,) = losses(ended.stdout)
-    assert line.endswith("its process was lost with its node; resuming from its checkpoint"), trial
+    (line,) = losses(ended.stdout)  # whether Ray learns first of the process or of its node is chance
+    lost_trial = line.replace(" with its node", "")
+    assert lost_trial.endswith("seed 0: its process was lost; resuming from its checkpoint"), trial
     assert "complete: 2 finished\n" in ended.stdout
     assert statuses(out) == statuses(undisturbed)
     assert metrics(out) == metrics(undisturbed)
