@@ -41,7 +41,7 @@ def rerun(
     import torch
 
     from ndabench.ownership import recorded_sweep
-    from ndabench.planning.later_evaluations import read_later
+    from ndabench.planning.later_evaluations import read_later, value_names
     from ndabench.records import RecordStore
     from ndabench.records.pack_file import unpack
     from ndabench.scratch import scratch_folder
@@ -64,7 +64,7 @@ def rerun(
             take(trial, store, config, workers, resume=True, data_hash=row.dataset_hash)
             train_and_show(trial, store, Provenance(config.name, git_commit()), workers)
             wanted, later = _values(packed, trial), read_later(packed)
-            if repeated := [one for one in later if {one.key, f"val_{one.key}"} & {*wanted}]:
+            if repeated := [one for one in later if value_names(one) & {*wanted}]:
                 measure_later(trial, repeated, store, workers)
         except DivergedError as error:
             print(f"diverged: {error}", file=sys.stderr)

@@ -145,7 +145,7 @@ def _jobs(
     for trial in finished.values():
         if trials and trial.trial_id not in trials:
             continue
-        missing = [one for one in wanted if again or not _names(one) & names[trial.trial_id]]
+        missing = [one for one in wanted if again or not value_names(one) & names[trial.trial_id]]
         if not missing:
             have += 1
         elif _left(store, trial, recorded):
@@ -163,7 +163,7 @@ def _jobs(
     return Asked(config.model_copy(update=update), later, tuple(jobs), have, tuple(gone))
 
 
-def _names(evaluation: Evaluation) -> set[str]:
+def value_names(evaluation: Evaluation) -> set[str]:
     """How the value that identifies an evaluation is displayed, on either split."""
     return {evaluation.key, f"val_{evaluation.key}"}
 
