@@ -38,7 +38,7 @@ def pack(folder: Annotated[str, FOLDER], out: Annotated[Path | None, OUT] = None
     store = RecordStore(folder)
     config = recorded_sweep(store)
     require_records([store])
-    rows = [row for one in store.read_trials()["trial_id"].to_pylist() if (row := store.read_trial(one))]
+    rows = store.trial_rows()
     write_report(store)
     named = (SWEEP_FILE, PLAN_FILE, LATER_FILE, REPORT_FILE)
     paths = [*named, *(path for table in TABLES for path in store.list(table))]

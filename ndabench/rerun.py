@@ -78,8 +78,7 @@ def rerun(
 
 def _row(packed: "RecordStore", cell: str) -> "TrialRow":
     """The finished trial that `ARM,SEED` or an id means; `UserError` where it is none, or several."""
-    rows = [row for one in packed.read_trials()["trial_id"].to_pylist() if (row := packed.read_trial(one))]
-    finished = [row for row in rows if row.status == "finished" and row.external_json is None]
+    finished = [row for row in packed.trial_rows() if row.status == "finished" and row.external_json is None]
     arm, _, seed = cell.rpartition(",")
     found = [
         row for row in finished if row.trial_id == cell or (row.arm, str(row.seed)) == (arm, seed.strip())

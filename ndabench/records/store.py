@@ -155,8 +155,11 @@ class RecordStore:
         if row is None or not row.num_rows:
             return None
         (values,) = row.to_pylist()
-        values["lambda_"] = values.pop("lambda")
-        return TrialRow(**values | {"hosts": tuple(values["hosts"] or ())})
+        return _trial_row(values)
+
+    def trial_rows(self) -> list[TrialRow]:
+        """The rows of `read_trials`, each as an object."""
+        return [_trial_row(values) for values in self.read_trials().to_pylist()]
 
     def read_metrics(self, columns: Sequence[str] | None = None, name: str | None = None) -> pa.Table:
         """One row per trial, step and metric (`schema.METRICS`), by trial and step.
@@ -250,6 +253,12 @@ class RecordStore:
 
     def _table(self, name: str) -> StepTable:
         return StepTable(self._files, name, TABLES[name], self.note)
+
+
+def _trial_row(values: dict[str, Any]) -> TrialRow:
+    """A row of `schema.TRIALS`."""
+    renamed = {("lambda_" if name == "lambda" else name): value for name, value in values.items()}
+    return TrialRow(**renamed | {"hosts": tuple(values["hosts"] or ())})
 
 
 def _is_displayed_as(name: str, rows: pa.Table) -> pa.Array:
