@@ -134,12 +134,14 @@ def _print_what_the_terminal_can() -> None:
 def _long_work_heard() -> Iterator[None]:
     """Sends ndabench's log lines about long work to stderr."""
     logger, handler = logging.getLogger("ndabench"), logging.StreamHandler()
+    level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def console_of(*, quiet: bool) -> Console:

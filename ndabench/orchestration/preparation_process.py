@@ -3,7 +3,7 @@
 The driver of a sweep imports no PyTorch: a child runs this module where the sweep runs on this machine, and a
 Ray task calls `prepare_trials` on a cluster. The child reads `request.json` in the folder and writes
 `answer.json`: the text of a `UserError` or null, and a `Prepared` or null. Its log goes to the open file that
-the request names, line by line. It ends when the driver does.
+the request names, line by line. It ends when the driver does, and with it the folder.
 """
 
 import json
@@ -72,4 +72,9 @@ def _exit_with_the_driver() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FileNotFoundError:
+        if Path(sys.argv[1]).is_dir():
+            raise
+        sys.exit(1)  # Ctrl-C came while the driver started this process: it has removed the folder and ends

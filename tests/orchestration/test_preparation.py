@@ -53,6 +53,16 @@ def test_a_check_takes_steps_once_for_each_combination_of_networks_and_augmentat
 
 
 @pytest.mark.slow
+def test_a_child_without_a_folder_ends_without_a_word(tmp_path: Path) -> None:
+    """A driver that is interrupted while it starts the child removes the folder at once, and ends later."""
+    words = [sys.executable, "-m", "ndabench.orchestration.preparation_process", str(tmp_path / "gone")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        code = child.wait(timeout=120)  # its standard input is open: the driver has not ended
+        assert child.stderr is not None
+        assert (code, child.stderr.read()) == (1, "")
+
+
+@pytest.mark.slow
 def test_a_mistake_of_the_user_is_the_drivers_error(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         prepare(sweep(data={"name": "image_folder", "path": str(tmp_path / "nowhere"), "image_size": 16}))
