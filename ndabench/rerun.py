@@ -17,7 +17,7 @@ import typer
 from ndabench.command_line import OUT, results_folder, run
 from ndabench.errors import UserError, first_of, listed
 from ndabench.interruption import EXIT_CODE
-from ndabench.training_alone import start_workers, take, train_and_show
+from ndabench.training_alone import say_diverged, start_workers, take, train_and_show
 
 if TYPE_CHECKING:
     from ndabench.records import RecordStore, TrialRow
@@ -56,23 +56,28 @@ def rerun(
         row = _row(packed, cell)
         trial = _trial(row, set_ or [])
         store = RecordStore(results_folder(out, f"{config.name}-rerun"))
+        workers = start_workers()
         for line in _otherwise(row, trial):
             print(f"caution: {line}")
-        workers = start_workers()
         torch.set_num_threads(max(1, int(config.resources.cpus_per_worker)))  # to the same bits
         try:
-            take(trial, store, config, workers, resume=True, data_hash=row.dataset_hash)
+            if workers.is_main:
+                take(trial, store, config, workers, resume=True, data_hash=row.dataset_hash)
+            workers.barrier()
             train_and_show(trial, store, Provenance(config.name, git_commit()), workers)
+            workers.barrier()  # the main process has recorded all of it
             wanted, later = _values(packed, trial), read_later(packed)
             if repeated := [one for one in later if value_names(one) & {*wanted}]:
                 measure_later(trial, repeated, store, workers)
         except DivergedError as error:
-            print(f"diverged: {error}", file=sys.stderr)
+            say_diverged(error, workers)
             sys.exit(1)
         except KeyboardInterrupt:
             print(f"interrupted: {trial.label}; the same command continues from its checkpoint")
             sys.exit(EXIT_CODE)
-        if not _compare(wanted, _values(store, trial), _spreads(packed, row), trial.label):
+        if workers.is_main and not _compare(
+            wanted, _values(store, trial), _spreads(packed, row), trial.label
+        ):
             sys.exit(1)
 
 

@@ -17,7 +17,7 @@ import typer
 from ndabench.command_line import FILE, OUT, SET, continuation, results_folder, run
 from ndabench.errors import UserError, nearest
 from ndabench.interruption import EXIT_CODE
-from ndabench.training_alone import start_workers, take, train_and_show
+from ndabench.training_alone import say_diverged, start_workers, take, train_and_show
 
 if TYPE_CHECKING:
     from ndabench.planning.sweep_file import SweepConfig
@@ -47,7 +47,7 @@ def train(
     config = read_sweep(file, set_ or [])
     trial = choose(config, arm, lambda_, seed)
     workers = start_workers()
-    for caution in trial.task.cautions if workers.is_main else ():
+    for caution in trial.task.cautions:
         print(f"caution: {caution}")
     torch.set_num_threads(max(1, int(config.resources.cpus_per_worker)))  # as in a sweep, to the same bits
     store = RecordStore(results_folder(out, config.name))
@@ -62,15 +62,13 @@ def train(
             provenance = Provenance(config.name, git_commit())
             train_and_show(trial, store, provenance, workers, lambda: mirror.changed(trial.trial_id))
     except DivergedError as error:
-        print(f"diverged: {error}", file=sys.stderr)
+        say_diverged(error, workers)
         sys.exit(1)
     except KeyboardInterrupt:
-        if workers.is_main:
-            print(f"interrupted: {trial.label}")
-            print(f"continue with: {again if workers.world_size == 1 else 'the same command and --resume'}")
+        print(f"interrupted: {trial.label}")
+        print(f"continue with: {again if workers.world_size == 1 else 'the same command and --resume'}")
         sys.exit(EXIT_CODE)
-    if workers.is_main:
-        print(f"records  {store.root}   ({trial.trial_id})")
+    print(f"records  {store.root}   ({trial.trial_id})")
 
 
 def choose(config: "SweepConfig", arm: str | None, lambda_: float | None, seed: int | None) -> "TrialConfig":

@@ -1,8 +1,11 @@
 """A trial in this process, alone or under torchrun: what `ndabench train` and `rerun` share."""
 
 import contextlib
+import logging
 import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from ndabench.distributed import Workers
     from ndabench.planning.sweep_file import SweepConfig
     from ndabench.records import RecordStore
+    from ndabench.tasks.task import DivergedError
     from ndabench.trials.config import Provenance, TrialConfig
 
 
@@ -52,7 +56,10 @@ def take(
 
 
 def start_workers() -> "Workers":
-    """This process among those of torchrun, or alone; on a GPU where there is one."""
+    """This process among those of torchrun, or alone; on a GPU where there is one.
+
+    Of several processes only the main one prints from now on; the others still log what is wrong.
+    """
     # late: --help must not wait for torch
     import torch
 
@@ -64,7 +71,17 @@ def start_workers() -> "Workers":
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         torch.distributed.init_process_group("nccl" if gpu else "gloo")
-    return Workers.current(device)
+    workers = Workers.current(device)
+    if not workers.is_main:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+        logging.getLogger("ndabench").setLevel(logging.WARNING)
+    return workers
+
+
+def say_diverged(error: "DivergedError", workers: "Workers") -> None:
+    """Prints on stderr why the training ended; it ends so in all processes at once."""
+    if workers.is_main:
+        print(f"diverged: {error}", file=sys.stderr)
 
 
 def train_and_show(
@@ -77,7 +94,7 @@ def train_and_show(
     """Runs the trial to its end and prints what it measures; calls `on_progress` when that is recorded."""
     from ndabench.trials.run import run_trial  # late: --help must not wait for torch
 
-    console = Console(quiet=not workers.is_main)
+    console = Console()
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

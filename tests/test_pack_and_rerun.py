@@ -1,19 +1,24 @@
 """A pack holds what an appendix needs, and one of its cells trained again gives its values to the bit."""
 
+import contextlib
+import io
 import json
 import shutil
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.pack import LOCK, pack
 from ndabench.records import RecordStore
 from ndabench.records.pack_file import MANIFEST, unpack, write_pack
 from ndabench.rerun import rerun
 from tests.command_lines import CommandLine
+from tests.two_workers import on_two_workers
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,22 @@ def test_a_cell_trained_again_is_equal_to_the_bit(
     values = RecordStore(str(tmp_path / "again")).read_metrics(name="fd_classifier").to_pylist()
     assert f"equal    fd_classifier: {values[-1]['value']:.6g}" in said
     assert said[-1].endswith("equal to the bit, 3 of 3 values")
+
+
+def rerun_and_listen(pack: Path, out: Path, workers: Workers) -> str:
+    """What a worker prints that trains a cell again; the workers of torchrun know each other already."""
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        rerun(pack, "none,1", out=str(out))
+    return said.getvalue()
+
+
+@pytest.mark.slow
+def test_of_several_workers_only_the_main_one_prints_the_comparison(packed: Path, tmp_path: Path) -> None:
+    main, other = on_two_workers(partial(rerun_and_listen, packed, tmp_path / "again"), tmp_path)
+    assert "3 values" in main.splitlines()[-1]
+    assert other == ""
+    (row,) = RecordStore(str(tmp_path / "again")).trial_rows()
+    assert (row.status, row.device) == ("finished", "2 × cpu")
 
 
 @pytest.mark.slow

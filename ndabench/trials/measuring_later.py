@@ -35,6 +35,8 @@ def measure_later(
         if not isinstance(one, Evaluated):
             continue
         done.append(one)
+        if not workers.is_main:
+            continue
         store.add_measurements(
             row.sweep, trial.trial_id, trainer.step, one.measurements, one.artifacts, version=__version__
         )
