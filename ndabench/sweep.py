@@ -108,11 +108,12 @@ def sweep(
     again = continuation("sweep", file, {"out": out, "address": address}, set_ or [])
     try:
         result = _run_and_report(config, store, resume, not no_check, address, console)
-        ending, statuses, code = result.ending, result.statuses, result.exit_code
+        ending, statuses, starting = result.ending, result.statuses, result.starting
+        code = result.exit_code
     except KeyboardInterrupt:  # before the first trial, or while the report was written
-        ending, statuses, code = "interrupted", count_statuses(store.without_retry()), EXIT_CODE
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(statuses.items()))
-    console.print(f"{ending}: {counts or 'no trial has begun'}", highlight=False, markup=False)
+        ending, statuses, starting = "interrupted", count_statuses(store.without_retry()), 0
+        code = EXIT_CODE
+    console.print(f"{ending}: {trial_counts(statuses, starting)}", highlight=False, markup=False)
     if ending != "complete":
         console.print(f"continue with: {again}", highlight=False, soft_wrap=True, markup=False)
     if json_:
@@ -122,6 +123,13 @@ def sweep(
         )
     if code:
         sys.exit(code)
+
+
+def trial_counts(statuses: Mapping[str, int], starting: int) -> str:
+    """`3 finished, 1 stopped, 2 starting`: the trials by recorded status, and those without a record."""
+    counts = [f"{count} {name}" for name, count in sorted(statuses.items())]
+    counts += [f"{starting} starting"] if starting else []
+    return ", ".join(counts) or "no trial has begun"
 
 
 def run_sweep(

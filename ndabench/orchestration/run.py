@@ -61,6 +61,8 @@ class SweepResult:
     ending: Ending
     statuses: Mapping[str, int]
     """How many of the sweep's recorded trials have each status."""
+    starting: int = 0
+    """How many more had started and recorded nothing when the sweep ended."""
 
     @property
     def exit_code(self) -> int:
@@ -185,7 +187,7 @@ def _run_owned(
         ending = supervisor.conclude(stopped)
     if config.keep is not None:
         store.delete_all(surplus(store, config, config.keep.checkpoints))
-    result = SweepResult(ending, count_statuses(store))
+    result = SweepResult(ending, count_statuses(store), state.starting)
     state.end_sweep(result.ending, result.exit_code)
     return result
 

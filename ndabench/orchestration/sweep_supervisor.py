@@ -103,7 +103,7 @@ class SweepSupervisor:
         """
         for trial_id in list(self.state.running):
             close_row(self._store, trial_id, "stopped", "interrupted; --resume continues from its checkpoint")
-            self.state.interrupt(trial_id)
+            self.state.interrupt(trial_id, recorded=self._store.read_trial(trial_id) is not None)
         if self.queue.done:
             return "complete"
         return stopped or "interrupted"

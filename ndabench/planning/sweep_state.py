@@ -143,6 +143,8 @@ class SweepState:
     ) -> None:
         self.total, self.changes = total, 0
         self.running: dict[str, ActiveTrial] = {}
+        self.starting = 0
+        """How many trials had started and recorded nothing when the sweep was interrupted."""
         self._statuses = Counter(ended)
         self._already_ended = self._statuses.total()
         self._clock, self._began = clock, clock()
@@ -185,9 +187,10 @@ class SweepState:
         """A running trial has ended with a recorded `status`."""
         self._tell(TrialEnded(self._remove(trial_id, status), status, error, notes, seconds))
 
-    def interrupt(self, trial_id: str) -> None:
-        """A running trial stops because the sweep is interrupted."""
-        self._tell(TrialInterrupted(self._remove(trial_id, "stopped")))
+    def interrupt(self, trial_id: str, *, recorded: bool) -> None:
+        """A running trial stops because the sweep is interrupted; it has perhaps `recorded` nothing yet."""
+        self.starting += not recorded
+        self._tell(TrialInterrupted(self._remove(trial_id, "stopped" if recorded else None)))
 
     def announce(self, line: str) -> None:
         """Something that concerns no single trial."""
@@ -234,8 +237,9 @@ class SweepState:
         now = self._clock()
         return tuple(active.summary(now) for active in self.running.values())
 
-    def _remove(self, trial_id: str, status: str) -> ActiveTrial:
-        self._statuses[status] += 1
+    def _remove(self, trial_id: str, status: str | None) -> ActiveTrial:
+        if status is not None:
+            self._statuses[status] += 1
         self.changes += 1
         return self.running.pop(trial_id)
 

@@ -60,7 +60,7 @@ def test_lines_above_the_bars_of_a_terminal(state: SweepState) -> None:
         state.restart(FIRST.trial_id, "its process was lost")
         state.announce("1 trial is waiting [2 CPU]")
         state.end(FIRST.trial_id, "failed", error="no [x]", notes="a damaged checkpoint")
-        state.interrupt(SECOND.trial_id)
+        state.interrupt(SECOND.trial_id, recorded=True)
         state.tick()
     printed = text.getvalue()
     assert f"{FIRST.label}: its process was lost\n" in printed

@@ -21,6 +21,7 @@ from ndabench.orchestration.tune_adapters import (
     SweepCallback,
     SweepStopper,
 )
+from ndabench.planning.outcomes import count_statuses
 from ndabench.planning.plan import ListedPlan
 from ndabench.planning.restarts import Restarts
 from ndabench.planning.successive_halving import ArmwiseHalving
@@ -28,6 +29,7 @@ from ndabench.planning.sweep_file import SweepConfig
 from ndabench.planning.sweep_state import SweepState
 from ndabench.planning.trial_queue import TrialQueue
 from ndabench.records import RecordStore
+from ndabench.sweep import trial_counts
 from ndabench.trials.config import Provenance, planned_row
 
 BASE = {
@@ -216,6 +218,19 @@ def test_a_sweep_is_complete_only_when_every_planned_trial_has_ended(sweep: Call
     it.callback.on_trial_start(0, [], tunes_trial("b"))
     assert it.supervisor.conclude(None) == "interrupted", "the last trial runs"
     assert {row["status"] for row in it.store.read_trials().to_pylist()} == {"finished", "stopped"}
+
+
+def test_an_interrupted_sweep_says_how_many_trials_were_starting(sweep: Callable[[int], Sweep]) -> None:
+    """Their processes have written no row yet."""
+    it = sweep(0)
+    it.searcher.suggest("a")
+    it.callback.on_trial_start(0, [], tunes_trial("a"))
+    assert it.supervisor.conclude(None) == "interrupted"
+    state = it.supervisor.state
+    assert (state.starting, state.counts()["waiting"], state.counts()["stopped"]) == (1, 2, 0)
+    assert trial_counts(count_statuses(it.store), state.starting) == "1 starting"
+    assert trial_counts({"stopped": 1, "finished": 3}, 2) == "3 finished, 1 stopped, 2 starting"
+    assert trial_counts({}, 0) == "no trial has begun"
 
 
 def test_a_sweep_whose_trials_have_all_ended_is_complete(sweep: Callable[[int], Sweep]) -> None:

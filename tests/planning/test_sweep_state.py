@@ -94,7 +94,7 @@ def test_observers_hear_all_that_happens_in_order(state: SweepState) -> None:
     state.tick()
     state.end(FIRST.trial_id, "failed", error="no", notes="damaged", seconds=3.0)
     state.announce("1 trial waits")
-    state.interrupt(SECOND.trial_id)
+    state.interrupt(SECOND.trial_id, recorded=True)
     state.end_sweep("interrupted", 130)
     assert events == [
         TrialStarted(first),
