@@ -209,9 +209,7 @@ def test_a_damaged_scan_is_made_again(ucf: Path, cache: Path, caplog: pytest.Log
     assert load_data(config, device=torch.device("cpu")).content_hash == first.content_hash
     assert scan.read_text() == text
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert warnings == [
-        f"{scan.parent}: damaged (scan.json is not as it was written); building it again"
-    ]
+    assert warnings == [f"{scan.parent}: damaged (scan.json is not as it was written); building it again"]
 
 
 def test_keys_that_cannot_be(tmp_path: Path) -> None:
