@@ -31,7 +31,7 @@ def train(
     lambda_: Annotated[float | None, typer.Option("--lambda", help="λ; default: the first searched.")] = None,
     seed: Annotated[int | None, typer.Option(help="The seed; default: the file's first.")] = None,
     out: Annotated[str | None, OUT] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume from the newest checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume a trial that has begun.")] = False,
 ) -> None:
     """Train one arm of a sweep file at one setting and one seed, without Ray."""
     # late: --help must not wait for torch

@@ -30,17 +30,25 @@ def take(
     resume: bool,
     data_hash: str | None = None,
 ) -> None:
-    """Prepares the trial and takes the folder; `UserError` where the trial cannot run, or has ended, or where
-    `data_hash` is given and the data are others."""
+    """Prepares the trial and takes the folder, which may hold other trials of the same sweep.
+
+    `UserError` where the trial cannot run, has ended, or has begun and shall not `resume`, where the folder
+    is another sweep's, or where `data_hash` is given and the data are others.
+    """
     # late: --help must not wait for torch
-    from ndabench.ownership import take_ownership
+    from ndabench.ownership import check_ownership, take_ownership
     from ndabench.planning.outcomes import reopen
     from ndabench.trials.run import prepare
 
+    check_ownership(store, config, resume=resume, adds=True)
     now = store.without_retry()
     row, unmeasured = now.read_trial(trial.trial_id), now.without_metrics(now.read_trials())
     if row is not None and row.status in ("finished", "diverged") and trial.trial_id not in unmeasured:
         raise UserError(f"{store.root}: {trial.label} is {row.status} already; choose another --out")
+    if row is not None and not resume:
+        raise UserError(
+            f"{store.root}: {trial.label} has begun: continue it with --resume, or choose another --out"
+        )
     prepared = prepare([trial], workers.device, workers.world_size)
     print(prepared.counts)
     if data_hash not in (None, prepared.data_hash):
@@ -49,7 +57,12 @@ def take(
             f"{prepared.data_hash[:10]}); say where they are, e.g. --set data.path=DIR"
         )
     take_ownership(
-        store, config, resume=resume, data_hash=prepared.data_hash, negative_data=prepared.negative_data
+        store,
+        config,
+        resume=resume,
+        adds=True,
+        data_hash=prepared.data_hash,
+        negative_data=prepared.negative_data,
     )
     if trial.trial_id in unmeasured:
         reopen(store, trial.trial_id)

@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.preview import preview
+from ndabench.records import RecordStore
 from ndabench.report import report
 from ndabench.sweep import sweep
 from ndabench.train import train
@@ -238,15 +240,24 @@ def test_the_folder_of_another_sweep(command_line: CommandLine) -> None:
     claim = (command_line.folder / "results" / "sweep.yaml").read_bytes()
     longer = {**TINY["task"], "num_steps": 3}
     other = {"name": "none", "task": {"latent_dim": 16}}
-    refused: dict[str, tuple[dict[str, Any], list[str]]] = {
-        "belongs to the sweep 'tiny'; choose another folder with --out": ({"name": "other"}, ["--resume"]),
-        "was started with another task.num_steps (2, now 3)": ({"task": longer}, ["--resume"]),
-        "was started with another arm 'none'": ({"arms": [other, "jigsaw"]}, ["--resume"]),
-        "already holds this sweep: continue it with --resume": ({"arms": ["jigsaw", "none"]}, []),
-        "none seed 0 is finished already": ({}, ["--resume"]),
+    another: dict[str, dict[str, Any]] = {
+        "belongs to the sweep 'tiny'; choose another folder with --out": {"name": "other"},
+        "was started with another task.num_steps (2, now 3)": {"task": longer},
+        "was started with another arm 'none'": {"arms": [other, "jigsaw"]},
     }
-    for expected, (changes, options) in refused.items():
-        command = train if "finished" in expected else sweep
+    refused = [
+        *((sweep, expected, changes, ["--resume"]) for expected, changes in another.items()),
+        *((train, expected, changes, ["--arm", "jigsaw"]) for expected, changes in another.items()),
+        (
+            sweep,
+            "already holds this sweep: continue it with --resume",
+            {"arms": ["jigsaw", "none"]},
+            list[str](),
+        ),
+        (train, "none seed 0 is finished already", {}, []),
+        (train, "none seed 0 is finished already", {}, ["--resume"]),
+    ]
+    for command, expected, changes, options in refused:
         line = command_line.error(command, command_line.file(**changes), "--out", out, *options)
         assert expected in line
     assert (command_line.folder / "results" / "sweep.yaml").read_bytes() == claim
@@ -255,6 +266,20 @@ def test_the_folder_of_another_sweep(command_line: CommandLine) -> None:
     shutil.copytree(f"{out}/trials", unknown / "trials")
     line = command_line.error(sweep, command_line.file(), "--out", str(unknown))
     assert "holds the records of an unknown sweep; choose another folder with --out" in line
+
+
+def test_train_adds_a_trial_to_its_sweep_and_resumes_only_when_told_to(command_line: CommandLine) -> None:
+    out = command_line.folder / "results"
+    words = [command_line.file(), "--arm", "jigsaw", "--out", str(out)]
+    assert command_line(train, *words) == (0, "")
+    assert command_line(train, *words, "--seed", "1") == (0, "")
+    store = RecordStore(str(out))
+    rows = {row.seed: row for row in store.trial_rows()}
+    assert {seed: row.status for seed, row in rows.items()} == {0: "finished", 1: "finished"}
+    store.write_trial(replace(rows[1], status="stopped"))
+    line = command_line.error(train, *words, "--seed", "1")
+    assert "seed 1 has begun: continue it with --resume, or choose another --out" in line
+    assert command_line(train, *words, "--seed", "1", "--resume") == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def take_ownership(
     config: SweepConfig,
     *,
     resume: bool,
+    adds: bool = False,
     data_hash: str,
     negative_data: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> None:
@@ -42,11 +43,11 @@ def take_ownership(
 
     Replaces what another sweep, or one of other data, recorded without a single training step.
     """
-    check_ownership(store, config, resume=resume)
+    check_ownership(store, config, resume=resume, adds=adds)
     now = store.without_retry()
     other = _other_content(now, config, data_hash) or _other_negative_data(now, negative_data)
     if problem := _conflict(now, config) or other:
-        if _has_run(now):
+        if not resume or _has_run(now):
             raise UserError(problem)
         for folder in RECORDED:
             now.delete(folder)
@@ -61,9 +62,10 @@ def take_ownership(
     now.delete_unfinished()
 
 
-def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) -> None:
+def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool, adds: bool = False) -> None:
     """Raises `UserError` where this sweep must not write in the folder; writes nothing.
 
+    A driver that only `adds` trials to those of the same sweep need not `resume` it.
     A resumed sweep may add arms, seeds and searched values. Its task, data and evaluations must be the same,
     or its arms would no longer be comparable. An arm must not change either, or the report would average the
     results of two different arms under one name. None of that matters before a trial has taken a step.
@@ -72,7 +74,7 @@ def check_ownership(store: RecordStore, config: SweepConfig, *, resume: bool) ->
     theirs, where = _owner(now), store.root
     if theirs is None:
         return
-    if not resume and theirs["name"] == config.name:
+    if not (resume or adds) and theirs["name"] == config.name:
         raise UserError(
             f"{where} already holds this sweep: continue it with --resume, or choose another --out"
         )

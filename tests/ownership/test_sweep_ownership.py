@@ -87,6 +87,26 @@ def test_a_folder_belongs_to_one_sweep(tmp_path: Path) -> None:
     take_ownership(store, sweep(seeds=[0, 1, 2]), resume=True, data_hash="1")
 
 
+def test_who_adds_a_trial_to_a_sweep_does_not_replace_another(tmp_path: Path) -> None:
+    """Not even one of which nothing ran; that is for who resumes it."""
+    store = RecordStore(str(tmp_path))
+    take_ownership(store, sweep(), resume=False, adds=True, data_hash="1")
+    failed = replace(
+        planned_row(sweep().grid_trials()[0], Provenance("s")), status="failed", dataset_hash="1"
+    )
+    store.write_trial(failed)
+    take_ownership(store, sweep(), resume=False, adds=True, data_hash="1")
+    with pytest.raises(UserError, match="belongs to the sweep 's'"):
+        take_ownership(store, sweep(name="other"), resume=False, adds=True, data_hash="1")
+    with pytest.raises(UserError, match=r"another task.num_steps \(4, now 9\)"):
+        take_ownership(
+            store, sweep(task={"name": "gan", "num_steps": 9}), resume=False, adds=True, data_hash="1"
+        )
+    with pytest.raises(UserError, match="trained on other data"):
+        take_ownership(store, sweep(), resume=False, adds=True, data_hash="2")
+    assert store.read_trials().num_rows == 1
+
+
 def test_what_a_killed_process_was_writing_is_deleted(tmp_path: Path) -> None:
     """A checkpoint may be large; what is young may belong to a process that lives."""
     names = [
