@@ -206,15 +206,11 @@ def look_at(folder: Path) -> Found:
 
 
 def _images(folder: Path, count: int) -> Found:
-    """Class folders or one flat folder, which is then the only class of the folder around it."""
     # late: --help must not wait for pydantic
     from ndabench.config import parse
-    from ndabench.data.class_folders import class_folders
     from ndabench.data.image_folder import ImageFolderConfig
 
-    flat = not class_folders(folder)
-    data: dict[str, object] = {"name": "image_folder", "path": str(folder.parent if flat else folder)}
-    data |= {"classes": [folder.name], "known_as": folder.name} if flat else {}
+    data: dict[str, object] = {"name": "image_folder", "path": str(folder)}
     source = parse(ImageFolderConfig, data, str(folder)).open()
     classes = len(source.class_names)
     title = f"{count:,} images" + (f" in {classes:,} classes" if classes > 1 else "")

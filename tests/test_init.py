@@ -38,6 +38,14 @@ def test_a_flat_folder_is_one_class(own: Path, capsys: pytest.CaptureFixture[str
     ]
 
 
+def test_a_split_without_classes(own: Path) -> None:
+    for split in ("train", "test"):
+        pictures(own / split)
+    init(own)
+    config = read_sweep(Path("my_pictures.yaml"), [])
+    assert (config.task.name, config.data.title) == ("gan", "image_folder:my pictures")
+
+
 @pytest.mark.parametrize("task", ["gan", "contrastive"])
 def test_class_folders(own: Path, tmp_path: Path, task: str) -> None:
     for name in ("cats", "dogs"):

@@ -115,7 +115,7 @@ def files_by_class(
     Raises `UserError` for a file of this kind that cannot be read.
     """
     folders = [entry for entry in class_folders(folder) if wanted is None or entry.name in wanted]
-    return {entry.name: _files_of(entry, kind) for entry in folders}
+    return {entry.name: files_of(entry, kind) for entry in folders}
 
 
 def training_classes(
@@ -167,9 +167,9 @@ def class_folders(folder: Path) -> list[Path]:
     return sorted(inner for inner in folders if _identity(inner) not in around)
 
 
-def _files_of(class_folder: Path, kind: FileKind) -> list[Path]:
-    """The files to read below a class folder; `UserError` for one of this kind that cannot be read."""
-    files = files_below(class_folder)
+def files_of(folder: Path, kind: FileKind) -> list[Path]:
+    """The files to read below a folder, ascending; `UserError` for one of this kind that cannot be read."""
+    files = files_below(folder)
     for file in files:
         if file.suffix.lower() in kind.unreadable:
             raise UserError(

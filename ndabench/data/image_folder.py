@@ -1,6 +1,6 @@
 """A folder with one folder of pictures per class, the layout of torchvision's ImageFolder and of ImageNet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +10,9 @@ from pydantic import Field
 from ndabench.data.class_folders import (
     DEFAULT_TEST_FOLDER,
     FileKind,
+    class_folders,
     files_by_class,
+    files_of,
     labelled,
     read_as,
     split_folders,
@@ -28,12 +30,16 @@ IMAGES = FileKind(
     ),
     unreadable=frozenset({".heic", ".heif", ".jxl"}),
 )
+ONLY_CLASS = "image"
+"""What the class of all pictures is called where there are no class folders."""
 
 
 class ImageFolderConfig(ImageConfig):
     """`path/{train,test[,validation]}/<class>/**.png|jpg|…`, or `path/<class>/…` in one pool.
 
-    A fixed fifth of a pool is the test split. `class_folders.py` says which files and folders count.
+    A fixed fifth of a pool is the test split. Without class folders, where the pictures lie in
+    `path/{train,test}/` or in `path` itself, the set has no classes. `class_folders.py` says which files and
+    folders count.
     """
 
     name: Literal["image_folder"] = "image_folder"
@@ -52,16 +58,25 @@ class ImageFolderConfig(ImageConfig):
     def files(self) -> list[Path]:
         if not self.path.is_dir():
             raise UserError(f"{self.path}: no such folder (data.path of an image_folder)")
-        folders, wanted = self._folders(), self._wanted()
-        found = (files_by_class(folder, IMAGES, wanted) for folder in folders.values())
-        return [file for files in found for of_class in files.values() for file in of_class]
+        found = self._files(self._folders(), self._wanted())
+        return [file for files in found.values() for of_class in files.values() for file in of_class]
 
     def open(self) -> Source:
         folders, wanted = self._folders(), self._wanted()
-        files = {split: files_by_class(folder, IMAGES, wanted) for split, folder in folders.items()}
+        files = self._files(folders, wanted)
         class_names = training_classes(folders["train"], files["train"], IMAGES, wanted)
         splits = {split: _pictures(labelled(folders[split], files[split], class_names)) for split in folders}
         return Source(splits, class_names, notes=read_as(self.path, folders.values()))
+
+    def _files(
+        self, folders: Mapping[SplitName, Path], wanted: frozenset[str] | None
+    ) -> dict[SplitName, dict[str, list[Path]]]:
+        """The files of each split by class; all in one class where no split has class folders."""
+        if wanted is None and not any(class_folders(folder) for folder in folders.values()):
+            found = {split: {ONLY_CLASS: files_of(folder, IMAGES)} for split, folder in folders.items()}
+            if found["train"][ONLY_CLASS]:
+                return found
+        return {split: files_by_class(folder, IMAGES, wanted) for split, folder in folders.items()}
 
     def _wanted(self) -> frozenset[str] | None:
         """The chosen classes; None for all."""

@@ -12,6 +12,7 @@ from PIL import Image
 from ndabench.config import parse
 from ndabench.data.registry import DataConfig, load_data
 from ndabench.errors import UserError
+from ndabench.metrics.registry import EvaluationConfig
 from tests.data import image_layouts as layouts
 from tests.video_files import write_video
 
@@ -159,6 +160,35 @@ def test_a_pool_may_have_a_class_train(tmp_path: Path) -> None:
     data = load(name="image_folder", path=tmp_path / "set", validation_fraction=0.3)
     assert data.class_names == ("bus", "train", "tram")
     assert data.notes == ("read as a class, not as a split: train",)
+
+
+def test_pictures_without_class_folders_are_a_set_without_classes_in_its_own_split(tmp_path: Path) -> None:
+    fill(tmp_path, "image_folder", "train", "test")
+    picture(tmp_path / "train/10.png")
+    (tmp_path / "train/notes.txt").touch()
+    data = load(name="image_folder", path=tmp_path, validation_fraction=0.4)
+    assert (len(data.class_names), counts(data)) == (1, (3, 2))
+    knn = parse(EvaluationConfig, {"name": "knn"}, "evaluate")
+    with pytest.raises(UserError) as caught:
+        knn.check(data)
+    assert str(caught.value) == (
+        f"knn: image_folder:{tmp_path.name} has no labels to predict; take a data set with classes"
+    )
+    (tmp_path / "test/a").mkdir()
+    picture(tmp_path / "test/a/0.png")
+    line = error_of(name="image_folder", path=tmp_path)
+    assert line == f"{tmp_path}/train: has no class folders; images belong in {tmp_path}/train/<class>/"
+    assert "has no folder for the class 'a'" in error_of(name="image_folder", path=tmp_path, classes=["a"])
+
+
+def test_a_flat_folder_is_a_pool_without_classes(tmp_path: Path) -> None:
+    for number in range(10):
+        picture(tmp_path / "set" / f"{number}.png")
+    data = load(name="image_folder", path=tmp_path / "set")
+    assert (data.name, len(data.class_names), counts(data)) == ("image_folder:set", 1, (8, 2))
+    (tmp_path / "set/1.heic").touch()
+    line = error_of(name="image_folder", path=tmp_path / "set")
+    assert line.endswith("set/1.heic: images that end in .heic cannot be read; convert or remove them")
 
 
 def test_folders_that_are_no_split_are_noted(name: str, tmp_path: Path) -> None:

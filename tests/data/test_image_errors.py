@@ -106,6 +106,9 @@ def test_folders(tmp_path: Path) -> None:
     assert "has a folder train but no folder test" in error_of(name="image_folder", path=root)
     (root / "test").mkdir()
     assert "has no class folders" in error_of(name="image_folder", path=root)
+    (root / "test/1.png").write_bytes(GOOD[0])
+    assert "has no class folders" in error_of(name="image_folder", path=root)
+    (root / "test/1.png").unlink()
     (root / "train/a").mkdir()
     assert (
         "train/a: the class has no image to train on; remove the folder, or add images (avif bmp gif"
