@@ -11,7 +11,7 @@ from ndabench.data.registry import DataConfig
 from ndabench.data.source import ImageConfig
 from ndabench.errors import UserError
 from ndabench.metrics.anomaly.config import OutlierEvaluation
-from ndabench.metrics.clip_encoders.config import DpcFinetuneConfig
+from ndabench.metrics.clip_encoders.config import ClipTrainingConfig
 from ndabench.metrics.evaluation import Evaluation
 from ndabench.metrics.generators.config import GeneratorEvaluation
 from ndabench.metrics.generators.extractor_registry import EXTRACTORS
@@ -32,7 +32,7 @@ OF_SAMPLES: Entries = EVALUATIONS.where(
 )
 """The evaluations of generated images, which need no discriminator."""
 OF_CLIP_ENCODERS: Entries = EVALUATIONS.where(
-    lambda entry: entry.measures(CLIP_ENCODER) and not issubclass(entry.config, DpcFinetuneConfig)
+    lambda entry: entry.measures(CLIP_ENCODER) and not issubclass(entry.config, ClipTrainingConfig)
 )
 """The evaluations of a frozen encoder of clips."""
 

@@ -38,6 +38,9 @@ from typing import Annotated
 from ndabench.metrics.anomaly.config import AnomalyConfig, FeatureAnomalyConfig
 from ndabench.metrics.clip_encoders.config import (
     ClipLinearProbeConfig,
+    ClipTrainingConfig,
+    CoclrFinetuneConfig,
+    CoclrLinearProbeConfig,
     DpcFinetuneConfig,
     RetrievalConfig,
     VideoKnnConfig,
@@ -99,6 +102,15 @@ def _of_features(config: type[FeatureMeasure]) -> EvaluationEntry:
         GENERATOR,
         "ndabench.metrics.generators.feature_measures:measure_features",
         "ndabench.metrics.generators.measures:prepare_extractor",
+    )
+
+
+def _of_clip_training(config: type[ClipTrainingConfig]) -> EvaluationEntry:
+    return EvaluationEntry(
+        config,
+        CLIP_ENCODER,
+        "ndabench.metrics.clip_encoders.clip_training:measure_clip_training",
+        "ndabench.metrics.clip_encoders.clip_training:prepare_clip_training",
     )
 
 
@@ -179,12 +191,9 @@ EVALUATIONS: Registry[EvaluationEntry] = Registry(
             "ndabench.metrics.detection.measure:measure_detection",
             "ndabench.metrics.detection.measure:prepare_detection",
         ),
-        "dpc_finetune": EvaluationEntry(
-            DpcFinetuneConfig,
-            CLIP_ENCODER,
-            "ndabench.metrics.clip_encoders.dpc_finetune:measure_dpc_finetune",
-            "ndabench.metrics.clip_encoders.dpc_finetune:prepare_dpc_finetune",
-        ),
+        "dpc_finetune": _of_clip_training(DpcFinetuneConfig),
+        "coclr_finetune": _of_clip_training(CoclrFinetuneConfig),
+        "coclr_linear_probe": _of_clip_training(CoclrLinearProbeConfig),
         "linear_probe": EvaluationEntry(
             ClipLinearProbeConfig,
             CLIP_ENCODER,

@@ -31,6 +31,8 @@ TITLES = {
     "anomaly": "Anomaly scores of the test images and of the outliers",
     "outliers": "Outliers that look most like the data set, a set in each row",
     "confusion_dpc_finetune": "Confusion matrix, after fine-tuning",
+    "confusion_coclr_finetune": "Confusion matrix, after fine-tuning by CoCLR's recipe",
+    "confusion_coclr_linear_probe": "Confusion matrix, by CoCLR's linear probe",
     "confusion_linear_probe": "Confusion matrix, by the linear probe",
 }
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -9,26 +9,32 @@ from torch import Tensor
 
 from ndabench.data.registry import load_data
 from ndabench.distributed import Workers
-from ndabench.metrics.clip_encoders.config import ClipLinearProbeConfig, DpcFinetuneConfig, RetrievalConfig
-from ndabench.metrics.clip_encoders.dpc_finetune import Finetuning
+from ndabench.metrics.clip_encoders.clip_training import ClipTraining
+from ndabench.metrics.clip_encoders.config import (
+    ClipLinearProbeConfig,
+    CoclrLinearProbeConfig,
+    DpcFinetuneConfig,
+    RetrievalConfig,
+)
 from tests.metrics.recognising import CPU, SAMPLING, digits, evaluate, values
 from tests.metrics.toy_features import ToyFeatures
 from tests.two_workers import on_two_workers
 
 FINETUNE = DpcFinetuneConfig(num_epochs=2, batch_size=32, refit=True)
+PROBE = CoclrLinearProbeConfig(num_epochs=1, batch_size=32, crops="centre")
 
 
 def trained(workers: Workers) -> dict[str, Tensor]:
     """What one epoch makes of the classifier."""
     config = DpcFinetuneConfig(num_epochs=1, batch_size=32)
     network, data = ToyFeatures(workers=workers), load_data(digits(), device=CPU)
-    training = Finetuning(config, network, data.train, SAMPLING, num_classes=8, seed=0, workers=workers)
+    training = ClipTraining(config, network, data.train, SAMPLING, num_classes=8, seed=0, workers=workers)
     assert list(training.run()) == [1]
     return training.classifier.state_dict()
 
 
 def measured(workers: Workers) -> tuple[dict[str, float], list[str]]:
-    evaluations: list[Any] = [FINETUNE, ClipLinearProbeConfig(), RetrievalConfig()]
+    evaluations: list[Any] = [FINETUNE, PROBE, ClipLinearProbeConfig(), RetrievalConfig()]
     data = load_data(digits(), device=CPU)
     evaluated = evaluate(data, evaluations, ToyFeatures(workers=workers), workers=workers)
     return values(evaluated), sorted(evaluated.artifacts)

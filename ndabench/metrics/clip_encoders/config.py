@@ -107,32 +107,34 @@ class VideoKnnConfig(NeighbourKeys, ClipEncoderEvaluation):
         return (self.frozen_features,)
 
 
-class DpcFinetuneConfig(VideoClassificationConfig):
-    """`dpc_finetune`: as published, it costs 100 epochs of training the whole network.
-
-    See `dpc_finetune.py`.
+class ClipTrainingConfig(VideoClassificationConfig):
+    """The keys of the evaluations that train a classifier on clips by steps, each with the defaults of the
+    publication that it is named after. See `clip_training.py`.
     """
 
-    RENAMED: ClassVar[Mapping[str, str]] = {"drops": "lr_milestones"}
+    FROZEN: ClassVar[bool] = False
+    """Whether only the new layers learn."""
+    OPTIMIZER: ClassVar[Literal["adam", "sgd"]] = "adam"
+    """`sgd` has a momentum of 0.9."""
+    UNIT_LENGTH: ClassVar[bool] = False
+    """Whether features are scaled to unit length before the new layers."""
+    BATCH_NORM: ClassVar[bool] = True
+    """Whether the new layers begin with a batch norm."""
+    WEIGHTS: ClassVar[Literal["orthogonal", "normal"]] = "orthogonal"
+    """How the weights of the linear layer are drawn; `normal` has a standard deviation of 0.01."""
 
-    name: Literal["dpc_finetune"] = "dpc_finetune"
-    num_epochs: Count = 100
-    batch_size: BatchSize = 128
+    num_epochs: Count
+    batch_size: BatchSize
     """Clips in a step, over all workers."""
-    learning_rate: Positive = 1e-3
-    backbone_rate: NonNegative = 1.0
-    """The learning rate of the pre-trained layers, as a share of that of the new ones."""
-    lr_milestones: Milestones = (0.6, 0.8)
-    """Shares of the epochs after which the learning rate is divided by ten. On HMDB-51 the authors divide
-    after 150, 250 and 300 epochs."""
+    learning_rate: Positive
+    lr_milestones: Milestones
+    """Shares of the epochs after which the learning rate is divided by ten."""
     weight_decay: NonNegative = 1e-3
-    dropout: Momentum = 0.5
-    """Before the last layer. The authors found 0.9 better later (issue 5 of their repository MemDPC)."""
-    crop_scale: tuple[Share, Share] = (0.5, 1.0)
+    crop_scale: tuple[Share, Share]
     """Share of a frame's area that a crop covers."""
     flip: Share = 0.5
     """Probability of a mirrored clip; 0 where directions are the classes."""
-    jitter: tuple[Share, Share, Share, Share] = (0.5, 0.5, 0.5, 0.25)
+    jitter: tuple[Share, Share, Share, Share]
     """Strengths of brightness, contrast, saturation and hue, equal on all frames of a clip."""
     jitter_probability: Share = 0.3
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -142,13 +144,23 @@ class DpcFinetuneConfig(VideoClassificationConfig):
     the validated network is tested."""
 
     @model_validator(mode="after")
-    def _can_be_drawn(self) -> "DpcFinetuneConfig":
+    def _can_be_drawn(self) -> "ClipTrainingConfig":
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError(f"crop_scale needs 0 < low <= high <= 1, got {[low, high]}")
         if not (all(0 <= strength <= 1 for strength in self.jitter) and self.jitter[3] <= 0.5):
             raise ValueError(f"jitter must lie in [0, 1], its hue in [0, 0.5], got {list(self.jitter)}")
         return self
+
+    @property
+    def dropped(self) -> float:
+        """Share of the features that dropout before the last layer leaves out."""
+        return 0.0
+
+    @property
+    def backbone_share(self) -> float:
+        """The learning rate of the pre-trained layers, as a share of that of the new ones."""
+        return 0.0
 
     def views(self, size: int | None) -> ViewsConfig:
         """The views that the network learns from, `size` × `size` pixels; None: as large as the frames."""
@@ -161,11 +173,87 @@ class DpcFinetuneConfig(VideoClassificationConfig):
             grayscale=0.0,
         )
 
+    def rate_factor(self, epoch: int) -> float:
+        """The factor of the learning rates in the epoch with this number, from 0."""
+        return 0.1 ** sum(epoch >= round(share * self.num_epochs) for share in self.lr_milestones)
+
+
+class FinetuneConfig(ClipTrainingConfig):
+    """The keys of the evaluations that train all layers further."""
+
+    backbone_rate: NonNegative
+    """The learning rate of the pre-trained layers, as a share of that of the new ones."""
+    dropout: Momentum
+    """Before the last layer."""
+
+    @property
+    def dropped(self) -> float:
+        return self.dropout
+
+    @property
+    def backbone_share(self) -> float:
+        return self.backbone_rate
+
+
+class DpcFinetuneConfig(FinetuneConfig):
+    """`dpc_finetune`: as published, it costs 100 epochs of training the whole network.
+
+    On HMDB-51 the authors divide the rate after 150, 250 and 300 epochs, and found a dropout of 0.9 better
+    later (issue 5 of their repository MemDPC).
+    """
+
+    RENAMED: ClassVar[Mapping[str, str]] = {"drops": "lr_milestones"}
+
+    name: Literal["dpc_finetune"] = "dpc_finetune"
+    num_epochs: Count = 100
+    batch_size: BatchSize = 128
+    learning_rate: Positive = 1e-3
+    backbone_rate: NonNegative = 1.0
+    lr_milestones: Milestones = (0.6, 0.8)
+    dropout: Momentum = 0.5
+    crop_scale: tuple[Share, Share] = (0.5, 1.0)
+    jitter: tuple[Share, Share, Share, Share] = (0.5, 0.5, 0.5, 0.25)
+
     def settings(self) -> dict[str, Any]:
         settings = super().settings()
         settings["drops"] = settings.pop("lr_milestones")  # former name: values stay comparable
         return settings
 
-    def rate_factor(self, epoch: int) -> float:
-        """The factor of the learning rates in the epoch with this number, from 0."""
-        return 0.1 ** sum(epoch >= round(share * self.num_epochs) for share in self.lr_milestones)
+
+class CoclrFinetuneConfig(FinetuneConfig):
+    """`coclr_finetune`: as published, it costs 500 epochs of training the whole network, and a test on ten
+    crops, for which the frames must be larger than what the encoder sees."""
+
+    BATCH_NORM: ClassVar[bool] = False
+    WEIGHTS: ClassVar[Literal["orthogonal", "normal"]] = "normal"
+
+    name: Literal["coclr_finetune"] = "coclr_finetune"
+    num_epochs: Count = 500
+    batch_size: BatchSize = 64
+    learning_rate: Positive = 1e-3
+    backbone_rate: NonNegative = 0.1
+    lr_milestones: Milestones = (0.8, 0.9)
+    dropout: Momentum = 0.9
+    crop_scale: tuple[Share, Share] = (0.2, 1.0)
+    jitter: tuple[Share, Share, Share, Share] = (0.4, 0.4, 0.4, 0.1)
+    crops: CropRule = "ten"
+
+
+class CoclrLinearProbeConfig(ClipTrainingConfig):
+    """`coclr_linear_probe`: as published, it costs 100 passes of the encoder over random crops of the clips,
+    and a test on ten crops, for which the frames must be larger than what the encoder sees."""
+
+    FROZEN: ClassVar[bool] = True
+    OPTIMIZER: ClassVar[Literal["adam", "sgd"]] = "sgd"
+    UNIT_LENGTH: ClassVar[bool] = True
+    WEIGHTS: ClassVar[Literal["orthogonal", "normal"]] = "normal"
+
+    name: Literal["coclr_linear_probe"] = "coclr_linear_probe"
+    num_epochs: Count = 100
+    batch_size: BatchSize = 64
+    learning_rate: Positive = 0.1
+    lr_milestones: Milestones = (0.6, 0.8)
+    crop_scale: tuple[Share, Share] = (0.2, 1.0)
+    jitter: tuple[Share, Share, Share, Share] = (0.4, 0.4, 0.4, 0.1)
+    crops: CropRule = "ten"
+    refit: bool = True

@@ -1,4 +1,4 @@
-"""Fine-tuning against a loop that is written out, on moving digits."""
+"""Classifiers that learn from clips, against loops that are written out, on moving digits."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -20,15 +20,21 @@ from ndabench.data.videos.clips import ClipData, ClipRequest, ConcatClips
 from ndabench.data.videos.sampling import random_clips
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics.clip_encoders.config import DpcFinetuneConfig
-from ndabench.metrics.clip_encoders.dpc_finetune import ClipClassifier, Finetuning
+from ndabench.metrics.clip_encoders.clip_training import ClipClassifier, ClipTraining
+from ndabench.metrics.clip_encoders.config import (
+    ClipTrainingConfig,
+    CoclrFinetuneConfig,
+    CoclrLinearProbeConfig,
+    DpcFinetuneConfig,
+)
 from ndabench.metrics.evaluating import prepare
 from ndabench.metrics.subjects import Preparation
 from ndabench.models.split_batch_norm import SplitBatchNorm3d
 from tests.metrics.recognising import CPU, SAMPLING, digits, evaluate
 from tests.metrics.toy_features import ToyFeatures
 
-PLAIN: dict[str, Any] = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter_probability": 0.0, "dropout": 0.0}
+UNCHANGED: dict[str, Any] = {"crop_scale": (1.0, 1.0), "flip": 0.0, "jitter_probability": 0.0}
+PLAIN: dict[str, Any] = {**UNCHANGED, "dropout": 0.0}
 
 
 class Recorded:
@@ -58,46 +64,125 @@ def trained(
     *,
     seed: int = 3,
     sampling: ClipSampling = SAMPLING,
+    recipe: type[ClipTrainingConfig] = DpcFinetuneConfig,
     **keys: Any,
 ) -> ClipClassifier:
-    config = DpcFinetuneConfig(**{"num_epochs": 1, "batch_size": 32, **keys})
+    config = recipe.model_validate({"num_epochs": 1, "batch_size": 32, **keys})
     network = network or ToyFeatures(dropout=0.0)
-    training = Finetuning(config, network, split, sampling, num_classes=8, seed=seed, workers=Workers())
+    training = ClipTraining(config, network, split, sampling, num_classes=8, seed=seed, workers=Workers())
     *_, done = training.run()
     assert done == training.num_units
     return training.classifier
 
 
-def test_training_is_that_of_a_loop(clips: ClipData) -> None:
-    """Adam by its formulas, with decay as a term of the gradient and steps down, on whole-batch moments."""
-    split = Recorded(clips.train)
-    found = trained(split, num_epochs=2, lr_milestones=(0.5,), weight_decay=0.01, backbone_rate=0.5, **PLAIN)
-    assert len(split.given) == 2 * (len(split) // 32)
-    network, norm, linear = ToyFeatures(dropout=0.0), nn.BatchNorm1d(12), nn.Linear(12, 8)
+def whole_batches() -> ToyFeatures:
+    """The features module, normalising by the moments of the whole batch."""
+    network = ToyFeatures(dropout=0.0)
     for each in network.norms:
         assert isinstance(each, SplitBatchNorm3d)
         each.splits = 1
-    word = np.random.SeedSequence(3).generate_state(4, np.uint64)[0]
-    nn.init.orthogonal_(linear.weight, generator=torch.Generator().manual_seed(int(word)))
-    nn.init.zeros_(linear.bias)
-    parameters = [*network.parameters(), *norm.parameters(), *linear.parameters()]
-    moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in parameters]
-    for step, (batch, labels) in enumerate(split.given, 1):
-        loss = F.cross_entropy(linear(norm(network(to_float(batch)))), labels)
-        gradients = torch.autograd.grad(loss, parameters)
-        rate = 1e-3 if step <= len(split.given) // 2 else 1e-4
-        for place, (p, g, (m, v)) in enumerate(zip(parameters, gradients, moments, strict=True)):
-            with torch.no_grad():
-                g = g + 0.01 * p
-                m.mul_(0.9).add_(0.1 * g)
-                v.mul_(0.999).add_(0.001 * g * g)
-                update = (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
-                p.sub_(rate * (0.5 if place < len(list(network.parameters())) else 1.0) * update)
-    expected = {**network.state_dict(prefix="network."), **norm.state_dict(prefix="norm.")}
-    expected |= linear.state_dict(prefix="linear.")
+    return network
+
+
+def head_stream() -> torch.Generator:
+    """What draws the new layers where the seed is 3."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(3).generate_state(4, np.uint64)[0]))
+
+
+class Adam:
+    """By its formulas, with decay as a term of the gradient, and a tenth of the rate in the second half."""
+
+    def __init__(self, parameters: list[nn.Parameter], rates: list[float], num_steps: int) -> None:
+        self.parameters, self.rates, self.num_steps, self.step = parameters, rates, num_steps, 0
+        self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in parameters]
+
+    @torch.no_grad()
+    def descend(self, loss: Tensor) -> None:
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(loss, self.parameters)
+        self.step += 1
+        factor = 1.0 if self.step <= self.num_steps // 2 else 0.1
+        for p, g, (m, v), rate in zip(self.parameters, gradients, self.moments, self.rates, strict=True):
+            g = g + 0.01 * p
+            m.mul_(0.9).add_(0.1 * g)
+            v.mul_(0.999).add_(0.001 * g * g)
+            update = (m / (1 - 0.9**self.step)) / ((v / (1 - 0.999**self.step)).sqrt() + 1e-8)
+            p.sub_(factor * rate * update)
+
+
+def assert_equal_states(found: ClipClassifier, **parts: nn.Module) -> None:
+    expected: dict[str, Tensor] = {}
+    for name, part in parts.items():
+        expected |= part.state_dict(prefix=f"{name}.")
     assert expected.keys() == found.state_dict().keys()
     for name, value in found.state_dict().items():
         torch.testing.assert_close(value, expected[name], atol=2e-4, rtol=1e-3, msg=name)
+
+
+HALVES: dict[str, Any] = {"num_epochs": 2, "lr_milestones": (0.5,), "weight_decay": 0.01}
+
+
+def test_dpcs_finetuning_is_that_of_a_loop(clips: ClipData) -> None:
+    split = Recorded(clips.train)
+    found = trained(split, backbone_rate=0.5, **HALVES, **PLAIN)
+    assert len(split.given) == 2 * (len(split) // 32)
+    network, norm, linear = whole_batches(), nn.BatchNorm1d(12), nn.Linear(12, 8)
+    nn.init.orthogonal_(linear.weight, generator=head_stream())
+    nn.init.zeros_(linear.bias)
+    pretrained, new = list(network.parameters()), [*norm.parameters(), *linear.parameters()]
+    rates = [0.5e-3] * len(pretrained) + [1e-3] * len(new)
+    adam = Adam([*pretrained, *new], rates, len(split.given))
+    for batch, labels in split.given:
+        adam.descend(F.cross_entropy(linear(norm(network(to_float(batch)))), labels))
+    assert_equal_states(found, network=network, norm=norm, linear=linear)
+
+
+def test_coclrs_finetuning_is_that_of_a_loop(clips: ClipData) -> None:
+    """A linear layer alone, and a tenth of the rate for the pre-trained layers."""
+    split = Recorded(clips.train)
+    found = trained(split, recipe=CoclrFinetuneConfig, **HALVES, **PLAIN)
+    network, linear = whole_batches(), nn.Linear(12, 8)
+    nn.init.normal_(linear.weight, std=0.01, generator=head_stream())
+    nn.init.zeros_(linear.bias)
+    pretrained, new = list(network.parameters()), list(linear.parameters())
+    rates = [1e-4] * len(pretrained) + [1e-3] * len(new)
+    adam = Adam([*pretrained, *new], rates, len(split.given))
+    for batch, labels in split.given:
+        adam.descend(F.cross_entropy(linear(network(to_float(batch))), labels))
+    assert_equal_states(found, network=network, linear=linear)
+
+
+def test_coclrs_linear_probe_is_that_of_a_loop(clips: ClipData) -> None:
+    """SGD with momentum on features of unit length and a batch norm; the encoder stays in eval mode."""
+    split = Recorded(clips.train)
+    found = trained(split, recipe=CoclrLinearProbeConfig, **HALVES, **UNCHANGED)
+    network, norm, linear = whole_batches().eval(), nn.BatchNorm1d(12), nn.Linear(12, 8)
+    nn.init.normal_(linear.weight, std=0.01, generator=head_stream())
+    nn.init.zeros_(linear.bias)
+    parameters = [*norm.parameters(), *linear.parameters()]
+    velocities = [torch.zeros_like(p) for p in parameters]
+    for step, (batch, labels) in enumerate(split.given, 1):
+        features = F.normalize(network(to_float(batch)), dim=1)
+        gradients = torch.autograd.grad(F.cross_entropy(linear(norm(features)), labels), parameters)
+        rate = 0.1 if step <= len(split.given) // 2 else 0.01
+        with torch.no_grad():
+            for p, g, v in zip(parameters, gradients, velocities, strict=True):
+                v.mul_(0.9).add_(g + 0.01 * p)
+                p.sub_(rate * v)
+    assert_equal_states(found, network=network, norm=norm, linear=linear)
+
+
+@pytest.mark.parametrize("recipe", [CoclrFinetuneConfig, CoclrLinearProbeConfig])
+def test_coclrs_protocols_are_tested_on_ten_crops(recipe: type[ClipTrainingConfig]) -> None:
+    config = recipe.model_validate({"num_epochs": 1, "batch_size": 32})
+    measured = evaluate(load_data(digits(frame_size=20), device=CPU), [config]).measurements
+    protocol, is_probe = measured[config.name].protocol, recipe is CoclrLinearProbeConfig
+    assert protocol["crops"] == "ten"
+    assert protocol["fitted_on"] == ("train+validation" if is_probe else "train")
+    assert (protocol["encoder"] == "frozen, eval mode, float32") == is_probe
+    small = load_data(digits(), device=CPU)
+    with pytest.raises(UserError, match="crops"):
+        prepare([config], Preparation(small, CPU, sampling=SAMPLING))
 
 
 @pytest.mark.slow

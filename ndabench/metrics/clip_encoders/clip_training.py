@@ -1,17 +1,31 @@
-"""`dpc_finetune`: action recognition by fine-tuning all layers, as DPC's authors do (Han et al., arXiv
-1909.04656; their `eval/test.py` and `eval/model_3d_lc.py`).
+"""Action recognition by a classifier that learns from clips step by step, by the recipe of a publication.
 
-A copy of the features module goes through batch norm, dropout and a linear layer (weights orthogonal, bias
-0), and all of it learns by cross-entropy from one random clip of each training video an epoch, cropped to
-half to all of the frame, mirrored and at times jittered. Adam at 1e-3 with L2 decay of 1e-3 in batches of
-128; the rate falls to a tenth after 60 epochs and again after 80 (their UCF-101 schedule, which continues
-after epoch 100 at rates too small to matter). It is tested on windows that overlap by half over the whole of
-every video (theirs on HMDB-51 by a quarter), their softmax averaged.
+A copy of the features module goes through new layers, and learns by cross-entropy from one random clip of
+each training video an epoch, cropped, mirrored and at times jittered. It is tested on windows that overlap
+by half over the whole of every video, their softmax averaged.
+
+| | `dpc_finetune` | `coclr_finetune` | `coclr_linear_probe` |
+|---|---|---|---|
+| layers that learn | all | all, the pre-trained ones at a tenth of the rate | the new ones |
+| new layers | batch norm, dropout, linear | dropout, linear | unit length, batch norm, linear |
+| weights of the linear layer | orthogonal | normal, 0.01 | normal, 0.01 |
+| optimizer | Adam, 1e-3 | Adam, 1e-3 | SGD, 0.1, momentum 0.9 |
+| L2 decay | 1e-3 | 1e-3 | 1e-3 |
+| clips in a step | 128 | 64 | 64 |
+| epochs; the rate falls to a tenth after | 100; 60, 80 | 500; 400, 450 | 100; 60, 80 |
+| crop's share of the frame | 0.5 to 1 | 0.2 to 1 | 0.2 to 1 |
+| tested on | the centre | ten crops | ten crops |
+
+DPC: Han et al., arXiv 1909.04656; their `eval/test.py` and `eval/model_3d_lc.py`, with the schedule for
+UCF-101 (theirs continues after epoch 100 at rates too small to matter; on HMDB-51 windows overlap by a
+quarter). CoCLR: Han et al., arXiv 2010.09709; their `eval/main_classifier.py` with the options of its
+instructions: `--train_what ft` on two GPUs with 32 clips each, and `--train_what last --optim sgd`.
 
 Unlike theirs: no epoch is chosen (they choose on a sample of the test list), short videos count in training
 and in the test, and validation videos are held out of the training list, unless `refit` lets the tested
-network learn from them, too. Their option to train the pre-trained layers at a tenth of the rate looks for
-parameter names that do not exist there, so it never applies; `backbone_rate: 0.1` does it.
+network learn from them, too. DPC's option to train the pre-trained layers at a tenth of the rate looks for
+parameter names that do not exist there, so it never applies; `backbone_rate: 0.1` does it. CoCLR also
+jitters the colours of test clips.
 """
 
 import copy
@@ -30,7 +44,7 @@ from ndabench.data.videos.clips import ClipSplit, ConcatClips
 from ndabench.data.videos.sampling import random_clips
 from ndabench.distributed import Workers
 from ndabench.errors import UserError
-from ndabench.metrics.clip_encoders.config import DpcFinetuneConfig
+from ndabench.metrics.clip_encoders.config import ClipTrainingConfig
 from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
 from ndabench.metrics.clip_encoders.video_scores import classified, mean_softmax, prepare_videos
 from ndabench.metrics.clip_encoders.windows import window_values
@@ -51,7 +65,7 @@ VALIDATED = Scoring(VALIDATING.fitted, "test")
 """Testing the validated network, without a second training."""
 
 
-def prepare_dpc_finetune(config: DpcFinetuneConfig, preparation: Preparation) -> None:
+def prepare_clip_training(config: ClipTrainingConfig, preparation: Preparation) -> None:
     """Scans the data; `UserError` for a training that is impossible on these data, workers or device."""
     data = prepare_videos(config, preparation)
     num_workers, device = preparation.num_workers, preparation.device
@@ -72,40 +86,54 @@ def prepare_dpc_finetune(config: DpcFinetuneConfig, preparation: Preparation) ->
 
 
 class ClipClassifier(nn.Module):
-    """Features, batch norm, dropout and a linear layer: float clips `[N, C, T, S, S]` to logits `[N, k]`."""
+    """Features and the new layers of `config`: float clips `[N, C, T, S, S]` to logits `[N, k]`."""
 
     def __init__(
         self,
+        config: ClipTrainingConfig,
         network: nn.Module,
         num_classes: int,
         *,
-        dropout: float,
         generator: torch.Generator,
         workers: Workers,
     ) -> None:
         """`network` is a features module, which becomes a part of it."""
         super().__init__()
         dimension = int(network.dimension)  # type: ignore[arg-type]  # see `windows.py`
-        self.network, self.dropout, self.workers = network, dropout, workers
-        self.norm = SplitBatchNorm(dimension, workers=workers)
+        self.config, self.network, self.workers = config, network, workers
+        self.norm = SplitBatchNorm(dimension, workers=workers) if config.BATCH_NORM else None
         self.linear = nn.utils.skip_init(nn.Linear, dimension, num_classes)
-        nn.init.orthogonal_(self.linear.weight, generator=generator)
+        if config.WEIGHTS == "orthogonal":
+            nn.init.orthogonal_(self.linear.weight, generator=generator)
+        else:
+            nn.init.normal_(self.linear.weight, std=0.01, generator=generator)
         nn.init.zeros_(self.linear.bias)
+
+    def train(self, mode: bool = True) -> "ClipClassifier":
+        """A frozen network stays in eval mode."""
+        super().train(mode)
+        if self.config.FROZEN:
+            self.network.eval()
+        return self
 
     def forward(self, clips: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """`generator` is for dropout in training, which draws for the batch of all workers."""
-        features = self.network(clips, generator=generator).float()
-        features = self.norm(features[..., None, None]).flatten(1)
-        if self.training and self.dropout > 0:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.FROZEN):
+            features = self.network(clips, generator=generator).float()
+        if self.config.UNIT_LENGTH:
+            features = F.normalize(features, dim=1)
+        if self.norm is not None:
+            features = self.norm(features[..., None, None]).flatten(1)
+        dropped = self.config.dropped
+        if self.training and dropped > 0:
             shape = (len(features) * self.workers.world_size, features.shape[1])
-            kept = torch.rand(shape, generator=generator, device=features.device) >= self.dropout
-            features = features * (self.workers.shard(kept) / (1 - self.dropout))
+            kept = torch.rand(shape, generator=generator, device=features.device) >= dropped
+            features = features * (self.workers.shard(kept) / (1 - dropped))
         return self.linear(features)
 
 
-class Finetuning:
-    """The training of a classifier over a copy of a features module, by Adam with steps down, which pauses
-    at the end of epochs.
+class ClipTraining:
+    """The training of a classifier over a copy of a features module, which pauses at the end of epochs.
 
     Batches, views and dropout are drawn for the batch of all workers; each computes its own rows of it. No
     step waits for the device. If the training diverges, the classifier's logits are not finite either.
@@ -113,7 +141,7 @@ class Finetuning:
 
     def __init__(
         self,
-        config: DpcFinetuneConfig,
+        config: ClipTrainingConfig,
         network: nn.Module,
         split: ClipSplit,
         sampling: ClipSampling,
@@ -129,13 +157,14 @@ class Finetuning:
         self.steps_per_epoch = len(split) // config.batch_size
         self.pause_every = units_between_pauses(self.steps_per_epoch)
         self.classifier = ClipClassifier(
+            config,
             take_whole_batches(copy.deepcopy(network)),
             num_classes,
-            dropout=config.dropout,
             generator=torch.Generator().manual_seed(head),
             workers=workers,
         ).to(workers.device)
         self.classifier.train().requires_grad_(True)
+        self.classifier.network.requires_grad_(not config.FROZEN)
         self.optimizer = _optimizer(config, self.classifier)
         self.streams = {
             "dropout": torch.Generator(workers.device).manual_seed(dropout),
@@ -204,46 +233,48 @@ class Finetuning:
             continue_stream(stream, state["streams"][name])
 
 
-def _optimizer(config: DpcFinetuneConfig, classifier: ClipClassifier) -> torch.optim.Adam:
-    """Adam whose groups hold their first learning rate; decay is a term of the loss, as published."""
-    new = [*classifier.norm.parameters(), *classifier.linear.parameters()]
-    rates = (
-        (new, config.learning_rate),
-        (list(classifier.network.parameters()), config.learning_rate * config.backbone_rate),
-    )
+def _optimizer(config: ClipTrainingConfig, classifier: ClipClassifier) -> torch.optim.Optimizer:
+    """One whose groups hold their first learning rate; decay is a term of the loss, as published."""
+    norm = [] if classifier.norm is None else classifier.norm.parameters()
+    rates = [([*norm, *classifier.linear.parameters()], config.learning_rate)]
+    if not config.FROZEN:
+        rates.append((list(classifier.network.parameters()), config.learning_rate * config.backbone_share))
     groups = [{"params": params, "lr": rate, "initial_lr": rate} for params, rate in rates]
+    if config.OPTIMIZER == "sgd":
+        return torch.optim.SGD(groups, weight_decay=config.weight_decay, momentum=0.9)
     return torch.optim.Adam(groups, weight_decay=config.weight_decay)
 
 
-def measure_dpc_finetune(
-    config: DpcFinetuneConfig,
+def measure_clip_training(
+    config: ClipTrainingConfig,
     subject: ClipEncoderSubject,
     *,
     test: bool,
     state: Mapping[str, Any] | None = None,
 ) -> Generator[EvaluationProgress, None, Evaluated]:
-    """`val_dpc_finetune`, with `test` also `dpc_finetune`; top-5 and confusion. All randomness follows from
-    the subject's seed. Yields its progress at the end of epochs."""
+    """`val_<name>`, with `test` also `<name>`; top-5 and confusion. All randomness follows from the subject's
+    seed. Yields its progress at the end of epochs."""
     subject, clock = subject.on_data_of(config), subject.shared.clock
     data, sampling, workers = subject.data, subject.sampling, subject.workers
     settings = {
         **config.settings(),
         "features": "of the last layer, meant over the clip",
-        "encoder": "a copy, fine-tuned with a new layer, then eval mode, float32",
     }
+    if not config.FROZEN:
+        settings["encoder"] = "a copy, fine-tuned with a new layer, then eval mode, float32"
 
-    def training_on(split: ClipSplit) -> Finetuning:
+    def training_on(split: ClipSplit) -> ClipTraining:
         num_classes, seed = len(data.class_names), subject.seed
-        return Finetuning(
+        return ClipTraining(
             config, subject.encoder, split, sampling, num_classes=num_classes, seed=seed, workers=workers
         )
 
-    def score(training: Finetuning, scoring: Scoring, start: float) -> Evaluated:
+    def score(training: ClipTraining, scoring: Scoring, start: float) -> Evaluated:
         windows = window_values(training.classifier, getattr(data, scoring.scored), sampling, workers)
         scores = mean_softmax(windows)
         return classified(config, scores, scoring, subject, settings, seconds=clock() - start)
 
-    def validate(training: Finetuning, start: float) -> Evaluated:
+    def validate(training: ClipTraining, start: float) -> Evaluated:
         parts = [score(training, VALIDATING, start)]
         if test and not config.refit:
             parts.append(score(training, VALIDATED, clock()))
