@@ -43,11 +43,11 @@ def claim_sentences(frames: Frames, comparisons: Sequence[Comparison]) -> list[s
     if results.claims:
         sentences.append(
             f"p and intervals of claims are adjusted together over {count(tests, 'claim')}. Everything else "
-            "in this report is exploratory."
+            "is exploratory."
         )
     sentences += [_control(control) for control in results.controls]
     if not results.claims:
-        sentences.append("No claim was named before the run: every difference below is exploratory.")
+        sentences.append("No claim was named before the run: every difference is exploratory.")
     return sentences
 
 

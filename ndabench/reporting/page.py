@@ -21,6 +21,7 @@ from ndabench.records import LATER_FILE, SWEEP_FILE, RecordStore, SweepStatus, r
 from ndabench.records.damage import warn_once
 from ndabench.reporting import drawing, paper
 from ndabench.reporting.checks import check_sentences, check_tables
+from ndabench.reporting.claim_sentences import claim_sentences
 from ndabench.reporting.comparison import Comparison, comparisons
 from ndabench.reporting.costs import costs_table
 from ndabench.reporting.figures import lambda_figures, measure_figures, step_figures
@@ -67,12 +68,12 @@ def summary_tables(store: RecordStore) -> list[TableSpec]:
 
 
 def summary(store: RecordStore, *, all_seeds: bool = False) -> tuple[list[TableSpec], list[str]]:
-    """The tables of `summary_tables`, and lines on how to read them and what they do not show."""
+    """The tables of `summary_tables`; how to read them, what they do not show, and what became of claims."""
     frames = load(store, all_seeds=all_seeds)
     compared = comparisons(frames)
     shown = [comparison for comparison in compared if not comparison.on_validation] or compared
-    starred = any(row.best for comparison in shown for row in comparison.rows)
-    return comparison_tables(shown), [*([BEST_RULE] if starred else []), *of_earlier_files(frames)]
+    rules = [BEST_RULE] if any(row.best for comparison in shown for row in comparison.rows) else []
+    return comparison_tables(shown), [*rules, *of_earlier_files(frames), *claim_sentences(frames, compared)]
 
 
 def report_spec(store: RecordStore, *, all_seeds: bool = False, trial_links: str = "") -> ReportSpec:

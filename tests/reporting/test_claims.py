@@ -18,6 +18,7 @@ from ndabench.reporting.decisions import Decision, Decisions, decisions
 from ndabench.reporting.frames import Group, Setting, load
 from ndabench.reporting.headline import headline
 from ndabench.reporting.intervals import paired_difference
+from ndabench.reporting.page import summary
 from ndabench.reporting.seeds import seeds_tables
 from tests.reporting.synthetic import Trial, finals, record
 
@@ -63,6 +64,8 @@ def test_a_claim_is_shown_where_the_controls_pass(tmp_path: Path) -> None:
     assert sentences[3].startswith("Negative control fakes at λ = 0.5: passed")
     frames = load(RecordStore(str(tmp_path)))
     assert headline(frames, comparisons(frames))[: len(sentences)] == sentences
+    _, said_in_the_terminal = summary(RecordStore(str(tmp_path)))
+    assert said_in_the_terminal[-len(sentences) :] == sentences
 
 
 @pytest.mark.parametrize(("arm", "effect"), [("fakes", 1.0), ("longer", 0.0), ("longer", 1.0)])
