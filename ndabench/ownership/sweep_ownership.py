@@ -24,7 +24,7 @@ from ndabench.trials.config import without_locations
 from ndabench.yaml_reading import parse_yaml
 
 MUST_AGREE = ("task", "data", "evaluate", "objective", "budget")
-RECORDED = ("trials", "metrics", "artifacts", "files", "checkpoints", "tensorboard")
+RECORDED = ("trials", "metrics", "artifacts", "files", "checkpoints", "logs", "tensorboard")
 """The folders of what trials record."""
 
 

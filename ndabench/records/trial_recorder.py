@@ -12,6 +12,7 @@ from ndabench.errors import UserError
 from ndabench.measurement import Measurement
 from ndabench.records.schema import TrialRow
 from ndabench.records.store import RecordStore
+from ndabench.records.trial_log import TrialLog
 
 LONGEST_ERROR = 2000
 """Characters of an exception's text that a record keeps."""
@@ -38,7 +39,7 @@ P = TypeVar("P", bound=Timed)
 
 
 class TrialRecorder:
-    """Keeps one trial's row; only the main worker's recorder writes.
+    """Keeps one trial's row and its `log`; only the main worker's recorder writes.
 
     A process that was cut off from its sweep may live on while its successor works. Therefore each attempt
     records its number in the row and checks the row before it writes anything (`check_fencing`); an attempt
@@ -60,6 +61,8 @@ class TrialRecorder:
         self._clock, self._earlier_seconds = time.monotonic(), 0.0
         self._training_seconds, self._num_images, self._first_image = 0.0, 0, 0
         self._num_judged: int | None = None
+        self.log = TrialLog(store, row.trial_id)
+        self.log.say(f"attempt {self._row.attempts}, {row.device} of {', '.join(row.hosts)}")
         self._write()
 
     def note(self, **columns: Any) -> None:
@@ -72,6 +75,7 @@ class TrialRecorder:
         """Adds a sentence to the row's notes, once."""
         notes = self._row.notes or ""
         if text not in notes:
+            self.log.say(text)
             self.note(notes=f"{notes}; {text}" if notes else text)
 
     def check_fencing(self) -> None:
@@ -127,12 +131,19 @@ class TrialRecorder:
             images_per_second=rate,
             images_judged=self._num_judged,
         )
+        self._end_log(f"{status}: {error}" if error else status)
 
     def stop(self) -> None:
         """Closes the row of a trial that its caller stops, unless it is closed already."""
         row = self._store.read_trial(self._row.trial_id) if self._writes else None
         if row is not None and row.attempts == self._row.attempts:
             close_row(self._store, row.trial_id, "stopped", "stopped before its last step")
+            self._end_log("stopped")
+
+    def _end_log(self, how: str) -> None:
+        self.log.say(how)
+        if self._writes:
+            self.log.save()
 
 
 def close_row(

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from ndabench.records import RecordStore
+from ndabench.records.trial_log import read_log
 from ndabench.reporting.figures import step_figures
 from ndabench.reporting.formatting import NOTHING, decimals_for, duration, natural_order, number
 from ndabench.reporting.frames import Frames, load
@@ -21,11 +22,13 @@ def trial_spec(store: RecordStore, trial_id: str, sweep_link: str = "") -> Repor
     frames = _alone(frames, trial_id)
     trial: dict[Any, Any] = frames.trials.loc[trial_id].to_dict()
     setting = frames.settings[trial["setting"]].label
+    log = read_log(store, trial_id)
     happened = [text for text in (trial["error"], trial["notes"]) if isinstance(text, str) and text]
     sections = [
         Section("measured", "What it measured", [_values(frames)] if len(frames.metrics) else []),
         Section("over-training", "Over training", step_figures(frames, [])),
         Section("pictures", "Pictures", sheet_specs(store, frames, [])),
+        Section("log", "Log", [CodeSpec("log-tail", "Its last lines, UTC", "\n".join(log))] if log else []),
         Section("protocols", "Protocols", protocol_blocks(frames)),
         Section(
             "provenance",

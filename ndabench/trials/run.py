@@ -1,5 +1,6 @@
 """One trial, run to its end and recorded as it goes: the same under Ray, under torchrun, and alone."""
 
+import contextlib
 import io
 import json
 import logging
@@ -204,6 +205,13 @@ def run_trial(
     `DivergedError`), failed (re-raised), or stopped when the caller drops the iterator.
     """
     recorder = TrialRecorder(_new_row(trial, provenance, workers), store, workers.is_main)
+    with recorder.log.listening() if workers.is_main else contextlib.nullcontext():
+        yield from _run_recorded(trial, store, provenance, workers, recorder)
+
+
+def _run_recorded(
+    trial: TrialConfig, store: RecordStore, provenance: Provenance, workers: Workers, recorder: TrialRecorder
+) -> Generator[Progress]:
     try:
         data = _load(trial, workers.device)
         drawn_from = [(one.name, one.content_hash) for one in negative_data(trial, workers.device)]
@@ -241,6 +249,8 @@ def run_trial(
                     recorder.check_fencing()
                     state = {"trial": trial.to_json(), "task": trainer.state_dict(), **recorder.spent()}
                     save_checkpoint(store, trial.trial_id, progress.step, state)
+                    recorder.log.say(f"checkpoint of step {progress.step} of {progress.num_steps}")
+                    recorder.log.save()
             yield progress
     except DivergedError as error:
         if workers.is_main:
@@ -253,6 +263,7 @@ def run_trial(
     except SupersededError:
         raise
     except Exception as error:
+        recorder.log.say_error(error)
         recorder.end("failed", one_line(error))
         raise
     if workers.is_main:

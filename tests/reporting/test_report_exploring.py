@@ -12,6 +12,7 @@ from ndabench.reporting.comparison import Comparison, comparisons
 from ndabench.reporting.drawing import draw, svg_text, vega_lite
 from ndabench.reporting.figures import lambda_figures, measure_figures, step_figures
 from ndabench.reporting.frames import Frames, load
+from ndabench.reporting.page import render
 from ndabench.reporting.search_figure import search_figure
 from ndabench.reporting.sheets import sheet_specs
 from ndabench.reporting.specs import SheetSpec, TableSpec
@@ -120,6 +121,18 @@ def test_a_trial_has_a_page_with_its_values_configuration_and_versions(filled: R
     assert diverged is not None
     assert diverged.headline == ["the discriminator's loss is NaN at step 612"]
     assert trial_spec(filled, "none-of-these") is None
+
+
+def test_the_page_of_a_trial_shows_the_tail_of_its_log_escaped(tmp_path: Path) -> None:
+    store, trial = RecordStore(str(tmp_path)), Trial("jigsaw", 0.25, 1)
+    record(store, trial, finals(9.0, 9.0))
+    for content, shown in ((b"a <b>\xff\n", "a &lt;b&gt;\ufffd"), (b"old\n" + b"new\n" * 200, "new\nnew")):
+        store.write_bytes(f"logs/{trial.trial_id}.txt", content)
+        spec = trial_spec(store, trial.trial_id)
+        assert spec is not None
+        page = render(spec)
+        assert shown in page
+        assert "old" not in page.partition('id="log-tail"')[2].partition("</pre>")[0]
 
 
 def test_drawings_have_no_more_digits_than_can_be_seen() -> None:
