@@ -123,9 +123,11 @@ class Results:
     def best(self, metric: str | None = None, *, arm: str | None = None) -> str:
         """The id of the finished trial with the best value of `metric`, among all arms or those of one.
 
-        `metric` is by default the sweep's primary measure. Validation values choose where there are any: a
-        choice by test values would make these look better than they are.
+        `metric` is by default the sweep's primary measure, if it has one. Validation values choose where
+        there are any: a choice by test values would make these look better than they are.
         """
+        if metric is None and len(names := self._frames.objectives) > 1:
+            raise UserError(f"no trial is the best by {' and '.join(names)}; name one metric")
         name = metric or self._frames.measure or next((one.name for one in self._on_test()), None)
         if name is None:
             raise UserError(f"{self.folder}: nothing has been measured yet by which one trial is the best")

@@ -40,6 +40,7 @@ from ndabench.planning.outcomes import (
     recorded_values,
     reopen,
     watched_metric,
+    watched_metrics,
 )
 from ndabench.planning.plan import make_plan
 from ndabench.planning.pruning import early_stopping
@@ -165,11 +166,11 @@ def _run_owned(
         soft_wrap=True,
         markup=False,
     )
-    plan, watched = make_plan(config, recorded, _warm_start(config, console)), watched_metric(config)
+    plan = make_plan(config, recorded, _warm_start(config, console))
     queue = TrialQueue(plan, Restarts(config.resources.max_restarts), slots)
     provenance = Provenance(config.name, git_commit())
-    supervisor = SweepSupervisor(queue, state, store, provenance, watched)
-    with TerminalView(console, state, watched) as view:
+    supervisor = SweepSupervisor(queue, state, store, provenance, watched_metrics(config))
+    with TerminalView(console, state, watched_metric(config)) as view:
         state.subscribe("the terminal", view.observe)
         state.subscribe("the trackers", lambda event: _tell_trackers(event, mirror))
         spending, baseline = _spending(config, store), BaselineWatch(config, recorded)

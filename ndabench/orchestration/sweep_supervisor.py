@@ -4,6 +4,7 @@ updates the state.
 It knows no Ray: `tune_adapters` tells it what happens to Ray Tune's trials, by Tune's ids.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from ndabench.errors import UserError
@@ -30,7 +31,7 @@ class SweepSupervisor:
         state: SweepState,
         store: RecordStore,
         provenance: Provenance,
-        watched: str | None,
+        watched: Sequence[str],
     ) -> None:
         self.queue, self.state = queue, state
         self._store, self._provenance, self._watched = store, provenance, watched
@@ -47,7 +48,8 @@ class SweepSupervisor:
         self.state.progress(self.queue[tune_id].trial_id, result)
 
     def left_without_error(self, tune_id: str, value: float | None) -> None:
-        """Tells the plan that the trial ended or was stopped; `value` is the objective it last reported."""
+        """Tells the plan that the trial ended or was stopped; `value` is its first watched metric, as it last
+        reported it."""
         if self.problem is not None:
             return
         try:

@@ -5,11 +5,12 @@ A finished trial whose metrics are gone is no result: `reopen` lets it run again
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ndabench.errors import UserError, first_of
+from ndabench.pareto import SECONDS
 from ndabench.planning.search_space import LAMBDA
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
@@ -20,12 +21,21 @@ from ndabench.trials.config import TrialConfig
 
 @dataclass(frozen=True)
 class Outcome:
-    """The status of a trial, and its objective on the validation split (None where it was not measured)."""
+    """The status of a trial, and its objective on the validation split."""
 
     trial: TrialConfig
     status: str
     """As in the records; a `pruned` trial was stopped early by the scheduler."""
     value: float | None = None
+    """The first metric of the objective; None where it was not measured."""
+    others: tuple[float, ...] = ()
+    """The other metrics of the objective; NaN where one was not measured."""
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """All metrics of the objective; empty unless each is finite."""
+        values = () if self.value is None else (self.value, *self.others)
+        return values if all(map(math.isfinite, values)) else ()
 
     @property
     def ended(self) -> bool:
@@ -38,10 +48,16 @@ class Outcome:
 
 def recorded_outcomes(config: SweepConfig, store: RecordStore) -> list[Outcome]:
     """The outcome of every recorded trial, with the objective at the last step that measured it."""
-    values = _last_values(store, watched_metric(config))
+    rows = store.read_trials().to_pylist()
+    first, *others = [_last_values(store, rows, name) for name in watched_metrics(config)] or [{}]
     return [
-        Outcome(trial, row["status"], values.get(row["trial_id"]))
-        for row in store.read_trials().to_pylist()
+        Outcome(
+            trial,
+            row["status"],
+            first.get(row["trial_id"]),
+            tuple(values.get(row["trial_id"], math.nan) for values in others),
+        )
+        for row in rows
         if (trial := _trial(store, row)) is not None
     ]
 
@@ -56,7 +72,7 @@ def earlier_outcomes(config: SweepConfig) -> list[Outcome]:
     found = []
     for one in recorded:
         trial, arm = one.trial, arms.get(one.trial.arm)
-        if arm is None or one.status != "finished" or one.value is None or not math.isfinite(one.value):
+        if arm is None or one.status != "finished" or not one.values:
             continue
         setting = setting_of(trial, config.dimensions_of(arm))
         if setting and config.trial(arm, setting, trial.seed).trial_id == trial.trial_id:
@@ -104,8 +120,7 @@ class RecordedValues:
 
 def recorded_values(config: SweepConfig, store: RecordStore) -> list[RecordedValues]:
     """The objectives of all trials that measured one, in the order in which the trials first started."""
-    watched = watched_metric(config)
-    assert watched is not None
+    (watched,) = watched_metrics(config)
     measured = store.read_metrics(["trial_id", "step", "value"], name=watched)
     values = defaultdict(list)
     for row in measured.to_pylist():
@@ -138,18 +153,26 @@ def reopen(store: RecordStore, trial_id: str) -> TrialConfig:
     return TrialConfig.from_json(row.config_json)
 
 
-def outcome_of(trial: TrialConfig, value: float | None, store: RecordStore, watched: str | None) -> Outcome:
+def outcome_of(
+    trial: TrialConfig, value: float | None, store: RecordStore, watched: Sequence[str]
+) -> Outcome:
     """The outcome of a trial that has just left its process without an error.
 
-    `value` is the objective that it last reported. A trial that was resumed after its last measurement
-    reported none: its value is then the last recorded one of the metric `watched`.
+    `value` is the first of the `watched` metrics, as it last reported it. A trial that was resumed after its
+    last measurement reported none: its value is then the last recorded one, as those of the others are.
     """
     row = store.read_trial(trial.trial_id)
     status = "failed" if row is None else "stopped" if row.status == "running" else row.status
-    if value is None and watched and status == "finished":
-        for _, values in store.read_steps(trial.trial_id, after=-1):
-            value = values.get(watched, value)
-    return Outcome(trial, status, value)
+    if row is None or status != "finished" or (value is not None and len(watched) < 2):
+        return Outcome(trial, status, value)
+    last: dict[str, float] = {}
+    for _, values in store.read_steps(trial.trial_id, after=-1):
+        last |= {name: values[name] for name in watched if name in values}
+    if row.seconds is not None:
+        last[SECONDS] = row.seconds
+    if value is None and watched:
+        value = last.get(watched[0])
+    return Outcome(trial, status, value, tuple(last.get(name, math.nan) for name in watched[1:]))
 
 
 def count_statuses(store: RecordStore) -> Counter[str]:
@@ -175,14 +198,19 @@ def not_in_file(config: SweepConfig, recorded: Iterable[Outcome]) -> Iterator[st
         yield f"not in this file, but in its tables: the finished trials of {first_of(arms)}"
 
 
+def watched_metrics(config: SweepConfig) -> tuple[str, ...]:
+    """The recorded names of the metrics that the search optimizes; none where there is no objective."""
+    return config.objective.watched if config.objective is not None else ()
+
+
 def watched_metric(config: SweepConfig) -> str | None:
-    """The recorded name of the metric that the search optimizes; None where there is no objective."""
-    return config.objective.watched if config.objective is not None else None
+    """The first of the `watched_metrics`, which trials report while they run."""
+    return next(iter(watched_metrics(config)), None)
 
 
-def _last_values(store: RecordStore, metric: str | None) -> dict[str, float]:
-    """The last recorded value of `metric` in each trial; empty without a metric."""
-    if metric is None:
-        return {}
+def _last_values(store: RecordStore, rows: Iterable[Mapping[str, Any]], metric: str) -> dict[str, float]:
+    """The last recorded value of `metric` in each trial; of its seconds, what its row has."""
+    if metric == SECONDS:
+        return {row["trial_id"]: row["seconds"] for row in rows if row["seconds"] is not None}
     values = store.read_metrics(["trial_id", "value"], name=metric).to_pydict()  # sorted by trial and step
     return dict(zip(values["trial_id"], values["value"], strict=True))

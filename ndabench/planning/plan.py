@@ -2,9 +2,10 @@
 
 A sampled search runs `trials_per_arm` settings in each arm with a dedicated seed, `search.seed`. It chooses
 each arm's best setting on the validation split and repeats that setting over all seeds: the reported seeds
-took no part in the choice. A sampler that learns nothing from values, such as random, draws from the same
-seed in every arm, so that all arms are tuned on the same draws. A setting is tried once: a search with fewer
-than `trials_per_arm` settings ends when it has tried them all.
+took no part in the choice. By several measures no setting is the best: some of the Pareto set are repeated.
+A sampler that learns nothing from values, such as random, draws from the same seed in every arm, so that all
+arms are tuned on the same draws. A setting is tried once: a search with fewer than `trials_per_arm` settings
+ends when it has tried them all.
 
 A plan is rebuilt from the records alone, so a resumed sweep needs no other state.
 """
@@ -15,10 +16,13 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from ndabench.pareto import pareto_set
 from ndabench.planning.outcomes import Outcome, setting_of
 from ndabench.planning.search_space import Dimension, Search
 from ndabench.planning.sweep_file import Arm, SweepConfig
@@ -96,7 +100,7 @@ class SearchPlan:
 
 
 class ArmSearch:
-    """The search of one arm, then the repeats of the best setting it found."""
+    """The search of one arm, then the repeats of the best settings it found."""
 
     def __init__(
         self,
@@ -111,7 +115,7 @@ class ArmSearch:
         self._unasked = config.search.trials_per_arm if dimensions else 0
         self._asked: set[str] = set()
         self._open: dict[str, optuna.trial.Trial] = {}
-        self._tried: list[tuple[float, dict[str, Any]]] = []
+        self._tried: list[tuple[tuple[float, ...], dict[str, Any]]] = []
         self._repeats: deque[TrialConfig] | None = None
 
         mine = [outcome for outcome in known.values() if self._is_mine(outcome.trial)]
@@ -136,7 +140,7 @@ class ArmSearch:
             setting = self._setting(outcome.trial) if outcome.trial.arm == self._arm.name else {}
             kinds = self._distributions
             if setting and all(kinds[key]._contains(_internal(kinds[key], setting[key])) for key in setting):
-                found = optuna.trial.create_trial(params=setting, distributions=kinds, value=outcome.value)
+                found = optuna.trial.create_trial(params=setting, distributions=kinds, values=outcome.values)
                 self._study.add_trial(found)
 
     def next(self) -> TrialConfig | None:
@@ -152,11 +156,11 @@ class ArmSearch:
         asked = self._open.pop(outcome.trial.trial_id, None)
         if asked is None:
             return
-        if outcome.status == "finished" and outcome.value is not None and math.isfinite(outcome.value):
-            self._study.tell(asked, outcome.value)
-            self._tried.append((outcome.value, asked.params))
-        else:
-            pruned = outcome.status in ("stopped", "pruned")
+        if outcome.status == "finished" and outcome.values:
+            self._study.tell(asked, outcome.values)
+            self._tried.append((outcome.values, asked.params))
+        else:  # Optuna prunes by one measure only
+            pruned = outcome.status in ("stopped", "pruned") and len(self._config.modes) == 1
             self._study.tell(asked, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
     @property
@@ -180,10 +184,21 @@ class ArmSearch:
     def _repeats_of_best(self) -> deque[TrialConfig]:
         if self._distributions and not self._tried:
             return deque()  # no setting of this arm finished; the records say why
-        sign = -1 if self._config.mode == "max" else 1
-        best = min(self._tried, key=lambda tried: sign * tried[0])[1] if self._tried else {}
-        trials = (self._config.trial(self._arm, best, seed) for seed in self._config.seeds)
+        settings = self._best_settings() if self._tried else [{}]
+        trials = (
+            self._config.trial(self._arm, setting, seed)
+            for seed in self._config.seeds
+            for setting in settings
+        )
         return deque(trial for trial in trials if not _has_ended(trial, self._known))
+
+    def _best_settings(self) -> list[dict[str, Any]]:
+        """The best setting or, by several measures, some of the Pareto set: its two ends by the first measure
+        and settings evenly between them."""
+        best = pareto_set([values for values, _ in self._tried], self._config.modes)
+        best.sort(key=lambda place: self._tried[place][0])
+        few = np.linspace(0, len(best) - 1, min(len(best), self._config.most_repeated)).round().astype(int)
+        return [self._tried[best[number]][1] for number in few]
 
     def _is_mine(self, trial: TrialConfig) -> bool:
         """Whether this search could have asked for the trial; the records may be those of another search."""
@@ -236,7 +251,9 @@ def _study(config: SweepConfig, seed: int) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna.create_study(
         sampler=_sampler(config.search, seed),
-        direction="maximize" if config.mode == "max" else "minimize",
+        directions=[
+            StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in config.modes
+        ],
     )
 
 

@@ -83,6 +83,8 @@ class SearchSampler:
     except `name`; None: every setting is listed."""
     adapts: bool = True
     """Whether it learns from the values of earlier settings. If not, every arm tries the same settings."""
+    by_several: bool = False
+    """Whether it learns from several measures at once, an `objective` with a list."""
     needs: str = ""
     """A package that it needs and that ndabench does not bring along."""
 
@@ -98,11 +100,11 @@ SAMPLERS: Registry[SearchSampler] = Registry(
     {
         "grid": SearchSampler(GridConfig, None, adapts=False),
         "random": SearchSampler(RandomConfig, "optuna.samplers:RandomSampler", adapts=False),
-        "tpe": SearchSampler(TpeConfig, "optuna.samplers:TPESampler"),
-        "gp": SearchSampler(GpConfig, "optuna.samplers:GPSampler"),
+        "tpe": SearchSampler(TpeConfig, "optuna.samplers:TPESampler", by_several=True),
+        "gp": SearchSampler(GpConfig, "optuna.samplers:GPSampler", by_several=True),
         "cmaes": SearchSampler(CmaesConfig, "optuna.samplers:CmaEsSampler", needs="cmaes"),
-        "nsgaii": SearchSampler(NsgaiiConfig, "optuna.samplers:NSGAIISampler"),
-        "nsgaiii": SearchSampler(NsgaiiiConfig, "optuna.samplers:NSGAIIISampler"),
+        "nsgaii": SearchSampler(NsgaiiConfig, "optuna.samplers:NSGAIISampler", by_several=True),
+        "nsgaiii": SearchSampler(NsgaiiiConfig, "optuna.samplers:NSGAIIISampler", by_several=True),
         "qmc": SearchSampler(QmcConfig, "optuna.samplers:QMCSampler", adapts=False),
     },
 )

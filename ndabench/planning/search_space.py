@@ -15,6 +15,7 @@ from ndabench.registry import OneOf
 LAMBDA = "lambda"
 OF_ARMS = "arms."
 """How the keys of negatives' parameters begin: `arms.<name of the arm>.<parameter>`."""
+PARETO_SETTINGS = 4
 Number = int | float
 Bound = Annotated[float, Field(ge=-1e12, le=1e12)]
 WholeBound = Annotated[int, Field(ge=-(10**12), le=10**12)]
@@ -80,6 +81,9 @@ class Search(Config):
 
     warm_start: Path | None = None
     """The folder of an earlier sweep, whose search trials tell the sampler where to begin."""
+    pareto_settings: int = Field(PARETO_SETTINGS, ge=1, le=1000)
+    """Where `objective` has several metrics: how many settings of each arm's Pareto set are repeated at most,
+    spread over it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -123,9 +127,10 @@ class Search(Config):
 
     @model_serializer(mode="wrap")
     def _without_absent_keys(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Plans of versions without `warm_start` are equal to those that do not use it."""
+        """Plans of versions without these keys are equal to those that do not use them."""
         dumped: dict[str, Any] = dump(self)
-        return {key: value for key, value in dumped.items() if key != "warm_start" or value is not None}
+        unused = {"warm_start": None, "pareto_settings": PARETO_SETTINGS}
+        return {key: value for key, value in dumped.items() if key not in unused or value != unused[key]}
 
     @property
     def sampled_by(self) -> SearchSampler:

@@ -16,17 +16,18 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from ndabench.augmentations.specification import NegativeSpec, Single
 from ndabench.claims import BASELINE, LEAST_SEEDS, ClaimFamily, Controls
 from ndabench.config import Config, Seed, override, parse, value_at, with_current_names, with_value
 from ndabench.errors import UserError, nearest, unknown
 from ndabench.measurement import displayed_name
+from ndabench.pareto import SECONDS
 from ndabench.planning.bundled import find_sweep_file
 from ndabench.planning.pruners import PRUNERS, PrunerConfig
 from ndabench.planning.resources import Resources
-from ndabench.planning.samplers import sampled_names
+from ndabench.planning.samplers import SAMPLERS, sampled_names
 from ndabench.planning.search_space import LAMBDA, OF_ARMS, Dimension, Search
 from ndabench.plugins import plugins_first
 from ndabench.registry import OneOf
@@ -76,17 +77,29 @@ class Arm(Config):
         return {"name": " & ".join(labels) or "none", **value}
 
 
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _bare(names: tuple[str, ...]) -> str | list[str]:
+    """As earlier versions wrote one metric, so that their folders can be resumed."""
+    return names[0] if len(names) == 1 else list(names)
+
+
 class Objective(Config):
     """What the search looks at, always on the validation split; reports compare on the test split."""
 
-    metric: str
+    metric: Annotated[tuple[str, ...], BeforeValidator(_listed), PlainSerializer(_bare)] = Field(
+        min_length=1, max_length=8
+    )
+    """One, or a list of several whose Pareto set is searched; `seconds` is the wall time of a trial."""
     mode: Literal["min", "max"] | None = None
     """None: whichever way the metric is better."""
 
     @property
-    def watched(self) -> str:
-        """The metric's name in the records of a running trial."""
-        return displayed_name(self.metric, "validation")
+    def watched(self) -> tuple[str, ...]:
+        """The names of the metrics in the records; a running trial reports the first."""
+        return tuple(name if name == SECONDS else displayed_name(name, "validation") for name in self.metric)
 
 
 MODES: dict[str, Literal["min", "max"]] = {"lower": "min", "higher": "max"}
@@ -99,7 +112,8 @@ class Keep(Config):
     """What stays of trials that have ended, for `samples`, `evaluate` and the like; the records always do."""
 
     checkpoints: Kept = "last"
-    """Of each trial the last; of each arm's best trial the last; or none. Running trials keep theirs."""
+    """Of each trial the last; of each arm's best trial (or Pareto set) the last; or none. Running trials keep
+    theirs."""
 
 
 class Limits(Config):
@@ -270,18 +284,45 @@ class SweepConfig(Config):
         if not measured:
             usual = next(iter(evaluations_of(self.task)))
             raise ValueError(f"objective: nothing is measured; add an evaluation, e.g. evaluate: [{usual}]")
-        if self.objective.metric not in measured:
-            raise ValueError(f"objective: {unknown('metric', self.objective.metric, measured)}")
-        better = measured[self.objective.metric].better
+        first, *others = self.objective.metric
+        if first == SECONDS:
+            example = f"metric: [{next(iter(measured))}, seconds]"
+            raise ValueError(f"objective: seconds needs a measure before it, e.g. {example}")
+        for name in (first, *others):
+            if name not in measured and name != SECONDS:
+                raise ValueError(f"objective: {unknown('metric', name, measured)}")
+            if self.objective.metric.count(name) > 1:
+                raise ValueError(f"objective: {name} is listed twice")
+        if others:
+            self._check_several(len(self.objective.metric))
+            return
+        better = measured[first].better
         if self.objective.mode not in (None, MODES[better]):
             raise ValueError(
-                f"objective: {self.objective.metric} is better when {better}, mode {self.objective.mode} "
+                f"objective: {first} is better when {better}, mode {self.objective.mode} "
                 "would select the worst value; leave mode out"
             )
-        if self.scheduler is not None and measured[self.objective.metric].every is None:
+        if self.scheduler is not None and measured[first].every is None:
             raise ValueError(
                 f"{self.scheduler.name} compares trials during training, so the evaluation that measures "
-                f"{self.objective.metric} needs every: the steps from one measurement to the next"
+                f"{first} needs every: the steps from one measurement to the next"
+            )
+
+    def _check_several(self, number: int) -> None:
+        """What is decided by one measure does not go with an objective of several."""
+        has = f"objective has {number} metrics"
+        if self.objective is not None and self.objective.mode is not None:
+            raise ValueError(f"objective: leave mode out, each of the {number} metrics has its own direction")
+        if self.scheduler is not None:
+            raise ValueError(f"scheduler: {self.scheduler.name} compares trials by one metric, and {has}")
+        if self.claim is not None or self.controls is not None:
+            key = "claim" if self.claim is not None else "controls"
+            raise ValueError(f"{key}: needs one setting of each arm, the best by one metric, and {has}")
+        sampler = self.search.sampled_by
+        if sampler.adapts and not sampler.by_several:
+            able = ", ".join(name for name, one in SAMPLERS.items() if one.by_several)
+            raise ValueError(
+                f"sampler: {self.search.sampler.name} learns from one metric, and {has}; take one of {able}"
             )
 
     def _check_claims(self) -> None:
@@ -315,15 +356,21 @@ class SweepConfig(Config):
 
     @property
     def measure(self) -> str | None:
-        """The primary measure: the claim's or, where it names none, the objective's."""
+        """The primary measure: the claim's or, where it names none, the objective's first."""
         named = self.claim.measure if self.claim is not None else None
-        return named or (self.objective.metric if self.objective is not None else None)
+        return named or (self.objective.metric[0] if self.objective is not None else None)
+
+    @property
+    def modes(self) -> tuple[Literal["min", "max"], ...]:
+        """Which way each metric of the objective is better; one `min` where there is none."""
+        better = {metric: one.better for one in self.evaluate for metric in one.metrics}
+        names = self.objective.metric if self.objective is not None else (SECONDS,)
+        return tuple(MODES[better.get(name, "lower")] for name in names)
 
     @property
     def mode(self) -> Literal["min", "max"]:
-        """Which way the objective is better; min where there is none."""
-        measured = {metric: evaluation for evaluation in self.evaluate for metric in evaluation.metrics}
-        return MODES[measured[self.objective.metric].better] if self.objective is not None else "min"
+        """The first of the `modes`."""
+        return self.modes[0]
 
     def dimensions_of(self, arm: Arm) -> dict[str, Dimension]:
         """The search of an arm: the same for all, but λ and the other treatment settings mean something only
@@ -459,7 +506,13 @@ class SweepConfig(Config):
             )
             return sum(settings) * len(self.seeds)
         searched = sum(bool(self.dimensions_of(arm)) for arm in self.arms)
-        return searched * self.search.trials_per_arm + len(self.arms) * len(self.seeds)
+        repeated = searched * self.most_repeated + len(self.arms) - searched
+        return searched * self.search.trials_per_arm + repeated * len(self.seeds)
+
+    @property
+    def most_repeated(self) -> int:
+        """How many settings of an arm a search may repeat."""
+        return min(self.search.pareto_settings, self.search.trials_per_arm) if len(self.modes) > 1 else 1
 
 
 def _of_task(setting: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ are free of that.
 The p values are Holm-adjusted over a family of claims. What the headline claims is one family: every arm,
 setting, data set and protocol of the objective. Without an objective on the test split, these are the tests
 of all metrics that have a better direction. Each other metric is a family by itself, and the headline makes
-no claim about it.
+no claim about it. By several metrics of an objective it makes none at all (`trade_off.py`).
 """
 
 from collections import Counter
@@ -103,7 +103,7 @@ def comparisons(frames: Frames) -> list[Comparison]:
         for _, part in frames.finals.groupby(COMPARISON_KEY, observed=True, sort=False)
         if part["better"].iloc[0] != "neither" or part["value"].notna().any()
     ]
-    result = adjusted(result, frames.measure)
+    result = adjusted(result, frames.measure, claims=len(frames.objectives) < 2)
     if frames.claim is not None:
         result = [replace(comparison, exploratory=True) for comparison in result]
     group_place = {group: place for place, group in enumerate(frames.groups)}
@@ -118,11 +118,17 @@ def comparisons(frames: Frames) -> list[Comparison]:
     return result
 
 
-def adjusted(comparisons: Sequence[Comparison], objective: str | None) -> list[Comparison]:
-    """The comparisons with p values, and the intervals that belong to them, adjusted over their families."""
+def adjusted(
+    comparisons: Sequence[Comparison], objective: str | None, *, claims: bool = True
+) -> list[Comparison]:
+    """The comparisons with p values, and the intervals that belong to them, adjusted over their families.
+
+    Without `claims` the headline makes none, and each metric is a family.
+    """
     on_test = [c for c in comparisons if not c.on_validation]
     claimable = [c.name for c in on_test if c.better in DIRECTED]
     claimed = {objective} if objective in claimable else set(claimable)
+    claimed = claimed if claims else set()
     families: dict[str, list[Comparison]] = {}
     for comparison in on_test:
         family = "" if comparison.name in claimed else comparison.name

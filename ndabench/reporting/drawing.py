@@ -59,6 +59,14 @@ def swatch(line: Line, *, joined: bool = True) -> Markup:
     ).format(colour(line), pattern, SHAPES[shape(line)])
 
 
+def ring() -> Markup:
+    """The legend's sample of what `FigureSpec.ringed` draws."""
+    return Markup(
+        '<svg class="swatch" viewBox="0 0 36 12" width="36" height="12" aria-hidden="true">'
+        '<circle cx="18" cy="6" r="5" fill="none" stroke="var(--ink)" stroke-width="1.5"/></svg>'
+    )
+
+
 def draw(figure: FigureSpec | ForestSpec) -> Markup:
     """The figure as an SVG element that scales with its container. Vega escapes all text."""
     if isinstance(figure, ForestSpec):
@@ -92,6 +100,8 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
         for name, of_lines in parts.items()
         for place, layer in enumerate(of_lines)
     ]
+    if figure.ringed is not None:
+        layers.append(_rings(figure.ringed))
     scale = {"type": "log" if figure.log_y else "linear", "domain": [low, high], "nice": False, "zero": False}
     encoding = {
         "x": {
@@ -274,6 +284,11 @@ def _markers(line: Line, most: int | None) -> dict[str, Any]:
     }
     encoding = {"description": {"field": "label"}}
     return {"data": {"values": _values(points)}, "mark": mark, "encoding": encoding}
+
+
+def _rings(ringed: Line) -> dict[str, Any]:
+    mark = {"type": "point", "shape": "circle", "filled": False, "color": "var(--ink)", "size": 170}
+    return {"data": {"values": _values(ringed.points)}, "mark": {**mark, "strokeWidth": 1.5, "aria": False}}
 
 
 def _level(rule: Line, figure: FigureSpec, low: float, high: float) -> dict[str, Any]:

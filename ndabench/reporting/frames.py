@@ -96,8 +96,8 @@ class Frames:
     arms: list[str]
     baseline: str | None
     sweep_text: str
-    objective: str | None
-    """The name, on the test split, of the metric that the search looked at on the validation split."""
+    objectives: tuple[str, ...]
+    """The names, on the test split, of the metrics that the search looked at on the validation split."""
     sampled: bool
     """Whether the settings come from a random or TPE search, and not from a grid."""
     budget: str
@@ -120,6 +120,11 @@ class Frames:
     """The keys that the sweep file searches."""
     reference: str | None = None
     """The sweep that each setting's others are compared with; None: arms are compared with the baseline."""
+
+    @property
+    def objective(self) -> str | None:
+        """The first of the `objectives`."""
+        return next(iter(self.objectives), None)
 
     @property
     def measure(self) -> str | None:
@@ -223,7 +228,7 @@ def load(store: RecordStore, *, all_seeds: bool = False) -> Frames:
         arms,
         baseline,
         "\n".join(map(escaped, text.split("\n"))),
-        _objective(sweep),
+        _objectives(sweep),
         _is_sampled(sweep),
         "compute" if sweep.get("budget") == "compute" else "steps",
         claim,
@@ -385,10 +390,11 @@ def _arm_name(arm: Any) -> Any:
     return arm.get("name") if isinstance(arm, dict) else arm
 
 
-def _objective(sweep: dict[str, Any]) -> str | None:
+def _objectives(sweep: dict[str, Any]) -> tuple[str, ...]:
     objective = sweep.get("objective")
     metric = objective.get("metric") if isinstance(objective, dict) else None
-    return metric if isinstance(metric, str) else None
+    names = metric if isinstance(metric, list) else [metric]
+    return tuple(name for name in names if isinstance(name, str))
 
 
 def _is_sampled(sweep: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from ndabench.reporting.formatting import count, decimals_of, interval, number, 
 from ndabench.reporting.frames import METRICS_GONE, Frames
 from ndabench.reporting.intervals import Summary
 from ndabench.reporting.tables import lost
+from ndabench.reporting.trade_off import trade_off_sentences, trade_offs
 
 MOST_SENTENCES = 6
 FEW_SEEDS = 5
@@ -15,12 +16,15 @@ MOST_LOSSES = 4
 
 def headline(frames: Frames, comparisons: list[Comparison]) -> list[str]:
     """What was found on the test split by the objective or, without one, by every metric; what these claims
-    do not cover; or what is missing, if nothing can be claimed yet."""
+    do not cover; or what is missing, if nothing can be claimed yet. By several metrics of an objective: the
+    Pareto set, and no claim."""
     if frames.trials.empty:
         return ["No trial has been recorded yet."]
     test = [c for c in comparisons if not c.on_validation and c.better in DIRECTED]
     if not test:
         return [_nothing_measured(frames)]
+    if found := trade_offs(frames, comparisons):
+        return [*trade_off_sentences(frames, found), *_cautions(frames, test)]
     if claims := claim_sentences(frames, comparisons):
         return [*claims, *_cautions(frames, test)]
     claimed = [comparison for comparison in test if comparison.claimed]

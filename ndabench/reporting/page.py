@@ -45,6 +45,7 @@ from ndabench.reporting.specs import (
     TextSpec,
 )
 from ndabench.reporting.tables import BEST_RULE, comparison_table
+from ndabench.reporting.trade_off import trade_off_figures, trade_off_tables, trade_offs
 from ndabench.reporting.trial_tables import trials_table, unfinished_table
 
 REPORT_FILE = "report.html"
@@ -73,7 +74,8 @@ def summary(store: RecordStore, *, all_seeds: bool = False) -> tuple[list[TableS
     compared = comparisons(frames)
     shown = [comparison for comparison in compared if not comparison.on_validation] or compared
     rules = [BEST_RULE] if any(row.best for comparison in shown for row in comparison.rows) else []
-    return comparison_tables(shown), [*rules, *of_earlier_files(frames), *claim_sentences(frames, compared)]
+    tables = [*trade_off_tables(frames, trade_offs(frames, compared)), *comparison_tables(shown)]
+    return tables, [*rules, *of_earlier_files(frames), *claim_sentences(frames, compared)]
 
 
 def report_spec(store: RecordStore, *, all_seeds: bool = False, trial_links: str = "") -> ReportSpec:
@@ -134,7 +136,14 @@ def _damage(lines: list[str]) -> list[str]:
 def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
     if not compared:
         return [TextSpec(["No finished trial has measured anything that can be compared yet."])]
-    tables: list[Block] = [*overview(frames, compared), *once(comparison_tables(compared))]
+    found = trade_offs(frames, compared)
+    figures = [group for group in [trade_off_figures(frames, found)] if group]
+    tables: list[Block] = [
+        *trade_off_tables(frames, found),
+        *figures,
+        *overview(frames, compared),
+        *once(comparison_tables(compared)),
+    ]
     kinds = {(c.group.task, c.measured_on, c.conditional): None for c in compared}
     published = [
         (measure, *kind[1:])
@@ -248,7 +257,7 @@ def render(report: ReportSpec) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update(
-        kind=lambda block: type(block).__name__, draw=drawing.draw, swatch=drawing.swatch
+        kind=lambda block: type(block).__name__, draw=drawing.draw, ring=drawing.ring, swatch=drawing.swatch
     )
     environment.filters |= {"data_uri": _data_uri, "breakable": _breakable}
     template = environment.from_string((templates / "report.html.j2").read_text("utf-8"))

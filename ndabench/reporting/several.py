@@ -122,7 +122,7 @@ class Sweeps:
                 order[one.sweep],
             ),
         )
-        objectives, budgets = {part.objective for part in self.parts}, {part.budget for part in self.parts}
+        objectives, budgets = {part.objectives for part in self.parts}, {part.budget for part in self.parts}
 
         def all_of(table: Callable[[Frames], pd.DataFrame]) -> pd.DataFrame:
             return pd.concat([_placed(table(part), part, groups, settings) for part in moved])
@@ -141,7 +141,7 @@ class Sweeps:
             arms=arms,
             baseline=baseline,
             sweep_text="",
-            objective=objectives.pop() if len(objectives) == 1 else None,
+            objectives=objectives.pop() if len(objectives) == 1 else (),
             sampled=any(part.sampled for part in self.parts),
             budget=budgets.pop() if len(budgets) == 1 else "steps",
             claim=None,  # it was named for one sweep, whose own report decides it

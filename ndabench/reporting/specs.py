@@ -96,6 +96,8 @@ class FigureSpec:
     """With parallel axes, at x = 0, 1, …, a line is several paths with a point on each of them."""
     later: "FigureSpec | None" = None
     """The later half of the same, drawn larger, behind a button."""
+    ringed: Line | None = None
+    """Points of the lines that have a ring around them; its name is what that means."""
 
 
 Verdict = Literal["", "good", "bad"]

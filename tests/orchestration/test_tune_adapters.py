@@ -71,7 +71,7 @@ class Sweep:
         state, watched = SweepState(2, {}), "val_fd_classifier"
         view = TerminalView(Console(file=self.text, width=500), state, watched)
         state.subscribe("the terminal", view.observe)
-        self.supervisor = SweepSupervisor(self.queue, state, self.store, Provenance("tiny"), watched)
+        self.supervisor = SweepSupervisor(self.queue, state, self.store, Provenance("tiny"), (watched,))
         self.callback, self.searcher = SweepCallback(self.supervisor), QueueSearcher(self.supervisor)
 
     def lose(self, trial: SimpleNamespace) -> None:

@@ -17,6 +17,7 @@ from ndabench.planning.outcomes import (
     recorded_outcomes,
     recorded_values,
     reopen,
+    watched_metrics,
 )
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
@@ -111,14 +112,30 @@ def test_a_trial_that_evaluates_nothing_misses_no_metrics(store: RecordStore) ->
 
 
 def test_the_outcome_of_a_trial_that_has_just_left_its_process(store: RecordStore) -> None:
-    watched = "val_fd_classifier"
+    watched = ("val_fd_classifier",)
     assert outcome_of(FINISHED, 2.0, store, watched) == Outcome(FINISHED, "finished", 2.0)
     assert outcome_of(FINISHED, None, store, watched) == Outcome(FINISHED, "finished", 3.0), "as recorded"
-    assert outcome_of(FINISHED, None, store, None) == Outcome(FINISHED, "finished")
+    assert outcome_of(FINISHED, None, store, ()) == Outcome(FINISHED, "finished")
     assert outcome_of(FAILED, None, store, watched) == Outcome(FAILED, "failed")
     assert outcome_of(UNRECORDED, None, store, watched) == Outcome(UNRECORDED, "failed")
     store.write_trial(planned_row(UNRECORDED, Provenance("tiny")))
     assert outcome_of(UNRECORDED, 1.0, store, watched) == Outcome(UNRECORDED, "stopped", 1.0), "still running"
+
+
+def test_an_objective_of_several_metrics_has_the_seconds_of_the_row(store: RecordStore) -> None:
+    row = store.read_trial(FINISHED.trial_id)
+    assert row is not None
+    store.write_trial(replace(row, seconds=12.5))
+    objective = {"metric": ["fd_classifier", "seconds"]}
+    config = parse(SweepConfig, {**SWEEP.model_dump(mode="json", by_alias=True), "objective": objective}, "s")
+    assert watched_metrics(config) == ("val_fd_classifier", "seconds")
+    both = Outcome(FINISHED, "finished", 3.0, (12.5,))
+    assert outcome_of(FINISHED, None, store, watched_metrics(config)) == both
+    assert replace(both, value=2.0) == outcome_of(FINISHED, 2.0, store, watched_metrics(config))
+    recorded = {one.trial.trial_id: one for one in recorded_outcomes(config, store)}
+    assert recorded[FINISHED.trial_id] == both
+    assert recorded[FINISHED.trial_id].values == (3.0, 12.5)
+    assert recorded[PRUNED.trial_id].values == (), "it has neither"
 
 
 def test_what_an_earlier_file_had_and_this_one_has_not_is_said() -> None:

@@ -1,6 +1,7 @@
 """Plans hand out the same trials however often they are interrupted, and tune every arm on the same draws."""
 
 import importlib.util
+import operator
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,51 @@ def test_search_then_repeats_of_the_best(sampler: str) -> None:
         assert [t.seed for t in repeats] == [0, 1]
         assert {learning_rate(t) for t in repeats} == {learning_rate(best)}
         assert {t.lambda_ for t in repeats} == {best.lambda_}
+
+
+TWO = {"metric": ["fd_classifier", "seconds"]}
+
+
+def two_values(trial: TrialConfig) -> tuple[float, float]:
+    """Made-up values that no setting is the best by: the second is better the smaller λ and rate are."""
+    return value(trial), learning_rate(trial) + trial.lambda_ / 1e3
+
+
+def play_two(plan: Plan, limit: int = 1000) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    while len(outcomes) < limit and (trial := plan.next()) is not None:
+        first, second = two_values(trial)
+        outcomes.append(Outcome(trial, "finished", first, (second,)))
+        plan.tell(outcomes[-1])
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    "sampler", [name for name, entry in SAMPLERS.items() if entry.by_several] + ["random"]
+)
+def test_by_several_measures_a_search_repeats_some_of_the_pareto_set(sampler: str) -> None:
+    search = {**RANGES, "sampler": sampler, "trials_per_arm": 8, "pareto_settings": 2}
+    config = sweep(search=search, objective=TWO)
+    plan = make_plan(config, [])
+    outcomes = play_two(plan)
+    assert plan.done
+    assert len(outcomes) == len(set(ids(outcomes))) == config.trial_count() == 2 * (8 + 2 * 2)
+    for arm in ("none", "jigsaw"):
+        of_arm = [one for one in outcomes if one.trial.arm == arm]
+        searched = [one for one in of_arm if one.trial.seed == config.search.seed]
+        front = [
+            one.values
+            for one in searched
+            if not any(
+                all(map(operator.le, o.values, one.values)) and o.values != one.values for o in searched
+            )
+        ]
+        assert len(front) >= 2
+        for seed in config.seeds:
+            repeated = [one.values for one in of_arm if one.trial.seed == seed]
+            assert sorted(repeated) == [min(front), max(front)], "both ends of it"
+    before = outcomes[:11]
+    assert len(set(ids(before) + ids(play_two(make_plan(config, before))))) == config.trial_count()
 
 
 @pytest.mark.skipif(not LACKS_CMAES, reason="the package cmaes is here")

@@ -55,6 +55,7 @@ class Trial:
     notes: str | None = None
     images_judged: int | None = None
     num_steps: int = 1000
+    seconds: float = 191.4
     sweep: str = "synthetic"
 
     @property
@@ -92,7 +93,7 @@ def record(store: RecordStore, trial: Trial, progress: dict[int, dict[str, Measu
         error=trial.error,
         started=started,
         finished=started + timedelta(seconds=191) if ended else None,
-        seconds=191.4 if ended else None,
+        seconds=trial.seconds if ended else None,
         images_per_second=842.0 if ended else None,
         images_judged=trial.images_judged if ended else None,
         device="1 × cpu",

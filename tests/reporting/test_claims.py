@@ -139,7 +139,9 @@ def test_of_families_of_false_claims_at_most_a_twentieth_shows_one(tmp_path: Pat
     ]
     truth = {"a": 0.0, "b": 0.0, "c": 1.5, "d": -1.5}
     family = parse(ClaimFamily, {"that": claims}, "claim")
-    frames = replace(load(RecordStore(str(tmp_path))), claim=family, objective="fd", seeds=(0, 1, 2, 3, 4))
+    frames = replace(
+        load(RecordStore(str(tmp_path))), claim=family, objectives=("fd",), seeds=(0, 1, 2, 3, 4)
+    )
     generator, sweeps, wrong, missed = np.random.default_rng(3), 2000, 0, 0
     for _ in range(sweeps):
         baseline = generator.normal(size=5)
