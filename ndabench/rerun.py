@@ -57,7 +57,7 @@ def rerun(
         trial = _trial(row, set_ or [])
         store = RecordStore(results_folder(out, f"{config.name}-rerun"))
         workers = start_workers()
-        for line in _otherwise(row, trial):
+        for line in _otherwise(row, trial, workers.world_size):
             print(f"caution: {line}")
         torch.set_num_threads(max(1, int(config.resources.cpus_per_worker)))  # to the same bits
         try:
@@ -109,7 +109,7 @@ def _trial(row: "TrialRow", assignments: list[str]) -> "TrialConfig":
     return trial
 
 
-def _otherwise(row: "TrialRow", trial: "TrialConfig") -> Iterator[str]:
+def _otherwise(row: "TrialRow", trial: "TrialConfig", num_workers: int) -> Iterator[str]:
     """What is not as it was and may change values."""
     # late: --help must not wait for torch
     from ndabench.distributed import usual_device
@@ -126,7 +126,7 @@ def _otherwise(row: "TrialRow", trial: "TrialConfig") -> Iterator[str]:
     plugins = planned_row(trial, Provenance(row.sweep)).plugins_json
     if plugins != row.plugins_json:
         yield f"the plugins were {row.plugins_json}"
-    if row.device not in (None, "1 × cpu") or usual_device().type != "cpu":
+    if row.device not in (None, "1 × cpu") or usual_device().type != "cpu" or num_workers > 1:
         yield f"it was trained on {row.device}; only on one CPU worker is a repetition equal to the bit"
 
 

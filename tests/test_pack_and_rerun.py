@@ -65,6 +65,9 @@ def rerun_and_listen(pack: Path, out: Path, workers: Workers) -> str:
 def test_of_several_workers_only_the_main_one_prints_the_comparison(packed: Path, tmp_path: Path) -> None:
     main, other = on_two_workers(partial(rerun_and_listen, packed, tmp_path / "again"), tmp_path)
     assert "3 values" in main.splitlines()[-1]
+    assert (
+        "caution: it was trained on 1 × cpu; only on one CPU worker is a repetition equal to the bit" in main
+    )
     assert other == ""
     (row,) = RecordStore(str(tmp_path / "again")).trial_rows()
     assert (row.status, row.device) == ("finished", "2 × cpu")
