@@ -169,9 +169,9 @@ class Results:
     def samples(self, trial_id: str, num: int = 64) -> "Tensor":
         """Images from the trial's generator, uint8 `[num, C, H, W]`: first those that its evaluations at that
         step looked at. `UserError` as in `generator`."""
-        from ndabench.trials.trained import drawn, trained  # late: reading results needs no torch
+        from ndabench.trials.trained import samples_of  # late: reading results needs no torch
 
-        return drawn(trained(self._store, trial_id), num)
+        return samples_of(self._store, trial_id, num)[0]
 
     def report(self) -> str:
         """Writes report.html into the folder; returns its path."""

@@ -27,13 +27,14 @@ def samples(
 ) -> None:
     """Draw images from the generator of a trial, the same that its evaluations looked at."""
     # late: --help must not wait for torch
-    from ndabench.trials.trained import drawn, trained
+    from ndabench.trials.trained import samples_of
 
     if out.exists():
         raise UserError(f"--out: {out} exists; name a new folder, or a new file .npz")
-    found = trained(*trial_of(trial))
-    _write(drawn(found, num), out)
-    print(f"{num:,} images of {found.trial_id} at step {found.step}: {out}")
+    store, trial_id = trial_of(trial)
+    images, step = samples_of(store, trial_id, num)
+    _write(images, out)
+    print(f"{num:,} images of {trial_id} at {step}: {out}")
 
 
 def _write(images: "Tensor", out: Path) -> None:

@@ -9,6 +9,7 @@ if __name__ == "__main__":  # first: the imports below take long enough for a Ct
     leave_when_interrupted()
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,7 +61,8 @@ def train(
         workers.barrier()
         with mirror:
             provenance = Provenance(config.name, git_commit())
-            train_and_show(trial, store, provenance, workers, lambda: mirror.changed(trial.trial_id))
+            follow = partial(mirror.changed, trial.trial_id)
+            train_and_show(trial, store, provenance, workers, follow, config.kept_samples)
     except DivergedError as error:
         say_diverged(error, workers)
         sys.exit(1)

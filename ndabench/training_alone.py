@@ -103,8 +103,12 @@ def train_and_show(
     provenance: "Provenance",
     workers: "Workers",
     on_progress: Callable[[], None] = lambda: None,
+    samples: int = 0,
 ) -> None:
-    """Runs the trial to its end and prints what it measures; calls `on_progress` when that is recorded."""
+    """Runs the trial to its end and prints what it measures; calls `on_progress` when that is recorded.
+
+    `samples` is that of `run_trial`.
+    """
     from ndabench.trials.run import run_trial  # late: --help must not wait for torch
 
     console = Console()
@@ -117,7 +121,7 @@ def train_and_show(
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
         bar = bars.add_task(trial.label, total=None)
         # Closed: a trial that is interrupted here, and not in a step, closes its row now.
-        with contextlib.closing(run_trial(trial, store, provenance, workers)) as run:
+        with contextlib.closing(run_trial(trial, store, provenance, workers, samples=samples)) as run:
             for progress in run:
                 on_progress()
                 bars.update(bar, completed=progress.step, total=progress.num_steps)

@@ -252,7 +252,7 @@ def _tune(
     )
     with scratch_folder() as scratch:
         tuner = Tuner(
-            trainable(store.root, asdict(provenance), resources, watched_metric(config)),
+            trainable(store.root, asdict(provenance), resources, watched_metric(config), config.kept_samples),
             tune_config=TuneConfig(
                 search_alg=QueueSearcher(supervisor),
                 scheduler=scheduler,

@@ -30,7 +30,7 @@ from ndabench.scratch import scratch_folder
 
 
 def trainable(
-    root: str, provenance: Mapping[str, Any], resources: Resources, watched: str | None
+    root: str, provenance: Mapping[str, Any], resources: Resources, watched: str | None, samples: int = 0
 ) -> Callable[[dict[str, Any]], None]:
     """The Tune function of a sweep, with the resources it asks for; see `TrialDescription` for the arguments.
 
@@ -39,7 +39,7 @@ def trainable(
     alone = resources.workers == 1
 
     def run(parameters: dict[str, Any]) -> None:
-        description = TrialDescription(parameters["trial"], root, provenance, resources, watched)
+        description = TrialDescription(parameters["trial"], root, provenance, resources, watched, samples)
         with Heartbeat(ray.tune.get_context().get_trial_id(), resources.max_silence_seconds):
             time.sleep(parameters["wait"])
             (_run_alone if alone else _run_nested)(description)

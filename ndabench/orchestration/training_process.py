@@ -49,7 +49,8 @@ def _train(description: TrialDescription, workers: Workers, report: Report) -> N
     result: dict[str, Any] = {}
     store = RecordStore(description.root)
     require_owned(store)
-    for progress in run_trial(trial, store, Provenance(**description.provenance), workers):
+    provenance, samples = Provenance(**description.provenance), description.samples
+    for progress in run_trial(trial, store, provenance, workers, samples=samples):
         watched = progress.metrics.get(description.watched or "")
         result |= {
             "step": progress.step,

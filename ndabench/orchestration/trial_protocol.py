@@ -23,6 +23,8 @@ class TrialDescription:
     resources: Resources
     watched: str | None
     """The metric to report as the objective."""
+    samples: int = 0
+    """How many images of its generator a trial keeps."""
 
 
 class TrialLostError(Exception):

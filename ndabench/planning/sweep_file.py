@@ -114,6 +114,8 @@ class Keep(Config):
     checkpoints: Kept = "last"
     """Of each trial the last; of each arm's best trial (or Pareto set) the last; or none. Running trials keep
     theirs."""
+    samples: int = Field(0, ge=0, le=10**5)
+    """Images of each finished trial's generator that stay without a checkpoint."""
 
 
 class Limits(Config):
@@ -193,6 +195,8 @@ class SweepConfig(Config):
             )
         self._check_objective()
         self._check_claims()
+        if self.kept_samples and TASKS[self.task.name].produces != "generator":
+            raise ValueError(f"keep: samples: task {self.task.name} trains no generator of images")
         for arm in self.arms:  # every value that a range or list can give is checked before anything runs
             for setting in self.boundary_settings(arm):
                 self.trial(arm, setting, self.seeds[0])
@@ -371,6 +375,11 @@ class SweepConfig(Config):
     def mode(self) -> Literal["min", "max"]:
         """The first of the `modes`."""
         return self.modes[0]
+
+    @property
+    def kept_samples(self) -> int:
+        """How many images each finished trial keeps."""
+        return self.keep.samples if self.keep is not None else 0
 
     def dimensions_of(self, arm: Arm) -> dict[str, Dimension]:
         """The search of an arm: the same for all, but λ and the other treatment settings mean something only

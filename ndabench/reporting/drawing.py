@@ -109,7 +109,7 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
             "type": "quantitative",
             "title": figure.x_title,
             "scale": {"zero": False, "nice": False, "padding": 8},
-            "axis": {"format": ",d" if figure.intervals == "band" else "~g", "tickCount": 5},
+            "axis": {"format": ",d" if figure.intervals == "band" else "~r", "tickCount": 5},
         },
         "y": {"field": "y", "type": "quantitative", "title": figure.y_title, "scale": scale},
     }

@@ -32,6 +32,7 @@ from ndabench.tasks.task import DivergedError, Progress
 from ndabench.tasks.trainer import Trainer, build_trainer
 from ndabench.trials.checkpoints import load_checkpoint, save_checkpoint
 from ndabench.trials.config import Cost, Prepared, Provenance, TrialConfig, planned_row
+from ndabench.trials.kept_samples import draw_kept
 from ndabench.trials.negative_changes import measured, negative_changes
 from ndabench.trials.negative_data import negative_data, require_apart
 
@@ -197,21 +198,28 @@ def _take_recorded_weights(trainer: Trainer, trial: TrialConfig, store: RecordSt
 
 
 def run_trial(
-    trial: TrialConfig, store: RecordStore, provenance: Provenance, workers: Workers
+    trial: TrialConfig, store: RecordStore, provenance: Provenance, workers: Workers, *, samples: int = 0
 ) -> Generator[Progress]:
     """Runs `trial` from its newest checkpoint, or from the start, yielding each progress once it is recorded.
 
-    Only the main worker writes. However the trial ends, its row says how: finished, diverged (re-raised as
-    `DivergedError`), failed (re-raised), or stopped when the caller drops the iterator.
+    The last step also records the images that `draw_kept` gives for `samples`. Only the main worker writes.
+    However the trial ends, its row says how: finished, diverged (re-raised as `DivergedError`), failed
+    (re-raised), or stopped when the caller drops the iterator.
     """
     recorder = TrialRecorder(_new_row(trial, provenance, workers), store, workers.is_main)
     with recorder.log.listening() if workers.is_main else contextlib.nullcontext():
-        yield from _run_recorded(trial, store, provenance, workers, recorder)
+        yield from _run_recorded(trial, store, provenance, workers, recorder, samples)
 
 
 def _run_recorded(
-    trial: TrialConfig, store: RecordStore, provenance: Provenance, workers: Workers, recorder: TrialRecorder
+    trial: TrialConfig,
+    store: RecordStore,
+    provenance: Provenance,
+    workers: Workers,
+    recorder: TrialRecorder,
+    samples: int,
 ) -> Generator[Progress]:
+    kept: dict[str, bytes] = {}
     try:
         data = _load(trial, workers.device)
         drawn_from = [(one.name, one.content_hash) for one in negative_data(trial, workers.device)]
@@ -238,6 +246,10 @@ def _run_recorded(
         while (progress := recorder.timed(run)) is not None:
             if progress.step == 0:  # there may be several, of which the last stays
                 progress = replace(progress, metrics={**at_start, **progress.metrics})
+            if samples and progress.step == progress.num_steps:
+                kept = kept or draw_kept(trainer, samples, workers)
+                if progress.artifacts or progress.metrics:  # else it is only there to be saved
+                    progress = replace(progress, artifacts={**progress.artifacts, **kept})
             if workers.is_main:
                 recorder.check_fencing()
                 store.write_progress(

@@ -13,6 +13,7 @@ from ndabench.records import RecordStore, TrialRow
 from ndabench.tasks.exports import Exported, ExportsNetworks
 from ndabench.tasks.trainer import Trainer
 from ndabench.trials.config import TrialConfig
+from ndabench.trials.kept_samples import read_kept
 from ndabench.trials.run import restored
 
 
@@ -56,6 +57,19 @@ def drawn(found: Trained, num_images: int) -> Tensor:
         num_images, stream=subject.stream, weights=subject.weights, batch_norm=subject.batch_norm
     )
     return images.cpu()
+
+
+def samples_of(store: RecordStore, trial_id: str, num_images: int) -> tuple[Tensor, str]:
+    """Images of a trial as `drawn` gives them, and their step in words: those that it kept, where these are
+    enough, else drawn from its newest checkpoint."""
+    kept = read_kept(store, trial_id)
+    if kept is not None and len(kept) >= num_images:
+        return kept[:num_images], "its last step, as it kept them"
+    try:
+        found = trained(store, trial_id)
+    except UserError as error:
+        raise error if kept is None else UserError(f"{error}; it kept {len(kept):,} samples") from None
+    return drawn(found, num_images), f"step {found.step}"
 
 
 def networks_of(trainer: Trainer) -> Mapping[str, Exported]:
