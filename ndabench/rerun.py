@@ -5,16 +5,21 @@ if __name__ == "__main__":  # first: the imports below take long enough for a Ct
 
     leave_when_interrupted()
 
+import contextlib
 import json
+import logging
+import os
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ndabench.command_line import OUT, results_folder, run
+from ndabench.command_line import JSON, OUT, print_json, results_folder, run
 from ndabench.errors import UserError, first_of, listed
 from ndabench.interruption import EXIT_CODE
 from ndabench.training_alone import say_diverged, start_workers, take, train_and_show
@@ -35,8 +40,30 @@ def rerun(
     cell: Annotated[str, CELL],
     set_: Annotated[list[str] | None, SET] = None,
     out: Annotated[str | None, OUT] = None,
+    json_: Annotated[bool, JSON] = False,
 ) -> None:
     """Train one trial of a pack again, without Ray, and compare every value with the packed one."""
+    with _nothing_printed() if json_ else contextlib.nullcontext():
+        facts = _repeat(pack, cell, set_ or [], out)
+    if facts is None:
+        return
+    if json_:
+        print_json(facts)
+    if not facts["equal"]:
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def _nothing_printed() -> Iterator[None]:
+    """What a training prints goes nowhere; errors go where they do."""
+    logging.getLogger("ndabench").setLevel(logging.WARNING)
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+def _repeat(pack: Path, cell: str, assignments: list[str], out: str | None) -> dict[str, Any] | None:
+    """Trains the trial, prints how its values compare, and returns that as JSON has it; None in all but
+    the main process."""
     # late: --help must not wait for torch
     import torch
 
@@ -54,10 +81,11 @@ def rerun(
         packed = RecordStore(str(folder))
         config = recorded_sweep(packed)
         row = _row(packed, cell)
-        trial = _trial(row, set_ or [])
+        trial = _trial(row, assignments)
         store = RecordStore(results_folder(out, f"{config.name}-rerun"))
         workers = start_workers()
-        for line in _otherwise(row, trial, workers.world_size):
+        cautions = list(_otherwise(row, trial, workers.world_size))
+        for line in cautions:
             print(f"caution: {line}")
         torch.set_num_threads(max(1, int(config.resources.cpus_per_worker)))  # to the same bits
         try:
@@ -73,12 +101,24 @@ def rerun(
             say_diverged(error, workers)
             sys.exit(1)
         except KeyboardInterrupt:
-            print(f"interrupted: {trial.label}; the same command continues from its checkpoint")
+            line = f"interrupted: {trial.label}; the same command continues from its checkpoint"
+            print(line, file=sys.stderr)
             sys.exit(EXIT_CODE)
-        if workers.is_main and not _compare(
-            wanted, _values(store, trial), _spreads(packed, row), trial.label
-        ):
-            sys.exit(1)
+        if not workers.is_main:
+            return None
+        values = list(_compared(wanted, _values(store, trial), _spreads(packed, row)))
+        equal = sum(one.verdict == "equal" for one in values)
+        for one in values:
+            print(one)
+        verdict = "equal to the bit" if equal == len(values) else "not equal"
+        print(f"{trial.label}: {verdict}, {equal} of {len(values)} values")
+        return {
+            "trial": trial.trial_id,
+            "equal": equal == len(values),
+            "values": [one.plain() for one in values],
+            "cautions": cautions,
+            "records": store.root,
+        }
 
 
 def _row(packed: "RecordStore", cell: str) -> "TrialRow":
@@ -159,25 +199,50 @@ def _spreads(packed: "RecordStore", row: "TrialRow") -> dict[str, float]:
     return {name: stdev(values.values()) for name, values in last.items() if len(values) > 1}
 
 
-def _compare(wanted: Values, found: Values, spreads: dict[str, float], label: str) -> bool:
-    """Prints a line for each packed value; whether all are equal to the bit."""
-    equal = 0
-    for name, (before, protocol) in wanted.items():
+@dataclass(frozen=True)
+class Repeated:
+    """A packed value, and what the repetition gave."""
+
+    name: str
+    verdict: str
+    """`equal` to the bit, `differs`, `other protocol` or `missing`."""
+    was: float
+    now: float | None = None
+    deviations: float | None = None
+    """The size of the difference, in standard deviations between the seeds."""
+
+    def __str__(self) -> str:
+        if self.now is None:
+            return f"missing  {self.name}: was {self.was:.6g}"
+        if self.verdict == "equal":
+            return f"equal    {self.name}: {self.was:.6g}"
+        changed = f"differs  {self.name}: was {self.was:.6g}, now {self.now:.6g}"
+        if self.verdict != "differs":
+            return f"{changed}, under another protocol"
+        share = f", {self.deviations:.2g} of the deviation between seeds" if self.deviations else ""
+        return f"{changed} ({self.now - self.was:+.3g}{share})"
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it: null where a value is not finite."""
+        return {
+            key: None if isinstance(value, float) and not isfinite(value) else value
+            for key, value in asdict(self).items()
+        }
+
+
+def _compared(wanted: Values, found: Values, spreads: dict[str, float]) -> Iterator[Repeated]:
+    """One for each packed value."""
+    for name, (was, protocol) in wanted.items():
         now, how = found.get(name, (None, None))
         if now is None:
-            print(f"missing  {name}: was {before:.6g}")
+            yield Repeated(name, "missing", was)
         elif how != protocol:
-            print(f"differs  {name}: was {before:.6g}, now {now:.6g}, under another protocol")
-        elif _same(before, now):
-            equal += 1
-            print(f"equal    {name}: {before:.6g}")
+            yield Repeated(name, "other protocol", was, now)
+        elif _same(was, now):
+            yield Repeated(name, "equal", was, now)
         else:
             spread = spreads.get(name)
-            share = f", {abs(now - before) / spread:.2g} of the deviation between seeds" if spread else ""
-            print(f"differs  {name}: was {before:.6g}, now {now:.6g} ({now - before:+.3g}{share})")
-    verdict = "equal to the bit" if equal == len(wanted) else "not equal"
-    print(f"{label}: {verdict}, {equal} of {len(wanted)} values")
-    return equal == len(wanted)
+            yield Repeated(name, "differs", was, now, abs(now - was) / spread if spread else None)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -16,7 +16,7 @@ from ndabench.errors import UserError
 from ndabench.pack import LOCK, pack
 from ndabench.records import RecordStore
 from ndabench.records.pack_file import MANIFEST, unpack, write_pack
-from ndabench.rerun import rerun
+from ndabench.rerun import _compared, rerun
 from tests.command_lines import CommandLine
 from tests.two_workers import on_two_workers
 
@@ -47,11 +47,15 @@ def test_a_cell_trained_again_is_equal_to_the_bit(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    rerun(packed, "jigsaw,1", out=str(tmp_path / "again"))
-    said = capsys.readouterr().out.splitlines()
-    values = RecordStore(str(tmp_path / "again")).read_metrics(name="fd_classifier").to_pylist()
-    assert f"equal    fd_classifier: {values[-1]['value']:.6g}" in said
-    assert said[-1].endswith("equal to the bit, 3 of 3 values")
+    rerun(packed, "jigsaw,1", out=str(tmp_path / "again"), json_=True)
+    (line,) = capsys.readouterr().out.splitlines()
+    facts = json.loads(line)
+    value = RecordStore(str(tmp_path / "again")).read_metrics(name="fd_classifier").to_pylist()[-1]["value"]
+    assert facts["equal"]
+    assert facts["records"] == str(tmp_path / "again")
+    equal = {"name": "fd_classifier", "verdict": "equal", "was": value, "now": value, "deviations": None}
+    assert equal in facts["values"]
+    assert [one["verdict"] for one in facts["values"]] == ["equal"] * 3
 
 
 def rerun_and_listen(pack: Path, out: Path, workers: Workers) -> str:
@@ -93,6 +97,7 @@ def test_another_value_is_told_with_its_size(
     with pytest.raises(SystemExit, match="1"):
         rerun(tmp_path / "other.zip", "none,0", out=str(tmp_path / "again"))
     said = capsys.readouterr().out
+    assert "equal    val_fd_classifier: " in said
     assert "now " in said
     assert "(-1, 0." in said
     assert "not equal, 2 of 3 values" in said
@@ -139,3 +144,18 @@ def test_a_pack_that_is_not_as_it_was_packed_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             unpack(damaged, tmp_path / damaged.stem)
     assert not (tmp_path / "a").exists()
+
+
+def test_values_are_compared_with_their_protocol_and_as_json_without_nan() -> None:
+    nan = float("nan")
+    wanted = {"a": (1.0, "p"), "b": (nan, "p"), "c": (2.0, "p"), "d": (3.0, "p"), "e": (4.0, "p")}
+    found = {"a": (1.5, "p"), "b": (nan, "p"), "c": (2.0, "q"), "e": (4.0, "p")}
+    values = {one.name: one for one in _compared(wanted, found, {"a": 0.25})}
+    verdicts = ["differs", "equal", "other protocol", "missing", "equal"]
+    assert [one.verdict for one in values.values()] == verdicts
+    assert values["a"].deviations == 2.0
+    assert str(values["a"]) == "differs  a: was 1, now 1.5 (+0.5, 2 of the deviation between seeds)"
+    assert str(values["c"]) == "differs  c: was 2, now 2, under another protocol"
+    assert str(values["d"]) == "missing  d: was 3"
+    plain = {"name": "b", "verdict": "equal", "was": None, "now": None, "deviations": None}
+    assert values["b"].plain() == plain
