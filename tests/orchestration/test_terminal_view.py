@@ -1,10 +1,12 @@
 """What a sweep prints, by a clock that the test sets."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
+from ndabench.command_line import console_of
 from ndabench.orchestration.terminal_view import TerminalView
 from ndabench.planning.sweep_state import SweepState
 from tests.timed_sweep import SWEEP, Clock, result
@@ -67,3 +69,19 @@ def test_lines_above_the_bars_of_a_terminal(state: SweepState) -> None:
     assert "1 trial is waiting [2 CPU]\n" in printed
     assert f"[3/12] {FIRST.label}: failed val_fd 3 (no [x]) (a damaged checkpoint) · about " in printed
     assert SECOND.label not in printed.splitlines()[-1]
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_no_color_is_obeyed(
+    state: SweepState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], no_color: str
+) -> None:
+    for name, value in {"NO_COLOR": no_color, "FORCE_COLOR": "1", "TERM": "xterm-256color"}.items():
+        monkeypatch.setenv(name, value)
+    with TerminalView(console_of(quiet=False), state, "val_fd") as view:
+        state.subscribe("the terminal", view.observe)
+        state.start(FIRST)
+        state.end(FIRST.trial_id, "failed", error="no")
+    printed = capsys.readouterr().out
+    assert "failed" in printed
+    coloured = re.search(r"\x1b\[[0-9;]*3[0-9]", printed)
+    assert (coloured is None) == bool(no_color)
