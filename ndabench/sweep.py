@@ -268,7 +268,9 @@ def _plan_lines(config: "SweepConfig") -> "Iterator[tuple[int, str, str, str, st
         if dimensions := config.dimensions_of(arm):
             how = f"× {search.sampler.name}"
             yield search.trials_per_arm, how, arm.name, "", ", ".join(dimensions), str(search.seed), each
-        yield repeats, "× the best", arm.name, "", "", seeds, each
+        most = config.most_repeated(arm)
+        how = f"× the Pareto set, {most} settings at most" if most > 1 else "× the best"
+        yield repeats * most, how, arm.name, "", "", seeds, each
 
 
 if __name__ == "__main__":

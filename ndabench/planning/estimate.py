@@ -39,7 +39,9 @@ def estimate(config: SweepConfig, costs: Sequence[Cost], at_a_time: int) -> Iter
 def _trials_of(config: SweepConfig, arm: Arm) -> int:
     if config.search.is_grid:
         return sum(1 for _ in config.settings_of(arm)) * len(config.seeds)
-    return bool(config.dimensions_of(arm)) * config.search.trials_per_arm + len(config.seeds)
+    return bool(config.dimensions_of(arm)) * config.search.trials_per_arm + config.most_repeated(arm) * len(
+        config.seeds
+    )
 
 
 def _time(seconds: float) -> str:

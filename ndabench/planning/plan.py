@@ -197,7 +197,8 @@ class ArmSearch:
         and settings evenly between them."""
         best = pareto_set([values for values, _ in self._tried], self._config.modes)
         best.sort(key=lambda place: self._tried[place][0])
-        few = np.linspace(0, len(best) - 1, min(len(best), self._config.most_repeated)).round().astype(int)
+        number_of = min(len(best), self._config.most_repeated(self._arm))
+        few = np.linspace(0, len(best) - 1, number_of).round().astype(int)
         return [self._tried[best[number]][1] for number in few]
 
     def _is_mine(self, trial: TrialConfig) -> bool:

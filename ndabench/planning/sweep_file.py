@@ -515,13 +515,14 @@ class SweepConfig(Config):
             )
             return sum(settings) * len(self.seeds)
         searched = sum(bool(self.dimensions_of(arm)) for arm in self.arms)
-        repeated = searched * self.most_repeated + len(self.arms) - searched
+        repeated = sum(self.most_repeated(arm) for arm in self.arms)
         return searched * self.search.trials_per_arm + repeated * len(self.seeds)
 
-    @property
-    def most_repeated(self) -> int:
-        """How many settings of an arm a search may repeat."""
-        return min(self.search.pareto_settings, self.search.trials_per_arm) if len(self.modes) > 1 else 1
+    def most_repeated(self, arm: Arm) -> int:
+        """How many settings of an arm a sampled search repeats at most."""
+        if len(self.modes) == 1 or not self.dimensions_of(arm):
+            return 1
+        return min(self.search.pareto_settings, self.search.trials_per_arm)
 
 
 def _of_task(setting: Mapping[str, Any]) -> list[str]:

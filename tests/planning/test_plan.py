@@ -17,6 +17,7 @@ from ndabench.planning.plan import Plan, make_plan
 from ndabench.planning.samplers import SAMPLERS
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
+from ndabench.sweep import _plan_lines
 from ndabench.tasks.gan.config import GanConfig
 from ndabench.trials.config import Provenance, TrialConfig, planned_row
 from tests.registrations import toy_registered
@@ -140,6 +141,8 @@ def test_by_several_measures_a_search_repeats_some_of_the_pareto_set(sampler: st
         for seed in config.seeds:
             repeated = [one.values for one in of_arm if one.trial.seed == seed]
             assert sorted(repeated) == [min(front), max(front)], "both ends of it"
+    lines = [(count, how) for count, how, *_ in _plan_lines(config)]
+    assert lines == [(8, f"× {sampler}"), (4, "× the Pareto set, 2 settings at most")] * 2
     before = outcomes[:11]
     assert len(set(ids(before) + ids(play_two(make_plan(config, before))))) == config.trial_count()
 
