@@ -56,9 +56,14 @@ def rerun(
 @contextlib.contextmanager
 def _nothing_printed() -> Iterator[None]:
     """What a training prints goes nowhere; errors go where they do."""
-    logging.getLogger("ndabench").setLevel(logging.WARNING)
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
+    logger = logging.getLogger("ndabench")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _repeat(pack: Path, cell: str, assignments: list[str], out: str | None) -> dict[str, Any] | None:

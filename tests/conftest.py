@@ -1,5 +1,6 @@
 """What tests everywhere may ask for."""
 
+import logging
 import os
 import shutil
 import signal
@@ -31,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=seconds, reverse=True)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     items[:] = [item for number in range(processes) for item in items[number::processes]]
+
+
+@pytest.fixture(autouse=True)
+def level_of_the_log() -> None:
+    """A command changes the level for the rest of its process, and tests may run one in theirs."""
+    logging.getLogger("ndabench").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

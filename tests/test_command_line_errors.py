@@ -63,7 +63,7 @@ IN_THE_FILE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unknown evaluation": (
         {"evaluate": [{"name": "fdd"}]},
-        "evaluate.0.name: unknown name 'fdd'; did you mean 'fd'.*inception_score",
+        "evaluate.0.name: unknown name 'fdd'; did you mean 'fd'.*known: anomaly, ",
     ),
     "unmeasured objective": (
         {"evaluate": [{"name": "fd"}], "objective": {"metric": "fd_clasifier"}},
