@@ -59,11 +59,12 @@ name: {name}
 GAN = """\
 task:
   name: gan
-  width: 16              # channels; 64 or more for good pictures, on a GPU
+  width: 8               # channels; 64 or more for good pictures, on a GPU
   batch_size: {batch_size}
-  num_steps: 2000        # a first look; tens of thousands for good pictures
+  num_steps: 500         # a first look, minutes on two cores; tens of thousands for good pictures
+  num_discriminator_steps: 2
   losses: hinge
-  checkpoint_every: 500
+  checkpoint_every: 250
 data: {data}
 arms:                    # all are compared with the first
   - none
@@ -72,7 +73,7 @@ search:
   lambda: [0.25]         # the weight of the generated pictures; the negatives weigh 1 − λ
 seeds: {seeds}
 evaluate:                # on validation and test pictures that no training sees
-  - {{name: fd, num_samples: {samples}, every: 500}}   # Fréchet distance, by a small classifier trained here
+  - {{name: fd, num_samples: {samples}, every: 250}}   # Fréchet distance, by a small classifier trained here
 objective: {{metric: fd_classifier}}
 resources: {{cpus_per_worker: 1, gpus_per_worker: 0}}   # of each trial; gpus_per_worker: 1 where there is one
 """
@@ -81,10 +82,10 @@ CONTRASTIVE = """\
 task:
   name: image_contrastive
   method: {{name: moco, queue_size: {queue_size}}}
-  encoder: {{name: resnet, depth: 18, width: 16}}   # width 64 is the usual ResNet-18, for GPUs
+  encoder: {{name: resnet, depth: 18, width: 8}}   # width 64 is the usual ResNet-18, for GPUs
   batch_size: {batch_size}
-  num_steps: 2000        # a first look; hundreds of epochs are usual
-  checkpoint_every: 500
+  num_steps: 500         # a first look, minutes on two cores; hundreds of epochs are usual
+  checkpoint_every: 250
 data: {data}
 arms:                    # all are compared with the first
   - none
@@ -94,7 +95,7 @@ search:
   lambda: [1.0]          # the weight of the negatives among the keys; 0 is the plain loss
 seeds: {seeds}
 evaluate:                # on validation and test pictures that no training sees
-  - {{name: knn, every: 500}}
+  - {{name: knn, every: 250}}
   - linear_probe_lbfgs
 objective: {{metric: knn}}
 resources: {{cpus_per_worker: 1, gpus_per_worker: 0}}   # of each trial; gpus_per_worker: 1 where there is one
@@ -104,12 +105,12 @@ VIDEO_CONTRASTIVE = """\
 task:
   name: video_contrastive
   method: {{name: dpc, num_blocks: 4, num_predicted: 1}}
-  encoder: {{name: resnet2d3d, width: 16}}   # width 64 is the usual one, for GPUs
+  encoder: {{name: resnet2d3d, width: 8}}   # width 64 is the usual one, for GPUs
   clip_frames: 20        # frames of a clip, so many apart:
   frame_stride: 1
   batch_size: {batch_size}
-  num_steps: 1000        # a first look
-  checkpoint_every: 250
+  num_steps: 300         # a first look, minutes on two cores
+  checkpoint_every: 150
 data: {data}
 arms:                    # all are compared with the first
   - none
@@ -124,7 +125,7 @@ resources: {{cpus_per_worker: 1, gpus_per_worker: 0}}   # of each trial; gpus_pe
 """
 
 IMAGE_KINDS = {
-    "gan": Kind(False, ("jigsaw", "cutout"), 32, 64, GAN, needs_classes=False),
+    "gan": Kind(False, ("jigsaw", "cutout"), 32, 32, GAN, needs_classes=False),
     "contrastive": Kind(False, ("jigsaw", "stitch"), 32, 64, CONTRASTIVE, needs_classes=True),
 }
 VIDEO_KINDS = {"contrastive": Kind(True, ("shuffle_frames",), 64, 16, VIDEO_CONTRASTIVE, needs_classes=True)}
