@@ -61,10 +61,10 @@ task:
   name: gan
   width: 8               # channels; 64 or more for good pictures, on a GPU
   batch_size: {batch_size}
-  num_steps: 500         # a first look, minutes on two cores; tens of thousands for good pictures
+  num_steps: 300         # a first look, minutes on two cores; tens of thousands for good pictures
   num_discriminator_steps: 2
   losses: hinge
-  checkpoint_every: 250
+  checkpoint_every: 150
 data: {data}
 arms:                    # all are compared with the first
   - none
@@ -73,7 +73,7 @@ search:
   lambda: [0.25]         # the weight of the generated pictures; the negatives weigh 1 − λ
 seeds: {seeds}
 evaluate:                # on validation and test pictures that no training sees
-  - {{name: fd, num_samples: {samples}, every: 250}}   # Fréchet distance, by a small classifier trained here
+  - {{name: fd, num_samples: {samples}, every: 150}}   # Fréchet distance, by a small classifier trained here
 objective: {{metric: fd_classifier}}
 resources: {{cpus_per_worker: 1, gpus_per_worker: 0}}   # of each trial; gpus_per_worker: 1 where there is one
 """
