@@ -7,8 +7,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +19,7 @@ from rich.text import Text
 from ndabench.errors import UserError
 from ndabench.foreign_text import acting_character, escaped, shown, without_secrets
 from ndabench.interruption import EXIT_CODE, interruptible
+from ndabench.log_level import logged
 from ndabench.version import __version__
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def run(*commands: Callable[..., None], **groups: Sequence[Callable[..., None]])
         app.add_typer(group, name=name)
     _print_what_the_terminal_can()
     try:
-        with interruptible(), _long_work_heard():
+        with interruptible(), logged(logging.INFO, logging.StreamHandler()):  # long work is heard
             app()
     except UserError as error:
         print(f"error: {escaped(without_secrets(str(error)))}", file=sys.stderr)
@@ -128,20 +128,6 @@ def _print_what_the_terminal_can() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a notebook has others
             stream.reconfigure(errors="replace")
-
-
-@contextmanager
-def _long_work_heard() -> Iterator[None]:
-    """Sends ndabench's log lines about long work to stderr."""
-    logger, handler = logging.getLogger("ndabench"), logging.StreamHandler()
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
 
 
 def console_of(*, quiet: bool) -> Console:

@@ -22,6 +22,7 @@ import typer
 from ndabench.command_line import JSON, OUT, print_json, results_folder, run
 from ndabench.errors import UserError, first_of, listed
 from ndabench.interruption import EXIT_CODE
+from ndabench.log_level import logged
 from ndabench.training_alone import say_diverged, start_workers, take, train_and_show
 
 if TYPE_CHECKING:
@@ -56,14 +57,12 @@ def rerun(
 @contextlib.contextmanager
 def _nothing_printed() -> Iterator[None]:
     """What a training prints goes nowhere; errors go where they do."""
-    logger = logging.getLogger("ndabench")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
-            yield
-    finally:
-        logger.setLevel(level)
+    with (
+        logged(logging.WARNING),
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
+        yield
 
 
 def _repeat(pack: Path, cell: str, assignments: list[str], out: str | None) -> dict[str, Any] | None:

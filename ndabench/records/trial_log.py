@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from ndabench.errors import UserError
 from ndabench.foreign_text import escaped, shortened, without_secrets
+from ndabench.log_level import logged
 from ndabench.records.store import RecordStore
 
 MOST_LINES = 200
@@ -33,15 +34,8 @@ class TrialLog(logging.Handler):
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Adds what ndabench's own logger says, from INFO on, while the block lasts."""
-        logger = logging.getLogger("ndabench")
-        level = logger.level
-        logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
-        logger.addHandler(self)
-        try:
+        with logged(min(logging.getLogger("ndabench").getEffectiveLevel(), logging.INFO), self):
             yield
-        finally:
-            logger.removeHandler(self)
-            logger.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.say(record.getMessage())

@@ -33,7 +33,7 @@ from ndabench.reporting.overview import overview
 from ndabench.reporting.provenance import pretty, protocols, provenance_table
 from ndabench.reporting.search import search_blocks
 from ndabench.reporting.search_figure import search_figure
-from ndabench.reporting.sheets import EXAMPLES, sheet_specs
+from ndabench.reporting.sheets import EXAMPLES, sheet_specs, with_pictures
 from ndabench.reporting.specs import (
     Block,
     CodeSpec,
@@ -41,6 +41,7 @@ from ndabench.reporting.specs import (
     ReportSpec,
     Section,
     Sheet,
+    SheetSpec,
     TableSpec,
     TextSpec,
 )
@@ -98,7 +99,7 @@ def report_spec(store: RecordStore, *, all_seeds: bool = False, trial_links: str
     negatives = [table for table in [negatives_table(frames)] if table]
     searched = [group for group in [search_figure(frames, compared)] if group]
     sections = [
-        Section("results", "Results", [] if only_checks else _results(frames, compared)),
+        Section("results", "Results", [] if only_checks else _results(frames, compared, pictures)),
         Section("checks", "Checks of a machine", check_tables(frames)),
         Section("negatives", "Negatives", [*examples, *negatives]),
         Section("over-lambda", "Over λ", [group for group in [lambda_figures(frames, compared)] if group]),
@@ -133,7 +134,7 @@ def _damage(lines: list[str]) -> list[str]:
     return [f"Left out: {line}." for line in lines[:MOST_DAMAGED]] + more
 
 
-def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
+def _results(frames: Frames, compared: list[Comparison], pictures: Sequence[SheetSpec]) -> list[Block]:
     if not compared:
         return [TextSpec(["No finished trial has measured anything that can be compared yet."])]
     found = trade_offs(frames, compared)
@@ -141,7 +142,7 @@ def _results(frames: Frames, compared: list[Comparison]) -> list[Block]:
     tables: list[Block] = [
         *trade_off_tables(frames, found),
         *figures,
-        *overview(frames, compared),
+        *with_pictures(overview(frames, compared), pictures, frames, compared),
         *once(comparison_tables(compared)),
     ]
     kinds = {(c.group.task, c.measured_on, c.conditional): None for c in compared}

@@ -13,10 +13,11 @@ from ndabench.reporting.anomaly import draw_scores, read_scores
 from ndabench.reporting.comparison import Comparison, leading
 from ndabench.reporting.confusion import draw_confusion, read_confusion
 from ndabench.reporting.counts import draw_counts, read_counts
+from ndabench.reporting.decisions import decisions
 from ndabench.reporting.formatting import count, decimals_of, interval, number
 from ndabench.reporting.frames import Frames, Setting
 from ndabench.reporting.overview import effects
-from ndabench.reporting.specs import Sheet, SheetSpec, Size, Wall
+from ndabench.reporting.specs import Block, ForestSpec, Sheet, SheetSpec, Size, Wall
 from ndabench.reporting.tables import VERDICTS
 
 TITLES = {
@@ -74,6 +75,21 @@ def sheet_specs(store: RecordStore, frames: Frames, comparisons: list[Comparison
         for kind, title in titles.items()
     ]
     return [spec for spec in specs if spec.sheets]
+
+
+def with_pictures(
+    blocks: Sequence[Block], sheets: Sequence[SheetSpec], frames: Frames, comparisons: Sequence[Comparison]
+) -> list[Block]:
+    """The blocks; next to the first forest plot the first kind of small pictures, of the baseline and of the
+    first arm of a claim (else of the next arm)."""
+    small = next((one.sheets for one in sheets if one.size == "small" and len(one.sheets) > 1), ())
+    claimed = {one.row.setting.label for one in decisions(frames, list(comparisons)).claims if one.row}
+    others = sorted(small[1:], key=lambda sheet: sheet.caption.rpartition(", seed ")[0] not in claimed)
+    first = next((block for block in blocks if isinstance(block, ForestSpec)), None)
+    if first is None or not others:
+        return list(blocks)
+    illustrated = replace(first, pictures=[small[0], others[0]])
+    return [illustrated if block is first else block for block in blocks]
 
 
 def _titles(frames: Frames) -> dict[str, str]:

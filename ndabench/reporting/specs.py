@@ -128,6 +128,8 @@ class ForestSpec:
     x_title: str
     rows: Sequence[ForestRow]
     notes: Sequence[str] = ()
+    pictures: "Sequence[Sheet]" = ()
+    """Shown next to the figure if the page is wide enough."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from ndabench.reporting.drawing import draw
 from ndabench.reporting.formatting import number
 from ndabench.reporting.frames import load
 from ndabench.reporting.overview import overview
-from ndabench.reporting.page import comparison_tables, once
+from ndabench.reporting.page import comparison_tables, once, render, report_spec
 from ndabench.reporting.specs import ForestSpec, TableSpec, TextSpec
-from tests.reporting.synthetic import Trial, finals, measured, record
+from tests.reporting.synthetic import Trial, finals, measured, picture, record
 from tests.reporting.test_claims import EFFECTS, swept
 
 HOSTILE = "<script>alert(1)</script>"
@@ -51,6 +51,21 @@ def test_a_forest_has_the_claims_with_their_decisions_and_the_others_with_their_
     assert rows["cutout at λ = 0.5"].low == table.difference.summary.low != decided.low
     verdicts = [row.verdict for row in rows.values()]
     assert verdicts == ["good", "bad", "good", ""]
+
+
+def test_next_to_the_differences_are_pictures_of_the_baseline_and_of_the_claimed_arm(tmp_path: Path) -> None:
+    claim = {"that": [{"arm": "cutout", "is": "lower"}]}
+    store = swept(tmp_path, EFFECTS, claim=claim)
+    without = [b for s in report_spec(store).sections for b in s.blocks if isinstance(b, ForestSpec)]
+    assert [figure.pictures for figure in without] == [()]
+    for trial_id in store.read_trials()["trial_id"].to_pylist():
+        store.write_progress("synthetic", trial_id, 101, {}, {"samples.png": picture(0)})
+    (figure,) = [b for s in report_spec(store).sections for b in s.blocks if isinstance(b, ForestSpec)]
+    captions = [sheet.caption for sheet in figure.pictures]
+    assert captions == ["none, seed 0, step 101", "cutout at λ = 0.5, seed 0, step 101"]
+    page = render(report_spec(store))
+    place = page.index('class="glance"')
+    assert place < page.index(f'alt="Generated samples of {captions[1]}"') < page.index('id="pictures"')
 
 
 def test_where_a_control_failed_nothing_is_good_or_bad(tmp_path: Path) -> None:
