@@ -23,7 +23,7 @@ SET = typer.Option(
     "--set", metavar="KEY=VALUE", help="What to measure, e.g. 'evaluate=[kid]'; also resources.KEY."
 )
 TRIAL = typer.Option(metavar="ID", help="Measure this trial only; may be repeated.")
-AGAIN = typer.Option("--again", help="Measure again what was measured after the sweep before.")
+AGAIN = typer.Option("--again", help="Repeat the measurements that `evaluate` has made before.")
 DRY_RUN = typer.Option("--dry-run", help="Say what would be measured, and measure nothing.")
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from ndabench.command_line import run
 
 FILES = typer.Argument(help="The results.jsonl of benchmarks/gpu, one for each run.")
-OUT = typer.Option(help="The folder of the records and the report, of its own.")
+OUT = typer.Option(help="A folder for these records and their report alone.")
 
 
 def import_records(files: Annotated[list[Path], FILES], out: Annotated[str, OUT] = "reports/gpu") -> None:

@@ -24,7 +24,7 @@ EVERY = typer.Option(min=1, metavar="SECONDS", help="How often --watch looks for
 ALL_SEEDS = typer.Option("--all-seeds", help="Count in finished seeds that the sweep file no longer names.")
 SEEDS_FOR = typer.Option(
     metavar="DIFFERENCE",
-    help="Print how many seeds would show this difference in the primary measure, by the spread of these.",
+    help="Print how many seeds would show this difference in the primary measure, given the spread here.",
 )
 
 

@@ -15,7 +15,7 @@ from ndabench.command_line import run
 from ndabench.errors import UserError
 
 FOLDER = typer.Argument(metavar="DIR", help="A folder of sweeps, or the folder (or URI) of one.")
-HOST = typer.Option(help="The address to listen at. Anybody who reaches another than the default can read.")
+HOST = typer.Option(help="The address to listen on. Anyone who can reach it can read the reports.")
 PORT = typer.Option(min=0, max=65535, help="0: any that is free.")
 EVERY = typer.Option(min=1, metavar="SECONDS", help="How often an open page of a running sweep loads again.")
 

@@ -63,7 +63,7 @@ def nt_xent(
     temperature: float,
     nda: NdaKeys | None = None,
 ) -> dict[str, Tensor]:
-    """The mean loss of queries `[N, d]` among candidates `[K, d]` that hold them and their partners.
+    """The mean loss of queries `[N, d]` among candidates `[K, d]` that include them and their partners.
 
     `own` and `partner`, int64 `[N]`, are their positions: a query's partner is its positive, and all other
     candidates except the query itself are its negatives. Returns the same parts as `info_nce`.

@@ -117,7 +117,7 @@ def _without_head(network: Any) -> nn.Module:
 
 
 def _builder(name: str) -> Callable[..., Any]:
-    """pytorchvideo's; a library that it imports warns of TorchScript's end."""
+    """pytorchvideo's builder, imported without a warning that TorchScript is deprecated."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         module = import_module(f"pytorchvideo.models.{name}")

@@ -169,7 +169,7 @@ def value_names(evaluation: Evaluation) -> set[str]:
 
 
 def _measured(store: RecordStore, trials: Mapping[str, TrialConfig]) -> Mapping[str, set[str]]:
-    """The displayed names of what each trial was measured by at its last step."""
+    """The displayed names of the metrics that each trial has at its last step."""
     names: defaultdict[str, set[str]] = defaultdict(set)
     rows = store.read_metrics(["trial_id", "step", "kind", *NAME_PARTS]).to_pydict().values()
     for trial_id, step, kind, *parts in zip(*rows, strict=True):

@@ -105,8 +105,8 @@ def bootstrap_intervals(
 ) -> Mapping[str, tuple[float, float]]:
     """Percentile intervals of all rates for other images from the same two distributions.
 
-    Inside and outside are resampled separately, with replacement, by `seed`. The variance of a second
-    training is not in them.
+    Inside and outside are resampled separately, with replacement, by `seed`. The intervals leave
+    out the variance between trainings.
     """
     random = np.random.default_rng(seed)
     at_once = max(1, RESAMPLES_AT_ONCE // counts.inside.shape[-1])

@@ -44,7 +44,7 @@ class Counts(NamedTuple):
 
     objects: Integers
     unclear: npt.NDArray[np.bool_]
-    """Whether something is there that is no object."""
+    """Whether the image contains something that is not an object."""
 
 
 @dataclass(frozen=True)

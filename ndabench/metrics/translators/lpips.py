@@ -106,7 +106,7 @@ class Lpips(nn.Module):
 
 
 def open_lpips(weights: Path, heads: Path) -> Lpips:
-    """The network with weights from files; `UserError` for one that is missing or another network's."""
+    """The network with weights from files; `UserError` if one is missing or does not fit."""
     network = Lpips()
     alexnet, judgements = read_state(weights), read_state(heads)
     try:

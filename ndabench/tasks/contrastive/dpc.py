@@ -152,7 +152,7 @@ class DpcMethod:
         )
 
     def _nda(self, nda: Sequence[Tensor]) -> NdaTargets:
-        """The NDA keys, each encoded with the moments of its own batch, which move none of the network's."""
+        """The NDA keys, each encoded with the moments of its own batch; the network keeps its own."""
         with torch.set_grad_enabled(self.config.nda_gradient), running_moments_kept(self.network):
             targets = torch.cat([encode_blocks(self.encode, blocks) for blocks in nda], 1)
             if self.config.nda_scope == "batch":
