@@ -18,7 +18,6 @@ Differences from `yaml.safe_load`:
 
 import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 
 from ndabench.errors import UserError
 from ndabench.foreign_text import acting_character, shown
+from ndabench.regular_files import read_text
 
 MOST_NESTED = 40
 """Lists and mappings inside one another."""
@@ -43,27 +43,14 @@ _FLOAT_OF_YAML_1_2 = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, variables filled in; `UserError`, naming the file, for anything else."""
+    text = read_text(path, "sweep file", MOST_BYTES)
     try:
-        data = parse_yaml(_text(path), os.environ)
+        data = parse_yaml(text, os.environ)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}: must hold a mapping of keys to values")
     return data
-
-
-def _text(path: Path) -> str:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe or a device could block for ever
-            raise UserError("cannot be read (it is a folder, a pipe or a device)")
-        if status.st_size > MOST_BYTES:
-            raise UserError(f"is larger than {MOST_BYTES >> 10} KiB, which no sweep file is")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError("not a text file in UTF-8") from None
 
 
 def parse_yaml(text: str, variables: Mapping[str, str] | None = None) -> Any:

@@ -77,7 +77,7 @@ OF_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
         _other_label,
         "gives the number 1 to a video of Biking, which is 2 in classInd.txt",
     ),
-    "no test list": (_no_lists, "testlist01.txt: the list cannot be read"),
+    "no test list": (_no_lists, "testlist01.txt: cannot be read"),
 }
 
 

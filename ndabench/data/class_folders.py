@@ -169,7 +169,11 @@ def class_folders(folder: Path) -> list[Path]:
 
 def files_of(folder: Path, kind: FileKind) -> list[Path]:
     """The files to read below a folder, ascending; `UserError` for one of this kind that cannot be read."""
-    files = files_below(folder)
+    return to_read(files_below(folder), kind)
+
+
+def to_read(files: Sequence[Path], kind: FileKind) -> list[Path]:
+    """The `files` of this kind; `UserError` for one that cannot be read."""
     for file in files:
         if file.suffix.lower() in kind.unreadable:
             raise UserError(
@@ -179,8 +183,8 @@ def files_of(folder: Path, kind: FileKind) -> list[Path]:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every file below `folder` that is not junk, through links, too; ascending. Links to missing files are
-    among them."""
+    """Every file below `folder` that is neither junk nor a pipe or device, through links, too; ascending.
+    Links to missing files are among them."""
     found: list[Path] = []
     _collect(folder, _around(folder), found)
     return sorted(found)
@@ -195,7 +199,7 @@ def _collect(folder: Path, around: frozenset[Identity], found: list[Path]) -> No
             continue
         if _is_folder(entry):
             _collect(Path(entry.path), around | {identity}, found)
-        else:
+        elif entry.is_file() or not Path(entry.path).exists():
             found.append(Path(entry.path))
 
 

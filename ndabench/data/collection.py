@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from ndabench.data.class_folders import files_of, is_junk, to_read
 from ndabench.data.config import FullPath
 from ndabench.data.image_folder import IMAGES
 from ndabench.data.source import ArrayPictures, FilePictures, ImageConfig, Pictures, Source, decoded
@@ -28,7 +29,7 @@ LABELS = "dataset.json"
 
 
 class ImageCollectionConfig(ImageConfig):
-    """All pictures below `path`, in the order of their names; hidden files do not count."""
+    """All pictures below `path`, in the order of their names; `class_folders.py` says which files count."""
 
     name: Literal["images"] = "images"
     path: FullPath
@@ -39,7 +40,7 @@ class ImageCollectionConfig(ImageConfig):
 
     def files(self) -> list[Path]:
         if self.path.is_dir():
-            return _pictures_below(self.path)
+            return _some(files_of(self.path, IMAGES), self.path)
         if self.path.suffix.lower() in ARCHIVES and self.path.is_file():
             return [self.path]
         raise UserError(f"{self.path}: no such folder, zip or npz of pictures")
@@ -119,31 +120,18 @@ def _archive(file: Path, process: int) -> zipfile.ZipFile:
 
 def _names_in(file: Path) -> list[str]:
     try:
-        names = sorted(name for name in _archive(file, os.getpid()).namelist() if _is_picture(Path(name)))
+        names = [name for name in _archive(file, os.getpid()).namelist() if not name.endswith("/")]
     except zipfile.BadZipFile as error:
         raise UserError(f"{file}: is no zip that can be read ({error})") from None
-    if not names:
-        raise UserError(f"{file}: holds no pictures ({first_of(sorted(IMAGES.suffixes))})")
-    return names
+    inside = {file / name: name for name in names if not any(map(is_junk, Path(name).parts))}
+    return sorted(inside[one] for one in _some(to_read(list(inside), IMAGES), file))
 
 
-def _pictures_below(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    inside = [file.relative_to(folder) for file in files]
-    unreadable = [file for file in inside if file.suffix.lower() in IMAGES.unreadable]
-    if unreadable:
-        raise UserError(
-            f"{folder}: {len(unreadable)} pictures cannot be decoded here: {first_of(unreadable, 3)}"
-        )
-    found = [folder / file for file in inside if _is_picture(file)]
-    if not found:
-        raise UserError(f"{folder}: holds no pictures ({first_of(sorted(IMAGES.suffixes))})")
-    return found
-
-
-def _is_picture(path: Path) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    return path.suffix.lower() in IMAGES.suffixes and not hidden
+def _some(pictures: list[Path], where: Path) -> list[Path]:
+    """The `pictures`; `UserError` where there are none."""
+    if not pictures:
+        raise UserError(f"{where}: holds no pictures ({first_of(sorted(IMAGES.suffixes))})")
+    return pictures
 
 
 def _array_of(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

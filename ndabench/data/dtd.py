@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from ndabench.data.config import FullPath, SplitName
+from ndabench.data.lists import read_lines
 from ndabench.data.source import FilePictures, ImageConfig, Source
 from ndabench.errors import UserError
 
@@ -44,10 +45,10 @@ class DtdConfig(ImageConfig):
         for split, name in LISTS.items():
             file = folder / "labels" / f"{name}{self.partition}.txt"
             try:
-                lines = file.read_text("utf-8").splitlines()
-            except (OSError, UnicodeDecodeError):
+                lines = read_lines(file, "list of pictures")
+            except UserError:
                 raise UserError(
                     f"{self.name}: {file} is missing or not a text file; data.path is the folder of dtd"
                 ) from None
-            lists[split] = [folder / "images" / line.strip() for line in lines if line.strip()]
+            lists[split] = [folder / "images" / line for _, line in lines]
         return lists

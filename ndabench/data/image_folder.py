@@ -19,6 +19,7 @@ from ndabench.data.class_folders import (
     training_classes,
 )
 from ndabench.data.config import FullPath, SplitName
+from ndabench.data.lists import read_lines
 from ndabench.data.source import FilePictures, ImageConfig, Source
 from ndabench.errors import UserError
 
@@ -85,11 +86,7 @@ class ImageFolderConfig(ImageConfig):
         if isinstance(self.classes, tuple):
             names = self.classes
         else:
-            try:
-                lines = self.classes.read_text("utf-8-sig").splitlines()
-            except (OSError, UnicodeDecodeError):
-                raise UserError(f"{self.classes}: no readable list of classes (data.classes)") from None
-            names = tuple(line.strip() for line in lines if line.strip())
+            names = tuple(line for _, line in read_lines(self.classes, "list of classes"))
         if not names:
             raise UserError(f"{self.path}: data.classes names no class")
         return frozenset(names)

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from ndabench.data.config import FullPath
+from ndabench.data.lists import read_lines
 from ndabench.data.source import FilePictures, ImageConfig, Source
 from ndabench.errors import UserError
 
@@ -33,16 +34,16 @@ class Places365Config(ImageConfig):
     def _list(self) -> list[tuple[Path, int]]:
         file = self.path / "places365_val.txt"
         try:
-            lines = file.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
+            lines = read_lines(file, "list of pictures")
+        except UserError:
             raise UserError(
                 f"{self.name}: {file} is missing or not a text file; data.path holds it, with val_256"
             ) from None
         found = []
-        for number, line in enumerate(lines, 1):
-            name, _, label = line.strip().partition(" ")
+        for where, line in lines:
+            name, _, label = line.partition(" ")
             if not label.isdecimal() or int(label) >= NUM_CLASSES:
-                raise UserError(f"{file} line {number}: is not `<picture> <class from 0 to 364>`")
+                raise UserError(f"{where}: is not `<picture> <class from 0 to 364>`")
             found.append((self.path / "val_256" / name, int(label)))
         if not found:
             raise UserError(f"{file}: lists no picture")

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ndabench.data.class_folders import is_junk
 from ndabench.data.config import FullPath
+from ndabench.data.lists import read_lines
 from ndabench.data.source import FilePictures, ImageConfig, Source
 from ndabench.errors import UserError
 
@@ -62,8 +63,8 @@ class TinyImageNetConfig(ImageConfig):
     def _lines(self, name: str) -> list[str]:
         file = self.path / "tiny-imagenet-200" / name
         try:
-            lines = [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError):
+            lines = [line for _, line in read_lines(file, "list of pictures")]
+        except UserError:
             raise UserError(
                 f"{self.name}: {file} is missing or not a text file; "
                 "data.path is the folder of tiny-imagenet-200"

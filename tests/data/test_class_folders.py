@@ -80,6 +80,12 @@ def test_links_are_followed_and_loops_left_out(name: str, tmp_path: Path) -> Non
     assert counts(data) == (6, 2)
 
 
+def test_a_pipe_is_no_data(name: str, tmp_path: Path) -> None:
+    fill(tmp_path, name, "train/a", "train/b", "test/a")
+    os.mkfifo(tmp_path / f"train/a/pipe{MAKERS[name][1]}")
+    assert counts(load(name=name, path=tmp_path, validation_fraction=0.5)) == (4, 2)
+
+
 def test_a_class_whose_link_is_broken_is_named(name: str, tmp_path: Path) -> None:
     fill(tmp_path, name, "train/a", "test/a")
     (tmp_path / "train/b").symlink_to(tmp_path / "not mounted")

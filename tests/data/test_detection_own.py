@@ -116,6 +116,20 @@ def test_lists_that_the_user_names(cells: Path) -> None:
     )
 
 
+def test_names_with_blanks_and_what_follows_a_name(cells: Path) -> None:
+    (cells / "ImageSets/Main").mkdir(parents=True)
+    for folder, ending in (("JPEGImages", "jpg"), ("Annotations", "xml")):
+        for number, name in enumerate(("my cell", "my cell 1")):
+            (cells / folder / f"cell0{number}.{ending}").rename(cells / folder / f"{name}.{ending}")
+    lines = ["my cell  1", "my cell 1", "cell02 -1", "cell03\t0.5 0.5", "cell04.jpg 1"]
+    (cells / "ImageSets/Main/train.txt").write_text("\n".join(lines))
+    (cells / "ImageSets/Main/test.txt").write_text("cell10\n")
+    data = load("voc_folder", cells, validation_fraction=0.2)
+    assert sizes(data) == (4, 1, 1)
+    (cells / "ImageSets/Main/test.txt").write_text("another cell 1\n")
+    assert "pictures that are missing: JPEGImages/another cell.*" in error_of("voc_folder", cells)
+
+
 def test_classes_txt_and_chosen_classes(cells: Path) -> None:
     (cells / "classes.txt").write_text("WBC\nRBC\nPlatelets\n")
     assert load("voc_folder", cells).class_names == ("WBC", "RBC", "Platelets")

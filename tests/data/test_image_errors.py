@@ -146,7 +146,7 @@ def test_chosen_classes(tmp_path: Path) -> None:
     chosen["test_folder"] = "val"
     wrong = error_of(**chosen, classes=["cat", "dogs"])
     assert "train: has no folder for the class 'dogs'; did you mean 'dog'?" in wrong
-    assert "gone.txt: no readable list of classes" in error_of(**chosen, classes=tmp_path / "gone.txt")
+    assert "gone.txt: cannot be read (No such file" in error_of(**chosen, classes=tmp_path / "gone.txt")
 
 
 def test_home_is_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

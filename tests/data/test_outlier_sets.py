@@ -130,9 +130,7 @@ def test_places365(tmp_path: Path) -> None:
     assert len(data.train) + len(data.validation) + len(data.test) == 3 * 365
     assert len(data.class_names) == 365
     listed.write_text("\n".join([*lines, "x.jpg 365"]))
-    with pytest.raises(
-        UserError, match=r"places365_val.txt line 1096: is not `<picture> <class from 0 to 364>`"
-    ):
+    with pytest.raises(UserError, match=r"places365_val.txt:1096: is not `<picture> <class from 0 to 364>`"):
         load(name="places365", path=str(tmp_path), image_size=8)
     listed.write_text("")
     with pytest.raises(UserError, match="lists no picture"):

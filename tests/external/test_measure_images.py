@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,34 @@ def test_folder_zip_and_npz_hold_the_same_pictures(tmp_path: Path) -> None:
     paths = [_folder(tmp_path / "folder"), _zip(tmp_path / "a.zip"), _npz(tmp_path / "a.npz")]
     configs = [parse(ImageCollectionConfig, {"path": path}, "test") for path in paths]
     assert len({decode_once(config).decoded_hash for config in configs}) == 1
+
+
+def test_linked_folders_count_and_what_servers_and_archives_leave_behind_does_not(tmp_path: Path) -> None:
+    _folder(tmp_path / "elsewhere")
+    folder = tmp_path / "folder"
+    (folder / "@eaDir/img.png").mkdir(parents=True)
+    (folder / "@eaDir/img.png/thumbnail.jpg").write_bytes(_png(PICTURES[0]))
+    (folder / "all").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(folder / "pipe.png")
+    with zipfile.ZipFile(_zip(tmp_path / "a.zip"), "a") as archive:
+        for name in ("@eaDir/img.png/thumbnail.jpg", "__MACOSX/._img.png", "00000/.img.png"):
+            archive.writestr(name, _png(PICTURES[0]))
+    names = [f"{number // 10:05d}/img{number:08d}.png" for number in range(len(PICTURES))]
+    (found,) = parse(ImageCollectionConfig, {"path": folder}, "test").open().splits.values()
+    assert [found.where(row) for row in range(len(found.labels))] == [f"{folder}/all/{one}" for one in names]
+    (found,) = parse(ImageCollectionConfig, {"path": tmp_path / "a.zip"}, "test").open().splits.values()
+    assert [found.where(row) for row in range(len(found.labels))] == [
+        f"{tmp_path}/a.zip: {one}" for one in names
+    ]
+
+
+def test_a_picture_of_a_format_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (_folder(tmp_path / "folder") / "a.heic").touch()
+    with zipfile.ZipFile(_zip(tmp_path / "a.zip"), "a") as archive:
+        archive.writestr("a.heic", b"")
+    for path in (tmp_path / "folder", tmp_path / "a.zip"):
+        with pytest.raises(UserError, match=r"a\.heic: images that end in \.heic cannot be read"):
+            parse(ImageCollectionConfig, {"path": path}, "test").open()
 
 
 LABELS = [number % 10 for number in range(20)]

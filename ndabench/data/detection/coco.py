@@ -31,8 +31,11 @@ from ndabench.data.detection.own_scenes import (
 )
 from ndabench.data.detection.source import SceneSource
 from ndabench.errors import UserError, first_of
+from ndabench.regular_files import read_bytes
 
 PREFIX = "instances_"
+LARGEST_FILE = 2**32
+"""Bytes; COCO's own of training images has a tenth of it."""
 
 
 class CocoConfig(OwnSceneConfig):
@@ -109,11 +112,10 @@ class Instances(NamedTuple):
 
 
 def read_instances(file: Path) -> Instances:
-    """`UserError` for a file that is missing, no JSON, or not of instances."""
+    """`UserError` for a file that is missing, no regular file, no JSON, or not of instances."""
+    written = read_bytes(file, "file of COCO's instances", LARGEST_FILE)
     try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+        content = json.loads(written)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: not a JSON file ({error})") from None
     lists = []

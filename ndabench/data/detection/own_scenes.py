@@ -18,6 +18,7 @@ from ndabench.data.config import FullPath, SplitName
 from ndabench.data.detection.annotated_files import AnnotatedFiles, AnnotatedPicture, content_hash
 from ndabench.data.detection.faults import Box, BoxCheck, BoxRule, Faults
 from ndabench.data.detection.source import Annotation, SceneConfig, SceneSource, objects_per_class
+from ndabench.data.lists import read_lines
 from ndabench.data.splits import TEST_FRACTION, TEST_SEED, stratified_cut
 from ndabench.errors import UserError, first_of, unknown
 
@@ -69,11 +70,7 @@ class OwnSceneConfig(SceneConfig):
 
 def read_class_list(file: Path) -> tuple[str, ...]:
     """The classes of a text file with one a line; `UserError` where one occurs twice, or none."""
-    try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise UserError(f"{file}: no readable list of classes, one a line") from None
-    names = tuple(line.strip() for line in lines if line.strip())
+    names = tuple(line for _, line in read_lines(file, "list of classes"))
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice or not names:
         raise UserError(f"{file}: " + (f"lists {first_of(twice)} twice" if twice else "lists no class"))

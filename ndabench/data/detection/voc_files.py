@@ -3,12 +3,19 @@ class, box and mark) and the list of a split's pictures.
 """
 
 import xml.etree.ElementTree as ET
+from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
 from ndabench.data.image_folder import IMAGES
+from ndabench.data.lists import read_lines
 from ndabench.errors import UserError
+from ndabench.regular_files import read_bytes
 
+LARGEST_ANNOTATION = 2**24
+"""Bytes, of one picture."""
+MARKS = ("-1", "0", "1")
+"""What follows a picture's name in VOC's lists of a class: whether the picture shows it."""
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -27,10 +34,7 @@ class VocAnnotation(NamedTuple):
 
 def read_voc_xml(file: Path) -> VocAnnotation:
     """What is written in `file`, unchecked; `UserError` naming it for other XML, or where it is missing."""
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+    text = read_bytes(file, "annotation of VOC", LARGEST_ANNOTATION)
     # No DTD, hence no entities. A NUL means UTF-16, in which the word has other bytes.
     if b"<!DOCTYPE" in text or b"\0" in text:
         raise UserError(f"{file}: not an annotation of VOC (it has a DOCTYPE or is not plain text)")
@@ -63,15 +67,24 @@ def _difficult(element: ET.Element) -> bool:
     return element.findtext("difficult", default="0").strip() == "1"
 
 
-def read_list(file: Path) -> list[str]:
-    """The names of a split's pictures, without suffix; what follows a name on its line does not count."""
-    try:
-        lines = [line.split()[0] for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{file}: not a text file with one picture name per line") from None
-    if not lines:
+def read_list(file: Path, known: Container[str] = ()) -> list[str]:
+    """The names of a split's pictures, without suffix. They may have blanks; VOC's marks do not count.
+
+    Where a line is no name that is `known`, with or without its mark, but its first word is, that is meant.
+    """
+    names = [_name_on(line, known) for _, line in read_lines(file, "list of pictures")]
+    if not names:
         raise UserError(f"{file}: lists no picture")
-    names = [Path(line) for line in lines]
-    return [one.stem if one.suffix.lower() in IMAGES.suffixes else str(one) for one in names]
+    return names
+
+
+def _name_on(line: str, known: Container[str]) -> str:
+    *before, last = line.rsplit(maxsplit=1)
+    unmarked = before[0] if before and last in MARKS else line
+    candidates = [_without_suffix(one) for one in (line, unmarked, line.split(maxsplit=1)[0])]
+    return next((name for name in candidates if name in known), candidates[1])
+
+
+def _without_suffix(name: str) -> str:
+    path = Path(name)
+    return path.stem if path.suffix.lower() in IMAGES.suffixes else str(path)

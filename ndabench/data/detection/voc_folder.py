@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from ndabench.data.class_folders import is_junk
 from ndabench.data.config import SplitName
 from ndabench.data.detection.annotated_files import read_header
 from ndabench.data.detection.faults import BoxCheck
@@ -57,7 +58,9 @@ class VocFolderConfig(OwnSceneConfig):
             raise UserError(f"{self.path / ANNOTATIONS}: holds no annotation (*.xml)")
         pictures = self._pictures()
         lists = self.chosen_lists() or self._usual_lists()
-        names: dict[SplitName, Sequence[str]] = {split: read_list(file) for split, file in lists.items()}
+        names: dict[SplitName, Sequence[str]] = {
+            split: read_list(file, {*annotated, *pictures}) for split, file in lists.items()
+        }
         if not names:
             names = {"train": annotated}
         self._note_unused(annotated, pictures, names, findings)
@@ -68,7 +71,7 @@ class VocFolderConfig(OwnSceneConfig):
         """The files of pictures by their names without suffix."""
         found: dict[str, list[Path]] = {}
         for file in sorted((self.path / PICTURES).iterdir()):
-            if file.suffix.lower() in IMAGES.suffixes and not file.name.startswith("."):
+            if file.suffix.lower() in IMAGES.suffixes and not is_junk(file.name) and file.is_file():
                 found.setdefault(file.stem, []).append(file)
         return found
 

@@ -15,11 +15,11 @@ from typing import ClassVar, Literal
 
 from ndabench.data.class_folders import is_junk
 from ndabench.data.config import FullPath
+from ndabench.data.lists import read_lines
 from ndabench.data.videos.source import (
     Video,
     VideoConfig,
     VideoLists,
-    read_lines,
     require_distinct,
     require_files,
 )
@@ -69,7 +69,7 @@ class Hmdb51Config(VideoConfig):
 
 def _listed(file: Path, folder: Path, label: int, class_name: str) -> tuple[list[Video], list[Video]]:
     found: dict[str, list[Video]] = {"1": [], "2": []}
-    for where, line in read_lines(file):
+    for where, line in read_lines(file, "list of videos"):
         name, _, mark = line.rpartition(" ")
         if mark not in ("0", "1", "2") or not name:
             raise UserError(f"{where}: must be '<video> 0', '… 1' or '… 2', but is {line!r}")

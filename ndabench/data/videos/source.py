@@ -126,14 +126,3 @@ def require_files(videos: Sequence[Video], where: str) -> None:
     if missing:
         more = f" (and {len(missing) - 1} more of its {len(videos)} videos)" if len(missing) > 1 else ""
         raise UserError(f"{where}: lists {missing[0]}, which does not exist{more}")
-
-
-def read_lines(file: Path) -> list[tuple[str, str]]:
-    """The lines of a list that are not blank, each with `file:number` for errors."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file in UTF-8"
-        raise UserError(f"{file}: the list cannot be read ({reason})") from None
-    lines = enumerate(text.splitlines(), 1)
-    return [(f"{file}:{number}", line.strip()) for number, line in lines if line.strip()]

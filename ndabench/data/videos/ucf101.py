@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ndabench.data.config import FullPath
+from ndabench.data.lists import read_lines
 from ndabench.data.videos.source import (
     Video,
     VideoConfig,
     VideoLists,
-    read_lines,
     require_distinct,
     require_files,
 )
@@ -61,7 +61,7 @@ def official_lists(videos: Path, lists: Path, split: int) -> VideoLists:
 def _class_names(file: Path) -> tuple[str, ...]:
     """The names in the order of their numbers, which are 1, 2, … in the file and 0, 1, … as labels."""
     names: list[str] = []
-    for where, line in read_lines(file):
+    for where, line in read_lines(file, "list of videos"):
         number, _, name = line.partition(" ")
         if number != str(len(names) + 1) or not name.strip():
             raise UserError(f"{where}: must be '{len(names) + 1} <class>', but is {line!r}")
@@ -74,7 +74,7 @@ def _class_names(file: Path) -> tuple[str, ...]:
 def _listed(file: Path, videos: Path, class_names: Sequence[str]) -> list[Video]:
     labels = {name: label for label, name in enumerate(class_names)}
     found = []
-    for where, line in read_lines(file):
+    for where, line in read_lines(file, "list of videos"):
         # A number at the end is the class; test lists have none.
         matched = re.fullmatch(r"(.*?)(?:\s+(\d+))?", line)
         assert matched is not None  # it matches every line
