@@ -19,7 +19,7 @@ from rich.text import Text
 from ndabench.errors import UserError
 from ndabench.foreign_text import acting_character, escaped, shown, without_secrets
 from ndabench.interruption import EXIT_CODE, interruptible
-from ndabench.log_level import logged
+from ndabench.log_level import logged, terminal_handler
 from ndabench.version import __version__
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def run(*commands: Callable[..., None], **groups: Sequence[Callable[..., None]])
         app.add_typer(group, name=name)
     _print_what_the_terminal_can()
     try:
-        with interruptible(), logged(logging.INFO, logging.StreamHandler()):  # long work is heard
+        with interruptible(), logged(logging.INFO, terminal_handler()):  # long work is heard
             app()
     except UserError as error:
         print(f"error: {escaped(without_secrets(str(error)))}", file=sys.stderr)

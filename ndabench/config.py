@@ -16,6 +16,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import (
@@ -29,7 +30,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, PydanticSerializationError
 
 from ndabench.errors import UserError, listed, nearest, unknown
-from ndabench.foreign_text import LONGEST_LINE, shortened, shown, shown_text
+from ndabench.foreign_text import LONGEST_LINE, acting_problem, shortened, shown, shown_text
 from ndabench.yaml_reading import MOST_NESTED, parse_yaml
 
 T = TypeVar("T")
@@ -195,7 +196,13 @@ class PartError(ValueError):
 
 
 def parse(kind: type[T], data: Any, where: str) -> T:
-    """`data` as a `kind` (a `Config` or any type pydantic knows); `UserError` naming the key in `where`."""
+    """`data` as a `kind` (a `Config` or any type pydantic knows); `UserError` naming the key in `where`.
+
+    Texts with characters that act on a terminal or a page are refused, as they are in YAML.
+    """
+    for path, text in _texts(data, ()):
+        if (problem := acting_problem(text)) is not None:
+            raise UserError(": ".join([where, *([shown_text(".".join(path))] if path else []), problem]))
     adapter: TypeAdapter[T] = TypeAdapter(kind)
     try:
         return adapter.validate_python(data)
@@ -203,6 +210,19 @@ def parse(kind: type[T], data: Any, where: str) -> T:
         problems = _lines(error, kind, [])
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(f"{where}: {shortened(problems[0], LONGEST_LINE)}{more}") from None
+
+
+def _texts(data: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every text in nested mappings and lists, keys included, with the keys above it."""
+    if isinstance(data, str | PurePath):
+        yield above, str(data)
+    elif isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from _texts(key, above)
+            yield from _texts(value, (*above, str(key)))
+    elif isinstance(data, list | tuple):
+        for place, value in enumerate(data):
+            yield from _texts(value, (*above, str(place)))
 
 
 def _lines(error: ValidationError, kind: Any, above: list[str]) -> list[str]:

@@ -17,10 +17,13 @@ _BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u
 """Characters that turn the direction of the text after them, and so can make it look like another."""
 _USER_AND_PASSWORD = re.compile(r"(?<=://)[^\s/?#@'\"]*@")
 _SECRET_OPTION = re.compile(
-    r"(?i)([?&;][^\s=&?;]*(?:secret|token|password|passwd|key|credential|signature)[^\s=&?;]*=)"
+    r"(?i)([?&;](?:sig|[^\s=&?;]*(?:secret|token|password|passwd|key|credential|signature)[^\s=&?;]*)=)"
     r"(?!\*\*\*)[^\s&'\"]+"
 )
-"""An option of a URI that looks like a secret, up to its value; then the value, if it is not masked yet."""
+"""An option of a URI that looks like a secret, up to its value; then the value, if it is not masked yet.
+
+`sig` is the signature in the address of an Azure container.
+"""
 
 
 def acting_character(text: str) -> str | None:
@@ -28,6 +31,15 @@ def acting_character(text: str) -> str | None:
     if text.isascii() and text.isprintable():
         return None
     return next((one for one in text if _acts(one)), None)
+
+
+def acting_problem(text: str) -> str | None:
+    """What is wrong with a value that must only have characters that are seen; None if nothing is."""
+    character = acting_character(text)
+    if character is None:
+        return None
+    name = {"\n": "line break", "\t": "tab"}.get(character, f"control character {character!a}")
+    return f"{shown(text)} contains a {name}; remove it"
 
 
 def escaped(text: str) -> str:

@@ -26,7 +26,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from ndabench.errors import UserError
-from ndabench.foreign_text import acting_character, shown
+from ndabench.foreign_text import acting_problem, shown
 from ndabench.regular_files import read_text
 
 MOST_NESTED = 40
@@ -94,9 +94,8 @@ class _Loader(yaml.SafeLoader):
         event = self.peek_event()
         if self._variables is not None and "${" in event.value:
             event.value = _filled_in(event.value, self._variables, _line(event))
-        if (character := acting_character(event.value)) is not None:
-            name = {"\n": "line break", "\t": "tab"}.get(character, f"control character {character!a}")
-            raise UserError(f"line {_line(event)}: {shown(event.value)} contains a {name}; remove it")
+        if (problem := acting_problem(event.value)) is not None:
+            raise UserError(f"line {_line(event)}: {problem}")
         return super().compose_scalar_node(anchor)
 
     def compose_mapping_node(self, anchor: Any) -> MappingNode:

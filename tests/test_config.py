@@ -54,6 +54,24 @@ def test_a_mistake_is_one_line(data: dict, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (
+            {"a": [{"b": "x\x1b[2J"}]},
+            r"sweep: a.0.b: 'x\x1b[2J' contains a control character '\x1b'; remove it",
+        ),
+        ({"a": {"x\n": 1}}, r"sweep: a: 'x\n' contains a line break; remove it"),
+        ({"a": Path("x\u202e")}, r"sweep: a: 'x\u202e' contains a control character '\u202e'; remove it"),
+        ("\t", r"sweep: '\t' contains a tab; remove it"),
+    ],
+)
+def test_characters_that_act_are_refused_from_programs_too(data: object, line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(object, data, "sweep")
+    assert str(caught.value) == line
+
+
 def test_assignments_override_nested_keys() -> None:
     data = {"a": {"b": 1, "c": 2}, "d": [1]}
     assert override(data, ["a.b=5", "d=[2, 3]", "e.f=x"]) == {

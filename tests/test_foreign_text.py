@@ -1,6 +1,7 @@
 """Text from outside as errors, terminals and logs show it."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -8,15 +9,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from ndabench.command_line import results_folder
+from ndabench.distributed import Workers
 from ndabench.errors import UserError
 from ndabench.foreign_text import MOST_SHOWN, acting_character, escaped, has_secret, shown, without_secrets
 from ndabench.models.weights import load_encoder_weights
+from ndabench.planning.sweep_file import sweep_from
 from ndabench.records import RecordStore
 from ndabench.sweep import sweep
-from tests.command_lines import CommandLine
+from ndabench.trials.config import Provenance
+from ndabench.trials.run import prepare, run_trial
+from tests.command_lines import TINY, CommandLine
 
 
 def test_what_acts_is_escaped_and_what_is_seen_stays() -> None:
@@ -41,6 +47,12 @@ def test_a_value_is_shown_short_and_without_secrets() -> None:
         ("s3://b/x?access_key=A&endpoint_override=h", "s3://b/x?access_key=***&endpoint_override=h"),
         ("postgresql://u:S@h/db?sslmode=require", "postgresql://***@h/db?sslmode=require"),
         ("s3://bucket/x?region=eu", "s3://bucket/x?region=eu"),
+        (
+            "abfs://c@a.dfs.core.windows.net/x?sv=1&sig=S%3D&se=2",
+            "abfs://***@a.dfs.core.windows.net/x?sv=1&sig=***&se=2",
+        ),
+        ("https://a/x?SIG=S", "https://a/x?SIG=***"),
+        ("s3://b/x?design=a&signed=1", "s3://b/x?design=a&signed=1"),
         ("/tmp/q?a@b", "/tmp/q?a@b"),
     ],
 )
@@ -75,6 +87,40 @@ def test_a_wrong_out_is_one_line_without_its_secret(out: str, line: str) -> None
     assert "S@" not in said
     assert "hunter2" not in said
     assert said.isprintable()
+
+
+def test_the_log_shows_names_of_files_as_a_terminal_may(command_line: CommandLine) -> None:
+    def speak() -> None:
+        try:
+            raise ValueError("two\nlines")
+        except ValueError:
+            logging.getLogger("ndabench.records").exception("a\x1b[2J\n: %s", "gs://tok:S@bucket")
+
+    code, said = command_line(speak)
+    first, second, *trace = said.splitlines()
+    assert (code, first) == (0, r"a\x1b[2J\n: gs://***@bucket")
+    assert second.startswith("Traceback")
+    assert trace[-1] == "lines"
+
+
+def test_names_of_folders_are_escaped_in_what_is_printed_and_noted(
+    command_line: CommandLine, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NDABENCH_CACHE", str(command_line.folder / "cache"))
+    for folder in ("train/a\x1b[2J", "train/b", "test/b", "more\x1b[2J/b"):
+        path = command_line.folder / "set" / folder
+        path.mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (16, 16), (30 * number, 9, len(folder))).save(path / f"{number}.png")
+    data = {"name": "image_folder", "path": str(command_line.folder / "set"), "validation_fraction": 0.5}
+    config = sweep_from({**TINY, "data": data, "arms": ["none"]}, {})
+    prepared = prepare(config.grid_trials(), torch.device("cpu"), check=False)
+    assert prepared.counts.endswith(r"; no test images of a\x1b[2J")
+    store = RecordStore(str(command_line.out))
+    for _ in run_trial(config.grid_trials()[0], store, Provenance("s"), Workers()):
+        pass
+    (row,) = store.read_trials().to_pylist()
+    assert row["notes"] == r"folders that are not read: more\x1b[2J"
 
 
 @pytest.mark.parametrize("aborts", [False, True])

@@ -68,6 +68,11 @@ def test_a_former_name_works_and_warns() -> None:
         find("lode")
 
 
+def test_a_name_that_acts_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^sweep: arms\.1\.name: 'a\\x1b\[2J' contains a control character"):
+        sweep_from({**TINY, "arms": ["none", {"name": "a\x1b[2J", "negative": "jigsaw"}]}, {})
+
+
 @pytest.mark.slow
 def test_comparisons_are_the_tables_of_the_report(results: Results) -> None:
     frames = load_frames(RecordStore(results.folder))

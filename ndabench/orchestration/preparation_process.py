@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from ndabench.errors import UserError
+from ndabench.log_level import terminal_handler
 from ndabench.machine import usable_cpus
 from ndabench.records.trial_recorder import one_line
 from ndabench.trials.config import Prepared, TrialConfig
@@ -49,7 +50,7 @@ def main() -> None:
     request = json.loads((folder / "request.json").read_text())
     logger = logging.getLogger("ndabench")
     logger.setLevel(logging.INFO)
-    logger.addHandler(logging.StreamHandler(os.fdopen(request["log"], "w", buffering=1)))
+    logger.addHandler(terminal_handler(os.fdopen(request["log"], "w", buffering=1)))
     threads = request["timed_threads"] or usable_cpus()  # PyTorch knows no quotas
     torch.set_num_threads(min(torch.get_num_threads(), threads))
     answer = prepare_trials(

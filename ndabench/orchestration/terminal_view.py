@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from ndabench.foreign_text import shortened
+from ndabench.foreign_text import escaped, shortened
 from ndabench.planning.sweep_state import (
     Event,
     Notice,
@@ -127,10 +127,10 @@ class TerminalView:
             f"and {len(running) - MOST_NAMED} more" if len(running) > MOST_NAMED else "",
             self._left(),
         ]
-        self._console.print(" ".join(filter(None, parts)), highlight=False, soft_wrap=True)
+        self._print_above_bars(" ".join(filter(None, parts)))
 
     def _print_above_bars(self, line: str) -> None:
-        self._bars.console.print(line, highlight=False, soft_wrap=True)
+        self._bars.console.print(escaped(line), highlight=False, soft_wrap=True)
 
     def _remove_bar(self, trial_id: str) -> None:
         if trial_id in self._bar_of:

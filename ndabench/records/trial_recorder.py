@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from ndabench.errors import UserError
+from ndabench.foreign_text import escaped
 from ndabench.measurement import Measurement
 from ndabench.records.schema import TrialRow
 from ndabench.records.store import RecordStore
@@ -73,7 +74,7 @@ class TrialRecorder:
 
     def remark(self, text: str) -> None:
         """Adds a sentence to the row's notes, once."""
-        notes = self._row.notes or ""
+        notes, text = self._row.notes or "", escaped(text)
         if text not in notes:
             self.log.say(text)
             self.note(notes=f"{notes}; {text}" if notes else text)

@@ -87,7 +87,7 @@ def report_spec(store: RecordStore, *, all_seeds: bool = False, trial_links: str
     damage: dict[str, None] = {}
 
     def note(line: str) -> None:
-        damage[line] = None
+        damage[escaped(line)] = None
         warn_once(line)
 
     store = store.noting(note)

@@ -18,6 +18,7 @@ from ndabench.data.progress import told
 from ndabench.data.registry import MODALITIES, load_data, modality_of
 from ndabench.distributed import Workers
 from ndabench.errors import UserError, first_of
+from ndabench.foreign_text import escaped
 from ndabench.metrics.evaluating import evaluate
 from ndabench.metrics.evaluating import prepare as prepare_evaluations
 from ndabench.metrics.results import Evaluated
@@ -88,9 +89,8 @@ def prepare(
     counts = split_counts(data, MODALITIES[modality_of(first.data)].holds)
     costs = _costs(trials, data, device, checked) if timed and checked else ()
     kept = [data.kept] if getattr(data, "kept", "") else []
-    return Prepared(
-        data.content_hash, len(checked), (*kept, *notes.values(), *said), drawn_from, counts, costs
-    )
+    lines = tuple(map(escaped, (*kept, *notes.values(), *said)))  # names of folders are in them
+    return Prepared(data.content_hash, len(checked), lines, drawn_from, escaped(counts), costs)
 
 
 def _costs(

@@ -61,13 +61,13 @@ def test_lines_above_the_bars_of_a_terminal(state: SweepState) -> None:
         state.progress(FIRST.trial_id, result(40, objective=3.0))
         state.restart(FIRST.trial_id, "its process was lost")
         state.announce("1 trial is waiting [2 CPU]")
-        state.end(FIRST.trial_id, "failed", error="no [x]", notes="a damaged checkpoint")
+        state.end(FIRST.trial_id, "failed", error="no [x]", notes="a\x1b[2J checkpoint")
         state.interrupt(SECOND.trial_id, recorded=True)
         state.tick()
     printed = text.getvalue()
     assert f"{FIRST.label}: its process was lost\n" in printed
     assert "1 trial is waiting [2 CPU]\n" in printed
-    assert f"[3/12] {FIRST.label}: failed val_fd 3 (no [x]) (a damaged checkpoint) · about " in printed
+    assert f"[3/12] {FIRST.label}: failed val_fd 3 (no [x]) (a\\x1b[2J checkpoint) · about " in printed
     assert SECOND.label not in printed.splitlines()[-1]
 
 

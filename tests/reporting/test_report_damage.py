@@ -50,6 +50,13 @@ def test_a_damaged_trial_is_named_and_the_other_is_shown(store: RecordStore) -> 
     assert [fact.value for fact in spec.facts if fact.name == "trials"] == ["1: 1 finished"]
 
 
+def test_a_name_that_acts_is_escaped(store: RecordStore) -> None:
+    first, _ = sorted(Path(store.root, "trials").iterdir())
+    first.with_name("a\x1b[2J.parquet").write_bytes(b"")
+    (line,) = (line for line in report_spec(store).headline if line.startswith("Left out: "))
+    assert line.startswith(rf"Left out: {store.root}/trials/a\x1b[2J.parquet: ")
+
+
 def test_every_flipped_bit_of_a_sweep_file_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
     """One bit of every fourth byte; a flip in the words before the checksum is in a comment."""
     sweep = {"name": "s", "task": "gan", "data": "digits", "arms": ["none"], "seeds": [1, 2]}
