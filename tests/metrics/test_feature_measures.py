@@ -186,6 +186,22 @@ def test_degenerate_images_give_a_note_or_one_line(name: str) -> None:
         compare(config, compared(real, features(1, 1)))
 
 
+def test_classes_of_few_images_give_a_note() -> None:
+    labels = torch.arange(40) % 4
+    few = labels.clone()
+    few[labels == 3] = 0
+    few[[3, 7]] = 3
+    classes = {"class_names": tuple("abcd"), "real_labels": labels}
+    config = configured("class_fd", num_samples=40)
+    _, notes = compare(config, compared(features(40, 0), features(40, 1), fake_labels=few, **classes))
+    assert [note.split(";")[0] for note in notes] == [
+        "class_fd_classifier: 2 generated images of the smallest class are fewer than the 5 dimensions of "
+        "their features"
+    ]
+    _, notes = compare(config, compared(features(40, 0), features(40, 1), fake_labels=labels, **classes))
+    assert notes == ()
+
+
 def test_two_samples_suffice_where_no_neighbours_are_needed() -> None:
     values, _ = compare(configured("cmmd", num_samples=2), compared(features(50, 0), features(2, 1)))
     assert math.isfinite(values["cmmd_classifier"])

@@ -21,13 +21,14 @@ from ndabench.metrics.generators.config import (
     InceptionScoreConfig,
     KidConfig,
 )
-from ndabench.metrics.generators.extraction import extract, extract_share
+from ndabench.metrics.generators.extraction import Extracted, extract, extract_share
 from ndabench.metrics.generators.feature_config import FeatureMeasure
 from ndabench.metrics.generators.frechet import FrechetReference, frechet_distance, moments_of
 from ndabench.metrics.registry import EvaluationConfig, evaluations_of
 from ndabench.metrics.subjects import Preparation
+from tests.metrics.measuring import evaluate_all
 from tests.metrics.striped import TensorSplit, images_of, striped_data, striped_images
-from tests.metrics.toy_generator import measure
+from tests.metrics.toy_generator import measure, subject
 
 CPU = torch.device("cpu")
 IMAGE_MEASURES = [
@@ -209,3 +210,46 @@ def test_a_split_of_one_image_is_refused_early_by_name(data: ImageData, split: s
         f"fd_classifier: a Fréchet distance needs at least 2 real images, and the {split} split of striped "
         f"has 1; {remedy}"
     )
+
+
+def collapsed(n: int) -> Tensor:
+    return real(1).expand(n, -1, -1, -1).contiguous()
+
+
+def test_a_collapsed_generator_and_few_images_give_notes(data: ImageData) -> None:
+    few = parse(FrechetConfig, {"num_samples": 40, "as": "few"}, "fd")
+    notes = evaluate_all([*EVALUATIONS, few], subject(collapsed, data), test=True).notes
+    alike = [note for note in notes if note.endswith("generated images have equal features")]
+    assert [note.split(":")[0] for note in alike] == [
+        *("fd_classifier", "kid_classifier", "inception_score_classifier", "fd_classifier")
+    ]
+    assert [note for note in notes if "fewer" in note] == [
+        "fd_classifier: 40 generated images are fewer than the 64 dimensions of their features; compare it "
+        "only with values of as many images"
+    ]
+    assert evaluate_all(EVALUATIONS, subject(real, data), test=True).notes == ()
+
+
+def test_few_real_images_give_a_note(data: ImageData) -> None:
+    short = TensorSplit(*(part[:50] for part in (data.validation.images, data.validation.labels)))
+    small = replace(data, validation=short)
+    notes = evaluate_all([FrechetConfig(num_samples=120)], subject(real, small), test=False).notes
+    assert [note.split(";")[0] for note in notes] == [
+        "fd_classifier: 50 real images are fewer than the 64 dimensions of their features"
+    ]
+
+
+@pytest.mark.parametrize("evaluation", EVALUATIONS, ids=lambda one: one.name)
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_features_that_are_not_finite_are_one_line(
+    data: ImageData, evaluation: Evaluation, broken: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(*arguments: Any) -> Extracted:
+        whole = extract_share(*arguments)
+        whole.features[3, 2], whole.logits[3, 1] = broken, broken
+        return whole
+
+    monkeypatch.setattr(subjects, "extract_share", spoilt)
+    with pytest.raises(UserError, match="finite") as error:
+        evaluate_all([evaluation], subject(real, data), test=False)
+    assert "generated images" in str(error.value)

@@ -9,17 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ndabench.errors import UserError
-
 BLOCK_BYTES = 2**27
 """Bytes of one float32 block of distances."""
-
-
-def require_finite(features: Tensor, images: str) -> None:
-    """`UserError` where any of the features `[n, d]` is NaN or infinite."""
-    broken = sum(int((~part.isfinite()).any(1).sum()) for part in features.split(4096))
-    if broken:
-        raise UserError(f"{broken} of {len(features)} {images} have features that are not finite")
 
 
 def squared_distances(x: Tensor, y: Tensor, *, same: bool = False) -> Iterator[tuple[slice, Tensor]]:

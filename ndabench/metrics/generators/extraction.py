@@ -100,6 +100,12 @@ class Extracted:
         """The first `num_samples` logits of the whole, on every worker."""
         return self.workers.all_gather(self.logits)[:num_samples]
 
+    def all_equal(self, num_samples: int) -> bool:
+        """Whether the first `num_samples` features of the whole are one vector; the same on every worker."""
+        first = self.workers.all_gather(self.features[:1])[:1]
+        differs = (self.own_features(num_samples) != first).any().to(torch.float32)
+        return not self.workers.all_reduce_sum(differs).item()
+
 
 def extract_share(extractor: Extractor, images: Tensor, workers: Workers) -> Extracted:
     """The features and logits by `extractor` of this worker's `images`, uint8 `[share, C, H, W]`.

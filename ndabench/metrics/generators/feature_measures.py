@@ -13,11 +13,12 @@ from ndabench.measurement import MeasuredSplit, Measurement
 from ndabench.metrics.generators.cmmd import cmmd
 from ndabench.metrics.generators.conditional import class_frechet, classification_accuracy_score
 from ndabench.metrics.generators.config import SHUFFLE_SEED
-from ndabench.metrics.generators.distances import require_finite
+from ndabench.metrics.generators.doubts import collapsed, require_finite, too_few
 from ndabench.metrics.generators.extraction import load_reference
 from ndabench.metrics.generators.fd_infinity import fd_infinity
 from ndabench.metrics.generators.feature_config import (
     CasConfig,
+    ClassFdConfig,
     CmmdConfig,
     DensityCoverageConfig,
     FdInfinityConfig,
@@ -61,19 +62,24 @@ def compare(config: FeatureMeasure, compared: Compared) -> tuple[dict[str, float
             raise UserError(f"{config.metric}: needs at least {config.needed} {images}, got {len(features)}")
         require_finite(features, images)
     values = load(config.function)(config, compared)
-    return dict(zip(config.measures, values, strict=True)), doubts(config, compared.fake)
+    return dict(zip(config.measures, values, strict=True)), doubts(config, compared)
 
 
-def doubts(config: FeatureMeasure, fake: Tensor) -> tuple[str, ...]:
-    """What a reader must know of a degenerate set of generated images."""
-    notes = []
+def doubts(config: FeatureMeasure, compared: Compared) -> tuple[str, ...]:
+    """What a reader must know of degenerate or small sets of images."""
+    fake, notes = compared.fake, []
+    dimension = fake.shape[1]
     if bool((fake == fake[:1]).all()):
-        notes.append(f"{config.metric}: all {len(fake)} generated images have equal features")
-    if isinstance(config, FdInfinityConfig) and config.smallest < fake.shape[1]:
+        notes.append(collapsed(config.metric, len(fake)))
+    if isinstance(config, FdInfinityConfig) and config.smallest < dimension:
         notes.append(
             f"{config.metric}: the smallest of its sets has {config.smallest} images, fewer than the "
-            f"{fake.shape[1]} dimensions; the bias is then no line over 1 / N"
+            f"{dimension} dimensions; the bias is then no line over 1 / N"
         )
+    if isinstance(config, ClassFdConfig):
+        for labels, kind in zip(_labels(config, compared), ("real", "generated"), strict=True):
+            smallest = int(labels.bincount(minlength=len(compared.class_names)).min())
+            notes += too_few(config.metric, smallest, f"{kind} images of the smallest class", dimension)
     return tuple(notes)
 
 

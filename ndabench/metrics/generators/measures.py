@@ -20,6 +20,7 @@ from ndabench.metrics.generators.config import (
     InceptionScoreConfig,
     KidConfig,
 )
+from ndabench.metrics.generators.doubts import collapsed, require_finite, too_few
 from ndabench.metrics.generators.extraction import Extracted, Reference, load_reference, open_extractor
 from ndabench.metrics.generators.frechet import frechet_distance, frechet_distance_of_features, moments_of
 from ndabench.metrics.generators.inception_score import inception_score
@@ -31,6 +32,8 @@ from ndabench.metrics.subjects import Preparation
 LoadReference = Callable[[], Reference]
 Compute = Callable[[Extracted, LoadReference, int], float]
 """The value of the drawn images, of which as many count as it is told."""
+Doubts = Callable[[Extracted, LoadReference, int], list[str]]
+"""Notes on what makes that value doubtful."""
 
 
 def prepare_extractor(config: GeneratorEvaluation, preparation: Preparation) -> None:
@@ -54,15 +57,15 @@ def measure_frechet(config: FrechetConfig, subject: DrawsImages, *, test: bool) 
         moments.all_reduce(drawn.workers)
         return frechet_distance(frechet, moments.gaussian("generated images"))
 
-    found = _measure_splits(config, subject, distance, test=test)
+    def few(drawn: Extracted, reference: LoadReference, count: int) -> list[str]:
+        real, dimension = reference().features.shape
+        return [
+            *too_few(config.metric, count, "generated images", dimension),
+            *too_few(config.metric, real, "real images", dimension),
+        ]
+
+    found = _measure_splits(config, subject, distance, few, test=test)
     source = subject.of_split("validation")
-    dimension, count = source.extracted(config).features.shape[1], min(config.num_samples, source.num_samples)
-    if count < dimension:
-        note = (
-            f"{config.metric}: {count} generated images are fewer than the {dimension} dimensions of their "
-            "features; compare it only with values of as many images"
-        )
-        found = merge([found, Evaluated({}, notes=(note,))])
     if not (config.live and source.averaged):
         return found
     live = _measured(config, source.live(), distance, "validation", config.live_metric)
@@ -76,9 +79,11 @@ def measure_kid(config: KidConfig, subject: DrawsImages, *, test: bool) -> Evalu
     """
 
     def distance(drawn: Extracted, reference: LoadReference, count: int) -> float:
+        features = drawn.all_features(count)
+        require_finite(features, "generated images")
         mean, _ = kernel_distance(
             reference().features,
-            drawn.all_features(count),
+            features,
             num_subsets=config.num_subsets,
             subset_size=config.subset_size,
             generator=Generator().manual_seed(SHUFFLE_SEED),
@@ -95,8 +100,10 @@ def measure_inception_score(config: InceptionScoreConfig, subject: DrawsImages, 
     """
 
     def score(drawn: Extracted, reference: LoadReference, count: int) -> float:
+        logits = drawn.all_logits(count)
+        require_finite(logits, "generated images")
         mean, _ = inception_score(
-            drawn.all_logits(count),
+            logits,
             num_splits=config.num_splits,
             generator=Generator().manual_seed(SHUFFLE_SEED),
         )
@@ -106,15 +113,25 @@ def measure_inception_score(config: InceptionScoreConfig, subject: DrawsImages, 
 
 
 def _measure_splits(
-    config: GeneratorEvaluation, subject: DrawsImages, compute: Compute, *, test: bool
+    config: GeneratorEvaluation,
+    subject: DrawsImages,
+    compute: Compute,
+    doubts: Doubts = lambda *_: [],
+    *,
+    test: bool,
 ) -> Evaluated:
-    """The results of `compute` for the drawn images and each split's reference."""
+    """The results of `compute` for the drawn images and each split's reference, with notes: where all images
+    are alike, and what `doubts` finds."""
     splits: tuple[MeasuredSplit, ...] = ("validation", "test") if test else ("validation",)
-    return Evaluated(
-        by_name(
-            [_measured(config, subject.of_split(split), compute, split, config.metric) for split in splits]
-        )
-    )
+    measurements, notes = [], []
+    for split in splits:
+        source = subject.of_split(split)
+        measurements.append(_measured(config, source, compute, split, config.metric))
+        drawn, count = source.extracted(config), min(config.num_samples, source.num_samples)
+        reference = partial(load_reference, source.data, split, drawn.extractor, source.workers.device)
+        notes += [collapsed(config.metric, count)] if drawn.all_equal(count) else []
+        notes += doubts(drawn, reference, count)
+    return Evaluated(by_name(measurements), notes=tuple(dict.fromkeys(notes)))
 
 
 def _measured(
