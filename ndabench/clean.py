@@ -29,9 +29,10 @@ def clean(
 ) -> None:
     """Delete checkpoints of trials that have ended, and say what takes how much room. Records always stay."""
     # late: --help must not wait for pydantic and pyarrow
-    from ndabench.ownership import RECORDED, recorded_sweep, sole_driver
+    from ndabench.ownership import recorded_sweep, sole_driver
     from ndabench.planning.retention import surplus
-    from ndabench.records import RecordStore
+    from ndabench.records import RECORDED, RecordStore
+    from ndabench.reporting.formatting import mebibytes
 
     if checkpoints not in KEPT:
         raise UserError(f"--checkpoints: {unknown('choice', checkpoints, KEPT)}")
@@ -42,10 +43,10 @@ def clean(
         paths = surplus(store, config, checkpoints)  # type: ignore[arg-type] # it is one of KEPT
         for part, files in sizes.items():
             if files:
-                size = f"{_mib(sum(files.values()))} in {len(files):,} files"
+                size = f"{mebibytes(sum(files.values()))} in {len(files):,} files"
                 console.print(f"{part:<12} {size}", highlight=False, markup=False)
         freed = sum(sizes["checkpoints"].get(path, 0) for path in paths)
-        what = f"{len(paths):,} of {len(sizes['checkpoints']):,} checkpoints, {_mib(freed)}"
+        what = f"{len(paths):,} of {len(sizes['checkpoints']):,} checkpoints, {mebibytes(freed)}"
         if not dry_run:
             store.delete_all(paths)
             store.delete_unfinished()
@@ -53,10 +54,6 @@ def clean(
     if json_:
         bytes_of = {part: sum(files.values()) for part, files in sizes.items()}
         print_json({"bytes": bytes_of, "checkpoints": paths, "freed": freed, "deleted": not dry_run})
-
-
-def _mib(size: float) -> str:
-    return f"{size / 2**20:,.1f} MiB"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Which sweep a folder of results belongs to, and which driver may write in it now."""
 
 from ndabench.ownership.sweep_ownership import (
-    RECORDED,
     check_ownership,
     recorded_sweep,
     require_owned,
@@ -9,6 +8,7 @@ from ndabench.ownership.sweep_ownership import (
     sole_driver,
     take_ownership,
 )
+from ndabench.records import RECORDED
 
 __all__ = [
     "RECORDED",

@@ -17,15 +17,13 @@ from ndabench.config import parse
 from ndabench.errors import UserError
 from ndabench.ownership.lease import Lease
 from ndabench.planning.sweep_file import SweepConfig
-from ndabench.records import PLAN_FILE, SCHEMA_VERSION, SWEEP_FILE, RecordStore
+from ndabench.records import PLAN_FILE, RECORDED, SCHEMA_VERSION, SWEEP_FILE, RecordStore
 from ndabench.records.damage import PLACEHOLDER, sealed
 from ndabench.records.retry import reason
 from ndabench.trials.config import without_locations
 from ndabench.yaml_reading import parse_yaml
 
 MUST_AGREE = ("task", "data", "evaluate", "objective", "budget")
-RECORDED = ("trials", "metrics", "artifacts", "files", "checkpoints", "logs", "tensorboard")
-"""The folders of what trials record."""
 
 
 def take_ownership(

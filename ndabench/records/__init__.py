@@ -11,11 +11,12 @@ and writes them.
 
 from ndabench.records.schema import SCHEMA_VERSION, TrialRow
 from ndabench.records.status import RunningTrial, SweepStatus, read_status, write_status
-from ndabench.records.store import LATER_FILE, PLAN_FILE, SWEEP_FILE, RecordStore
+from ndabench.records.store import LATER_FILE, PLAN_FILE, RECORDED, SWEEP_FILE, RecordStore
 
 __all__ = [
     "LATER_FILE",
     "PLAN_FILE",
+    "RECORDED",
     "SCHEMA_VERSION",
     "SWEEP_FILE",
     "RecordStore",

@@ -37,6 +37,8 @@ PLAN_FILE = "plan.yaml"
 """The sweep as it was before its first training step, by which the report tells what was claimed later."""
 LATER_FILE = "evaluate.yaml"
 """The evaluations that finished trials were measured by later, in the form of a sweep file's `evaluate`."""
+RECORDED = ("trials", "metrics", "artifacts", "files", "checkpoints", "logs", "tensorboard")
+"""The folders of what trials record."""
 TABLES = {"trials": TRIALS, "metrics": METRICS, "artifacts": ARTIFACTS}
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 

@@ -105,3 +105,8 @@ def duration(seconds: float | None) -> str:
 def count(number_of: int, what: str) -> str:
     """`1 seed`, `3 seeds`."""
     return f"{number_of} {what}" if number_of == 1 else f"{number_of} {what}s"
+
+
+def mebibytes(size: float) -> str:
+    """`1,234.5 MiB` of a size in bytes."""
+    return f"{size / 2**20:,.1f} MiB"

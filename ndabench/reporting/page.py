@@ -30,7 +30,7 @@ from ndabench.reporting.frames import METRICS_GONE, Frames, load
 from ndabench.reporting.headline import headline, of_earlier_files
 from ndabench.reporting.negatives import negatives_table
 from ndabench.reporting.overview import overview
-from ndabench.reporting.provenance import pretty, protocols, provenance_table
+from ndabench.reporting.provenance import pretty, protocols, provenance_table, sizes_table
 from ndabench.reporting.search import search_blocks
 from ndabench.reporting.search_figure import search_figure
 from ndabench.reporting.sheets import EXAMPLES, sheet_specs, with_pictures
@@ -195,7 +195,7 @@ def _provenance(frames: Frames, store: RecordStore) -> list[Block]:
         return []
     first = frames.trials.iloc[0]
     title = f"Configuration of the first trial, {frames.trials.index[0]}"
-    blocks: list[Block] = [provenance_table(frames)]
+    blocks: list[Block] = [provenance_table(frames), sizes_table(store)]
     if frames.sweep_text:
         blocks.append(CodeSpec("sweep-file", f"Sweep file ({SWEEP_FILE})", frames.sweep_text))
     if (later := store.read_bytes(LATER_FILE)) is not None:

@@ -5,10 +5,21 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from ndabench.records import SCHEMA_VERSION
-from ndabench.reporting.formatting import count
+from ndabench.records import RECORDED, SCHEMA_VERSION, RecordStore
+from ndabench.reporting.formatting import count, mebibytes
 from ndabench.reporting.frames import Frames, decoded
 from ndabench.reporting.specs import Cell, CodeSpec, Column, TableSpec
+
+CONTENTS = {
+    "trials": "tables",
+    "metrics": "tables",
+    "artifacts": "tables",
+    "files": "pictures and other files",
+    "checkpoints": "checkpoints",
+    "logs": "logs",
+    "tensorboard": "logs",
+}
+"""What the folders of `RECORDED` hold."""
 
 
 def protocols(frames: Frames) -> list[CodeSpec]:
@@ -54,6 +65,27 @@ def provenance_table(frames: Frames) -> TableSpec:
     return TableSpec(
         "provenance-table", "What ran, and where", [Column("what"), Column("value")], rows, [note]
     )
+
+
+def sizes_table(store: RecordStore) -> TableSpec:
+    """How much room the records take, by what they hold; the largest first. Opens no file."""
+    files: dict[str, list[int]] = {}
+    for folder in RECORDED:
+        files.setdefault(CONTENTS[folder], []).extend(store.sizes(folder).values())
+    largest = sorted(files.items(), key=lambda part: -sum(part[1]))
+    parts = [*largest, ("all", [size for part in files.values() for size in part])]
+    rows = [
+        [
+            Cell(name, name),
+            Cell(mebibytes(sum(sizes)), sum(sizes)),
+            Cell(f"{len(sizes):,}", len(sizes)),
+        ]
+        for name, sizes in parts
+        if sizes
+    ]
+    columns = [Column("what"), Column("size", numeric=True), Column("files", numeric=True)]
+    note = "`ndabench clean DIR` deletes checkpoints that nothing needs any more; see the key keep."
+    return TableSpec("sizes", "What the records take", columns, rows, [note])
 
 
 def _plugins(texts: Iterable[Any]) -> dict[str, str]:

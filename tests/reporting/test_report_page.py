@@ -22,7 +22,7 @@ from ndabench.reporting.drawing import draw, vega_lite, y_domain
 from ndabench.reporting.figures import MOST_POINTS, lambda_figures, step_figures
 from ndabench.reporting.frames import load
 from ndabench.reporting.page import report_spec
-from ndabench.reporting.provenance import provenance_table
+from ndabench.reporting.provenance import provenance_table, sizes_table
 from ndabench.reporting.specs import FigureSpec, Line, Point, SheetSpec, TableSpec
 from tests.reporting.synthetic import Trial, finals, measured, picture, record
 
@@ -179,6 +179,23 @@ def test_what_trials_noted_is_shown(store: RecordStore) -> None:
     table = provenance_table(load(store))
     assert [row[1].text for row in table.rows if row[0].text == "notes"] == [left_out]
     assert left_out in Path(write_report(store)).read_text("utf-8")
+
+
+@pytest.mark.parametrize("root", ["", "mock:///bucket/sizes"])
+def test_the_room_that_records_take_is_shown_by_part(tmp_path: Path, root: str) -> None:
+    store = RecordStore(root or str(tmp_path))
+    trial = Trial("none", 1, 0)
+    record(store, trial, finals(3.0))
+    store.write_progress("synthetic", trial.trial_id, 10, {}, {"samples.png": b"x" * 2**20})
+    for step in (5, 10):
+        store.write_bytes(f"checkpoints/{trial.trial_id}/{step}.pt", b"x" * 3 * 2**19)
+    found = {row[0].text: [cell.text for cell in row[1:]] for row in sizes_table(store).rows}
+    assert list(found) == ["checkpoints", "pictures and other files", "tables", "all"]
+    assert found["checkpoints"] == ["3.0 MiB", "2"]
+    assert found["pictures and other files"] == ["1.0 MiB", "1"]
+    assert found["all"] == ["4.0 MiB", str(3 + int(found["tables"][1]))]
+    write_report(store)
+    assert "What the records take" in (store.read_bytes("report.html") or b"").decode()
 
 
 def test_everything_a_user_wrote_is_escaped(store: RecordStore) -> None:
