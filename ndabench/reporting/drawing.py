@@ -74,8 +74,17 @@ def draw(figure: FigureSpec | ForestSpec) -> Markup:
     else:
         specification = parallel(figure) if figure.axes else vega_lite(figure)
     svg = _POINT.sub(r"\1><title>\2</title></path>", svg_text(specification))
+    if isinstance(figure, FigureSpec):
+        svg = _hide(svg, [place for place, line in enumerate(figure.lines) if line.hidden])
     label = Markup('<svg role="img" aria-label="{}" ').format(f"Figure: {figure.title}")
     return label + Markup(svg.removeprefix("<svg "))
+
+
+def _hide(svg: str, lines: Sequence[int]) -> str:
+    """Without the parts of these lines, which the page's script can show."""
+    for line in lines:
+        svg = re.sub(rf'class="[^"]*\bline{line}_\w+_marks"', r'\g<0> display="none"', svg)
+    return svg
 
 
 def svg_text(specification: dict[str, Any]) -> str:
@@ -89,8 +98,9 @@ def vega_lite(figure: FigureSpec) -> dict[str, Any]:
     low, high = y_domain(figure)
     layers = [_level(figure.rule, figure, low, high)] if figure.rule is not None else []
     draw_interval = _band if figure.intervals == "band" else _bars
+    shown = sum(not line.hidden for line in figure.lines)
     parts = {
-        "interval": [draw_interval(line, low, high, len(figure.lines)) for line in figure.lines],
+        "interval": [draw_interval(line, low, high, shown) for line in figure.lines],
         "path": [_path(line) for line in figure.lines] if figure.joined else [],
         "markers": [_markers(line, MOST_MARKERS if figure.joined else None) for line in figure.lines],
     }

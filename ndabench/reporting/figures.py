@@ -19,6 +19,8 @@ from ndabench.reporting.specs import FigureGroup, FigureSpec, Line, Point
 from ndabench.reporting.tables import DIRECTIONS
 
 MOST_LINES = 10
+MOST_SELECTABLE = 30
+"""Lines of a figure, those included that are hidden until they are selected in the legend."""
 MOST_POINTS = 100
 MOST_PAIRS = 12
 MOST_OPEN = 3
@@ -94,14 +96,22 @@ def _step_figure(
         known = {frames.settings[place]: place for place in places}
         kept = [known[leader] for leader in leaders if leader in known]
         which = ": the baseline, then the arms with the best means, each at its best setting" if kept else ""
-        kept = sorted((kept or places)[:MOST_LINES])
-        notes.append(f"{len(kept)} of {len(places)} settings are drawn{which}.")
-        places = kept
+        kept = (kept or places)[:MOST_SELECTABLE]
+        shown = kept[:MOST_LINES]
+        notes.append(f"{len(shown)} of {len(places)} settings are drawn{which}.{_selectable(kept)}")
+        places = [*sorted(shown), *sorted(kept[MOST_LINES:])]
     lines = [_step_line(frames, place, _thinned(curve[curve["setting"] == place])) for place in places]
+    lines = [replace(line, hidden=place >= MOST_LINES) for place, line in enumerate(lines)]
     log_y = _wants_log(lines)
     title += " (log scale)" if log_y else ""
     figure = FigureSpec(identity, title, "training steps", y_title, lines, log_y=log_y, notes=notes)
     return replace(figure, later=_later(figure))
+
+
+def _selectable(lines: Sequence[Any]) -> str:
+    """The sentence on those of `lines` that are hidden at first; empty without any."""
+    more = len(lines) - MOST_LINES
+    return f" {more} more can be shown by a click in the legend." if more > 0 else ""
 
 
 def _later(figure: FigureSpec) -> FigureSpec | None:
@@ -111,10 +121,9 @@ def _later(figure: FigureSpec) -> FigureSpec | None:
     if sum(step >= half for step in steps) < 3:
         return None
     cut = [replace(line, points=[p for p in line.points if p.x >= half]) for line in figure.lines]
-    lines = [line for line in cut if line.points]
-    if len(lines) < len(figure.lines):  # the buttons of the legend count the lines
+    if not all(line.points or line.hidden for line in cut):
         return None
-    return replace(figure, title=f"{figure.title}, later half", lines=lines, log_y=_wants_log(lines))
+    return replace(figure, title=f"{figure.title}, later half", lines=cut, log_y=_wants_log(cut))
 
 
 def _step_line(frames: Frames, place: int, curve: pd.DataFrame) -> Line:
@@ -152,7 +161,7 @@ def measure_figures(frames: Frames, comparisons: Sequence[Comparison]) -> list[F
 
 def _pair(frames: Frames, primary: Comparison, other: Comparison, identity: str) -> FigureSpec:
     values = {row.setting: row.values for row in other.rows if row.repeated}
-    kept = set(leading([primary])[:MOST_LINES])
+    kept = leading([primary])[:MOST_SELECTABLE]
     lines = []
     for row in primary.rows:
         found = values.get(row.setting, {})
@@ -168,7 +177,9 @@ def _pair(frames: Frames, primary: Comparison, other: Comparison, identity: str)
             if math.isfinite(value) and math.isfinite(found.get(seed, math.nan))
         ]
         if row.setting in kept and points:
-            lines.append(Line(row.setting.label, frames.colour(row.setting), 0, points))
+            hidden = kept.index(row.setting) >= MOST_LINES
+            lines.append(Line(row.setting.label, frames.colour(row.setting), 0, points, hidden))
+    lines.sort(key=lambda line: line.hidden)
     return FigureSpec(
         id=identity,
         title=f"{primary.name} against {other.name}",
@@ -176,7 +187,7 @@ def _pair(frames: Frames, primary: Comparison, other: Comparison, identity: str)
         y_title=_y_title(primary.unit, primary.better),
         lines=lines,
         intervals="bar",
-        notes=["A point for each trial, of each arm at its setting with the best mean."],
+        notes=["A point for each trial, of each arm at its setting with the best mean." + _selectable(lines)],
         joined=False,
     )
 
@@ -203,24 +214,27 @@ def _lambda_figure(frames: Frames, comparison: Comparison, lambdas: list[float],
             by_line.setdefault(key, []).append((setting.lambda_, setting.label, row.summary))
     sign = -1 if comparison.better == "higher" else 1
     best_first = sorted(by_line, key=lambda line: min(sign * summary.mean for *_, summary in by_line[line]))
-    kept = set(best_first[:MOST_LINES])
-    drawn = [(line, values) for line, values in by_line.items() if line in kept]
+    shown, selectable = best_first[:MOST_LINES], best_first[MOST_LINES:MOST_SELECTABLE]
+    drawn = [line for part in (shown, selectable) for line in by_line if line in part]
     width = (lambdas[-1] - lambdas[0]) * DODGE
     lines = []
-    for place, ((arm, parameters), values) in enumerate(drawn):
-        shift = (place - (len(drawn) - 1) / 2) * width
+    for place, (arm, parameters) in enumerate(drawn):
+        values = by_line[arm, parameters]
+        shift = (place % MOST_LINES - (len(shown) - 1) / 2) * width
         points = [
             _point(label, x + shift, summary) for x, label, summary in sorted(values, key=lambda v: v[0])
         ]
         detail = Setting(arm, None, "", "", parameters).label
-        lines.append(Line(detail, frames.arms.index(arm), place, points))
+        lines.append(Line(detail, frames.arms.index(arm), place, points, hidden=place >= MOST_LINES))
     notes = [
         f"λ: {comparison.lambda_meaning}.",
         "Bars are the 95 % t-interval of each mean by itself. Whether a setting differs from the baseline is "
         "in the tables: seeds are paired there.",
     ]
     if len(by_line) > MOST_LINES:
-        notes.append(f"{MOST_LINES} of {len(by_line)} lines are drawn, those with the best means.")
+        notes.append(
+            f"{MOST_LINES} of {len(by_line)} lines are drawn, those with the best means.{_selectable(drawn)}"
+        )
     return FigureSpec(
         id=identity,
         title=f"{comparison.name} over λ" + (f", {comparison.group.label}" if len(frames.groups) > 1 else ""),

@@ -66,6 +66,8 @@ class Line:
     colour: int
     dash: int
     points: Sequence[Point]
+    hidden: bool = False
+    """Drawn only when its button in the legend is pressed."""
 
 
 @dataclass(frozen=True)

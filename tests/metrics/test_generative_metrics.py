@@ -231,7 +231,7 @@ def test_a_collapsed_generator_and_few_images_give_notes(data: ImageData) -> Non
 
 
 def test_few_real_images_give_a_note(data: ImageData) -> None:
-    short = TensorSplit(*(part[:50] for part in (data.validation.images, data.validation.labels)))
+    short = TensorSplit(images_of(data.validation)[:50], data.validation.labels[:50])
     small = replace(data, validation=short)
     notes = evaluate_all([FrechetConfig(num_samples=120)], subject(real, small), test=False).notes
     assert [note.split(";")[0] for note in notes] == [

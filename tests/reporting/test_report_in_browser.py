@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ndabench.records import RecordStore
-from ndabench.reporting import write_report
+from ndabench.reporting import figures, write_report
 from ndabench.reporting.page import render, report_spec
 from tests.reporting.browser import CHROMIUM, PATIENCE, Page, open_page
 
@@ -71,6 +71,26 @@ def test_a_legend_hides_shows_and_singles_out_lines(page: Page) -> None:
     assert page.run(hidden) == [place != 2 for place in range(count)]
     page.run(f"{buttons}[2].dispatchEvent({double})")
     assert page.run(hidden) == [False] * count
+
+
+def test_lines_beyond_the_most_are_shown_by_their_legend(
+    filled: RecordStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "MOST_LINES", 1)
+    (tmp_path / "few.html").write_text(render(report_spec(filled)), "utf-8")
+    figure = "document.querySelector('#over-training .plot')"
+    entry = f"{figure}.querySelector('[data-line=\"1\"]')"
+    mark = f"getComputedStyle({figure}.querySelector('.line1_path_marks')).display"
+    with open_page(tmp_path / "profile") as page:
+        page.call("Emulation.setScriptExecutionDisabled", value=True)
+        page.open((tmp_path / "few.html").as_uri())
+        assert [page.run(mark), page.run(f"{entry}.hidden")] == ["none", True]
+        page.call("Emulation.setScriptExecutionDisabled", value=False)
+        page.events.clear()
+        page.open((tmp_path / "few.html").as_uri())
+        assert [page.run(mark), page.run(f"{entry}.hidden")] == ["none", False]
+        page.run(f"{entry}.querySelector('button').click()")
+        assert page.run(mark) == "inline"
 
 
 def test_columns_sort_by_keyboard(page: Page) -> None:

@@ -89,13 +89,20 @@ def test_of_many_arms_the_baseline_and_the_best_are_drawn(store: RecordStore) ->
     best = [f"arm{place:02}" for place in range(13, 3, -1)]
     figure = steps(store)[0]
     names = [line.name.split(" at ")[0] for line in figure.lines]
-    assert set(names) == {"none", *best[:9]}
+    assert set(names[:10]) == {"none", *best[:9]}
+    assert names[10:] == [f"arm{place:02}" for place in range(1, 5)]
+    assert [line.hidden for line in figure.lines] == [False] * 10 + [True] * 4
+    assert set(re.findall(r"line(\d+)_\w+_marks\" display=\"none\"", draw(figure))) == set(
+        map(str, range(10, 14))
+    )
     assert figure.notes[0].startswith(
         "10 of 27 settings are drawn: the baseline, then the arms with the best"
     )
     over_lambda = lambda_figures(frames, comparisons(frames))
     assert over_lambda is not None
-    assert {line.name for line in over_lambda.figures[0].lines} == set(best)
+    lines = over_lambda.figures[0].lines
+    assert {line.name for line in lines if not line.hidden} == set(best)
+    assert {line.name for line in lines if line.hidden} == {"arm01", "arm02", "arm03"}
 
 
 def test_lambda_figure_has_a_line_an_arm_and_the_baseline_as_a_rule(filled: RecordStore) -> None:

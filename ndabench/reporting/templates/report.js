@@ -103,27 +103,30 @@ for (const region of document.querySelectorAll(".scroll")) {
   bar.append(field, count);
   region.before(bar);
 }
-// Entries of a legend become buttons that hide and show their line; a double click shows that line alone.
+// Entries of a legend become buttons that hide and show their line; a double click shows that line alone. Entries of lines
+// that are hidden at first have no use without a script, so they are hidden, too.
 function show(figure, place, shown) {
   const button = figure.querySelector(`[data-line="${place}"] button`);
   button.setAttribute("aria-pressed", String(shown));
   for (const part of ["interval", "path", "markers"]) {
-    for (const mark of figure.querySelectorAll(`.line${place}_${part}_marks`)) mark.style.display = shown ? "" : "none";
+    for (const mark of figure.querySelectorAll(`.line${place}_${part}_marks`)) mark.style.display = shown ? "inline" : "none";
   }
 }
 for (const figure of document.querySelectorAll(".plot")) {
   const entries = Array.from(figure.querySelectorAll("[data-line]"));
   if (entries.length < 2) continue;
+  const hiddenAtFirst = new Set(entries.filter((entry) => entry.hidden));
   for (const entry of entries) {
     const button = action("", () => show(figure, entry.dataset.line, button.getAttribute("aria-pressed") !== "true"));
     button.title = "Click to hide or show, double click for this line alone";
     button.append(...entry.childNodes);
     button.addEventListener("dblclick", () => {
       const alone = entries.every((e) => e === entry || e.firstChild.getAttribute("aria-pressed") === "false");
-      for (const e of entries) show(figure, e.dataset.line, alone || e === entry);
+      for (const e of entries) show(figure, e.dataset.line, (alone && !hiddenAtFirst.has(e)) || e === entry);
     });
     entry.append(button);
-    show(figure, entry.dataset.line, true);
+    entry.hidden = false;
+    show(figure, entry.dataset.line, !hiddenAtFirst.has(entry));
   }
 }
 // Of a group to choose from, one figure is shown; a figure with a later half can show that instead.
