@@ -85,6 +85,7 @@ def checks(out: Path, *, with_ray: bool) -> Iterator[Check]:
     yield _shared_memory(Path("/dev/shm"))
     yield _open_files()
     yield _sockets()
+    yield from _upload(Path())
     yield _folder("results", out, "name another folder with --out")
     # late: --help must not wait for it
     from ndabench.data.build_cache import cache_folder
@@ -167,6 +168,36 @@ def _sockets() -> Check:
     except UserError as error:
         return Check("Ray's sockets", str(error), "fault", "set RAY_TMPDIR to a short path, such as /tmp")
     return Check("Ray's sockets", f"below {parent}")
+
+
+def _upload(folder: Path) -> Iterator[Check]:
+    """Whether `ray job submit --working-dir .` would be refused; nothing where Ray cannot be imported."""
+    from ndabench.reporting.formatting import mebibytes  # late: --help must not wait for it
+
+    try:
+        from ndabench.orchestration.working_folder import UPLOAD_LIMIT, upload_of  # late: it imports Ray
+    except ImportError:  # the check of Ray's sockets says so
+        return
+    what = "working folder"
+    try:
+        upload = upload_of(folder)
+    except (OSError, ValueError) as error:
+        remedy = "correct the .gitignore or .rayignore: Ray fails at it, too"
+        yield Check(what, f"its size is unknown ({str(error)[:200]})", "caution", remedy)
+        return
+    largest = list(upload.parts.items())[:3]
+    listed = ", ".join(f"{name} {mebibytes(size)}" for name, size in largest) or "nothing"
+    size = ("" if upload.whole else "at least ") + mebibytes(upload.size)
+    text = f"`ray job submit --working-dir .` would upload {size}; the largest parts: {listed}"
+    if upload.whole and upload.size < UPLOAD_LIMIT:
+        yield Check(what, text)
+        return
+    names = " ".join(f"/{name}" for name, size_of_it in largest if size_of_it > upload.size / 20)
+    remedy = (
+        f"on a cluster, Ray refuses more than {mebibytes(UPLOAD_LIMIT)} (HTTP 413): write into .rayignore, a "
+        f"line each, what the sweep does not need, for example {names or '/data/'}"
+    )
+    yield Check(what, text, "caution", remedy)
 
 
 def _folder(what: str, folder: Path, remedy: str) -> Check:

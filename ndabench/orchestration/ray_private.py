@@ -12,6 +12,9 @@ of Ray is checked here. None of these modules imports PyTorch.
 from ray._private import ray_constants, ray_logging
 from ray._private import utils as ray_utils
 
+# The rules by which Ray packs a folder for `ray job submit`; `ray_constants` has the job server's limit.
+from ray._private.runtime_env import packaging
+
 # What is free on each node (the public `ray.available_resources` only sums over the nodes), and the raw table
 # of placement groups, which alone says who created each of them.
 from ray._private.state import state as cluster_state
@@ -57,6 +60,7 @@ __all__ = [
     "_internal_kv_put",
     "cluster_state",
     "internal_kv_get_gcs_client",
+    "packaging",
     "ray_client",
     "ray_constants",
     "ray_logging",
