@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +179,17 @@ def test_a_terminal_that_is_not_utf8_gets_replacements(tmp_path: Path) -> None:
     assert done.stderr.startswith(b"error: ")
     assert b"?.yaml: " in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_table_on_a_terminal_that_is_not_utf8(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, encoding="ascii", write_through=True))
+    assert command_line(sweep, command_line.file(), "--dry-run") == (0, "")
+    text = printed.getvalue().decode()
+    assert re.search(r"\| trials \| arm +\| \? +\| parameters \|", text), text
+    assert re.search(r"\| jigsaw \| 0\.25 \|", text), text
 
 
 def test_a_prefix_of_weights_is_named(tmp_path: Path) -> None:

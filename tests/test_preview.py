@@ -1,6 +1,7 @@
 """The preview: a labelled row for each negative, of images or of a clip's frames."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ def test_images_are_shown_with_their_negatives(
     command_line: CommandLine, capsys: pytest.CaptureFixture
 ) -> None:
     png = command_line.folder / "p.png"
-    code, _ = command_line(preview, command_line.file(), "--out", str(png), "--images", "4")
-    assert code == 0
+    preview(Path(command_line.file()), out=png, images=4)
+    printed = capsys.readouterr().out
+    shares = r"\d+\.\d% of \d+ outputs equal their input, \d+\.\d% change less than 4% of the pixels"
+    assert re.search(rf"^jigsaw: {shares}$", printed, re.M), printed
     assert rows_of(png) == 1 + len(NEGATIVES) + len(RELEASED)
 
 

@@ -17,6 +17,7 @@ from ndabench.data.videos.clips import ClipRequest
 from ndabench.data.videos.decoding import read_frames, scan
 from ndabench.data.videos.source import Framing
 from ndabench.errors import UserError
+from tests.data.test_video_damage import MATRICES, rotate
 from tests.video_files import numbers_of, write_ucf101, write_video
 
 
@@ -49,15 +50,20 @@ def _torchcodec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         except UserError as error:
             pytest.skip(str(error))
     else:
-        decoders = ModuleType("torchcodec.decoders")
-        vars(decoders)["VideoDecoder"] = StandIn
-        monkeypatch.setitem(sys.modules, "torchcodec", ModuleType("torchcodec"))
-        monkeypatch.setitem(sys.modules, "torchcodec.decoders", decoders)
+        use_stand_in(monkeypatch)
 
 
-pytestmark = pytest.mark.usefixtures("_torchcodec")
+def use_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoders = ModuleType("torchcodec.decoders")
+    vars(decoders)["VideoDecoder"] = StandIn
+    monkeypatch.setitem(sys.modules, "torchcodec", ModuleType("torchcodec"))
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", decoders)
 
 
+with_torchcodec = pytest.mark.usefixtures("_torchcodec")
+
+
+@with_torchcodec
 @pytest.mark.parametrize("framing", [Framing(48, 64, False), Framing(24, 24, True), Framing(60, 90, False)])
 @pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("a.mp4", "libx264")])
 def test_frames_are_those_of_pyav(name: str, codec: str, framing: Framing, tmp_path: Path) -> None:
@@ -71,6 +77,7 @@ def test_frames_are_those_of_pyav(name: str, codec: str, framing: Framing, tmp_p
     assert np.abs(found.astype(int) - read_frames(path, facts, wanted, framing)).mean() < 4
 
 
+@with_torchcodec
 def test_it_is_chosen_by_name(tmp_path: Path) -> None:
     write_ucf101(tmp_path)
     keys = {"name": "ucf101", "path": tmp_path, "decoder": "torchcodec", "cache": "none"}
@@ -80,6 +87,39 @@ def test_it_is_chosen_by_name(tmp_path: Path) -> None:
     assert [numbers_of(clip.permute(1, 2, 3, 0).numpy()) for clip in clips] == [[4, 5, 6], [1, 2, 3]]
 
 
+@pytest.mark.parametrize(
+    ("kind", "metadata", "refused"),
+    [
+        ("90° clockwise", SimpleNamespace(), "turn"),  # before 0.11
+        ("mirrored", SimpleNamespace(), "mirror"),
+        ("mirrored", SimpleNamespace(rotation=0), "mirror"),
+        ("90° clockwise", SimpleNamespace(rotation=-90), None),
+        ("empty", SimpleNamespace(), None),
+    ],
+)
+def test_a_video_that_it_does_not_show_upright_is_refused(
+    kind: str,
+    metadata: SimpleNamespace,
+    refused: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use_stand_in(monkeypatch)
+    monkeypatch.setattr(StandIn, "metadata", metadata)
+    path = write_video(tmp_path / "a.mp4", "libx264", num_frames=2)
+    rotate(path, *MATRICES[kind][0])
+    facts, framing = scan(path), Framing(48, 64, False)
+    if refused is None:
+        assert torchcodec_decoding.read_frames(path, facts, [1], framing).shape == (1, 48, 64, 3)
+        return
+    with pytest.raises(UserError) as caught:
+        torchcodec_decoding.read_frames(path, facts, [1], framing)
+    assert str(caught.value) == (
+        f"{path}: this TorchCodec does not {refused} it as the file says; choose decoder: pyav"
+    )
+
+
+@with_torchcodec
 def test_what_it_cannot_read_is_one_line(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.avi", num_frames=10)
     facts = scan(path)

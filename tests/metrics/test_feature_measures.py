@@ -13,7 +13,7 @@ from ndabench.data.images import ImageData
 from ndabench.errors import UserError
 from ndabench.metrics.generators import distances
 from ndabench.metrics.generators.cmmd import cmmd
-from ndabench.metrics.generators.conditional import class_frechet, classification_accuracy_score
+from ndabench.metrics.generators.conditional import class_frechet
 from ndabench.metrics.generators.distances import nearest, squared_distances
 from ndabench.metrics.generators.fd_infinity import fd_infinity
 from ndabench.metrics.generators.feature_config import FeatureMeasure
@@ -157,8 +157,26 @@ def test_cas_is_high_for_images_of_the_right_class_only() -> None:
     labels = torch.arange(60) % 3
     directions = torch.eye(DIMENSION)[:3] * 6
     real, fake = features(60, 0) + directions[labels], features(60, 1) + directions[labels]
-    assert classification_accuracy_score(real, labels, fake, labels, l2=0.01) > 95
-    assert classification_accuracy_score(real, labels, fake, (labels + 1) % 3, l2=0.01) < 5
+    right, wrong = (
+        compare(
+            configured("cas", num_samples=60, **keys),
+            compared(real, fake, real_labels=labels, fake_labels=drawn_for, class_names=("a", "b", "c")),
+        )
+        for drawn_for, keys in ((labels, {}), ((labels + 1) % 3, {"max_iterations": 1}))
+    )
+    assert right[0]["cas_classifier"] > 95
+    assert right[1] == ()
+    assert wrong[0]["cas_classifier"] < 5
+    (note,) = wrong[1]
+    assert note.startswith(
+        "cas_classifier: the fit with penalty 0.01 stopped before the minimum, at a largest"
+    )
+    assert note.endswith("instead of 1.0e-06; raise max_iterations")
+
+
+def test_the_protocol_of_cas_says_when_its_fit_ends() -> None:
+    fit = {"largest_gradient": 1e-6, "largest_gradient_per_penalty": 0.01, "fit_precision": "float64"}
+    assert configured("cas").settings == {"l2": 0.01, "max_iterations": 10_000, **fit}
 
 
 MEASURES = {

@@ -36,6 +36,8 @@ def read_frames(path: Path, facts: VideoFacts, wanted: Sequence[int], framing: F
         _require_upright(path, facts, turns=hasattr(decoder.metadata, "rotation"))
         num_frames = len(decoder)
         frames = decoder.get_frames_at(indices=distinct.tolist()).data
+    except UserError:
+        raise
     except (RuntimeError, ValueError, IndexError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: TorchCodec cannot read the video ({reason})") from None

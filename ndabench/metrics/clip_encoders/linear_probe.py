@@ -19,8 +19,8 @@ from ndabench.metrics.clip_encoders.subject import ClipEncoderSubject
 from ndabench.metrics.clip_encoders.video_scores import classified, mean_softmax, top_accuracy
 from ndabench.metrics.clip_encoders.windows import Windows
 from ndabench.metrics.features import full_precision
+from ndabench.metrics.image_encoders.config import CONVERGENCE
 from ndabench.metrics.image_encoders.linear_probe_lbfgs import (
-    CONVERGENCE,
     LinearClassifier,
     fit_logistic,
     stopped_early,

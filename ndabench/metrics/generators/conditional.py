@@ -12,6 +12,7 @@ from ndabench.errors import UserError
 from ndabench.metrics.features import Examples
 from ndabench.metrics.generators.frechet import FrechetReference, distance_from, moments_of
 from ndabench.metrics.image_encoders.linear_probe_lbfgs import fit_logistic
+from ndabench.metrics.probing import accuracy
 
 
 def class_frechet(
@@ -30,12 +31,15 @@ def class_frechet(
 
 
 def classification_accuracy_score(
-    real: Tensor, real_labels: Tensor, fake: Tensor, fake_labels: Tensor, *, l2: float
-) -> float:
-    """Percent of real features whose class a classifier of generated ones predicts.
+    real: Tensor, real_labels: Tensor, fake: Tensor, fake_labels: Tensor, *, l2: float, max_iterations: int
+) -> tuple[float, float]:
+    """Percent of real features whose class a classifier of generated ones predicts, and the largest component
+    of the gradient where its fit ended.
 
     The classifier is that of `linear_probe_lbfgs` with the penalty `l2`, which has no randomness.
     """
     num_classes = int(max(real_labels.max(), fake_labels.max())) + 1
-    fitted = fit_logistic(Examples(fake, fake_labels), num_classes=num_classes, penalty=l2)
-    return 100 * (fitted.predict(real) == real_labels).double().mean().item()
+    fitted = fit_logistic(
+        Examples(fake, fake_labels), num_classes=num_classes, penalty=l2, max_iterations=max_iterations
+    )
+    return accuracy(fitted.predict(real), real_labels), fitted.largest_gradient

@@ -7,10 +7,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from ndabench.config import Count
 from ndabench.errors import UserError
 from ndabench.measurement import Better
 from ndabench.metrics.evaluation import DataFacts
 from ndabench.metrics.generators.config import SHUFFLE_SEED, GeneratorEvaluation
+from ndabench.metrics.image_encoders.config import CONVERGENCE
 
 
 class FeatureMeasure(GeneratorEvaluation):
@@ -144,11 +146,16 @@ class CasConfig(FeatureMeasure):
 
     name: Literal["cas"] = "cas"
     l2: float = Field(0.01, gt=0, le=1e6)
+    max_iterations: Count = 10_000
 
     better: ClassVar[Better] = "higher"
     values: ClassVar[tuple[str, ...]] = ("cas",)
     function: ClassVar[str] = "ndabench.metrics.generators.feature_measures:of_cas"
     of_classes: ClassVar[bool] = True
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings, **CONVERGENCE}
 
     def check(self, data: DataFacts) -> None:
         super().check(data)

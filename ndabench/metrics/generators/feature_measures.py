@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Generator, Tensor
 
@@ -31,6 +31,7 @@ from ndabench.metrics.generators.manifolds import density_coverage, precision_re
 from ndabench.metrics.generators.measures import measurement_protocol
 from ndabench.metrics.generators.memorization import memorization
 from ndabench.metrics.generators.subject import DrawsImages
+from ndabench.metrics.image_encoders.linear_probe_lbfgs import stopped_early
 from ndabench.metrics.results import Evaluated, by_name, merge
 from ndabench.registry import load
 
@@ -50,6 +51,8 @@ class Compared:
     real_labels: Tensor | None = None
     fake_labels: Tensor | None = None
     class_names: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    """What a measure adds on how it was computed."""
 
 
 def compare(config: FeatureMeasure, compared: Compared) -> tuple[dict[str, float], tuple[str, ...]]:
@@ -62,7 +65,8 @@ def compare(config: FeatureMeasure, compared: Compared) -> tuple[dict[str, float
             raise UserError(f"{config.metric}: needs at least {config.needed} {images}, got {len(features)}")
         require_finite(features, images)
     values = load(config.function)(config, compared)
-    return dict(zip(config.measures, values, strict=True)), doubts(config, compared)
+    notes = (*compared.notes, *doubts(config, compared))
+    return dict(zip(config.measures, values, strict=True)), notes
 
 
 def doubts(config: FeatureMeasure, compared: Compared) -> tuple[str, ...]:
@@ -160,7 +164,11 @@ def of_class_fd(config: FeatureMeasure, compared: Compared) -> tuple[float]:
 
 def of_cas(config: CasConfig, compared: Compared) -> tuple[float]:
     real, fake = _labels(config, compared)
-    return (classification_accuracy_score(compared.real, real, compared.fake, fake, l2=config.l2),)
+    percent, gradient = classification_accuracy_score(
+        compared.real, real, compared.fake, fake, l2=config.l2, max_iterations=config.max_iterations
+    )
+    compared.notes.extend(stopped_early(config.metric, [config.l2], [gradient]))
+    return (percent,)
 
 
 def _labels(config: FeatureMeasure, compared: Compared) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,13 @@ from ndabench.metrics.evaluation import ProbeConfig
 
 STORED_FEATURES = "features of the stored images"
 """The piece of work that probes of unaugmented images share."""
+LARGEST_GRADIENT, LARGEST_SHARE = 1e-6, 0.01
+CONVERGENCE = {
+    "largest_gradient": LARGEST_GRADIENT,
+    "largest_gradient_per_penalty": LARGEST_SHARE,
+    "fit_precision": "float64",
+}
+"""When a fit of `linear_probe_lbfgs` ends, for the protocols of all that use it."""
 
 
 class NeighbourKeys(ProbeConfig):

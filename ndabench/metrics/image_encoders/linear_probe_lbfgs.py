@@ -28,7 +28,12 @@ from torch import Tensor
 from ndabench.distributed import Workers
 from ndabench.measurement import Measurement
 from ndabench.metrics.features import Examples, full_precision
-from ndabench.metrics.image_encoders.config import LinearProbeLbfgsConfig
+from ndabench.metrics.image_encoders.config import (
+    CONVERGENCE,
+    LARGEST_GRADIENT,
+    LARGEST_SHARE,
+    LinearProbeLbfgsConfig,
+)
 from ndabench.metrics.image_encoders.subject import ImageEncoderSubject
 from ndabench.metrics.probing import (
     TESTING,
@@ -41,7 +46,6 @@ from ndabench.metrics.probing import (
 )
 from ndabench.metrics.results import Evaluated, by_name
 
-LARGEST_GRADIENT, LARGEST_SHARE = 1e-6, 0.01
 CONSTANT = 1e-5
 """A feature that varies by less than this share of its mean counts as constant: the rest is rounding."""
 
@@ -80,14 +84,6 @@ def standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
 def allowed_gradient(penalty: float) -> float:
     """The largest component of the gradient at which a fit with `penalty` counts as the minimum."""
     return min(LARGEST_GRADIENT, LARGEST_SHARE * penalty)
-
-
-CONVERGENCE = {
-    "largest_gradient": LARGEST_GRADIENT,
-    "largest_gradient_per_penalty": LARGEST_SHARE,
-    "fit_precision": "float64",
-}
-"""When a fit ends, for protocols."""
 
 
 def fit_logistic(
