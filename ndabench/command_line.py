@@ -142,10 +142,11 @@ def print_json(facts: Mapping[str, Any]) -> None:
     print(json.dumps(facts, ensure_ascii=False))
 
 
-def say_start(address: str | None, console: Console) -> None:
-    """Says what comes first: importing Ray alone takes seconds."""
+def say_start(address: str | None, data: str, console: Console) -> None:
+    """Says what comes first: importing Ray and PyTorch takes seconds."""
     here = not (address or os.environ.get("RAY_ADDRESS"))
-    console.print("starting Ray on this machine …" if here else "connecting to the Ray cluster …")
+    line = f"starting Ray on this machine, importing PyTorch, reading {data} …"
+    console.print(line if here else "connecting to the Ray cluster …", highlight=False, markup=False)
 
 
 def write_text(path: Path, text: str) -> None:

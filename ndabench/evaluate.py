@@ -80,25 +80,29 @@ def _print_jobs(found: "Asked", console: Console) -> None:
 
 def _measure(found: "Asked", store: "RecordStore", address: str | None, console: Console) -> int:
     """Measures all that is asked for; returns on how many trials that failed."""
-    say_start(address, console)
-    # late: planning must not wait for Ray
-    from ndabench.orchestration.cluster import connect
-    from ndabench.orchestration.head_watchdog import head_watchdog
-    from ndabench.orchestration.measuring import measure_trials
-    from ndabench.orchestration.run import check_sweep
-    from ndabench.orchestration.terminal_view import TerminalView
-    from ndabench.ownership import require_same_data, sole_driver
-    from ndabench.planning.later_evaluations import write_later
+    say_start(address, found.config.data.title, console)
+    # late: planning must not wait for them
+    from ndabench.orchestration.local_preparation import preparing
     from ndabench.planning.sweep_state import SweepState
 
-    state = SweepState(len(found.jobs), {})
-    with connect(address, found.config.plugins) as local, head_watchdog(lambda message: None):
-        prepared = check_sweep(found.config, local=local, check=False, console=console)
-        require_same_data(store, found.config, prepared.data_hash)
-        with sole_driver(store), TerminalView(console, state, None) as view:
-            state.subscribe("the terminal", view.observe)
-            write_later(store, found.later)
-            measure_trials(found.jobs, found.config.resources, store, state)
+    config, state = found.config, SweepState(len(found.jobs), {})
+    with preparing(config, address, check=False, quiet=console.quiet) as begun:
+        # late: importing Ray takes seconds, in which the preparation goes on
+        from ndabench.orchestration.cluster import connect
+        from ndabench.orchestration.head_watchdog import head_watchdog
+        from ndabench.orchestration.measuring import measure_trials
+        from ndabench.orchestration.run import check_sweep
+        from ndabench.orchestration.terminal_view import TerminalView
+        from ndabench.ownership import require_same_data, sole_driver
+        from ndabench.planning.later_evaluations import write_later
+
+        with connect(address, config.plugins) as local, head_watchdog(lambda message: None):
+            prepared = check_sweep(config, begun, local=local, check=False, console=console)
+            require_same_data(store, config, prepared.data_hash)
+            with sole_driver(store), TerminalView(console, state, None) as view:
+                state.subscribe("the terminal", view.observe)
+                write_later(store, found.later)
+                measure_trials(found.jobs, config.resources, store, state)
     return state.counts()["failed"]
 
 

@@ -94,13 +94,16 @@ def sweep(
 
     if check_only:
         print_cautions(config, results, console)
-        say_start(address, console)
-        # late: planning must not wait for Ray
-        from ndabench.orchestration.cluster import connect
-        from ndabench.orchestration.run import check_sweep
+        say_start(address, config.data.title, console)
+        from ndabench.orchestration.local_preparation import preparing  # late: as above
 
-        with connect(address, config.plugins) as local:
-            check_sweep(config, local=local, timed=time_, console=console)
+        with preparing(config, address, check=True, timed=time_, quiet=console.quiet) as begun:
+            # late: only now is there time for it
+            from ndabench.orchestration.cluster import connect
+            from ndabench.orchestration.run import check_sweep
+
+            with connect(address, config.plugins) as local:
+                check_sweep(config, begun, local=local, timed=time_, console=console)
         return
     store = RecordStore(results)
     check_ownership(store, config, resume=resume)
@@ -176,19 +179,22 @@ def _run_and_report(
     address: str | None,
     console: Console,
 ) -> "SweepResult":
-    say_start(address, console)
-    # late: planning must not wait for Ray
-    from ndabench.orchestration.cluster import connect
-    from ndabench.orchestration.head_watchdog import head_watchdog
-    from ndabench.orchestration.run import run_sweep
-    from ndabench.orchestration.status_file import StatusFile
+    say_start(address, config.data.title, console)
+    from ndabench.orchestration.local_preparation import preparing  # late: planning must not wait for it
 
-    with StatusFile(store, config.name) as status:
-        with connect(address, config.plugins) as local, head_watchdog(status.broken_off):
-            result = run_sweep(
-                config, store, status, resume=resume, local=local, check=check, console=console
-            )
-        show(store, console)
+    with preparing(config, address, check=check, quiet=console.quiet) as begun:
+        # late: importing Ray takes seconds, in which the preparation goes on
+        from ndabench.orchestration.cluster import connect
+        from ndabench.orchestration.head_watchdog import head_watchdog
+        from ndabench.orchestration.run import run_sweep
+        from ndabench.orchestration.status_file import StatusFile
+
+        with StatusFile(store, config.name) as status:
+            with connect(address, config.plugins) as local, head_watchdog(status.broken_off):
+                result = run_sweep(
+                    config, store, status, begun, resume=resume, local=local, check=check, console=console
+                )
+            show(store, console)
     return result
 
 

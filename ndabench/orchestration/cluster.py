@@ -16,6 +16,7 @@ from ray.exceptions import RuntimeEnvSetupError
 from ndabench.errors import UserError
 from ndabench.interruption import keep_handlers
 from ndabench.machine import usable_cpus
+from ndabench.orchestration.environment import absolute_settings, put_on_path, ray_starts_here
 from ndabench.orchestration.ray_patches import patch_ray
 from ndabench.orchestration.ray_private import ray_constants
 from ndabench.planning.resources import Node
@@ -61,19 +62,17 @@ def connect(address: str | None, plugins: Sequence[str] = ()) -> Iterator[bool]:
     """
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    settings = {key: value for key, value in os.environ.items() if key.startswith("NDABENCH_") and value}
-    for key, value in settings.items():  # all are paths, and Ray's workers run in other working folders
-        settings[key] = os.environ[key] = str(Path(value).expanduser().absolute())
+    settings = absolute_settings()
     if ray.is_initialized():
         yield False
         return
     patch_ray()
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    local = address == "local"
+    local = ray_starts_here(address)
     with scratch_folder(parent_of_sockets()) if local else contextlib.nullcontext() as folder:
         try:
             if folder is not None:
-                _put_on_path(local_plugins(plugins))
+                put_on_path(plugins)
                 _start_here(folder / RAY_FOLDER)
             else:
                 _join(address, settings, local_plugins(plugins))
@@ -116,14 +115,6 @@ def _start_here(folder: Path) -> None:
         )
     except Exception as error:  # of any type: on a busy machine, for example, Ray's processes start too late
         raise UserError(f"Ray does not start on this machine ({_first_line(error)})") from error
-
-
-def _put_on_path(places: Sequence[Path]) -> None:
-    """Lets the processes that this one starts import the modules in `places`."""
-    before = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    if places:
-        folders = dict.fromkeys([*before, *(str(place.parent) for place in places)])
-        os.environ["PYTHONPATH"] = os.pathsep.join(folders)
 
 
 def runtime_env(settings: Mapping[str, str], places: Sequence[Path]) -> dict[str, Any]:

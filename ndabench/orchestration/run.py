@@ -15,7 +15,8 @@ from ndabench.orchestration.capacity import PlacementGroupCleaner
 from ndabench.orchestration.cluster import live_nodes
 from ndabench.orchestration.first_worker import FirstWorker
 from ndabench.orchestration.heartbeat import HeartbeatMonitor, forget_heartbeats
-from ndabench.orchestration.preparation import prepare_sweep
+from ndabench.orchestration.local_preparation import LocalPreparation
+from ndabench.orchestration.preparation import prepare_on_a_worker
 from ndabench.orchestration.status_file import StatusFile
 from ndabench.orchestration.sweep_supervisor import SweepSupervisor
 from ndabench.orchestration.terminal_view import TerminalView
@@ -75,27 +76,34 @@ class SweepResult:
 
 
 def check_sweep(
-    config: SweepConfig, *, local: bool, check: bool = True, timed: bool = False, console: Console
+    config: SweepConfig,
+    begun: LocalPreparation | None,
+    *,
+    local: bool,
+    check: bool = True,
+    timed: bool = False,
+    console: Console,
 ) -> Prepared:
     """Finds before any training what would stop a trial; `UserError`. Ray must be connected.
 
-    To `check` the sweep, each combination of networks, batch size and augmentations takes two training steps;
-    `timed` says what the sweep will take.
+    Waits for what has `begun`, or else prepares on a worker. To `check` the sweep, each combination of
+    networks, batch size and augmentations takes two training steps; `timed` says what the sweep will take.
     """
     earlier_outcomes(config)  # finds a wrong `warm_start`
     first = FirstWorker() if local else None
-    if first is not None and config.resources.gpus_per_worker:  # then a worker prepares
-        first.require()
-    line = f"importing PyTorch, reading {config.data.title}, preparing the evaluations …"
-    console.print(line, highlight=False, markup=False)
-    prepared = prepare_sweep(
-        config,
-        local=local,
-        check=check,
-        timed=timed,
-        quiet=console.quiet,
-        say=lambda line: console.print(line, highlight=False, soft_wrap=True, markup=False),
-    )
+    if begun is not None:
+        prepared = begun.result()
+    else:
+        if first is not None:
+            first.require()
+        line = f"importing PyTorch, reading {config.data.title}, preparing the evaluations …"
+        console.print(line, highlight=False, markup=False)
+        prepared = prepare_on_a_worker(
+            config,
+            check=check,
+            timed=timed,
+            say=lambda line: console.print(line, highlight=False, soft_wrap=True, markup=False),
+        )
     if first is not None:
         first.require()
     for note in (prepared.counts, *prepared.notes):
@@ -115,6 +123,7 @@ def run_sweep(
     config: SweepConfig,
     store: RecordStore,
     status: StatusFile,
+    begun: LocalPreparation | None,
     *,
     resume: bool,
     local: bool,
@@ -124,8 +133,8 @@ def run_sweep(
     """Runs the remaining trials of a sweep. Ray must be connected; `local` says whether this driver started
     it.
 
-    `check` says whether two training steps are tried first. Raises `UserError` for a mistake, before anything
-    is written.
+    `begun` is as for `check_sweep`; `check` says whether two training steps are tried first. Raises
+    `UserError` for a mistake, before anything is written.
     """
     slots = concurrency(live_nodes(), config.resources)
     if (wanted := config.resources.max_concurrent) is not None and wanted > slots:
@@ -136,7 +145,7 @@ def run_sweep(
         console.print(
             "resources.gpus_per_worker is 0: the GPUs here are not used", highlight=False, markup=False
         )
-    prepared = check_sweep(config, local=local, check=check, console=console)
+    prepared = check_sweep(config, begun, local=local, check=check, console=console)
     with sole_driver(store), mirror:
         take_ownership(
             store, config, resume=resume, data_hash=prepared.data_hash, negative_data=prepared.negative_data

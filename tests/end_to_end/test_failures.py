@@ -53,6 +53,7 @@ def test_a_bad_trial_does_not_stop_the_others(bench: Bench) -> None:
         assert errors[trial] in page
 
 
+@pytest.mark.release
 def test_a_disk_that_fills_up_in_a_sweep(bench: Bench, disk: Callable[[int], Path]) -> None:
     tiny_disk = disk(40)
     file = bench.file(arms=["none"], seeds=[0], evaluate=[], objective=None, track={"tensorboard": False})

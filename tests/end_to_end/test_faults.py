@@ -1,4 +1,7 @@
-"""What befalls a trial in its own process: killed, hung, raising for a while. All in one sweep."""
+"""What befalls a trial in its own process: killed, hung, raising for a while. All in one sweep.
+
+test_train.py has a sweep in which a process is killed, and nothing else.
+"""
 
 from collections.abc import Iterator
 
@@ -12,33 +15,21 @@ from tests.end_to_end.memory_limits import limited_memory
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SILENCE = 15
-KILLED = {"trial": "none 0", "step": 10, "what": "kill"}
 FAULTS = [
     {"trial": "none 0", "step": 0, "what": "kill"},  # before it has a checkpoint
-    KILLED,
+    {"trial": "none 0", "step": 10, "what": "kill"},
     {"trial": "none 0", "step": 16, "what": "stop"},
     {"trial": "negative 0", "step": 12, "what": "raise", "times": 3},  # as often as it is tried
 ]
 RAISED = "jigsaw λ=0.5 seed 0: RuntimeError: sabotage (sitecustomize.py); resuming from its checkpoint"
-RESUMED = "none seed 0: its process was lost; resuming from its checkpoint"
 LOST = [
     RAISED,
     RAISED,
     f"none seed 0: its process sent no heartbeat for {SILENCE} s and was killed; "
     "resuming from its checkpoint",
     "none seed 0: its process was lost; restarting from scratch",
-    RESUMED,
+    "none seed 0: its process was lost; resuming from its checkpoint",
 ]
-
-
-def test_a_trial_whose_process_is_killed(bench: Bench, reference: Reference) -> None:
-    out = bench.folder / "out"
-    file = bench.file(arms=["none"], seeds=[0])
-    ended = sabotaged(bench, [KILLED]).sweep(file, "--out", str(out))
-    assert (ended.code, ended.stderr) == (0, "")
-    assert losses(ended.stdout) == [RESUMED]
-    assert ended.stdout.endswith("complete: 1 finished\n")
-    assert metrics(out) == reference.metrics_of(statuses(out))
 
 
 @pytest.mark.release

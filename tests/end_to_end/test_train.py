@@ -1,4 +1,7 @@
-"""One trial without Ray, killed and resumed; a sweep then finds it done, is stopped, and goes on."""
+"""One trial without Ray, killed and resumed; a sweep then finds it done, is stopped, and goes on.
+
+As it goes on, the process of a trial is killed.
+"""
 
 import os
 from pathlib import Path
@@ -19,6 +22,7 @@ from tests.end_to_end.driving import (
     tiny,
     wait_until,
 )
+from tests.end_to_end.faults import losses, sabotaged
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -45,8 +49,12 @@ def test_a_killed_trial_continues_and_then_a_stopped_sweep(
     finished.remove(trial)
     before = times_written(out, finished)
 
-    resumed = bench.sweep(file, "--out", str(out), "--resume")
+    kill = {"trial": "negative 1", "step": 10, "what": "kill"}
+    resumed = sabotaged(bench, [kill]).sweep(file, "--out", str(out), "--resume")
     assert (resumed.code, resumed.stderr) == (0, "")
+    assert losses(resumed.stdout) == [
+        "jigsaw λ=0.5 seed 1: its process was lost; resuming from its checkpoint"
+    ]
     assert f"4 trials, {len(finished)} of them done" in resumed.stdout
     assert resumed.stdout.count("its metrics file is gone from the records; it runs again\n") == 1
     assert resumed.stdout.endswith("complete: 4 finished\n")

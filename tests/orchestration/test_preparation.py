@@ -13,8 +13,8 @@ import torch
 from ndabench.config import parse
 from ndabench.data.registry import load_data
 from ndabench.errors import UserError
-from ndabench.orchestration import preparation
-from ndabench.orchestration.preparation import prepare_sweep
+from ndabench.orchestration import local_preparation
+from ndabench.orchestration.local_preparation import preparing
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.trials.config import Prepared
 from tests.command_lines import TINY
@@ -25,7 +25,9 @@ def sweep(**changes: Any) -> SweepConfig:
 
 
 def prepare(config: SweepConfig, *, check: bool = False) -> Prepared:
-    return prepare_sweep(config, local=True, check=check, say=lambda line: None)
+    with preparing(config, "local", check=check) as begun:
+        assert begun is not None
+        return begun.result()
 
 
 @pytest.fixture
@@ -37,6 +39,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 def test_the_work_is_done_where_the_trials_find_it(cache: Path) -> None:
     prepared = prepare(sweep(evaluate=[{"name": "fd", "num_samples": 64}]))
+    assert prepared[1:4] == (0, (), {}), "nothing was checked"
     assert prepared.data_hash == load_data(sweep().data, torch.device("cpu")).content_hash
     assert list(cache.rglob("*.*")), "the classifier, for example"
 
@@ -49,7 +52,6 @@ def test_a_check_takes_steps_once_for_each_combination_of_networks_and_augmentat
     assert prepared.checked == 3
     (note,) = prepared.notes
     assert note.startswith("jigsaw: 0.0% of 512 outputs equal their input, ")
-    assert prepare(sweep(arms=arms, search=search), check=False)[1:4] == (0, (), {})
 
 
 @pytest.mark.slow
@@ -94,7 +96,7 @@ def test_an_interrupted_driver_ends_the_child(monkeypatch: pytest.MonkeyPatch) -
                 raise KeyboardInterrupt
             return super().wait(timeout)
 
-    monkeypatch.setattr(preparation.subprocess, "Popen", Slow)
+    monkeypatch.setattr(local_preparation.subprocess, "Popen", Slow)
     with pytest.raises(KeyboardInterrupt):
         prepare(sweep())
     assert [child.returncode for child in children] == [-signal.SIGKILL]

@@ -17,18 +17,18 @@ JIGSAW: Augmentation = implementations("corrected")["jigsaw"]
 PALETTE = Palette("A", {"dark": (0, 0, 0), "bright": (255, 255, 255), "red": (255, 0, 0)})
 
 
-def toy_pairs(device: str = "cpu") -> PairedData:
-    """56 random pairs of 64×64 pixels, loaded at 66×66 for training."""
+def toy_pairs(device: str = "cpu", size: int = SIZE, load_size: int = LOAD_SIZE) -> PairedData:
+    """56 random pairs, loaded at `load_size` for training and cropped to `size`."""
     generator = torch.Generator().manual_seed(0)
 
-    def joined(size: int) -> torch.Tensor:
-        pixels = torch.randint(0, 256, (56, 3, size, 2 * size), generator=generator, dtype=torch.uint8)
+    def joined(side: int) -> torch.Tensor:
+        pixels = torch.randint(0, 256, (56, 3, side, 2 * side), generator=generator, dtype=torch.uint8)
         return pixels.to(device)
 
     def split(images: torch.Tensor, first: int, last: int) -> ResidentSplit:
         return ResidentSplit(images, torch.zeros(last - first, dtype=torch.long), torch.arange(first, last))
 
-    shown = joined(SIZE)
+    shown = joined(size)
     whole: dict[SplitName, ResidentSplit] = {
         "train": split(shown, 0, 32),
         "validation": split(shown, 32, 43),
@@ -38,13 +38,13 @@ def toy_pairs(device: str = "cpu") -> PairedData:
         name="toy pairs",
         content_hash="4567",
         class_names=("pair",),
-        image_shape=(3, SIZE, SIZE),
+        image_shape=(3, size, size),
         train=Half(whole["train"], left=False),
         validation=Half(whole["validation"], left=False),
         test=Half(whole["test"], left=False),
         inputs={name: Half(rows, left=True) for name, rows in whole.items()},
-        training_pairs=split(joined(LOAD_SIZE), 0, 32),
-        load_size=LOAD_SIZE,
+        training_pairs=split(joined(load_size), 0, 32),
+        load_size=load_size,
         palette=PALETTE,
     )
 

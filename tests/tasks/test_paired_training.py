@@ -91,6 +91,27 @@ def test_the_gradients_of_a_step_are_those_of_the_published_losses(
             assert error <= 2e-3 * largest + 1e-7, (name, error, largest)
 
 
+@pytest.mark.release
+def test_a_step_of_the_networks_of_full_size() -> None:
+    """The published U-Net-256 and 70×70 PatchGAN, 286 → 256 pixels, a batch of one, with a negative pair."""
+    config = paired_toys.toy_config(width=64, patch_layers=3, batch_size=1, learning_rate=2e-4)
+    pairs = paired_toys.toy_pairs(size=256, load_size=286)
+    trained = PairedGanTask(TrialSetup(config, pairs, negative=paired_toys.JIGSAW, lambda_=LAMBDA))
+    counts = [
+        sum(weight.numel() for weight in network.parameters())
+        for network in (trained.translator, trained.discriminator)
+    ]
+    assert [round(count / 1e6, 3) for count in counts] == [54.414, 2.769]
+    batch = next(trained.batches(0))
+    assert batch.shape == (1, 6, 256, 256)
+    before = copy.deepcopy([trained.translator.state_dict(), trained.discriminator.state_dict()])
+    trained.training_step(batch, 0)
+    for network, former in zip((trained.translator, trained.discriminator), before, strict=True):
+        for name, weight in network.named_parameters():
+            assert weight.isfinite().all(), name
+            assert not torch.equal(weight, former[name]), name
+
+
 def test_lambda_one_is_the_plain_translator_to_the_bit() -> None:
     plain, without_weight = task(), task(1.0)
     for trained in (plain, without_weight):
