@@ -25,6 +25,7 @@ from rich.text import Text
 
 from ndabench.command_line import run
 from ndabench.errors import UserError
+from ndabench.foreign_text import escaped
 
 OUT = typer.Option(help="The folder in which results will be: its disk is tried.")
 JSON = typer.Option("--json", help="Print one JSON object for each check.")
@@ -185,7 +186,7 @@ def _upload(folder: Path) -> Iterator[Check]:
         remedy = "correct the .gitignore or .rayignore: Ray fails at it, too"
         yield Check(what, f"its size is unknown ({str(error)[:200]})", "caution", remedy)
         return
-    largest = list(upload.parts.items())[:3]
+    largest = [(escaped(name), size) for name, size in upload.parts.items()][:3]
     listed = ", ".join(f"{name} {mebibytes(size)}" for name, size in largest) or "nothing"
     size = ("" if upload.whole else "at least ") + mebibytes(upload.size)
     text = f"`ray job submit --working-dir .` would upload {size}; the largest parts: {listed}"

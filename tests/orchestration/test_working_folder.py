@@ -65,6 +65,9 @@ def test_doctor_names_the_largest_parts_of_too_much(folder: Path, monkeypatch: p
     assert found.verdict == "caution"
     assert "the largest parts: sub/ 0.0 MiB, " in found.found
     assert found.remedy.endswith("what the sweep does not need, for example /sub/ /reports/ /.gitignore")
+    (folder / "red\x1b[31m").write_bytes(b"x" * 9000)
+    (found,) = doctors._upload(folder)
+    assert found.found.isprintable()
     (folder / ".gitignore").write_bytes(b"\xff\xfe")
     (unknown,) = doctors._upload(folder)
     assert "its size is unknown" in unknown.found
