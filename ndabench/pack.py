@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ndabench.command_line import run
-from ndabench.errors import first_of
+from ndabench.errors import UserError, first_of
 from ndabench.version import __version__
 
 if TYPE_CHECKING:
@@ -72,8 +72,13 @@ def _moved(rows: "list[TrialRow]") -> Iterator[str]:
 
 
 def _cards(store: "RecordStore", rows: "list[TrialRow]") -> Iterator[tuple[str, bytes]]:
-    """The model card of every finished trial: its values, protocols, versions and configuration."""
+    """The model card of every finished trial: its values, protocols, versions and configuration.
+
+    One whose configuration this version cannot read has none, and a line in the log says so.
+    """
     # late: --help must not wait for pydantic
+    from ndabench.records.damage import warn_once
+    from ndabench.trials.config import recorded_configuration
     from ndabench.trials.model_card import UNKNOWN_LICENSE, model_card
 
     values: dict[str, list[dict[str, Any]]] = {}
@@ -82,6 +87,11 @@ def _cards(store: "RecordStore", rows: "list[TrialRow]") -> Iterator[tuple[str, 
             values.setdefault(value["trial_id"], []).append(value)
     for row in rows:
         if row.status == "finished" and row.external_json is None:
+            try:
+                recorded_configuration(store, row.trial_id, row.config_json)
+            except UserError as error:
+                warn_once(str(error))
+                continue
             of_trial = values.get(row.trial_id, [])
             step = max((value["step"] for value in of_trial), default=0)
             last = [value for value in of_trial if value["step"] == step]

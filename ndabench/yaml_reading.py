@@ -43,14 +43,26 @@ _FLOAT_OF_YAML_1_2 = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, variables filled in; `UserError`, naming the file, for anything else."""
-    text = read_text(path, "sweep file", MOST_BYTES)
-    try:
-        data = parse_yaml(text, os.environ)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+    data = _parsed(read_text(path, "sweep file", MOST_BYTES), str(path), os.environ)
     if not isinstance(data, dict):
         raise UserError(f"{path}: must hold a mapping of keys to values")
     return data
+
+
+def parse_file(content: bytes, where: str) -> Any:
+    """The value in the content of a YAML file that ndabench wrote; `UserError`, which begins with `where`."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise UserError(f"{where}: not a text file in UTF-8") from None
+    return _parsed(text, where, None)
+
+
+def _parsed(text: str, where: str, variables: Mapping[str, str] | None) -> Any:
+    try:
+        return parse_yaml(text, variables)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def parse_yaml(text: str, variables: Mapping[str, str] | None = None) -> Any:
@@ -118,7 +130,7 @@ class _Loader(yaml.SafeLoader):
             if kind in ("int", "float") and len(node.value) > MOST_DIGITS:
                 raise ValueError
             return super().construct_object(node, deep)
-        except (ValueError, LookupError):  # a date of month 13, a whole number without digits
+        except (ValueError, LookupError, AttributeError):  # month 13, no digits, a !!timestamp of words
             raise UserError(f"line {_line(node)}: {shown(node.value)} is no {kind}") from None
 
 

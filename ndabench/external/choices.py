@@ -19,7 +19,7 @@ from ndabench.metrics.generators.feature_config import FeatureMeasure
 from ndabench.metrics.registry import EVALUATIONS, EvaluationConfig, EvaluationEntry, evaluations_of
 from ndabench.metrics.subjects import CLIP_ENCODER, GENERATOR
 from ndabench.records import SWEEP_FILE, RecordStore
-from ndabench.yaml_reading import parse_yaml
+from ndabench.yaml_reading import parse_file, parse_yaml
 
 Entries = Mapping[str, EvaluationEntry]
 
@@ -41,8 +41,10 @@ class SweepDefaults:
     """The data and the evaluations of the sweep in the folder, where there is one."""
 
     def __init__(self, store: RecordStore) -> None:
-        content = store.read_bytes(SWEEP_FILE)
-        self.keys: dict[str, Any] = parse_yaml(content.decode()) if content is not None else {}
+        content, self._where = store.read_bytes(SWEEP_FILE), store.local_path(SWEEP_FILE)
+        self.keys: Mapping[str, Any] = {} if content is None else parse_file(content, self._where)
+        if not isinstance(self.keys, Mapping):
+            raise UserError(f"{self._where}: must hold a mapping of keys to values")
         self.sweep = str(self.keys.get("name", "external"))
 
     def data(self, given: str | None, option: str) -> DataSetConfig:
@@ -61,7 +63,9 @@ class SweepDefaults:
             for one in found:
                 known[one.name]  # raises for those of other subjects
             return found
-        of_sweep = [parse(EvaluationConfig, one, SWEEP_FILE) for one in self.keys.get("evaluate") or []]
+        of_sweep: tuple[Evaluation, ...] = parse(
+            tuple[EvaluationConfig, ...], self.keys.get("evaluate") or (), self._where
+        )
         return [one for one in of_sweep if one.name in known]
 
     def reference(self, given: str | None, image_size: int | None) -> ImageConfig:

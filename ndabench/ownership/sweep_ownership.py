@@ -18,7 +18,7 @@ from ndabench.errors import UserError
 from ndabench.ownership.lease import Lease
 from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import PLAN_FILE, RECORDED, SCHEMA_VERSION, SWEEP_FILE, RecordStore
-from ndabench.records.damage import PLACEHOLDER, sealed
+from ndabench.records.damage import PLACEHOLDER, DamagedError, require_intact, sealed
 from ndabench.records.retry import reason
 from ndabench.trials.config import without_locations
 from ndabench.yaml_reading import parse_yaml
@@ -86,7 +86,23 @@ def recorded_sweep(store: RecordStore) -> SweepConfig:
     content, where = store.without_retry().read_bytes(SWEEP_FILE), store.local_path(SWEEP_FILE)
     if content is None:
         raise UserError(f"{store.root}: no sweep here; give the folder of one, e.g. reports/quickstart")
-    return parse(SweepConfig, parse_yaml(content.decode(errors="replace")), where)
+    try:
+        keys = _intact_keys(content)
+    except DamagedError as error:
+        raise UserError(f"{where}: damaged ({error}); restore it") from None
+    return parse(SweepConfig, keys, where)
+
+
+def _intact_keys(content: bytes) -> dict[str, Any]:
+    """The keys in the content of a recorded sweep file; `DamagedError` where it is not as it was written."""
+    require_intact(content)
+    try:
+        keys = parse_yaml(content.decode())
+    except ValueError as error:
+        raise DamagedError(str(error)[:200]) from None
+    if not isinstance(keys, dict):
+        raise DamagedError("it is no mapping of keys to values")
+    return keys
 
 
 def _owner(store: RecordStore) -> dict[str, Any] | None:
@@ -142,17 +158,16 @@ def _has_run(store: RecordStore) -> bool:
 def _read_owner(content: bytes, path: str) -> dict[str, Any]:
     """The sweep that a folder belongs to, with the defaults of keys that an older version did not know.
 
-    Raises `UserError` for a file that is no sweep's.
+    Raises `UserError` for a file that is no sweep's, or not as it was written.
     """
+    theirs: dict[str, Any] = {}
     try:
-        theirs = yaml.safe_load(content)
-        if not isinstance(theirs, dict):
-            raise ValueError("it is no mapping of keys to values")
+        theirs = _intact_keys(content)
         filled = parse(SweepConfig, theirs, path).model_dump(mode="json", by_alias=True)
+    except DamagedError as error:
+        filled, why = {}, str(error)
     except UserError as error:
         filled, why = {"budget": "steps", **theirs}, str(error).removeprefix(f"{path}: ")
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        filled, why = {}, " ".join(str(error).split())[:200]
     missing = [key for key in ("name", "arms", *MUST_AGREE) if key not in filled]
     named = isinstance(filled.get("arms"), list) and all(
         isinstance(arm, dict) and isinstance(arm.get("name"), str) for arm in filled["arms"]

@@ -24,7 +24,7 @@ from ndabench.records.schema import NAME_PARTS
 from ndabench.tasks.registry import check_evaluations, evaluations_of
 from ndabench.trials.checkpoints import has_checkpoint
 from ndabench.trials.config import LOCATION_KEYS, TrialConfig
-from ndabench.yaml_reading import parse_yaml
+from ndabench.yaml_reading import parse_file
 
 SETTABLE = ("evaluate", "resources")
 WEIGHTS = ".pt"
@@ -97,9 +97,9 @@ def asked(
 
 
 def read_later(store: RecordStore) -> tuple[Evaluation, ...]:
-    """The evaluations in the folder's `evaluate.yaml`; none without one."""
+    """The evaluations in the folder's `evaluate.yaml`; none without one. `UserError` for a damaged one."""
     content, where = store.read_bytes(LATER_FILE), store.local_path(LATER_FILE)
-    return () if content is None else parse(EvaluationList, parse_yaml(content.decode()), where)
+    return () if content is None else parse(EvaluationList, parse_file(content, where), where)
 
 
 def write_later(store: RecordStore, evaluations: Sequence[Evaluation]) -> None:

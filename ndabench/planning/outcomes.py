@@ -16,7 +16,7 @@ from ndabench.planning.sweep_file import SweepConfig
 from ndabench.records import RecordStore
 from ndabench.records.damage import warn_once
 from ndabench.trials.checkpoints import drop_checkpoints
-from ndabench.trials.config import TrialConfig
+from ndabench.trials.config import TrialConfig, recorded_configuration
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,9 @@ def _trial(store: RecordStore, row: Mapping[str, Any]) -> TrialConfig | None:
     if row["external_json"] is not None:
         return None
     try:
-        return TrialConfig.from_json(row["config_json"])
+        return recorded_configuration(store, row["trial_id"], row["config_json"])
     except UserError as error:
-        path = store.local_path(f"trials/{row['trial_id']}.parquet")
-        warn_once(f"{path}: row 1: its configuration is not of this version ({str(error)[:200]})")
+        warn_once(str(error))
         return None
 
 
@@ -144,13 +143,15 @@ def recorded_values(config: SweepConfig, store: RecordStore) -> list[RecordedVal
 def reopen(store: RecordStore, trial_id: str) -> TrialConfig:
     """Lets a finished trial whose metrics are gone run again, from scratch; returns its configuration.
 
-    From its last checkpoint it would have nothing left to do, and would measure nothing.
+    From its last checkpoint it would have nothing left to do, and would measure nothing. Raises `UserError`,
+    and changes nothing, where this version cannot read its configuration.
     """
     row = store.read_trial(trial_id)
     assert row is not None
+    trial = recorded_configuration(store, trial_id, row.config_json)
     drop_checkpoints(store, trial_id)
     store.write_trial(replace(row, status="stopped", error="its metrics file is gone; it runs again"))
-    return TrialConfig.from_json(row.config_json)
+    return trial
 
 
 def outcome_of(

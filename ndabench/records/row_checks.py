@@ -5,8 +5,9 @@ without them. Each such row has its line.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,8 +21,6 @@ NEEDED = {
     "artifacts": ("trial_id", "step", "kind", "path"),
 }
 """The columns without which a row of a table means nothing."""
-OPTIONAL_OBJECTS = ("config_json", "versions_json")
-"""Columns of `trials` whose JSON objects a row can do without."""
 KEYS = {
     "trials": ("trial_id",),
     "metrics": ("trial_id", "step", "kind", "metric", "split", "label"),
@@ -47,7 +46,7 @@ def usable_rows(
             pa.array([row for row in range(table.num_rows) if row not in problems], pa.int64())
         )
     if name == "trials" and table.num_rows:
-        table, unread = _without_unreadable_objects(table)
+        table, unread = _without_unreadable_texts(table)
         lines += unread
     return table, lines
 
@@ -62,6 +61,10 @@ def _problems(name: str, table: pa.Table, trial: str, step: int | None) -> Itera
                 yield row, f"status is {_short(status)}"
             if not _is_object(parameters):
                 yield row, f"parameters_json is {_short(parameters)}"
+    if name == "metrics" and not all(map(_is_object, table["protocol_json"].unique().to_pylist())):
+        for row, (protocol,) in enumerate(_rows(table, "protocol_json")):
+            if not _is_object(protocol):
+                yield row, f"protocol_json is {_short(protocol)}"
     if name == "artifacts":
         for row, (path,) in enumerate(_rows(table, "path")):
             if path is not None and not _is_file_of(trial, path):
@@ -103,14 +106,14 @@ def _unequal(table: pa.Table, column: str, expected: str | int) -> Iterator[tupl
             yield row, f"{column} is {_short(value)}, in a file of {expected}"
 
 
-def _without_unreadable_objects(table: pa.Table) -> tuple[pa.Table, list[str]]:
+def _without_unreadable_texts(table: pa.Table) -> tuple[pa.Table, list[str]]:
     lines = []
-    for column in OPTIONAL_OBJECTS:
+    for column, (is_readable, nothing) in OPTIONAL_TEXTS.items():
         texts = table[column].to_pylist()
         for row, text in enumerate(texts):
-            if not _is_object(text):
+            if not is_readable(text):
                 lines.append(f"row {row + 1}: {column} is {_short(text)}")
-                texts[row] = "{}"
+                texts[row] = nothing
         place = table.schema.get_field_index(column)
         table = table.set_column(place, table.schema.field(column), pa.array(texts, pa.string()))
     return table, lines
@@ -120,11 +123,31 @@ def _rows(table: pa.Table, *columns: str) -> Iterator[tuple[object, ...]]:
     return zip(*(table[column].to_pylist() for column in columns), strict=True)
 
 
-def _is_object(text: object) -> bool:
+def _read(text: object) -> Any:
+    """The value of a JSON text; None for what is none."""
     try:
-        return isinstance(text, str) and isinstance(json.loads(text), dict)
+        return json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
-        return False
+        return None
+
+
+@lru_cache(maxsize=4096)  # thousands of rows have the same protocol
+def _is_object(text: object) -> bool:
+    return isinstance(_read(text), dict)
+
+
+def _are_versions(text: object) -> bool:
+    value = _read(text)
+    return isinstance(value, dict) and all(isinstance(version, str) for version in value.values())
+
+
+def _are_data_sets(text: object) -> bool:
+    """Whether a text has pairs of a title and a content hash; a trial without such data has none."""
+    value = [] if text is None else _read(text)
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
+        for pair in value
+    )
 
 
 def _is_file_of(trial: str, path: object) -> bool:
@@ -135,3 +158,11 @@ def _is_file_of(trial: str, path: object) -> bool:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+OPTIONAL_TEXTS: Mapping[str, tuple[Callable[[object], bool], str | None]] = {
+    "config_json": (_is_object, "{}"),
+    "versions_json": (_are_versions, "{}"),
+    "negative_data_json": (_are_data_sets, None),
+}
+"""Columns of `trials` that a row can do without: what their texts must be, and what replaces another."""

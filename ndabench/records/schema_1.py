@@ -41,8 +41,11 @@ def _metrics(table: pa.Table) -> pa.Table:
 
 @lru_cache(maxsize=4096)
 def _parts(name: str, protocol_json: str) -> tuple[str, str, str, str]:
-    """Kind, metric, split and label of a value that schema 1 called `name`."""
+    """Kind, metric, split and label of a value that schema 1 called `name`; `ValueError` for a protocol that
+    is no JSON object."""
     protocol = json.loads(protocol_json)
+    if not isinstance(protocol, dict):
+        raise ValueError(f"protocol_json is {protocol_json[:60]!r}")
     if not protocol or name in _CURVES_WITH_A_PROTOCOL:
         return "curve", name, "", ""
     label = protocol.get("as", "")

@@ -192,7 +192,14 @@ class StepTable:
             table = _as_in(self._schema, table)
             if self._name == "trials":
                 table.to_pylist()  # a time may be no date
-        except (KeyError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            OverflowError,
+            RecursionError,
+            pa.ArrowException,
+        ) as error:
             raise DamagedError(" ".join(str(error).split())[:200]) from error
         return table
 

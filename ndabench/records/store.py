@@ -272,7 +272,7 @@ def _is_displayed_as(name: str, rows: pa.Table) -> pa.Array:
 def _evaluates(config_json: str) -> bool:
     try:
         return bool(json.loads(config_json).get("evaluate"))
-    except (ValueError, AttributeError):  # of another version, or damaged
+    except (ValueError, AttributeError, RecursionError):  # of another version, or damaged
         return False
 
 

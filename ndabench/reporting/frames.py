@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import pandas as pd
-import yaml
 
 from ndabench.claims import BASELINE, ClaimFamily, Controls
 from ndabench.config import Config, parse
@@ -16,6 +15,7 @@ from ndabench.measurement import displayed_name
 from ndabench.records import PLAN_FILE, SWEEP_FILE, RecordStore
 from ndabench.records.damage import DamagedError, require_intact
 from ndabench.records.schema import NAME_PARTS
+from ndabench.yaml_reading import parse_yaml
 
 SETTING_KEY = ["arm", "negative", "positive", "lambda", "parameters_json", "external"]
 PLANNED = {"claim": "the claim", "controls": "the controls", "seeds": "the seeds", "search": "the search"}
@@ -260,8 +260,8 @@ def _replanned(store: RecordStore, sweep: dict[str, Any]) -> tuple[str, ...]:
         return (f"the plan ({PLAN_FILE} is missing)",)
     try:
         require_intact(content)
-        plan = yaml.safe_load(content)
-    except (DamagedError, yaml.YAMLError, RecursionError, ValueError):
+        plan = parse_yaml(content.decode())
+    except ValueError:
         return (f"the plan ({PLAN_FILE} is damaged)",)
     plan = plan if isinstance(plan, dict) else {}
     return tuple(words for key, words in PLANNED.items() if plan.get(key) != sweep.get(key))
@@ -371,8 +371,8 @@ def _read_sweep(content: bytes) -> tuple[dict[str, Any], list[str]]:
     except DamagedError as error:
         problems.append(str(error))
     try:
-        data = yaml.safe_load(content)
-    except (yaml.YAMLError, RecursionError, ValueError):
+        data = parse_yaml(content.decode())
+    except ValueError:
         return {}, ["it is not valid YAML"]
     if not isinstance(data, dict):
         return {}, ["it is no mapping of keys to values"]

@@ -24,7 +24,7 @@ from ndabench.data.registry import DataConfig
 from ndabench.errors import UserError
 from ndabench.metrics.registry import EvaluationConfig
 from ndabench.plugins import plugins_first, used_plugins
-from ndabench.records import TrialRow
+from ndabench.records import RecordStore, TrialRow
 from ndabench.tasks.registry import TASKS, AnyTaskConfig, augmentation_label, require_negative
 
 
@@ -62,8 +62,13 @@ class TrialConfig(Config):
 
     @classmethod
     def from_json(cls, text: str) -> "TrialConfig":
-        """Undoes `to_json`; `UserError` in one line where a plugin is not installed here."""
-        return parse(cls, json.loads(text), "trial")
+        """Undoes `to_json`; `UserError` in one line for the text of another version, and where a plugin is
+        not installed here."""
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            raise UserError("trial: not JSON") from None
+        return parse(cls, value, "trial")
 
     def to_json(self) -> str:
         """The canonical text of the configuration: the same configuration, the same text."""
@@ -92,6 +97,16 @@ class TrialConfig(Config):
             for key, value in self.parameters.items()
         ]
         return " ".join([*parts, f"seed {self.seed}"])
+
+
+def recorded_configuration(store: RecordStore, trial_id: str, config_json: str) -> TrialConfig:
+    """The configuration in a trial's row; `UserError`, naming the file, where this version cannot read it."""
+    try:
+        return TrialConfig.from_json(config_json)
+    except UserError as error:
+        path = store.local_path(f"trials/{trial_id}.parquet")
+        why = f"its configuration is not of this version ({str(error)[:200]})"
+        raise UserError(f"{path}: row 1: {why}") from None
 
 
 LOCATION_KEYS = frozenset({"path", "download", "stream", "decode_workers", "cache", "weights"})

@@ -12,7 +12,7 @@ from ndabench.metrics.generators.subject import GeneratorSubject
 from ndabench.records import RecordStore, TrialRow
 from ndabench.tasks.exports import Exported, ExportsNetworks
 from ndabench.tasks.trainer import Trainer
-from ndabench.trials.config import TrialConfig
+from ndabench.trials.config import recorded_configuration
 from ndabench.trials.kept_samples import read_kept
 from ndabench.trials.run import restored
 
@@ -44,7 +44,9 @@ def rebuilt(store: RecordStore, trial_id: str, device: torch.device) -> tuple[Tr
         raise UserError(f"{store.root}: has no trial {trial_id!r}")
     if row.external_json is not None:
         raise UserError(f"{trial_id}: was not trained here, so there is no checkpoint of it")
-    return row, restored(TrialConfig.from_json(row.config_json), store, Workers(device=device))
+    return row, restored(
+        recorded_configuration(store, trial_id, row.config_json), store, Workers(device=device)
+    )
 
 
 def drawn(found: Trained, num_images: int) -> Tensor:
