@@ -217,7 +217,9 @@ def main() -> None:
             if options.profile:
                 profiler.enable()
             quiet = Console(quiet=True)
-            result = run_sweep(config, store, status, resume=False, local=True, check=False, console=quiet)
+            result = run_sweep(
+                config, store, status, None, resume=False, local=True, check=False, console=quiet
+            )
             profiler.disable()
         seconds, processor = time.perf_counter() - start, time.process_time() - processor
         watch.measure_folders()
