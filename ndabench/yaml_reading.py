@@ -3,6 +3,7 @@
 Differences from `yaml.safe_load`:
 
 - a key that is given twice is refused, with both lines; YAML would silently keep the last;
+- a key must be text: YAML takes a bare `1` for a number, `no` for false, and no configuration has such keys;
 - `1e-3` is a number, as in YAML 1.2 and JSON; YAML 1.1 takes it for text, since it has no point;
 - `${NAME}` and `${NAME:-default}` are filled in from the environment, before it is decided whether a value is
   a number;
@@ -37,6 +38,7 @@ MOST_BYTES = 2**18
 MOST_DIGITS = 400
 """Of a number; Python itself refuses to write whole numbers of more than 4,300."""
 
+_TEXT_KEYS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
 _FLOAT_OF_YAML_1_2 = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$")
 
@@ -119,6 +121,8 @@ class _Loader(yaml.SafeLoader):
                 where = f"lines {lines[name]} and {_line(key)}"
                 raise UserError(f"{where}: the key {shown(key.value)} is given twice; keep one")
             if name is not None:
+                if key.tag not in _TEXT_KEYS:
+                    raise UserError(f"line {_line(key)}: the key {shown(key.value)} is no text; use quotes")
                 lines[name] = _line(key)
         return node
 

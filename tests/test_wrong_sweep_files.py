@@ -1,6 +1,7 @@
 """Wrong sweep files are one short line each, whoever wrote them: a corpus, and a fuzzer over the schema."""
 
 import copy
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,8 @@ def test_a_wrong_file_ends_a_command_with_2_and_leaves_nothing(command_line: Com
     assert line == f"error: {file}: lines 1 and 2: the key 'seeds' is given twice; keep one\n"
 
 
-WHOLE: list[dict[str, Any]] = [
-    {
+WHOLE: dict[str, dict[str, Any]] = {
+    "images": {
         "name": "s",
         "task": {"name": "gan", "num_steps": 4, "betas": [0.0, 0.9], "network": {"name": "biggan"}},
         "data": {"name": "digits", "image_size": 16, "horizontal_flip": True},
@@ -72,7 +73,7 @@ WHOLE: list[dict[str, Any]] = [
         "resources": {"workers": 2, "cpus_per_worker": 1.0, "custom_per_worker": {"a100": 1.0}},
         "track": {"tensorboard": True, "mlflow": {"experiment": "e"}},
     },
-    {
+    "videos": {
         "name": "s",
         "task": {
             "name": "video_contrastive",
@@ -88,7 +89,80 @@ WHOLE: list[dict[str, Any]] = [
         "objective": {"metric": "linear_probe", "mode": "max"},
         "scheduler": {"name": "asha", "grace_steps": 100},
     },
-]
+    "points": {
+        "name": "s",
+        "task": {
+            "name": "density_gan",
+            "losses": "wasserstein_gp",
+            "gradient_penalty": 0.5,
+            "betas": [0.0, 0.9],
+            "decay_from": 0.5,
+            "ema": {"decay": 0.9, "start": 2},
+        },
+        "data": {"name": "ring", "num_modes": 5, "std": 0.1},
+        "arms": ["none", "between", {"name": "more fakes", "task": {"fakes_per_real": 2}}],
+        "search": {"lambda": [0.25, 0.5]},
+        "evaluate": [{"name": "mass_outside", "every": 500}, "modes_covered"],
+        "scheduler": "none",
+    },
+    "detection": {
+        "name": "s",
+        "task": {
+            "name": "image_contrastive",
+            "method": {"name": "moco", "queue_size": 64},
+            "encoder": {"name": "resnet", "depth": 18, "width": 8},
+            "batch_size": 16,
+            "num_steps": 8,
+        },
+        "data": {"name": "digits", "image_size": 32},
+        "arms": ["none", {"name": "cut", "negative": {"name": "cutout"}, "positive": "flip"}],
+        "evaluate": [
+            {
+                "name": "detection",
+                "data": {"name": "scattered_digits", "seed": 3},
+                "body": "fpn",
+                "decay_at": [0.5],
+                "train_short_sides": [96, 128],
+                "as": "small",
+            },
+            {"name": "knn", "neighbours": 5},
+        ],
+        "objective": {"metric": ["voc07_ap50_small", "knn"]},
+        "resources": {"placement": "spread", "max_restarts": 1, "max_concurrent": 2},
+    },
+    "claims": {
+        "name": "s",
+        "task": {"name": "gan", "num_steps": 4, "width": 4},
+        "data": {"name": "dots", "count": [2], "image_size": 64},
+        "arms": [
+            "none",
+            {
+                "name": "counts",
+                "negative": {"name": "dataset", "data": {"name": "dots", "count": [1, 3], "image_size": 64}},
+            },
+            {"name": "longer", "task": {"num_steps": 8}},
+            {"name": "fakes", "task": {"fakes_per_real": 2}},
+        ],
+        "search": {
+            "lambda": {"uniform": [0.1, 0.9]},
+            "learning_rate": {"log_uniform": [1e-4, 1e-2]},
+            "sampler": {"name": "tpe"},
+            "trials_per_arm": 3,
+            "pareto_settings": 2,
+        },
+        "seeds": [0, 1, 2, 3, 4],
+        "evaluate": [{"name": "fd", "num_samples": 64}, "kid"],
+        "objective": {"metric": "fd_classifier"},
+        "claim": {
+            "measure": "fd_classifier",
+            "that": [{"arm": "counts", "is": "lower"}, {"arm": "counts", "is": "no_worse", "margin": 0.5}],
+        },
+        "controls": {"positive": ["longer"], "negative": ["fakes"]},
+        "keep": {"checkpoints": "best", "samples": 16},
+        "limits": {"gpu_hours": 1.5, "disk_gib": 2.0},
+    },
+}
+"""Right sweep files that between them have most keys."""
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -99,7 +173,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(item, (*path, key))
 
 
-PLACES = [(number, path) for number, whole in enumerate(WHOLE) for path in places(whole) if path]
+PLACES = [(name, path) for name, whole in WHOLE.items() for path in places(whole) if path]
 ODD = st.one_of(
     st.none(),
     st.booleans(),
@@ -123,29 +197,50 @@ def changed(whole: Any, path: tuple[Any, ...], value: Any) -> Any:
     return result
 
 
-@pytest.mark.parametrize("whole", WHOLE, ids=["images", "videos"])
+@pytest.mark.parametrize("whole", WHOLE.values(), ids=WHOLE)
 def test_what_the_fuzzer_starts_from_is_right(tmp_path: Path, whole: dict[str, Any]) -> None:
     file = tmp_path / "sweep.yaml"
     file.write_text(yaml.safe_dump(whole))
     read_sweep(file, [])
 
 
+def lines_of(text: str, path: tuple[Any, ...]) -> range:
+    """The lines, counted from 1, of the value at `path`."""
+    node: Any = yaml.compose(text, yaml.SafeLoader)
+    for key in path:
+        pairs = {name.value: value for name, value in node.value} if isinstance(key, str) else node.value
+        node = pairs[key]
+    return range(node.start_mark.line + 1, node.end_mark.line + 2)
+
+
+def named(whole: Any, path: tuple[Any, ...]) -> set[str]:
+    """One of these a line about the value at `path` must name: its key or, for rules across keys, one of the
+    two above it or the former value, to which another key may still refer."""
+    former = whole
+    for key in path:
+        former = former[key]
+    return {*[key for key in path if isinstance(key, str)][-3:], *re.findall(r"\w+", str(former))}
+
+
 @settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(place=st.sampled_from(PLACES), odd=ODD)
 def test_an_odd_value_anywhere_is_read_or_one_short_line(
-    tmp_path_factory: pytest.TempPathFactory, place: tuple[int, tuple[Any, ...]], odd: Any
+    tmp_path_factory: pytest.TempPathFactory, place: tuple[str, tuple[Any, ...]], odd: Any
 ) -> None:
-    number, path = place
+    name, path = place
     file = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
-    file.write_text(yaml.safe_dump(changed(WHOLE[number], path, odd), allow_unicode=True))
+    text = yaml.safe_dump(changed(WHOLE[name], path, odd), allow_unicode=True)
+    file.write_text(text)
     try:
         read_sweep(file, [])
     except UserError as error:
         line = str(error).removeprefix(str(file))
         assert len(line) <= LONGEST, line
         assert line.isprintable(), line
-        names = [str(key) for key in path if isinstance(key, str)]
-        assert "line " in line or any(name in line for name in names), (line, path)
+        if (number := re.match(r": lines? (\d+)", line)) is not None:
+            assert int(number[1]) in lines_of(text, path), (line, path)
+        else:
+            assert named(WHOLE[name], path) & {*re.findall(r"\w+", line)}, (line, path, odd)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
