@@ -19,6 +19,7 @@ from ndabench.reporting.frames import Group, Setting, load
 from ndabench.reporting.headline import headline
 from ndabench.reporting.intervals import paired_difference
 from ndabench.reporting.page import summary
+from ndabench.reporting.power import seeds_for, smallest_detectable
 from ndabench.reporting.seeds import seeds_tables
 from tests.reporting.synthetic import Trial, finals, record
 
@@ -66,6 +67,21 @@ def test_a_claim_is_shown_where_the_controls_pass(tmp_path: Path) -> None:
     assert headline(frames, comparisons(frames))[: len(sentences)] == sentences
     _, said_in_the_terminal = summary(RecordStore(str(tmp_path)))
     assert said_in_the_terminal[-len(sentences) :] == sentences
+
+
+def test_what_is_said_of_power_is_that_of_the_recorded_differences(tmp_path: Path) -> None:
+    """tests/reporting/test_power.py holds by simulation what these functions promise."""
+    deviation = float(np.std(NOISE, ddof=1))
+    store = swept(tmp_path, EFFECTS)
+    _, sentences = decided(store)
+    smallest = smallest_detectable(deviation, 5)
+    assert smallest is not None
+    assert f"a difference of {smallest:.2g} would be found with 80 % power" in sentences[0]
+    difference = 1.001 * smallest
+    (table,) = seeds_tables(store, difference)
+    assert len(table.rows) == 4
+    for row in table.rows:
+        assert [row[1].sort, row[3].sort] == [5, seeds_for(difference, deviation)] == [5, 5]
 
 
 @pytest.mark.parametrize(("arm", "effect"), [("fakes", 1.0), ("longer", 0.0), ("longer", 1.0)])
