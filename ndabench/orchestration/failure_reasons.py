@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayTaskError
+
 from ndabench.errors import OutOfMemoryError, UserError
 from ndabench.orchestration.ray_private import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 from ndabench.records.trial_recorder import SupersededError, one_line
@@ -40,7 +42,12 @@ def reason_of_workers(failures: Mapping[int, Exception], timeout: float) -> str:
             return f"a worker's process {process_fate(str(failure.health_check_failure))}"
         if isinstance(failure, WorkerHealthCheckTimeoutError):
             return f"a worker's process {killed_after(timeout)}"
-    return next(map(one_line, failures.values()), "its workers were lost")
+    return next((one_line(_in_the_worker(failure)) for failure in failures.values()), "its workers were lost")
+
+
+def _in_the_worker(error: Exception) -> Exception:
+    """The error that a worker raised, without the traceback that Ray makes its text."""
+    return error.cause if isinstance(error, RayTaskError) and isinstance(error.cause, Exception) else error
 
 
 def killed_after(seconds: float) -> str:

@@ -5,8 +5,10 @@ coordinator and in Train's controller. Neither needs it. This module imports PyT
 """
 
 import contextlib
+import fcntl
 import os
 import socket
+import struct
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,6 +20,8 @@ from ray.train.backend import Backend, BackendConfig
 
 OPERATION_TIMEOUT_SECONDS = 1800
 SHUTDOWN_TIMEOUT_SECONDS = 30
+SIOCGIFADDR = 0x8915
+"""Linux's request for an interface's IPv4 address; see netdevice(7)."""
 
 
 @dataclass
@@ -78,6 +82,17 @@ def _free_address() -> tuple[str, int]:
         return address, probe.getsockname()[1]
 
 
+def interface_of(address: str) -> str | None:
+    """The network interface of this machine that has an IPv4 address; None where none has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        for _, name in socket.if_nameindex():
+            with contextlib.suppress(OSError):  # an interface without an address
+                answer = fcntl.ioctl(asked, SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
+                if socket.inet_ntoa(answer[20:24]) == address:
+                    return name
+    return None
+
+
 def _join(communication: str, address: str, port: int, rank: int, size: int) -> None:
     # late: only in a worker, see above
     import torch
@@ -94,6 +109,9 @@ def _join(communication: str, address: str, port: int, rank: int, size: int) -> 
         "LOCAL_RANK": str(context.get_local_rank()),
         "LOCAL_WORLD_SIZE": str(context.get_local_world_size()),
     }
+    if communication == "gloo" and (interface := interface_of(ray.util.get_node_ip_address())) is not None:
+        # else gloo takes the address of this machine's name, which on many is 127.0.1.1
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
     if communication == "nccl":  # a failed operation ends the process; it would hang otherwise
         os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
     timeout = timedelta(seconds=OPERATION_TIMEOUT_SECONDS)

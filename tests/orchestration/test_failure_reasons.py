@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ray.exceptions import RayTaskError
 
 from ndabench.errors import OutOfMemoryError, UserError
 from ndabench.orchestration.failure_reasons import (
@@ -57,6 +58,11 @@ def test_the_worker_that_was_lost_is_named_before_those_that_missed_it() -> None
     told = "a worker's process sent no heartbeat for 120 s and was killed"
     assert reason_of_workers({0: collateral, 1: silent}, 120) == told
     assert reason_of_workers({0: collateral}, 120) == "RuntimeError: Connection closed by peer"
+
+
+def test_a_worker_s_error_is_said_without_ray_s_traceback() -> None:
+    failure = RayTaskError("execute", "\x1b[36mray::execute\x1b[39m (pid=7)\n  File …", ValueError("no peer"))
+    assert reason_of_workers({0: failure.as_instanceof_cause()}, 120) == "ValueError: no peer"
 
 
 def test_only_what_the_user_can_mend_is_a_mistake() -> None:

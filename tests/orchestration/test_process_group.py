@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 from ndabench.orchestration import process_group
-from ndabench.orchestration.process_group import ProcessGroupBackend, ProcessGroupConfig
+from ndabench.orchestration.process_group import ProcessGroupBackend, ProcessGroupConfig, interface_of
 
 
 class OneWorker:
@@ -34,7 +34,15 @@ class OneWorker:
 
 @pytest.fixture
 def group(monkeypatch: pytest.MonkeyPatch) -> OneWorker:
-    for name in ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+    for name in (
+        "MASTER_ADDR",
+        "MASTER_PORT",
+        "RANK",
+        "WORLD_SIZE",
+        "LOCAL_RANK",
+        "LOCAL_WORLD_SIZE",
+        "GLOO_SOCKET_IFNAME",
+    ):
         monkeypatch.setenv(name, "")  # restored afterwards
     context = SimpleNamespace(get_local_rank=lambda: 0, get_local_world_size=lambda: 1)
     monkeypatch.setattr(ray.train, "get_context", lambda: context)
@@ -71,3 +79,9 @@ def test_the_configuration_names_its_backend() -> None:
     with config.train_func_context():
         pass
     assert process_group.ProcessGroupBackend.share_cuda_visible_devices, "NCCL needs every GPU of the node"
+
+
+def test_the_interface_of_an_address() -> None:
+    """By which gloo goes; by itself it would take the address of this machine's name, often 127.0.1.1."""
+    assert interface_of("127.0.0.1") == "lo"
+    assert interface_of("203.0.113.9") is None, "an address for documentation, which nobody has"
