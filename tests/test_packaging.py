@@ -92,7 +92,7 @@ def test_a_wheel_has_every_sweep_file_and_runs_from_any_folder(environment: Path
 
 
 @pytest.mark.release
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_wheel_runs_its_quickstart(environment: Path, tmp_path: Path) -> None:
     assert "report   " in _call([environment / "bin/ndabench", "sweep"], tmp_path)
     assert "What was found" in (tmp_path / "reports/quickstart/report.html").read_text()
