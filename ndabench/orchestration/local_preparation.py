@@ -1,6 +1,6 @@
 """Prepares a sweep in a child process, which begins before this process has imported Ray and started it.
 
-On two cores both take about as long, so that a sweep starts in half the time.
+On two cores both take about as long, so that a sweep begins a third sooner.
 """
 
 import contextlib

@@ -60,6 +60,19 @@ def gan_task(trainer: Trainer) -> GanTask:
     return trainer.task
 
 
+def judged_batches(task: Any) -> list[tuple[Tensor, Tensor]]:
+    """A list that fills with the images, in float64, and the labels that a GAN's discriminator judges."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    forward = task.discriminator_forward
+
+    def watched(discriminate: Any, batches: Any) -> Any:
+        seen.extend((images.double(), labels) for images, labels in batches)
+        return forward(discriminate, batches)
+
+    task.discriminator_forward = watched
+    return seen
+
+
 def leaves(state: Any, path: str = "") -> dict[str, Any]:
     """The tensors and plain values of a nested state, by their paths."""
     if isinstance(state, Mapping):

@@ -10,7 +10,7 @@ from torch.func import grad, vmap
 from torch.nn import functional
 
 from ndabench.tasks.gan.consistency import consistency, flip_and_shift
-from tests.tasks.gan_toys import JIGSAW, toy_trainer
+from tests.tasks.gan_toys import JIGSAW, judged_batches, toy_trainer
 from tests.tasks.test_gan_gradient_penalty import CONFIG, LAMBDA, RATE, Weights, critic
 
 WEIGHT = 10.0
@@ -52,14 +52,7 @@ def test_a_step_of_the_discriminator_is_that_of_one_in_float64() -> None:
     task: Any = toy_trainer(config=config, negative=JIGSAW, lambda_=LAMBDA, seed=1).task
     task.discriminator_optimizer = torch.optim.SGD(task.discriminator.parameters(), lr=RATE)
     before = {name: weight.detach().double() for name, weight in task.discriminator.named_parameters()}
-    seen: list[Any] = []
-    forward = task.discriminator_forward
-
-    def watched(discriminate: Any, batches: Any) -> Any:
-        seen.extend((images.double(), labels) for images, labels in batches)
-        return forward(discriminate, batches)
-
-    task.discriminator_forward = watched
+    seen = judged_batches(task)
     draws = torch.Generator()
     draws.set_state(task.streams["consistency"].get_state())
     task._train_discriminator(*next(task.batches(0))[0])

@@ -9,7 +9,7 @@ from torch.func import grad, vmap
 
 from ndabench.losses.gradient_penalties import wasserstein_penalty
 from ndabench.tasks.gan.losses import WassersteinGpConfig
-from tests.tasks.gan_toys import JIGSAW, toy_config, toy_trainer
+from tests.tasks.gan_toys import JIGSAW, judged_batches, toy_config, toy_trainer
 
 LAMBDA, WEIGHT, RATE = 0.25, 10.0, 1e-2
 CONFIG = {
@@ -60,14 +60,7 @@ def test_a_step_of_the_critic_is_that_of_a_critic_in_float64(monkeypatch: pytest
         for weight in task.discriminator.parameters():
             weight.mul_(20)
     before = {name: weight.detach().double() for name, weight in task.discriminator.named_parameters()}
-    seen: list[Any] = []
-    forward = task.discriminator_forward
-
-    def watched(discriminate: Any, batches: Any) -> Any:
-        seen.extend((images.double(), labels) for images, labels in batches)
-        return forward(discriminate, batches)
-
-    task.discriminator_forward = watched
+    seen = judged_batches(task)
     draws = torch.Generator()
     draws.set_state(task.streams["interpolation"].get_state())
     task._train_discriminator(*next(task.batches(0))[0])
